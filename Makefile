@@ -1,0 +1,27 @@
+# Everything runs from the project's own environment; nothing else is needed beside Python, Go and root.
+PY := .venv/bin/python
+.PHONY: demo test check region clean chaos bench docs
+
+demo: .venv/ready           ## the whole story in a simulated AWS region; writes build/demo.json
+	$(PY) -m tests.region demo
+
+test: .venv/ready           ## style, types, import contracts and every test
+	$(MAKE) --no-print-directory check
+	$(PY) -m tests.region.parts
+	$(PY) -m pytest
+
+check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
+	cd tests/region/parts/go && test -z "$$(gofmt -l .)" && go vet ./...
+
+region: .venv/ready         ## bring the simulated region up and stay beside it (see docs/architecture.md)
+	$(PY) -m tests.region up
+
+clean: .venv/ready          ## take the region down and remove what was built in the checkout
+	$(PY) -m tests.region down; rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+
+.venv/ready: requirements.lock pyproject.toml
+	python3 -m venv .venv
+	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

@@ -1,0 +1,1 @@
+"""The command line: private clusters in AWS, and programs that run on them."""

@@ -1,0 +1,1 @@
+"""The click group, and the boundary where our errors become exit codes."""

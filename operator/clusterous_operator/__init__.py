@@ -1,0 +1,1 @@
+"""The operator: reconciles ClusterousApps into masters, workers and their shared volume."""
