@@ -1,0 +1,67 @@
+"""The log of every call: in memory for tests, as JSON lines for people."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to the API and its outcome. *fault* names what a test injected."""
+
+    time: float
+    service: str
+    action: str
+    region: str
+    caller: str
+    agent: str
+    status: int
+    error: str | None
+    ms: float
+    mutating: bool
+    fault: str | None = None
+    resource: str | None = None
+    replay: bool = False
+
+
+class Log:
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._calls: list[Call] = []
+        self._file = path.open("a", buffering=1, encoding="utf-8")
+
+    def add(self, call: Call) -> None:
+        with self._lock:
+            self._calls.append(call)
+            if not self._file.closed:
+                self._file.write(json.dumps(as_json(call)) + "\n")
+
+    def calls(self) -> list[Call]:
+        with self._lock:
+            return list(self._calls)
+
+    def clear(self) -> None:
+        with self._lock:
+            self._calls.clear()
+
+    def close(self) -> None:
+        with self._lock:
+            self._file.close()
+
+
+def as_json(call: Call) -> dict[str, Any]:
+    return dataclasses.asdict(call)
+
+
+_READING = ("Describe", "Get", "List", "Head", "BatchGet", "BatchCheck", "Lookup", "Simulate")
+
+
+def is_mutating(action: str) -> bool:
+    """Whether *action* changes the account, judged by its name as AWS's naming allows."""
+    return not action.startswith(_READING) and action != "AssumeRole"
