@@ -180,7 +180,7 @@ def _page(now: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="montecarlo.master", description=__doc__)
     env = os.environ.get
-    parser.add_argument("--jobs", type=int, default=int(env("MONTECARLO_JOBS", "200")))
+    parser.add_argument("--jobs", type=int, default=int(env("MONTECARLO_JOBS", "300")))
     parser.add_argument("--samples", type=int, default=int(env("MONTECARLO_SAMPLES", "1000000")))
     parser.add_argument("--seed", type=int, default=int(env("MONTECARLO_SEED", "2016")))
     parser.add_argument(

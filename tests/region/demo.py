@@ -1,0 +1,274 @@
+"""The main job on real parts: from an empty account to a result on the laptop and back.
+
+`make demo` runs this, and so does a test. Every step is what a person would do, as the person's own
+programs do it on the laptop; only the audit at the end asks the simulator itself.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from tests.region import critical, region
+
+CHECKOUT = Path(__file__).parents[2]
+EXAMPLE = CHECKOUT / "examples/montecarlo"
+REPORT = CHECKOUT / "build/demo.json"
+
+# What 300 jobs of a million points from the example's seed give, whoever computes them.
+KNOWN_HITS, KNOWN_POINTS = 235_613_289, 300_000_000
+
+CLUSTER = """\
+name: demo
+region: eu-west-1
+controller: {type: t3.medium}
+workers: {type: t3.medium, count: 2}
+"""
+
+
+class StoryError(Exception):
+    """The story did not go as told; the message says where."""
+
+
+@dataclass(slots=True)
+class Story:
+    """The laptop in a region, and a stopwatch for its phases."""
+
+    region: region.Region
+    folder: Path
+    tell: Callable[[str], None]
+    phases: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str, title: str) -> Iterator[None]:
+        self.tell(f"\n━━ {title}")
+        began = time.monotonic()
+        yield
+        self.phases[name] = round(time.monotonic() - began, 1)
+
+    def type(self, *argv: str, check: bool = True) -> int:
+        """Run *argv* on the laptop as typed at its prompt, its words indented under it."""
+        self.tell(f"$ {' '.join(argv)}")
+        process = self.region.laptop_popen(
+            argv, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            self.tell(f"  {line.rstrip()}")
+        code = int(process.wait())
+        if check and code:
+            raise StoryError(f"{' '.join(argv)} ended with exit code {code}")
+        return code
+
+    def read(self, *argv: str) -> str:
+        """Run *argv* on the laptop without showing it; return what it wrote to stdout."""
+        answer = self.region.laptop_run(argv, cwd=self.folder, capture_output=True, text=True)
+        if answer.returncode:
+            raise StoryError(f"{' '.join(argv)} failed: {answer.stderr.strip()[-2000:]}")
+        return str(answer.stdout)
+
+
+def main(name: str = region.DEFAULT_NAME, *, keep: bool = False) -> int:
+    """Tell the whole story; return 0 when it ended well. *keep* leaves the region up."""
+    began = time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="clusterous-demo-"))
+    story = Story(region=region.Region(name), folder=folder, tell=_tell)
+    left: list[str] = []
+    error = ""
+    try:
+        _whole_story(story)
+        left = story.region.leftovers()
+        _show_audit(story, left)
+    except (StoryError, region.RegionError) as problem:
+        error = str(problem)
+        story.tell(f"\n✗ {error}")
+    report = _report(story, left=left, error=error, seconds=time.monotonic() - began)
+    _write(report)
+    _show_table(story, report)
+    if not keep:
+        story.region.down(tell=story.tell)
+    shutil.rmtree(folder, ignore_errors=True)
+    return 0 if report["ok"] else 1
+
+
+def _whole_story(story: Story) -> None:
+    with story.phase("region", "A region of our own: an empty AWS account and the internet"):
+        story.region.up(tell=story.tell)
+    with story.phase("create", "A private cluster: 1 controller, 2 workers"):
+        (story.folder / "cluster.yaml").write_text(CLUSTER)
+        story.type("clusterous", "create", "cluster.yaml", "--yes")
+    with story.phase("run", "The program: its image built, pushed, and run"):
+        shutil.copytree(EXAMPLE, story.folder / "montecarlo")
+        story.type("clusterous", "run", "montecarlo/app.yaml", "--no-wait")
+    with story.phase("compute", "The computation, seen through a tunnel, and a node that dies"):
+        _watch_and_lose_a_node(story)
+    with story.phase("get", "The result, on the laptop"):
+        story.type("clusterous", "get", "result.json", ".")
+        _check_result(story)
+    with story.phase("destroy", "Nothing left that costs money"):
+        story.type("clusterous", "destroy", "--yes")
+
+
+def _watch_and_lose_a_node(story: Story) -> None:
+    with _tunnel(story):
+        _follow(story, until=lambda now: now["done"] >= 30)
+        _terminate_a_worker(story)
+        _follow(story, until=lambda now: now["done"] >= now["jobs"])
+    story.type(
+        *("clusterous", "kubectl", "wait", "capp/montecarlo"),
+        *("--for=condition=Completed", "--timeout=90s"),
+    )
+    story.type("clusterous", "kubectl", "get", "capp")
+
+
+@contextmanager
+def _tunnel(story: Story) -> Iterator[None]:
+    argv = ("clusterous", "connect", "montecarlo")
+    story.tell(f"$ {' '.join(argv)} &")
+    with ExitStack() as stack:
+        words = stack.enter_context((story.folder / "connect.log").open("w"))
+        process = story.region.laptop_popen(
+            argv, cwd=story.folder, stdout=words, stderr=subprocess.STDOUT, text=True
+        )
+        stack.callback(_end, process)
+        yield
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+        return
+    process.kill()
+    process.wait()
+
+
+def _follow(
+    story: Story, *, until: Callable[[dict[str, Any]], bool], patience: float = 240.0
+) -> None:
+    """Show the program's own progress page until *until* says so."""
+    deadline, shown = time.monotonic() + patience, -1
+    while time.monotonic() < deadline:
+        now = _progress(story)
+        if now and now["done"] // 20 > shown // 20:
+            shown = now["done"]
+            pi = "" if now["pi"] is None else f", pi ≈ {now['pi']:.6f} ± {now['error']:.6f}"
+            story.tell(
+                f"  {now['done']:>4} of {now['jobs']} jobs by {len(now['workers'])} workers{pi}"
+            )
+        if now and until(now):
+            return
+        time.sleep(1.0)
+    words = (story.folder / "connect.log").read_text()[-2000:]
+    raise StoryError(f"the computation did not get on in {patience:.0f} s; connect said:\n{words}")
+
+
+def _progress(story: Story) -> dict[str, Any] | None:
+    """Ask the master through the tunnel; None while it does not answer (or has ended: all done)."""
+    url = "http://localhost:8080/progress"
+    answer = story.region.laptop_run(
+        ("curl", "-sS", "--max-time", "5", url), capture_output=True, text=True
+    )
+    if answer.returncode == 0 and answer.stdout:
+        found: dict[str, Any] = json.loads(answer.stdout)
+        return found
+    return _ended(story)
+
+
+def _ended(story: Story) -> dict[str, Any] | None:
+    """A batch master that is done serves no page; the app's own status says so."""
+    path = "jsonpath={.status.conditions[?(@.type=='Completed')].status}"
+    answer = story.region.laptop_run(
+        ("clusterous", "kubectl", "get", "capp/montecarlo", "-o", path),
+        *(),
+        cwd=story.folder,
+        capture_output=True,
+        text=True,
+    )
+    if answer.returncode or answer.stdout.strip() != "True":
+        return None
+    return {"done": 300, "jobs": 300, "pi": None, "error": None, "workers": {}}
+
+
+def _terminate_a_worker(story: Story) -> None:
+    query = "Reservations[].Instances[].InstanceId"
+    found = story.read(
+        *("aws", "ec2", "describe-instances", "--output", "text", "--query", query, "--filters"),
+        "Name=tag:clusterous.io/role,Values=worker",
+        "Name=instance-state-name,Values=running",
+    )
+    story.type("aws", "ec2", "terminate-instances", "--instance-ids", found.split()[0])
+
+
+def _check_result(story: Story) -> None:
+    result = json.loads((story.folder / "result.json").read_text())
+    if (result["hits"], result["points"]) != (KNOWN_HITS, KNOWN_POINTS):
+        raise StoryError(
+            f"the result is wrong: {result['hits']} of {result['points']} points,"
+            f" known are {KNOWN_HITS} of {KNOWN_POINTS}"
+        )
+    names = ", ".join(f"{name} {count}" for name, count in result["workers"].items())
+    story.tell(
+        f"✓ pi is {result['pi']:.6f} ± {result['error']:.6f}: {result['hits']:,} of"
+        f" {result['points']:,} points, to the last one what is known"
+    )
+    story.tell(f"  jobs by worker: {names}")
+
+
+def _show_audit(story: Story, left: Sequence[str]) -> None:
+    story.tell("\n━━ The audit, asked of the region itself")
+    for line in left:
+        story.tell(f"✗ left: {line}")
+    if not left:
+        story.tell("✓ nothing left: no machine, address, volume, network, role, bucket or image")
+
+
+def _report(story: Story, *, left: Sequence[str], error: str, seconds: float) -> dict[str, Any]:
+    calls: dict[str, int] = {}
+    ratio: dict[str, Any] = {}
+    with suppress(region.RegionError):
+        log = story.region.aws_log()
+        for call in log:
+            calls[call["action"]] = calls.get(call["action"], 0) + 1
+        ratio = critical.of_create(log, story.phases.get("create"))
+    return {
+        "ok": not error and not left,
+        "error": error,
+        "phases": story.phases,
+        "seconds": round(seconds, 1),
+        "left": len(left),
+        "create": ratio,
+        "aws_calls": dict(sorted(calls.items())),
+        "machine": {"cpus": os.cpu_count()},
+    }
+
+
+def _write(report: dict[str, Any]) -> None:
+    REPORT.parent.mkdir(exist_ok=True)
+    REPORT.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _show_table(story: Story, report: dict[str, Any]) -> None:
+    story.tell("\n  phase        seconds")
+    for name, seconds in report["phases"].items():
+        story.tell(f"  {name:<10} {seconds:>9.1f}")
+    story.tell(f"  {'all':<10} {report['seconds']:>9.1f}")
+    if report["create"]:
+        found = report["create"]
+        story.tell(
+            f"\n  create took {found['seconds']} s, {found['ratio']} × its critical path"
+            f" ({found['chain']} s of AWS states and calls + {found['boot']} s of one node's boot)"
+        )
+    story.tell(f"  {REPORT.relative_to(CHECKOUT)} has this as JSON")
+
+
+def _tell(line: str, stream: IO[str] = sys.stdout) -> None:
+    print(line, file=stream, flush=True)
