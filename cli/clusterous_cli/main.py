@@ -1,1 +1,147 @@
 """The click group, and the boundary where our errors become exit codes."""
+
+import sys
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from clusterous_api.errors import ClusterousError
+from clusterous_cli import options
+
+# Name → (section of the help, one line of help). A command's module is imported when it is called
+# (its function is called `command`), so that `--help` imports nothing heavy.
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "plan": ("Clusters", "Show what create would do, and what it would cost."),
+    "create": ("Clusters", "Create a cluster, or finish and mend one."),
+    "status": ("Clusters", "Show the cluster's machines, programs and cost."),
+    "destroy": ("Clusters", "Remove the cluster and everything that costs money."),
+    "run": ("Programs", "Run a program on the cluster."),
+    "connect": ("Programs", "Open the pages that a running program exposes."),
+    "put": ("Programs", "Copy files to the shared volume."),
+    "get": ("Programs", "Copy files from the shared volume."),
+    "kubectl": ("Kubernetes", "Run kubectl against the cluster."),
+    "credential": ("Kubernetes", "Answer kubectl's request for credentials (used by kubeconfig)."),
+    "completion": ("Shell", "Print the completion script for bash, zsh or fish."),
+}
+HIDDEN: Final = frozenset({"credential"})
+
+HELP: Final = """Private clusters in AWS for master/worker programs.
+
+\b
+A first quarter of an hour:
+  clusterous plan   reef.yaml     what would be created, and its price per hour
+  clusterous create reef.yaml     about three minutes
+  clusterous run    program.yaml  builds the image, starts master and workers
+  clusterous get    results/ .    brings the results here
+  clusterous destroy              nothing is left that costs money
+
+\b
+The smallest reef.yaml:
+  name: reef
+  workers:
+    count: 2
+
+Data goes to stdout (-o json for programs), everything else to stderr. Exit codes: 0 done, 1 failed,
+2 wrong usage, 3 something left behind, 4 changes pending (plan), 75 try again.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = import_module(f"clusterous_cli.commands.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        command.name = cmd_name
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(unknown(args[0]))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections = dict.fromkeys(section for section, _ in COMMANDS.values())
+        for section in sections:
+            rows = [
+                (name, line)
+                for name, (where, line) in COMMANDS.items()
+                if where == section and name not in HIDDEN
+            ]
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+
+def unknown(name: str) -> str:
+    """Say that *name* is no command, and which one is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, COMMANDS, n=1)
+    more = f" Did you mean {near[0]}?" if near else " clusterous --help lists them."
+    return f"There is no command {name!r}.{more}"
+
+
+def _version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"clusterous {version('clusterous')}")
+    ctx.exit()
+
+
+@click.group(cls=LazyGroup, help=HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_version,
+    help="Show the version and exit.",
+)
+def cli() -> None:
+    """Hold the commands."""
+
+
+cli.params[:0] = options.shared()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(argv))
+
+
+def run(argv: list[str] | None = None) -> int:
+    """Run the command line; our errors become one message and an exit code."""
+    try:
+        result: Any = cli.main(args=argv, prog_name="clusterous", standalone_mode=False)
+    except ClusterousError as error:
+        return _told(str(error), error.exit_code)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        return _told("Stopped.", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 141
+    return result if isinstance(result, int) else 0
+
+
+def _told(message: str, code: int) -> int:
+    click.echo(f"✗ {message}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m clusterous_cli`."""
+
+from clusterous_cli.main import main
+
+main()

@@ -1,0 +1,25 @@
+"""`clusterous completion SHELL`: the script that makes the shell complete commands and options."""
+
+import click
+from click.shell_completion import get_completion_class
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@options.with_settings
+def command(settings: Settings, shell: str) -> None:
+    """Print the completion script.
+
+    \b
+    bash:  clusterous completion bash > ~/.local/share/bash-completion/completions/clusterous
+    zsh:   clusterous completion zsh  > "${fpath[1]}/_clusterous"
+    fish:  clusterous completion fish > ~/.config/fish/completions/clusterous.fish
+    """
+    from clusterous_cli.main import cli
+
+    found = get_completion_class(shell)
+    assert found is not None
+    click.echo(found(cli, {}, "clusterous", "_CLUSTEROUS_COMPLETE").source())

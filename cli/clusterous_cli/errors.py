@@ -1,0 +1,59 @@
+"""What AWS can answer, by what is to be done about it."""
+
+from clusterous_api.errors import FailedError, TransientError, UserError
+
+
+class AwsFailed(FailedError):
+    """AWS refused a call for a reason that we have no better word for."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class NotFound(AwsFailed):
+    """What the call named does not exist (or not any more)."""
+
+
+class AlreadyExists(AwsFailed):
+    """What the call should make is there already."""
+
+
+class NotYet(TransientError):
+    """AWS will accept the call later: something else must be seen, be ready or go away first."""
+
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Throttled(TransientError):
+    """Too many calls just now."""
+
+
+class Unclear(TransientError):
+    """The answer was lost: the call may have been carried out. Look before you ask again."""
+
+
+class Unreachable(TransientError):
+    """The service cannot be reached at all; nothing was carried out."""
+
+
+class NoCapacity(TransientError):
+    """AWS has no machine of that type there just now."""
+
+
+class Denied(UserError):
+    """The caller may not do this."""
+
+
+class BadCredentials(UserError):
+    """No credentials, wrong ones, or expired ones."""
+
+
+class QuotaReached(UserError):
+    """The account's limit; more must be asked for."""
+
+
+class NoCluster(UserError):
+    """There is no such cluster."""

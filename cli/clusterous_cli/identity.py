@@ -1,0 +1,60 @@
+"""Which cluster: its name, account and region, and every AWS name that follows from them.
+
+The uid is computed, not drawn: a second `create`, a `destroy` on another laptop and a colleague's
+`status` all find the same bucket and roles with no file to read first.
+"""
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from clusterous_api import names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """One cluster in one account and region."""
+
+    name: str
+    account: str
+    region: str
+
+    @property
+    def uid(self) -> str:
+        """Tell this cluster from those of the same name elsewhere."""
+        whole = f"{self.account}/{self.region}/{self.name}"
+        return sha256(whole.encode()).hexdigest()[:10]
+
+    @property
+    def bucket(self) -> str:
+        """Name the bucket that holds the record and the boot files."""
+        return f"clusterous-{self.name}-{self.uid}"
+
+    @property
+    def registry(self) -> str:
+        """Name the host of the account's image registry."""
+        return f"{self.account}.dkr.ecr.{self.region}.{self.dns_suffix}"
+
+    @property
+    def dns_suffix(self) -> str:
+        """Name the partition's domain."""
+        return "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+
+    @property
+    def partition(self) -> str:
+        """Name the partition in ARNs."""
+        if self.region.startswith("cn-"):
+            return "aws-cn"
+        return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
+
+    def role(self, kind: str) -> str:
+        """Name the IAM role (and its instance profile) of a kind of machine."""
+        return f"clusterous-{self.name}-{self.uid}-{kind}"
+
+    def tags(self, key: str) -> dict[str, str]:
+        """Return the tags of the resource that the plan calls *key*."""
+        return {
+            names.TAG_CLUSTER: self.name,
+            names.TAG_UID: self.uid,
+            names.TAG_ROLE: key,
+            "Name": f"{self.name}-{key}",
+        }
