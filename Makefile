@@ -22,6 +22,6 @@ clean: .venv/ready          ## take the region down and remove what was built in
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
-	.venv/bin/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	.venv/bin/python -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
