@@ -1,0 +1,489 @@
+"""A real Kubernetes control plane on loopback, for tests of the operator and for benchmarks.
+
+kine (SQLite), kube-apiserver with RBAC, kube-controller-manager and kube-scheduler run as plain
+processes; kwok plays the nodes and their pods (kwok-stages.yaml says how, and how a test steers
+them). Nothing outlives the `with` block, nor a killed test run.
+"""
+
+import base64
+import contextlib
+import datetime
+import http.client
+import ipaddress
+import json
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+STAGES: Final = Path(__file__).with_name("kwok-stages.yaml")
+SERVICE_CIDR: Final = "10.43.0.0/16"
+# kwok hands these to pods; a wide range, since benchmarks run thousands of them.
+POD_CIDR: Final = "10.64.0.0/10"
+APISERVER: Final = "kube-apiserver"
+CONTROLLER_MANAGER: Final = "kube-controller-manager"
+SCHEDULER: Final = "kube-scheduler"
+KINE: Final = "kine"
+KWOK: Final = "kwok"
+
+Manifest = Mapping[str, Any]
+
+
+class ControlPlaneError(Exception):
+    """A program ended or did not answer; the message carries its last words."""
+
+
+class ApiError(ControlPlaneError):
+    """The API server refused a request."""
+
+    def __init__(self, status: int, body: str) -> None:
+        super().__init__(f"the API server answered {status}: {body}")
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Programs:
+    """Where the programs are; `kube` and `kine` are multi-call files, usually the same."""
+
+    kube: Path
+    kine: Path
+    kwok: Path
+
+
+@dataclass(slots=True, kw_only=True)
+class ControlPlane:
+    """A running control plane. `kubeconfig` is the administrator's."""
+
+    home: Path
+    port: int
+    kubeconfig: Path
+    argvs: Mapping[str, Sequence[str]]
+    tls: ssl.SSLContext
+    ca_pem: bytes
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    closing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    def api(self, method: str, path: str, body: Manifest | None = None) -> dict[str, Any]:
+        """Send one request as the administrator; raise ApiError when it is refused."""
+        connection = http.client.HTTPSConnection(
+            "127.0.0.1", self.port, context=self.tls, timeout=30
+        )
+        kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+        try:
+            payload = None if body is None else json.dumps(body)
+            connection.request(method, path, body=payload, headers={"Content-Type": kind})
+            response = connection.getresponse()
+            text = response.read().decode()
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise ApiError(response.status, text)
+        answer: dict[str, Any] = json.loads(text) if text.startswith("{") else {"text": text}
+        return answer
+
+    def service_account_kubeconfig(self, namespace: str, name: str) -> Path:
+        """Write a kubeconfig with a token of that account: exactly its RBAC, nothing more."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        answer = self.api("POST", path, {"spec": {"expirationSeconds": 3600 * 24}})
+        target = self.home / f"{namespace}.{name}.kubeconfig"
+        user = {"token": answer["status"]["token"]}
+        _write_kubeconfig(target, self.port, self.ca_pem, user, namespace=namespace)
+        return target
+
+    def add_nodes(self, names: Sequence[str], *, labels: Manifest | None = None) -> None:
+        """Register nodes that kwok keeps alive."""
+        for name in names:
+            self.api("POST", "/api/v1/nodes", _node(name, labels or {}))
+
+    def lose_node(self, name: str) -> None:
+        """Let a node fall silent, as a machine does that lost its power.
+
+        kwok stops to renew its lease; the controller manager finds out after the grace period.
+        """
+        path = f"/api/v1/nodes/{name}"
+        self.api("PATCH", path, {"metadata": {"annotations": {"kwok.x-k8s.io/node": None}}})
+
+    def delete_node(self, name: str) -> None:
+        self.api("DELETE", f"/api/v1/nodes/{name}")
+
+    def launch(self, name: str) -> None:
+        """Start one of the programs, which must not be running."""
+        with (self.home / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                # The kernel ends it when we are killed; a killed test run leaves nothing behind.
+                ["/usr/bin/setpriv", "--pdeathsig", "KILL", *self.argvs[name]],
+                cwd=self.home,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def kill(self, name: str, number: int = signal.SIGKILL) -> None:
+        """End one of the programs, by default as a crash would, and wait until it is gone."""
+        process = self.running.pop(name)
+        process.send_signal(number)
+        process.wait(30)
+
+    def restart_apiserver(self, number: int = signal.SIGKILL) -> None:
+        """Crash the API server, start it again at its port, and wait until it answers."""
+        self.kill(APISERVER, number)
+        self.launch(APISERVER)
+        self.wait_ready()
+
+    def wait_ready(self, timeout_seconds: float = 60) -> None:
+        """Return once the API server says that it is ready to serve."""
+        self.wait_until(self._answers, "the API server's /readyz", timeout_seconds)
+
+    def wait_until(self, check: Callable[[], bool], what: str, timeout_seconds: float = 60) -> None:
+        """Poll *check*; fail early and with its last words when a program has ended."""
+        end = time.monotonic() + timeout_seconds
+        while not check():
+            for name, process in self.running.items():
+                if process.poll() is not None:
+                    raise ControlPlaneError(f"{name} ended: {self.last_words(name)}")
+            if time.monotonic() > end:
+                raise ControlPlaneError(f"waited in vain for {what}: {self.last_words(APISERVER)}")
+            time.sleep(0.05)
+
+    def last_words(self, name: str) -> str:
+        """Return the end of a program's log."""
+        log = self.home / f"{name}.log"
+        return log.read_text(errors="replace")[-3000:] if log.exists() else "(it said nothing)"
+
+    def provision(self) -> None:
+        """Be the external provisioner of the class `standard`: a volume for every claim."""
+        while not self.closing.wait(0.2):
+            with contextlib.suppress(OSError, http.client.HTTPException, ApiError):
+                claims = self.api("GET", "/api/v1/persistentvolumeclaims")["items"]
+                for claim in filter(_wants_volume, claims):
+                    # Bound a moment later by the controller manager; until then it exists already.
+                    with contextlib.suppress(ApiError):
+                        self.api("POST", "/api/v1/persistentvolumes", _volume_for(claim))
+
+    def close(self) -> None:
+        """End everything, the store last."""
+        self.closing.set()
+        for name in (KWOK, SCHEDULER, CONTROLLER_MANAGER, APISERVER, KINE):
+            if name in self.running:
+                self.kill(name)
+
+    def _answers(self) -> bool:
+        try:
+            return bool(self.api("GET", "/readyz")["text"] == "ok")
+        except (OSError, http.client.HTTPException, ApiError):
+            return False
+
+
+@contextlib.contextmanager
+def start(
+    home: Path,
+    *,
+    kube: Path,
+    kine: Path,
+    kwok: Path,
+    nodes: int = 0,
+    node_grace_seconds: int = 20,
+) -> Iterator[ControlPlane]:
+    """Run a control plane with *nodes* nodes (node-0, node-1, …) while the block lasts.
+
+    Call it from a thread that lives as long as the block: the kernel ends the programs when the
+    thread that started them ends.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    plane = _prepare(home, Programs(kube=kube, kine=kine, kwok=kwok), node_grace_seconds)
+    try:
+        plane.launch(KINE)
+        plane.wait_until((home / "kine.sock").exists, "kine's socket")
+        plane.launch(APISERVER)
+        plane.wait_ready()
+        for name in (CONTROLLER_MANAGER, SCHEDULER, KWOK):
+            plane.launch(name)
+        plane.api("POST", "/apis/storage.k8s.io/v1/storageclasses", _storage_class())
+        plane.add_nodes([f"node-{index}" for index in range(nodes)])
+        plane.wait_until(lambda: _is_settled(plane, nodes), "nodes and service accounts")
+        threading.Thread(target=plane.provision, name="provisioner", daemon=True).start()
+        yield plane
+    finally:
+        plane.close()
+
+
+def _is_settled(plane: ControlPlane, nodes: int) -> bool:
+    # Without its default service account a namespace refuses pods, so that it is part of ready.
+    accounts = plane.api("GET", "/api/v1/namespaces/default/serviceaccounts")["items"]
+    listed = plane.api("GET", "/api/v1/nodes")["items"] if nodes else []
+    return bool(accounts) and all(map(_is_ready, listed))
+
+
+def _is_ready(node: Manifest) -> bool:
+    conditions = node["status"].get("conditions", [])
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def _prepare(home: Path, programs: Programs, grace_seconds: int) -> ControlPlane:
+    port = _free_port()
+    authority = _Authority.create()
+    (home / "ca.crt").write_bytes(authority.pem)
+    authority.issue(home / "apiserver", "kube-apiserver", server=True)
+    (home / "accounts.key").write_bytes(_pem(ec.generate_private_key(ec.SECP256R1())))
+    # The privileged clients; their kubeconfigs carry certificates, as they do on real clusters.
+    clients = {
+        "admin": ("you", "system:masters"),
+        CONTROLLER_MANAGER: ("system:kube-controller-manager", None),
+        SCHEDULER: ("system:kube-scheduler", None),
+        KWOK: ("kwok", "system:masters"),
+    }
+    for name, (user, group) in clients.items():
+        certificate, key = authority.issue(home / name, user, group=group)
+        keys = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
+        _write_kubeconfig(home / f"{name}.kubeconfig", port, authority.pem, keys)
+    tls = ssl.create_default_context(cafile=str(home / "ca.crt"))
+    tls.load_cert_chain(home / "admin.crt", home / "admin.key")
+    return ControlPlane(
+        home=home,
+        port=port,
+        kubeconfig=home / "admin.kubeconfig",
+        argvs=_argvs(home, programs, port, grace_seconds),
+        tls=tls,
+        ca_pem=authority.pem,
+    )
+
+
+def _argvs(
+    home: Path, programs: Programs, port: int, grace_seconds: int
+) -> dict[str, Sequence[str]]:
+    kube = str(programs.kube)
+    clients = ("--kube-api-qps=1000", "--kube-api-burst=2000", "--leader-elect=false")
+    return {
+        KINE: [
+            str(programs.kine),
+            KINE,
+            f"--path={home}/state.db",
+            f"--listen-address=unix://{home}/kine.sock",
+        ],
+        APISERVER: [
+            kube,
+            APISERVER,
+            f"--etcd-servers=unix://{home}/kine.sock",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            # Loopback may not be advertised; nothing here follows the `kubernetes` Service.
+            "--advertise-address=192.0.2.1",
+            "--endpoint-reconciler-type=none",
+            f"--service-cluster-ip-range={SERVICE_CIDR}",
+            "--authorization-mode=Node,RBAC",
+            # It would taint each new node until it is ready, which a test must then wait for.
+            "--disable-admission-plugins=TaintNodesByCondition",
+            "--allow-privileged=true",
+            f"--client-ca-file={home}/ca.crt",
+            f"--tls-cert-file={home}/apiserver.crt",
+            f"--tls-private-key-file={home}/apiserver.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={home}/accounts.key",
+            f"--service-account-signing-key-file={home}/accounts.key",
+        ],
+        CONTROLLER_MANAGER: [
+            kube,
+            CONTROLLER_MANAGER,
+            f"--kubeconfig={home}/{CONTROLLER_MANAGER}.kubeconfig",
+            f"--service-account-private-key-file={home}/accounts.key",
+            f"--root-ca-file={home}/ca.crt",
+            "--use-service-account-credentials=false",
+            "--secure-port=0",
+            f"--node-monitor-grace-period={grace_seconds}s",
+            "--concurrent-deployment-syncs=20",
+            "--concurrent-replicaset-syncs=20",
+            "--concurrent-gc-syncs=40",
+            *clients,
+        ],
+        SCHEDULER: [
+            kube,
+            SCHEDULER,
+            f"--kubeconfig={home}/{SCHEDULER}.kubeconfig",
+            "--secure-port=0",
+            *clients,
+        ],
+        KWOK: [
+            str(programs.kwok),
+            f"--kubeconfig={home}/{KWOK}.kubeconfig",
+            f"--config={STAGES}",
+            "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
+            f"--cidr={POD_CIDR}",
+            # It renews each lease four times as often as that.
+            f"--node-lease-duration-seconds={max(4, grace_seconds)}",
+        ],
+    }
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _node(name: str, labels: Manifest) -> Manifest:
+    room = {"cpu": "4", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": "amd64",
+                **labels,
+            },
+        },
+        "status": {"capacity": room, "allocatable": room},
+    }
+
+
+def _storage_class() -> Manifest:
+    default = {"storageclass.kubernetes.io/is-default-class": "true"}
+    return {
+        "apiVersion": "storage.k8s.io/v1",
+        "kind": "StorageClass",
+        "metadata": {"name": "standard", "annotations": default},
+        "provisioner": "clusterous.test/standard",
+        "reclaimPolicy": "Retain",
+        "volumeBindingMode": "Immediate",
+    }
+
+
+def _wants_volume(claim: Manifest) -> bool:
+    spec = claim["spec"]
+    return spec.get("storageClassName") == "standard" and not spec.get("volumeName")
+
+
+def _volume_for(claim: Manifest) -> Manifest:
+    meta, spec = claim["metadata"], claim["spec"]
+    owner = {key: meta[key] for key in ("name", "namespace", "uid")}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {
+            "name": f"pvc-{meta['uid']}",
+            "annotations": {"pv.kubernetes.io/provisioned-by": "clusterous.test/standard"},
+        },
+        "spec": {
+            "accessModes": spec["accessModes"],
+            "capacity": spec["resources"]["requests"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "standard",
+            "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", **owner},
+            "hostPath": {"path": f"/nowhere/{meta['uid']}"},
+        },
+    }
+
+
+def _write_kubeconfig(
+    target: Path, port: int, ca_pem: bytes, user: Manifest, *, namespace: str = "default"
+) -> None:
+    # JSON is YAML; and the file is whole before anyone can see it.
+    cluster = {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": _base64(ca_pem)}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "test", "user": user}],
+        "contexts": [
+            {"name": "test", "context": {"cluster": "test", "user": "test", "namespace": namespace}}
+        ],
+        "current-context": "test",
+    }
+    partial = target.with_suffix(".partial")
+    partial.touch(mode=0o600)
+    partial.write_text(json.dumps(content, indent=1))
+    os.replace(partial, target)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Authority:
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def create(cls) -> "_Authority":
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
+        builder = _certificate(name, name, key.public_key()).add_extension(
+            x509.BasicConstraints(ca=True, path_length=None), critical=True
+        )
+        return cls(certificate=builder.sign(key, hashes.SHA256()), key=key)
+
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue(
+        self, stem: Path, user: str, *, group: str | None = None, server: bool = False
+    ) -> tuple[bytes, bytes]:
+        """Write STEM.crt and STEM.key and return both."""
+        names = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
+        if group:
+            names.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = _certificate(
+            x509.Name(names), self.certificate.subject, key.public_key()
+        ).add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        if server:
+            builder = builder.add_extension(_server_names(), critical=False)
+        pem = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        stem.with_name(f"{stem.name}.crt").write_bytes(pem)
+        key_file = stem.with_name(f"{stem.name}.key")
+        key_file.touch(mode=0o600)
+        key_file.write_bytes(_pem(key))
+        return pem, _pem(key)
+
+
+def _certificate(
+    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = datetime.datetime.now(datetime.UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(days=7))
+    )
+
+
+def _server_names() -> x509.SubjectAlternativeName:
+    return x509.SubjectAlternativeName(
+        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+    )
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.TraditionalOpenSSL,
+        serialization.NoEncryption(),
+    )
+
+
+def _base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
