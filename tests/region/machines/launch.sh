@@ -1,0 +1,36 @@
+#!/bin/sh
+# Start a machine: launch.sh ROOTFS FOLDER GROUP NAMESPACE systemd-nspawn ARGUMENT...
+#
+# The process that runs this becomes systemd-nspawn. First it joins the machine's control groups
+# and leaves for a mount namespace of its own: the overlay and the mounts of the groups exist
+# there only, so they end with the last process of the machine, whatever becomes of the region.
+# It enters the network namespace itself too, since /sys shows the network of whoever mounts it.
+set -eu
+
+if [ "${1:-}" != --inside ]; then
+    for procs in /sys/fs/cgroup/*/"$3"/cgroup.procs; do
+        echo $$ >"$procs"
+    done
+    exec nsenter "--net=/run/netns/$4" \
+        unshare --cgroup --mount --propagation private "$0" --inside "$@"
+fi
+shift
+rootfs=$1 folder=$2
+shift 4
+
+mount -t overlay -o "lowerdir=$rootfs,upperdir=$folder/upper,workdir=$folder/work" \
+    overlay "$folder/root"
+
+# systemd-nspawn wants the hierarchies as its own groups see them: with the machine's as the root.
+kinds=$(awk '$3 ~ /^cgroup2?$/ { print $2, $3, $4 }' /proc/mounts)
+umount --lazy --recursive /sys/fs/cgroup
+mount -t tmpfs -o mode=755,size=1m cgroups /sys/fs/cgroup
+echo "$kinds" | while read -r where kind options; do
+    mkdir "$where"
+    case $kind in
+    cgroup2) mount -t cgroup2 cgroup2 "$where" ;;
+    *) mount -t cgroup -o "${options##*relatime,}" cgroup "$where" ;;
+    esac
+done
+
+exec "$@"

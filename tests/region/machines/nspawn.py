@@ -1,0 +1,72 @@
+"""The command that boots a machine: systemd-nspawn, in a network namespace that exists."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+LAUNCH: Final = Path(__file__).with_name("launch.sh")
+
+# systemd-nspawn's own code for "the machine has asked to be started again".
+REBOOT: Final = 133
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folders:
+    """A machine's files on the host."""
+
+    base: Path
+
+    @property
+    def upper(self) -> Path:
+        """What the machine has written; the rest is the root file system below it."""
+        return self.base / "upper"
+
+    @property
+    def root(self) -> Path:
+        return self.base / "root"
+
+    @property
+    def rancher(self) -> Path:
+        return self.base / "rancher"
+
+    def make(self) -> None:
+        for folder in (self.upper, self.base / "work", self.root, self.rancher):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def command(
+    *, name: str, namespace: str, group: str, rootfs: Path, folders: Folders, shared: Path
+) -> list[str]:
+    """Answer the whole command line; *shared* is the folder of all file systems of the region."""
+    return [
+        *(str(LAUNCH), str(rootfs), str(folders.base), group, namespace),
+        *_nspawn(name, namespace, folders, shared),
+    ]
+
+
+def _nspawn(name: str, namespace: str, folders: Folders, shared: Path) -> Sequence[str]:
+    return [
+        "systemd-nspawn",
+        "--quiet",
+        "--boot",
+        f"--directory={folders.root}",
+        f"--machine={name}",
+        f"--network-namespace-path=/run/netns/{namespace}",
+        # No systemd on the host is asked for anything: the groups are made, and nobody registers.
+        "--register=no",
+        "--keep-unit",
+        "--settings=no",
+        "--link-journal=no",
+        "--resolv-conf=off",
+        "--timezone=off",
+        "--console=read-only",
+        "--capability=all",
+        # What containers in the machine need: session keyrings, and rules of control groups.
+        "--system-call-filter=@keyring bpf",
+        "--bind=/dev/kmsg",
+        f"--bind={shared}:/srv/efs",
+        # Layers of container images cannot lie on the overlay that the machine's root is.
+        f"--bind={folders.rancher}:/var/lib/rancher",
+        "systemd.unified_cgroup_hierarchy=0",
+    ]

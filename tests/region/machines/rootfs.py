@@ -1,0 +1,120 @@
+"""Build the root file system of the region's instances: Debian 12 as its image for EC2 has it.
+
+Every machine is an overlay on the folder that *build* makes. What is baked in is what an image
+carries; what belongs to one region (its certificate authority) or to one machine (addresses,
+keys, names) comes when the machine starts.
+"""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).parent
+IMAGE = HERE / "image"
+LOCK = HERE.parents[2] / "requirements.lock"
+# The AWS program is installed at the version in the lock; the key need not know all other lines.
+SOURCES = (Path(__file__), IMAGE)
+
+SUITE = "bookworm"
+PACKAGES = (
+    "systemd,systemd-sysv,dbus,udev,cloud-init,isc-dhcp-client,openssh-server,sudo,"
+    "ca-certificates,openssl,curl,rsync,python3,"
+    "iproute2,iptables,nftables,conntrack,ethtool,socat,iputils-ping,netbase,"
+    "kmod,procps,psmisc,util-linux,less,libseccomp2"
+)
+UNWANTED = ("man", "locale", "doc", "info", "doc-base", "lintian")
+MASKED = (
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "console-getty.service",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "fstrim.timer",
+    "getty@tty1.service",
+    "systemd-pstore.service",
+    "systemd-udevd.service",
+)
+
+Tell = Callable[[str], None]
+
+
+def build(target: Path, tell: Tell) -> None:
+    """Make the root file system in *target*, which must not exist; about a minute."""
+    tell("Debian packages")
+    _bootstrap(target)
+    tell("the AWS program")
+    _install_aws(target)
+    tell("configuration")
+    _copy_image(target)
+    _identify_as_aws(target)
+    _enable_units(target)
+    _forget(target)
+
+
+def _bootstrap(target: Path) -> None:
+    excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNWANTED]
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", *excluded]
+        + ["--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"']
+        + [f"--include={PACKAGES}", SUITE, str(target)],
+        check=True,
+    )
+
+
+def _install_aws(target: Path) -> None:
+    """Install the AWS program beside the system's Python, trusting what the system trusts."""
+    lib = target / "opt/aws/lib"
+    constraints = ["--constraint", str(LOCK)] if LOCK.exists() else []
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(lib)]
+        + ["--python-version=3.11", "--only-binary=:all:", "--no-compile"]
+        + [*constraints, "awscli"],
+        check=True,
+    )
+    shutil.rmtree(lib / "awscli/examples", ignore_errors=True)
+    for bundle in lib.rglob("cacert.pem"):
+        bundle.unlink()
+        bundle.symlink_to("/etc/ssl/certs/ca-certificates.crt")
+    chroot = ["chroot", str(target), "/usr/bin/python3", "-m", "compileall", "-q", "/opt/aws/lib"]
+    subprocess.run(chroot, check=True)
+
+
+def _copy_image(target: Path) -> None:
+    for source in sorted(IMAGE.rglob("*")):
+        if source.is_symlink() or source.is_file():
+            copy = target / source.relative_to(IMAGE)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.unlink(missing_ok=True)
+            shutil.copy2(source, copy, follow_symlinks=False)
+
+
+def _identify_as_aws(target: Path) -> None:
+    """Let cloud-init know its platform: there is no DMI here, where it would read it on EC2."""
+    module = target / "usr/lib/python3/dist-packages/cloudinit/sources/DataSourceEc2.py"
+    before = module.read_text()
+    head = "def identify_platform():\n"
+    if before.count(head) != 1:
+        raise ValueError(f"{module} is not the cloud-init that this was written for")
+    module.write_text(before.replace(head, f"{head}    return CloudNames.AWS\n\n"))
+
+
+def _enable_units(target: Path) -> None:
+    units = ("region-machine.service", "systemd-networkd.service")
+    systemctl = ["systemctl", f"--root={target}", "--quiet"]
+    subprocess.run([*systemctl, "enable", *units], check=True)
+    subprocess.run([*systemctl, "mask", *MASKED], check=True)
+
+
+def _forget(target: Path) -> None:
+    """Remove what each machine must make itself, and what is of no use to one."""
+    for key in (target / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    # Empty, not "uninitialized": systemd makes one, but does not ask the first boot's questions.
+    (target / "etc/machine-id").write_text("")
+    for name in ("etc/hostname", "etc/resolv.conf"):
+        (target / name).unlink(missing_ok=True)
+    for folder in ("var/lib/apt/lists", "var/cache/apt", "var/log/apt"):
+        shutil.rmtree(target / folder, ignore_errors=True)
