@@ -32,7 +32,7 @@ MISSING: Final = re.compile(
 EXISTING: Final = frozenset(
     {"EntityAlreadyExists", "BucketAlreadyOwnedByYou", "FileSystemAlreadyExists"}
     | {"MountTargetConflict", "InvalidGroup.Duplicate", "InvalidPermission.Duplicate"}
-    | {"RouteAlreadyExists", "Resource.AlreadyAssociated", "PreconditionFailed", "412"}
+    | {"RouteAlreadyExists", "PreconditionFailed", "412"}
     | {"RepositoryAlreadyExistsException"}
 )
 LATER: Final = frozenset(
@@ -44,7 +44,7 @@ LATER: Final = frozenset(
         "BucketNotEmpty",
         "InvalidNetworkInterface.InUse",
     }
-    | {"ResourceInUse"}
+    | {"ResourceInUse", "Resource.AlreadyAssociated"}
 )
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
 UNKNOWN_KEY: Final = frozenset(

@@ -1,0 +1,61 @@
+"""Waiting that can be interrupted, with a clock and a sleep that tests replace."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from clusterous_api.errors import FailedError
+
+T = TypeVar("T")
+
+
+class Stopped(FailedError):
+    """The user asked to stop; what was begun is finished, nothing new is begun."""
+
+    exit_code = 130
+
+
+@dataclass(slots=True)
+class Pauses:
+    """A clock and a sleep; once stopped, every sleep ends at once with Stopped."""
+
+    clock: Callable[[], float] = time.monotonic
+    event: threading.Event = field(default_factory=threading.Event)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, unless the user asks to stop."""
+        if self.event.wait(seconds):
+            raise Stopped("Stopped.")
+
+    def stop(self) -> None:
+        """Let every present and future sleep end."""
+        self.event.set()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether the user asked to stop."""
+        return self.event.is_set()
+
+
+def until(
+    check: Callable[[], T | None],
+    what: str,
+    pauses: Pauses,
+    *,
+    timeout: float,
+    first: float = 0.5,
+    longest: float = 5.0,
+) -> T:
+    """Ask *check* again and again, less often with time, until it answers something."""
+    deadline = pauses.clock() + timeout
+    delay = first
+    while True:
+        answer = check()
+        if answer is not None:
+            return answer
+        if pauses.clock() + delay > deadline:
+            raise FailedError(f"{what} took longer than {timeout:.0f} s.")
+        pauses.sleep(delay)
+        delay = min(delay * 1.5, longest)
