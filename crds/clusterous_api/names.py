@@ -51,3 +51,36 @@ CLUSTER_CONFIG: Final = "clusterous-cluster"
 ENV_APP: Final = "CLUSTEROUS_APP"
 ENV_COMPONENT: Final = "CLUSTEROUS_COMPONENT"
 ENV_MASTER_HOST: Final = "CLUSTEROUS_MASTER_HOST"
+
+# Annotations on children: the hash of what was last applied, and of what a Job was asked to run.
+ANNOTATION_APPLIED: Final = f"{DOMAIN}/applied"
+ANNOTATION_RUN: Final = f"{DOMAIN}/run"
+
+# The cluster's own volume: its claim in each namespace, which no app's own claim can be named
+# like, because those have no dot; and its key in CLUSTER_CONFIG.
+CLUSTER_CLAIM: Final = "shared.clusterous.io"
+CLUSTER_VOLUME_KEY: Final = "volume.yaml"
+VOLUME_NAME: Final = "data"
+
+# The predecessor's programs find each other under these names.
+LEGACY_DNS_SUFFIX: Final = "marathon.mesos"
+
+
+def child(app: str, component: str) -> str:
+    """Return the name of a component's Deployment, Job and Service."""
+    return f"{app}-{component}"
+
+
+def claim(app: str) -> str:
+    """Return the name of the claim that an app gets when it uses no other."""
+    return f"{app}-data"
+
+
+def persistent_volume(namespace: str, app: str | None = None) -> str:
+    """Return the name of a static volume; dots keep namespace *a-b* apart from app *b* in *a*."""
+    return ".".join(filter(None, ("clusterous", namespace, app)))
+
+
+def selector(app: str, component: str) -> dict[str, str]:
+    """Return the labels by which a component's pods are found."""
+    return {LABEL_APP: app, LABEL_COMPONENT: component}

@@ -1,1 +1,1 @@
-"""The operator: reconciles ClusterousApps into masters, workers and their shared volume."""
+"""The operator: turns ClusterousApps into Deployments, Jobs, Services and volumes, and reports."""

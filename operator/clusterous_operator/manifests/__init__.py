@@ -1,0 +1,72 @@
+"""Every object that an app wants, in the order in which they are applied. Pure."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+from clusterous_api import names
+from clusterous_api.models import App, Component
+from clusterous_operator.manifests import service as services
+from clusterous_operator.manifests import volume as volumes
+from clusterous_operator.manifests import workload as workloads
+from clusterous_operator.manifests._common import Facts, Manifest
+
+__all__ = ["Facts", "Manifest", "claim_name", "desired", "kept", "pod_template"]
+
+claim_name = volumes.claim_name
+pod_template = workloads.pod_template
+
+
+def desired(app: App, facts: Facts) -> list[Manifest]:
+    """Return what must be there now.
+
+    The pods of an app know each other by the addresses of their Services: workloads are wanted only
+    when all those are known, and only of the components that may run already.
+    """
+    made = [services.service(app, one) for one in app.components]
+    first = [*volumes.volume(app, facts), *(one for one in made if one is not None)]
+    runnable = [one for one in app.components if one.name in facts.replicas]
+    if any(services.has_address(one) and one.name not in facts.addresses for one in app.components):
+        runnable = []
+    second = [_told_apart(app, one, workloads.workload(app, one, facts)) for one in runnable]
+    return [_marked(one) for one in (*first, *second)]
+
+
+def kept(app: App) -> frozenset[tuple[str, str]]:
+    """Return kind and name of all objects that the app may have; others of its are removed."""
+    found = set()
+    for one in app.components:
+        name = names.child(app.name, one.name)
+        found.add(("Job" if app.is_job(one) else "Deployment", name))
+        if services.service(app, one) is not None:
+            found.add(("Service", name))
+    return frozenset(found)
+
+
+def _told_apart(app: App, component: Component, manifest: Manifest) -> Manifest:
+    """Note on a Job what the user asked it to run: only a change of that makes it run again."""
+    if manifest["kind"] != "Job":
+        return manifest
+    asked = (component.image, component.command, component.args, component.env)
+    more = (component.resources, component.template, app.volume.sub_path)
+    return _annotated(manifest, names.ANNOTATION_RUN, _hash([*asked, *more]))
+
+
+def _marked(manifest: Manifest) -> Manifest:
+    """Note on an object what was applied, so that a field which is no longer wanted shows."""
+    return _annotated(manifest, names.ANNOTATION_APPLIED, _hash(manifest))
+
+
+def _annotated(manifest: Manifest, key: str, value: str) -> Manifest:
+    metadata = manifest["metadata"]
+    annotations = {**metadata.get("annotations", {}), key: value}
+    return {**manifest, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _hash(value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, Iterable) else str(value)

@@ -1,0 +1,51 @@
+"""What all manifests share: metadata with labels, the owner, and the facts they depend on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterous_api import names
+from clusterous_api.models import App
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the wanted objects depend on beside the app itself."""
+
+    addresses: Mapping[str, str] = field(default_factory=dict)  # ClusterIP by component
+    replicas: Mapping[str, int] = field(default_factory=dict)  # by component that may run
+    cluster_volume: Mapping[str, Any] | None = None  # the ConfigMap's volume.yaml
+    region: str | None = None
+    single_node: bool = False
+
+
+def labels(app: App, component: str) -> dict[str, str]:
+    """Return the labels of a component's objects."""
+    return {
+        **names.selector(app.name, component),
+        names.LABEL_MANAGED_BY: names.MANAGED_BY,
+    }
+
+
+def owner(app: App) -> dict[str, Any]:
+    """Return the reference by which the cluster removes an object together with its app."""
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "name": app.name,
+        "uid": app.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def metadata(app: App, component: str) -> dict[str, Any]:
+    """Return the metadata of a component's Deployment, Job or Service."""
+    return {
+        "namespace": app.namespace,
+        "name": names.child(app.name, component),
+        "labels": labels(app, component),
+        "ownerReferences": [owner(app)],
+    }

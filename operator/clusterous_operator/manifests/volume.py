@@ -1,0 +1,146 @@
+"""The claim behind /home/data. Nothing here has an owner: data outlives its app."""
+
+from collections.abc import Sequence
+from typing import Any, assert_never
+
+from clusterous_api import names
+from clusterous_api.errors import UserError
+from clusterous_api.models import (
+    App,
+    ClusterVolume,
+    EfsFileSystem,
+    ExistingClaim,
+    NewClaim,
+    NfsExport,
+)
+from clusterous_operator.manifests._common import Facts, Manifest
+
+# As AWS recommends for EFS; noresvport lets a mount come back after the network was away.
+EFS_OPTIONS = (
+    "nfsvers=4.1",
+    "rsize=1048576",
+    "wsize=1048576",
+    "hard",
+    "timeo=600",
+    "retrans=2",
+    "noresvport",
+)
+NFS_OPTIONS = ("nfsvers=4.1", "hard")
+
+
+def claim_name(app: App, facts: Facts) -> str:
+    """Return the name of the claim that the app's pods mount."""
+    match app.volume.source:
+        case ExistingClaim(name=name):
+            return name
+        case ClusterVolume() if facts.cluster_volume is not None:
+            return names.CLUSTER_CLAIM
+        case _:
+            return names.claim(app.name)
+
+
+def volume(app: App, facts: Facts) -> list[Manifest]:
+    """Return the volume and the claim that must be there; none for a claim of the user's."""
+    source = app.volume.source
+    match source:
+        case ExistingClaim():
+            return []
+        case NewClaim():
+            return [_dynamic(app, source, facts)]
+        case NfsExport():
+            return _static(app, app.name, source.server, source.path, NFS_OPTIONS, facts)
+        case EfsFileSystem():
+            return _static(app, app.name, _efs(source, facts), source.path, EFS_OPTIONS, facts)
+        case ClusterVolume():
+            return _of_cluster(app, facts)
+    assert_never(source)
+
+
+def _of_cluster(app: App, facts: Facts) -> list[Manifest]:
+    if facts.cluster_volume is None:
+        return [_dynamic(app, NewClaim(), facts)]
+    nfs = facts.cluster_volume.get("nfs")
+    if not nfs or not nfs.get("server"):
+        raise UserError(
+            f"ConfigMap {names.CLUSTER_CONFIG} names no NFS server in {names.CLUSTER_VOLUME_KEY}."
+        )
+    options = nfs.get("mountOptions") or EFS_OPTIONS
+    return _static(app, None, nfs["server"], nfs.get("path", "/"), options, facts)
+
+
+def _efs(source: EfsFileSystem, facts: Facts) -> str:
+    if source.server:
+        return source.server
+    if facts.region is None:
+        raise UserError(
+            f"The address of {source.file_system_id} is not known here; "
+            "give sharedVolume.existing.efs.server."
+        )
+    return f"{source.file_system_id}.efs.{facts.region}.amazonaws.com"
+
+
+def _dynamic(app: App, source: NewClaim, facts: Facts) -> Manifest:
+    spec: dict[str, Any] = {
+        # Storage that lives on a node can be shared by its pods only, and refuses the other mode.
+        "accessModes": ["ReadWriteOnce" if facts.single_node else "ReadWriteMany"],
+        "resources": {"requests": {"storage": source.size}},
+    }
+    if source.storage_class:
+        spec["storageClassName"] = source.storage_class
+    return _claim(app, names.claim(app.name), spec)
+
+
+def _static(
+    app: App, owner: str | None, server: str, path: str, options: Sequence[str], facts: Facts
+) -> list[Manifest]:
+    """Return a volume over NFS and its claim; of the whole namespace where *owner* is None."""
+    name = names.persistent_volume(app.namespace, owner)
+    claim = claim_name(app, facts)
+    capacity = {"storage": names.DEFAULT_VOLUME_SIZE}  # of no effect with NFS, but required
+    volume_spec = {
+        "capacity": capacity,
+        "accessModes": ["ReadWriteMany"],
+        "persistentVolumeReclaimPolicy": "Retain",
+        "storageClassName": "",
+        "mountOptions": list(options),
+        "nfs": {"server": server, "path": path},
+        "claimRef": {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "namespace": app.namespace,
+            "name": claim,
+        },
+    }
+    claim_spec = {
+        "accessModes": ["ReadWriteMany"],
+        "resources": {"requests": capacity},
+        "storageClassName": "",
+        "volumeName": name,
+    }
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": name, "labels": _labels(app, owner)},
+            "spec": volume_spec,
+        },
+        _claim(app, claim, claim_spec, owner),
+    ]
+
+
+def _claim(app: App, name: str, spec: dict[str, Any], owner: str | None = "") -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {
+            "namespace": app.namespace,
+            "name": name,
+            "labels": _labels(app, app.name if owner == "" else owner),
+        },
+        "spec": spec,
+    }
+
+
+def _labels(app: App, owner: str | None) -> dict[str, str]:
+    own = {} if owner is None else {names.LABEL_APP: app.name}
+    return {**own, names.LABEL_MANAGED_BY: names.MANAGED_BY}

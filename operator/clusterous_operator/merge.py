@@ -1,0 +1,84 @@
+"""Strategic merge of a pod template overlay, as Kubernetes merges: lists of named things by name.
+
+Pure. The merge keys are those of the Go types (`patchMergeKey`); a list that is not in the table is
+replaced as a whole. `$patch: delete` and `$patch: replace` work as in a strategic merge patch.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "containers": ("name",),
+    "initContainers": ("name",),
+    "ephemeralContainers": ("name",),
+    "volumes": ("name",),
+    "imagePullSecrets": ("name",),
+    "hostAliases": ("ip",),
+    "topologySpreadConstraints": ("topologyKey", "whenUnsatisfiable"),
+    "resourceClaims": ("name",),
+    "schedulingGates": ("name",),
+    "env": ("name",),
+    "ports": ("containerPort", "protocol"),
+    "volumeMounts": ("mountPath",),
+    "volumeDevices": ("devicePath",),
+}
+_DEFAULTS = {"protocol": "TCP"}
+_DIRECTIVE = "$patch"
+
+# A volume or a variable has one source: naming another one must not leave the first in place.
+_ONE_SOURCE = frozenset({"volumes", "env"})
+
+Node = Mapping[str, Any]
+
+
+def strategic(base: Node, overlay: Node) -> dict[str, Any]:
+    """Return *base* with *overlay* laid over it; neither is changed."""
+    if overlay.get(_DIRECTIVE) == "replace":
+        return _without_directives(overlay)
+    merged = dict(base)
+    for key, value in overlay.items():
+        if key.startswith("$"):
+            continue
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _value(key, base.get(key), value)
+    return merged
+
+
+def _value(key: str, old: object, new: object) -> object:
+    if isinstance(new, Mapping):
+        return strategic(old if isinstance(old, Mapping) else {}, new)
+    if key in KEYS and isinstance(new, Sequence) and all(isinstance(one, Mapping) for one in new):
+        return _list(key, old if isinstance(old, Sequence) else (), new)
+    return new
+
+
+def _list(key: str, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:
+    if any(item.get(_DIRECTIVE) == "replace" for item in new):
+        return [_without_directives(item) for item in new if set(item) != {_DIRECTIVE}]
+    patches = {identity(key, item): item for item in new}
+    kept = [
+        _item(key, item, patches.pop(identity(key, item), {}))
+        for item in old
+        if patches.get(identity(key, item), {}).get(_DIRECTIVE) != "delete"
+    ]
+    added = [item for item in new if identity(key, item) in patches]
+    return kept + [_item(key, {}, item) for item in added if item.get(_DIRECTIVE) != "delete"]
+
+
+def _item(key: str, old: Node, new: Node) -> dict[str, Any]:
+    if key in _ONE_SOURCE and len(new) > 1:
+        old = {name: old[name] for name in KEYS[key] if name in old}
+    return strategic(old, new)
+
+
+def identity(key: str, item: Node) -> tuple[Any, ...]:
+    """Return what tells one item of the list *key* from the others."""
+    if key == "ports" and "containerPort" not in item:  # of a Service
+        return (item.get("port"), item.get("protocol", "TCP"))
+    return tuple(item.get(name, _DEFAULTS.get(name)) for name in KEYS[key])
+
+
+def _without_directives(item: Node) -> dict[str, Any]:
+    return {key: value for key, value in item.items() if not key.startswith("$")}

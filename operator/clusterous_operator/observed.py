@@ -1,0 +1,270 @@
+"""What the operator remembers of the cluster: API objects cut down to what decisions need. Pure.
+
+A thousand apps have seven thousand children and pods. Kept whole they would not fit into the memory
+that an operator may ask for, so specifications are packed and read again only to look for drift.
+"""
+
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterous_api import names
+from clusterous_operator import quantity, trouble
+from clusterous_operator.quantity import Amounts
+from clusterous_operator.trouble import Trouble
+
+Body = Mapping[str, Any]
+
+DEPLOYMENT = "Deployment"
+JOB = "Job"
+SERVICE = "Service"
+CLAIM = "PersistentVolumeClaim"
+VOLUME = "PersistentVolume"
+
+_STATE_FIELDS: Mapping[str, tuple[str, ...]] = {
+    DEPLOYMENT: (
+        "observedGeneration",
+        "replicas",
+        "readyReplicas",
+        "updatedReplicas",
+        "availableReplicas",
+    ),
+    JOB: ("active", "ready", "succeeded", "failed"),
+    CLAIM: ("phase",),
+    VOLUME: ("phase",),
+    SERVICE: (),
+}
+_OUR_PREFIX = f"{names.DOMAIN}/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Child:
+    """A Deployment, Job, Service, claim or volume."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    version: int = field(compare=False)
+    labels: Body
+    owner_uid: str | None
+    generation: int
+    deleting: bool
+    applied: str | None
+    run: str | None
+    state: Body
+    packed: bytes
+
+    @property
+    def app(self) -> str | None:
+        """The name of the app that it belongs to."""
+        return self.labels.get(names.LABEL_APP)
+
+    @property
+    def component(self) -> str | None:
+        """The name of the component that it belongs to."""
+        return self.labels.get(names.LABEL_COMPONENT)
+
+    def content(self) -> dict[str, Any]:
+        """Return labels, our annotations and the specification as they stand in the cluster."""
+        content: dict[str, Any] = json.loads(zlib.decompress(self.packed))
+        return content
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A pod, ours or another's: where it is, what it reserves, what is wrong with it."""
+
+    namespace: str
+    name: str
+    uid: str
+    version: int = field(compare=False)
+    app: str | None
+    component: str | None
+    node: str | None
+    ready: bool
+    ended: bool
+    deleting: bool
+    requests: Amounts
+    trouble: Trouble | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taint:
+    """What keeps pods away from a node."""
+
+    key: str
+    value: str
+    effect: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A node: what it is called, what it holds, whether the scheduler uses it."""
+
+    name: str
+    version: int = field(compare=False)
+    labels: Mapping[str, str]
+    taints: tuple[Taint, ...]
+    allocatable: Amounts
+    schedulable: bool
+
+
+def child(kind: str, body: Body) -> Child:
+    """Cut an API object of *kind* down."""
+    metadata = body["metadata"]
+    annotations = {
+        key: value
+        for key, value in (metadata.get("annotations") or {}).items()
+        if key.startswith(_OUR_PREFIX)
+    }
+    labels = metadata.get("labels") or {}
+    content = {
+        "metadata": {"labels": labels, "annotations": annotations},
+        "spec": body.get("spec") or {},
+    }
+    return Child(
+        kind=kind,
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        version=version(body),
+        labels={key: value for key, value in labels.items() if key in _KEPT_LABELS},
+        owner_uid=_owner(metadata),
+        generation=metadata.get("generation", 0),
+        deleting="deletionTimestamp" in metadata,
+        applied=annotations.get(names.ANNOTATION_APPLIED),
+        run=annotations.get(names.ANNOTATION_RUN),
+        state=_state(kind, body),
+        packed=zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1),
+    )
+
+
+_KEPT_LABELS = frozenset({names.LABEL_APP, names.LABEL_COMPONENT, names.LABEL_MANAGED_BY})
+
+
+def _owner(metadata: Body) -> str | None:
+    for reference in metadata.get("ownerReferences") or ():
+        if reference.get("controller"):
+            return str(reference.get("uid"))
+    return None
+
+
+def _state(kind: str, body: Body) -> dict[str, Any]:
+    status = body.get("status") or {}
+    spec = body.get("spec") or {}
+    state = {key: status[key] for key in _STATE_FIELDS[kind] if key in status}
+    if kind in (DEPLOYMENT, JOB):
+        state |= _failures(status.get("conditions") or ())
+    if kind == DEPLOYMENT:
+        state["wanted"] = spec.get("replicas", 1)
+    if kind == JOB:
+        state["suspended"] = bool(spec.get("suspend"))
+        state["wanted"] = spec.get("parallelism", 1)
+    if kind == SERVICE:
+        state["address"] = spec.get("clusterIP", "")
+    if kind == CLAIM:
+        state["modes"] = tuple(spec.get("accessModes") or ())
+    return state
+
+
+def _failures(conditions: Iterable[Body]) -> dict[str, Any]:
+    """Keep the conditions that say how a job ended, or why pods cannot be made."""
+    state: dict[str, Any] = {}
+    for condition in conditions:
+        match (condition.get("type"), condition.get("status")):
+            case ("Complete", "True"):
+                state["complete"] = True
+            case ("Failed", "True"):
+                state["broken"] = condition.get("message", "the job failed")
+            case ("ReplicaFailure", "True"):
+                state["refused"] = condition.get("message", "")
+    return state
+
+
+def version(body: Body) -> int:
+    """Return the resource version as a number, by which newer is told from older."""
+    text = body.get("metadata", {}).get("resourceVersion", "0")
+    return int(text) if text.isdigit() else 0
+
+
+def pod(body: Body) -> Pod:
+    """Cut a pod down."""
+    metadata = body["metadata"]
+    spec = body.get("spec") or {}
+    status = body.get("status") or {}
+    labels = metadata.get("labels") or {}
+    return Pod(
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        uid=metadata.get("uid", ""),
+        version=version(body),
+        app=labels.get(names.LABEL_APP),
+        component=labels.get(names.LABEL_COMPONENT),
+        node=spec.get("nodeName"),
+        ready=_condition(status, "Ready") == "True",
+        ended=status.get("phase") in ("Succeeded", "Failed"),
+        deleting="deletionTimestamp" in metadata,
+        requests=_shared(quantity.of_pod(spec)),
+        trouble=trouble.of_pod(body),
+    )
+
+
+_requests_seen: dict[tuple[tuple[str, Any], ...], Amounts] = {}
+
+
+def _shared(requests: Amounts) -> Amounts:
+    """Return one mapping for all pods that request the same: most of them do."""
+    key = tuple(sorted(requests.items()))
+    return _requests_seen.setdefault(key, requests)
+
+
+def node(body: Body) -> Node:
+    """Cut a node down."""
+    metadata = body["metadata"]
+    spec = body.get("spec") or {}
+    status = body.get("status") or {}
+    return Node(
+        name=metadata["name"],
+        version=version(body),
+        labels=metadata.get("labels") or {},
+        taints=tuple(
+            Taint(key=item["key"], value=item.get("value", ""), effect=item.get("effect", ""))
+            for item in spec.get("taints") or ()
+        ),
+        allocatable=quantity.amounts(status.get("allocatable")),
+        schedulable=_condition(status, "Ready") == "True"
+        and not spec.get("unschedulable", False)
+        and "deletionTimestamp" not in metadata,
+    )
+
+
+def _condition(status: Body, kind: str) -> str:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == kind:
+            return str(condition.get("status"))
+    return "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """Everything that one app's reconcile looks at; a snapshot."""
+
+    children: Mapping[tuple[str, str], Child]  # by kind and name
+    pods: tuple[Pod, ...] = ()
+    claim_name: str = ""
+    claim: Child | None = None
+    nodes: tuple[Node, ...] = ()
+    others: tuple[Pod, ...] = ()  # pods of others, where they matter
+    capacity_known: bool = True
+    cluster: Body = field(default_factory=dict)  # data of the ConfigMap clusterous-cluster
+
+    def pods_of(self, component: str) -> tuple[Pod, ...]:
+        """Return the live pods of a component."""
+        return tuple(
+            one
+            for one in self.pods
+            if one.component == component and not one.deleting and not one.ended
+        )

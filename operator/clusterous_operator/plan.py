@@ -1,0 +1,132 @@
+"""The difference between what is wanted and what is there, as a list of steps. Pure.
+
+Only what we own is compared: a field that the API server or somebody else filled in is none of our
+business, a field of ours that was changed is put back.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clusterous_api import names
+from clusterous_operator import merge, observed, quantity
+from clusterous_operator.manifests import Manifest
+from clusterous_operator.observed import CLAIM, VOLUME, Child
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apply:
+    """Make or mend an object. *exists* False: it must not be another's that has its name."""
+
+    manifest: Manifest
+    exists: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """Change a few fields of an object that may not be applied as a whole."""
+
+    child: Child
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Remove an object, and its pods with it."""
+
+    child: Child
+
+
+Step = Apply | Patch | Delete
+Children = Mapping[tuple[str, str], Child]
+
+
+def plan(
+    wanted: Iterable[Manifest], kept: frozenset[tuple[str, str]], found: Children
+) -> list[Step]:
+    """Return the steps from *found* to *wanted*; objects of the app beyond *kept* are removed."""
+    removals: list[Step] = [
+        Delete(child=one)
+        for key, one in found.items()
+        if key not in kept and one.kind not in (CLAIM, VOLUME) and not one.deleting
+    ]
+    changes = [_step(one, found.get((one["kind"], one["metadata"]["name"]))) for one in wanted]
+    return removals + [one for one in changes if one is not None]
+
+
+def _step(manifest: Manifest, child: Child | None) -> Step | None:
+    if child is None:
+        return Apply(manifest=manifest, exists=False)
+    if child.deleting:
+        return None  # made anew when it is gone
+    match child.kind:
+        case observed.VOLUME:
+            return _volume_step(child)
+        case observed.CLAIM:
+            return None  # data is never edited; most of a claim may not be, anyway
+        case observed.JOB:
+            return _job_step(manifest, child)
+    return Apply(manifest=manifest, exists=True) if differs(manifest, child) else None
+
+
+def _volume_step(child: Child) -> Step | None:
+    """Free a volume whose claim is gone, so that the next claim of that name gets it back."""
+    if child.state.get("phase") != "Released":
+        return None
+    return Patch(child=child, body={"spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
+
+
+def _job_step(manifest: Manifest, child: Child) -> Step | None:
+    """Replace a Job that is asked to run something else; its template may not be changed."""
+    if child.run != manifest["metadata"]["annotations"][names.ANNOTATION_RUN]:
+        return Delete(child=child)
+    suspend = manifest["spec"]["suspend"]
+    ended = child.state.get("complete") or child.state.get("broken")
+    if ended or suspend == child.state.get("suspended"):
+        return None
+    return Patch(child=child, body={"spec": {"suspend": suspend}})
+
+
+def differs(manifest: Manifest, child: Child) -> bool:
+    """Tell whether an object is not as it was applied, or was applied otherwise."""
+    if child.applied != manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]:
+        return True
+    owners = manifest["metadata"].get("ownerReferences") or ()
+    if any(one["uid"] != child.owner_uid for one in owners):
+        return True
+    content = child.content()
+    labels = {"labels": manifest["metadata"].get("labels", {})}
+    return not holds(labels, content["metadata"]) or not holds(manifest["spec"], content["spec"])
+
+
+def holds(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    """Tell whether every field of *ours* stands in *theirs*."""
+    return all(_same(key, value, theirs.get(key)) for key, value in ours.items())
+
+
+_QUANTITIES = frozenset({"requests", "limits", "capacity"})
+
+
+def _same(key: str, ours: Any, theirs: Any) -> bool:
+    if theirs is None:
+        return not ours  # the API server drops what is empty
+    if isinstance(ours, Mapping):
+        if key in _QUANTITIES:
+            return _same_amounts(ours, theirs)
+        return isinstance(theirs, Mapping) and holds(ours, theirs)
+    if isinstance(ours, list | tuple):
+        return isinstance(theirs, list) and _same_list(key, ours, theirs)
+    return bool(ours == theirs) or (key == "sizeLimit" and quantity.same(ours, theirs))
+
+
+def _same_amounts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
+    return all(quantity.same(value, theirs.get(name)) for name, value in ours.items())
+
+
+def _same_list(key: str, ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
+    if key in merge.KEYS and all(isinstance(one, Mapping) for one in ours):
+        named = {merge.identity(key, item): item for item in theirs if isinstance(item, Mapping)}
+        return all(holds(item, named.get(merge.identity(key, item), {})) for item in ours)
+    if len(ours) != len(theirs):
+        return False
+    return all(_same("", one, other) for one, other in zip(ours, theirs, strict=True))

@@ -1,0 +1,110 @@
+"""Kubernetes quantities as numbers, and requests of pods as sums of them. Pure."""
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from clusterous_api.errors import UserError
+
+Amounts = Mapping[str, Decimal]  # by resource: cores of cpu, bytes of memory, pieces of others
+
+_SUFFIXES = {
+    "": Decimal(1),
+    **{unit: Decimal(1000) ** power for power, unit in enumerate("kMGTPE", start=1)},
+    **{unit + "i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
+    **{unit: Decimal(1000) ** -power for power, unit in enumerate("mun", start=1)},
+}
+_QUANTITY = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?i?)$")
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str | int | float) -> Decimal:
+    """Return the number that a quantity such as 500m or 20Gi stands for."""
+    match = _QUANTITY.match(str(text))
+    if match is None or match[2] not in _SUFFIXES:
+        raise UserError(f"{text!r} is not a quantity; write it like 2, 500m or 20Gi.")
+    try:
+        return Decimal(match[1]) * _SUFFIXES[match[2]]
+    except InvalidOperation as error:
+        raise UserError(f"{text!r} is not a quantity; write it like 2, 500m or 20Gi.") from error
+
+
+def same(one: object, other: object) -> bool:
+    """Tell whether two quantities, as written, mean the same amount."""
+    if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
+        return False
+    try:
+        return parse(one) == parse(other)
+    except UserError:
+        return False
+
+
+def amounts(quantities: Mapping[str, Any] | None) -> dict[str, Decimal]:
+    """Return the quantities of a requests, limits or allocatable field as numbers."""
+    return {name: parse(text) for name, text in (quantities or {}).items()}
+
+
+def total(parts: Iterable[Amounts]) -> dict[str, Decimal]:
+    """Add amounts up, resource by resource."""
+    summed: dict[str, Decimal] = {}
+    for part in parts:
+        for name, amount in part.items():
+            summed[name] = summed.get(name, Decimal(0)) + amount
+    return summed
+
+
+def largest(parts: Iterable[Amounts]) -> dict[str, Decimal]:
+    """Return the greatest amount of each resource."""
+    found: dict[str, Decimal] = {}
+    for part in parts:
+        for name, amount in part.items():
+            found[name] = max(found.get(name, amount), amount)
+    return found
+
+
+def of_pod(spec: Mapping[str, Any]) -> dict[str, Decimal]:
+    """Return what the scheduler reserves for a pod of this spec, as Kubernetes computes it."""
+    running = [_of_container(item) for item in spec.get("containers") or ()]
+    sidecars: list[Amounts] = []
+    peaks: list[Amounts] = []
+    for item in spec.get("initContainers") or ():
+        if item.get("restartPolicy") == "Always":
+            sidecars.append(_of_container(item))
+            peaks.append(total(sidecars))
+        else:
+            peaks.append(total([_of_container(item), *sidecars]))
+    needed = largest([total([*running, *sidecars]), *peaks])
+    whole = _of_container(spec)  # resources of the pod as a whole, where they are given
+    return total([{**needed, **whole}, amounts(spec.get("overhead"))])
+
+
+def _of_container(item: Mapping[str, Any]) -> dict[str, Decimal]:
+    resources = item.get("resources") or {}
+    # A limit without a request is a request, too.
+    return amounts({**(resources.get("limits") or {}), **(resources.get("requests") or {})})
+
+
+def cpu_words(cores: Decimal) -> str:
+    """Say an amount of CPU as a person would."""
+    text = f"{cores.normalize():f}"
+    return f"{text} CPU" if cores == 1 else f"{text} CPUs"
+
+
+def memory_words(size: Decimal) -> str:
+    """Say an amount of memory as a person would."""
+    for unit in ("GiB", "MiB", "KiB"):
+        scale = _SUFFIXES[unit[:2]]
+        if size >= scale:
+            return f"{round(size / scale, 1).normalize():f} {unit}"
+    return f"{size.normalize():f} bytes"
+
+
+def words(name: str, amount: Decimal) -> str:
+    """Say an amount of any resource as a person would."""
+    if name == "cpu":
+        return cpu_words(amount)
+    if name in ("memory", "ephemeral-storage"):
+        return memory_words(amount) + ("" if name == "memory" else " of disk")
+    return f"{amount.normalize():f} {name}"

@@ -1,0 +1,174 @@
+"""The cache: what watches brought, by kind, and by the app that it belongs to.
+
+It only remembers. A list replaces what was known within its scope, so that what vanished while no
+watch was open is forgotten, too; an older version never replaces a newer one.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from clusterous_api import names
+from clusterous_api.models import App
+from clusterous_operator import manifests, observed
+from clusterous_operator.observed import Child, Node, Observed, Pod
+from clusterous_operator.record import Record
+
+Key = tuple[str, str]  # namespace and name
+Body = Mapping[str, Any]
+
+
+class Item(Protocol):
+    """What a table holds."""
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+
+    @property
+    def version(self) -> int:
+        """Its resource version."""
+
+
+T = TypeVar("T", bound=Item)
+
+
+class Table(Generic[T]):
+    """Objects of one kind by namespace and name, grouped by what they belong to."""
+
+    def __init__(
+        self, trim: Callable[[Body], T], group: Callable[[T], Hashable] = lambda item: None
+    ) -> None:
+        self.trim = trim
+        self._group = group
+        self._items: dict[Key, T] = {}
+        self._groups: dict[Hashable, dict[Key, T]] = {}
+
+    def __len__(self) -> int:
+        """Return how many objects are known."""
+        return len(self._items)
+
+    def find(self, namespace: str, name: str) -> T | None:
+        """Return one object."""
+        return self._items.get((namespace, name))
+
+    def all(self) -> Iterable[T]:
+        """Return all objects."""
+        return self._items.values()
+
+    def of(self, group: Hashable) -> Iterable[T]:
+        """Return the objects of one group."""
+        return self._groups.get(group, {}).values()
+
+    def put(self, item: T) -> list[T]:
+        """Remember an object; return what is to be looked at: its old and new value, if changed."""
+        key = _key(item)
+        old = self._items.get(key)
+        if old is not None and old.version > item.version:
+            return []
+        self._drop(key)
+        self._items[key] = item
+        self._groups.setdefault(self._group(item), {})[key] = item
+        return [] if old == item else [one for one in (old, item) if one is not None]
+
+    def remove(self, item: T) -> list[T]:
+        """Forget an object, unless a newer one has its name by now."""
+        key = _key(item)
+        old = self._items.get(key)
+        if old is None or old.version > item.version:
+            return []
+        self._drop(key)
+        return [old]
+
+    def replace(self, items: Iterable[T], namespace: str | None) -> list[T]:
+        """Take a list for the whole truth about *namespace*, or about all; return what changed."""
+        changed: list[T] = []
+        listed = set()
+        for item in items:
+            listed.add(_key(item))
+            changed += self.put(item)
+        for key in [key for key in self._items if namespace in (None, key[0])]:
+            if key not in listed:
+                changed.append(self._items[key])
+                self._drop(key)
+        return changed
+
+    def _drop(self, key: Key) -> None:
+        old = self._items.pop(key, None)
+        if old is None:
+            return
+        group = self._group(old)
+        members = self._groups[group]
+        del members[key]
+        if not members:
+            del self._groups[group]
+
+
+def _key(item: Item) -> Key:
+    return (getattr(item, "namespace", ""), item.name)
+
+
+def _of_app(item: Child | Pod) -> Key | None:
+    return None if item.app is None else (item.namespace, item.app)
+
+
+def _trim(kind: str) -> Callable[[Body], Child]:
+    return lambda body: observed.child(kind, body)
+
+
+class Store:
+    """All tables, and the snapshot of them that one app's reconcile looks at."""
+
+    def __init__(self) -> None:
+        self.apps: Table[Record] = Table(Record.read)
+        self.deployments = Table(_trim(observed.DEPLOYMENT), _of_app)
+        self.jobs = Table(_trim(observed.JOB), _of_app)
+        self.services = Table(_trim(observed.SERVICE), _of_app)
+        self.claims = Table(_trim(observed.CLAIM), _of_app)
+        self.volumes = Table(_trim(observed.VOLUME))
+        self.pods = Table(observed.pod, _of_app)
+        self.others = Table(observed.pod)
+        self.nodes: Table[Node] = Table(observed.node)
+        self.cluster: Mapping[str, str] = {}
+        self.capacity_known = False
+
+    def children(self, kind: str) -> Table[Child]:
+        """Return the table of a kind of children."""
+        return {
+            observed.DEPLOYMENT: self.deployments,
+            observed.JOB: self.jobs,
+            observed.SERVICE: self.services,
+            observed.CLAIM: self.claims,
+            observed.VOLUME: self.volumes,
+        }[kind]
+
+    def observe(self, app: App, *, whole_cluster: bool) -> Observed:
+        """Return a snapshot for one app; with the pods of all others only where they matter."""
+        key = (app.namespace, app.name)
+        claim = manifests.claim_name(app, manifests.Facts(cluster_volume=self._has_volume()))
+        return Observed(
+            children=self._children(key, claim),
+            pods=tuple(self.pods.of(key)),
+            claim_name=claim,
+            claim=self.claims.find(app.namespace, claim),
+            nodes=tuple(self.nodes.all()),
+            others=self._others(key) if whole_cluster else (),
+            capacity_known=self.capacity_known,
+            cluster=self.cluster,
+        )
+
+    def _has_volume(self) -> Mapping[str, Any] | None:
+        return {} if names.CLUSTER_VOLUME_KEY in self.cluster else None
+
+    def _children(self, key: Key, claim: str) -> dict[tuple[str, str], Child]:
+        namespace, app = key
+        found = [*self.deployments.of(key), *self.jobs.of(key), *self.services.of(key)]
+        claims = {claim, names.claim(app)}
+        volumes = {names.persistent_volume(namespace), names.persistent_volume(namespace, app)}
+        kept = [self.claims.find(namespace, name) for name in claims]
+        kept += [self.volumes.find("", name) for name in volumes]
+        found += [one for one in kept if one is not None]
+        return {(one.kind, one.name): one for one in found}
+
+    def _others(self, key: Key) -> tuple[Pod, ...]:
+        ours = (one for one in self.pods.all() if (one.namespace, one.app) != key)
+        return (*ours, *self.others.all())

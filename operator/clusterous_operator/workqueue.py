@@ -1,0 +1,85 @@
+"""The queue: which apps are to be looked at, each once, by one worker at a time.
+
+An app that is added while it is being worked on comes again afterwards. Failures come again later
+and later: from *first_delay* doubling up to *last_delay*, with jitter so that they spread.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+Key = tuple[str, str]
+
+
+class WorkQueue:
+    """Keys waiting for a worker."""
+
+    def __init__(
+        self,
+        *,
+        first_delay: float = 0.1,
+        last_delay: float = 300.0,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._first_delay = first_delay
+        self._last_delay = last_delay
+        self._jitter = jitter
+        self._ready: asyncio.Queue[Key] = asyncio.Queue()
+        self._wanted: dict[Key, float] = {}  # since when
+        self._busy: set[Key] = set()
+        self._timers: dict[Key, asyncio.TimerHandle] = {}
+        self._failures: dict[Key, int] = {}
+
+    def __len__(self) -> int:
+        """Return how many keys wait."""
+        return self._ready.qsize()
+
+    def add(self, key: Key, delay: float = 0.0) -> None:
+        """Ask for a look at *key*, at once or in *delay* seconds; the earliest request counts."""
+        if key in self._wanted:
+            return
+        if delay > 0:
+            self._add_later(key, delay)
+            return
+        self._stop_timer(key)
+        self._wanted[key] = asyncio.get_running_loop().time()
+        if key not in self._busy:
+            self._ready.put_nowait(key)
+
+    def _add_later(self, key: Key, delay: float) -> None:
+        loop = asyncio.get_running_loop()
+        timer = self._timers.get(key)
+        if timer is not None and timer.when() <= loop.time() + delay:
+            return
+        self._stop_timer(key)
+        self._timers[key] = loop.call_later(delay, self.add, key)
+
+    def _stop_timer(self, key: Key) -> None:
+        timer = self._timers.pop(key, None)
+        if timer is not None:
+            timer.cancel()
+
+    async def take(self) -> tuple[Key, float]:
+        """Wait for a key; return it and since when it has been wanted."""
+        key = await self._ready.get()
+        self._busy.add(key)
+        return key, self._wanted.pop(key)
+
+    def done(self, key: Key) -> None:
+        """Say that the work on *key* has ended, well or not."""
+        self._busy.discard(key)
+        if key in self._wanted:
+            self._ready.put_nowait(key)
+
+    def succeeded(self, key: Key) -> None:
+        """Forget the failures of *key*."""
+        self._failures.pop(key, None)
+
+    def failed(self, key: Key, at_least: float = 0.0) -> float:
+        """Ask for *key* again after a while; return how long."""
+        count = self._failures.get(key, 0)
+        self._failures[key] = count + 1
+        pause: float = min(self._first_delay * 2 ** min(count, 30), self._last_delay)
+        delay = max(pause * (0.5 + self._jitter() / 2), at_least)
+        self.add(key, delay)
+        return delay
