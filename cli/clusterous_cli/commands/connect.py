@@ -1,0 +1,47 @@
+"""`clusterous connect [APP] [NAME]`: open what an app exposes."""
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("app", required=False)
+@click.argument("name", required=False)
+@click.option("--list", "show", is_flag=True, help="Only list what can be opened.")
+@click.option("--background", is_flag=True, help="Open it, and give the terminal back.")
+@click.option("--close", is_flag=True, help="Close what was opened in the background.")
+@options.with_settings
+def command(
+    settings: Settings,
+    app: str | None,
+    name: str | None,
+    show: bool,
+    background: bool,
+    close: bool,
+) -> None:
+    """Open what APP exposes (or its one part NAME) on this machine, until Ctrl-C.
+
+    Without APP, the only one there is. A tunnel in the background closes after half an hour
+    without use.
+    """
+    from clusterous_cli import apps, exposure, session, ui
+
+    out = ui.Ui(settings)
+    opened = session.open_session(settings)
+    api = session.api(session.link(opened))
+    state = apps.find(api, app)
+    endpoints = apps.chosen(state.endpoints, name, state.name)
+    if show:
+        rows = [(e.name, e.component, str(e.port), str(e.local_port)) for e in endpoints]
+        head = ("name", "component", "port", "here")
+        data = [dict(zip(head, row, strict=True)) for row in rows]
+        out.emit(data, lambda: ui.table([head, *rows]))
+    elif close:
+        out.tell(f"{ui.plural(exposure.close_all(opened.access, endpoints), 'tunnel')} closed")
+    else:
+        tunnels = exposure.open_all(opened.access, api, state, endpoints, out)
+        if not background:
+            out.hint("Ctrl-C closes it.")
+            exposure.hold(tunnels, out)

@@ -1,0 +1,36 @@
+"""`clusterous get SRC… [DST]`: files of the shared volume to here."""
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("paths", nargs=-1, required=True, metavar="SRC... [DST]")
+@options.with_settings
+def command(settings: Settings, paths: tuple[str, ...]) -> None:
+    """Copy files and folders from the shared volume to here.
+
+    SRC are paths on the volume, relative to /home/data; the last of several PATHS is where to,
+    with one path only the current folder. As with rsync, `results` arrives as a folder of that
+    name, and `results/` only with its contents. Only what is new or changed travels; the same
+    command resumes what was cut short. Nothing is deleted.
+
+    \b
+    clusterous get results                ./results
+    clusterous get result.json build/     build/result.json
+    """
+    from clusterous_cli import session, transfer
+    from clusterous_cli.ui import Ui
+
+    ui = Ui(settings)
+    *sources, target = paths if len(paths) > 1 else (*paths, "./")
+    for source in sources:
+        transfer.volume_path(source)
+    opened = session.open_session(settings)
+    with ui.lines() as lines:
+        title = " ".join(sources)
+        tell = session.now_and_then(ui, lambda text: lines.set(title, text))
+        transfer.get(opened.access, session.volume(opened.cluster), sources, target, tell)
+        lines.set(title, f"is in {target}", done=True)

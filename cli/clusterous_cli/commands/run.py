@@ -1,0 +1,54 @@
+"""`clusterous run FILE`: a program on the cluster."""
+
+from pathlib import Path
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--wait/--no-wait", default=True, help="Wait until it is ready (default).")
+@click.option(
+    "--until",
+    type=click.Choice(["ready", "completed"]),
+    default="ready",
+    help="Wait until all is ready, or until a batch has completed.",
+)
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), default=30, help="Minutes to wait; default 30."
+)
+@click.option("--connect/--no-connect", default=True, help="Open what it exposes (default).")
+@options.with_settings
+def command(
+    settings: Settings, file: Path, wait: bool, until: str, timeout: float, connect: bool
+) -> None:
+    """Run the program that FILE describes, or bring a running one to what FILE says.
+
+    FILE is a ClusterousApp manifest (further objects may stand beside it), or an environment file
+    of Clusterous 1.0. Images are built from their folders when the registry lacks their content:
+    an environment file names them under `image`, a manifest in annotations:
+
+    \b
+    metadata:
+      annotations:
+        clusterous.io/build.NAME: FOLDER     # for every `image: NAME` in the spec
+    """
+    from clusterous_cli import apps, launch, program, session
+    from clusterous_cli.ui import Ui
+
+    ui = Ui(settings)
+    what = program.read(file)
+    wishes = launch.Wishes(
+        wait=wait,
+        until=until.capitalize(),
+        timeout=timeout * 60,
+        profile=settings.profile,
+        connect=connect,
+    )
+    opened = session.open_session(settings)
+    state = launch.Launch(what, opened, ui, wishes).run()
+    if not ui.for_people:
+        ui.emit(apps.as_data(state))

@@ -1,0 +1,175 @@
+"""A small client of the Kubernetes API: HTTPS with our certificate, JSON in and out."""
+
+import http.client
+import json
+import socket
+import ssl
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError, TransientError, UserError
+
+Object = dict[str, Any]
+
+FIELD_MANAGER: Final = "clusterous-cli"
+TIMEOUT: Final = 30
+_SUFFIXES: Final[Mapping[str, Decimal]] = {
+    "m": Decimal("0.001"),
+    "": Decimal(1),
+    **{s: Decimal(1000) ** n for n, s in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
+    **{s: Decimal(1024) ** n for n, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
+}
+
+
+class ApiError(FailedError):
+    """The API server refused a request."""
+
+
+class Refused(UserError):
+    """The API server does not accept what the user's file says."""
+
+
+class Transport(Protocol):
+    """Sends one request and brings back its status and body."""
+
+    def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Https:
+    """A transport to 127.0.0.1:*port*, where the tunnel begins."""
+
+    port: int
+    context: ssl.SSLContext
+    server_name: str
+
+    def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+        connection = _Connection(self.port, self.context, self.server_name)
+        headers = {"Accept": "application/json", "Content-Type": kind}
+        try:
+            connection.request(method, path, body=body, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode(errors="replace")
+        except (OSError, http.client.HTTPException) as error:
+            raise TransientError(
+                f"The cluster's API server does not answer ({error}). Try again; "
+                "`clusterous status` says how the controller is."
+            ) from error
+        finally:
+            connection.close()
+
+
+class _Connection(http.client.HTTPSConnection):
+    """Connects to loopback, but expects the certificate of the API server."""
+
+    def __init__(self, port: int, context: ssl.SSLContext, server_name: str) -> None:
+        super().__init__("127.0.0.1", port, timeout=TIMEOUT, context=context)
+        self._tls, self._server_name = context, server_name
+
+    def connect(self) -> None:
+        plain = socket.create_connection((self.host, self.port), timeout=TIMEOUT)
+        self.sock = self._tls.wrap_socket(plain, server_hostname=self._server_name)
+
+
+def tls_context(server_ca: str, certificate: str, key: str) -> ssl.SSLContext:
+    """Trust only the cluster's authority, and show our certificate."""
+    context = ssl.create_default_context(cadata=server_ca)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # ssl takes it from a file only
+        file.write(certificate.rstrip() + "\n" + key)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+class Api:
+    """The requests that we make."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self._resources: dict[str, dict[str, Object]] = {}
+
+    def find(self, path: str) -> Object | None:
+        """The object at *path*, or None."""
+        status, body = self.transport("GET", path, None, "application/json")
+        return None if status == 404 else _checked(status, body)
+
+    def items(self, path: str) -> list[Object]:
+        """All objects of a list; none where the kind itself is not known."""
+        found = self.find(path)
+        return list((found or {}).get("items", ()))
+
+    def apply(self, manifest: Object) -> tuple[Object, bool]:
+        """Server-side apply; the object as it is now, and whether anything changed."""
+        path = self.path_of(manifest)
+        before = self.find(path)
+        query = f"fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
+        status, body = self.transport(
+            "PATCH", f"{path}?{query}", json.dumps(manifest), "application/apply-patch+yaml"
+        )
+        after = _checked(status, body, what=_title(manifest))
+        return after, before is None or _version(before) != _version(after)
+
+    def path_of(self, manifest: Mapping[str, Any]) -> str:
+        """Where an object lives, found out from the API server itself."""
+        group = str(manifest["apiVersion"])
+        if group not in self._resources:
+            found = self.find(group_path(group)) or {}
+            plain = [r for r in found.get("resources", ()) if "/" not in r["name"]]
+            self._resources[group] = {r["kind"]: r for r in plain}
+        resource = self._resources[group].get(str(manifest["kind"]))
+        if resource is None:
+            raise Refused(f"The cluster knows no {manifest['kind']} of {group}.")
+        metadata = manifest["metadata"]
+        inside = f"/namespaces/{metadata.get('namespace', 'default')}"
+        where = inside if resource["namespaced"] else ""
+        return f"{group_path(group)}{where}/{resource['name']}/{quote(metadata['name'], safe='')}"
+
+
+def group_path(group: str) -> str:
+    return f"/apis/{group}" if "/" in group else f"/api/{group}"
+
+
+def apps_path(namespace: str | None = None, name: str | None = None) -> str:
+    """Where ClusterousApps live: all, those of a namespace, or one."""
+    where = f"/namespaces/{namespace}" if namespace else ""
+    one = f"/{name}" if name else ""
+    return f"/apis/{names.API_VERSION}{where}/{names.PLURAL}{one}"
+
+
+def _checked(status: int, body: str, what: str = "") -> Object:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = {}
+    if status < 400 and isinstance(answer, dict):
+        return answer
+    message = answer.get("message") if isinstance(answer, dict) else None
+    message = message or body.strip()[:300] or f"HTTP status {status}"
+    if status in (400, 422):
+        raise Refused(f"The cluster does not accept {what or 'the request'}: {message}")
+    if status in (429, 500, 503, 504):
+        raise TransientError(f"The cluster's API server is busy: {message}")
+    raise ApiError(f"The cluster's API server refused {what or 'a request'}: {message}")
+
+
+def _title(manifest: Mapping[str, Any]) -> str:
+    return f"{manifest['kind']} {manifest['metadata']['name']}"
+
+
+def _version(item: Mapping[str, Any]) -> str:
+    return str(item.get("metadata", {}).get("resourceVersion"))
+
+
+def quantity(text: object) -> Decimal:
+    """A Kubernetes quantity as a number: 500m, 1.5, 4Gi, 1e3."""
+    raw = str(text).strip()
+    number = raw.rstrip("KMGTPEikmn") if not raw.endswith(("e", "E")) else raw[:-1]
+    try:
+        return Decimal(number) * _SUFFIXES[raw[len(number) :]]
+    except (InvalidOperation, KeyError) as error:
+        raise ApiError(f"The API server names a quantity that is none: {raw!r}.") from error

@@ -1,0 +1,163 @@
+"""The story of `run`: images, files, the app, and waiting until it is ready."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from clusterous_cli import (
+    apps,
+    builder,
+    exposure,
+    images,
+    kube,
+    program,
+    registry,
+    session,
+    transfer,
+)
+from clusterous_cli.images import Build
+from clusterous_cli.program import Program
+from clusterous_cli.session import Session
+from clusterous_cli.ui import Lines, Ui
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the options of `run` ask for."""
+
+    wait: bool = True
+    until: str = "Ready"
+    timeout: float = 1800
+    profile: str | None = None
+    connect: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One `run`; the steps in the order in which they are called."""
+
+    program: Program
+    session: Session
+    ui: Ui
+    wishes: Wishes = field(default_factory=Wishes)
+
+    def run(self) -> apps.AppState:
+        for warning in self.program.warnings:
+            self.ui.warn(f"! {warning}")
+        self.images()
+        self.copy()
+        link = session.link(self.session)
+        api = session.api(link)
+        app = self.apply(api)
+        if not self.wishes.wait:
+            return app
+        app = self.follow(api, app)
+        if self.wishes.connect and app.endpoints and not app.holds("Completed"):
+            exposure.open_all(self.session.access, api, app, app.endpoints, self.ui)
+        return app
+
+    # -- images ----------------------------------------------------------------------------
+
+    def images(self) -> None:
+        """Build and push what the registry lacks."""
+        cluster = self.session.cluster
+        if not self.program.builds:
+            return
+        missing = [b for b in self.program.builds if not self._is_pushed(b)]
+        for build in self.program.builds:
+            if build not in missing:
+                self.ui.tell(f"✓ image {build.name}:{build.tag} is in the registry")
+        if not missing:
+            return
+        found = builder.find()
+        with self.ui.lines() as lines:
+            self._login(found)
+            try:
+                for build in missing:
+                    self._build(found, build, lines)
+            finally:
+                builder.logout(found, cluster.registry)
+
+    def _is_pushed(self, build: Build) -> bool:
+        repository = images.repository(self.session.cluster.name, build.name)
+        return registry.has_image(self.session.cloud, repository, build.tag)
+
+    def _login(self, found: builder.Builder) -> None:
+        cluster = self.session.cluster
+        builder.login(found, cluster.registry, cluster.region, self.wishes.profile)
+
+    def _build(self, found: builder.Builder, build: Build, lines: Lines) -> None:
+        cluster = self.session.cluster
+        reference = images.reference(cluster.registry, cluster.name, build)
+        title = f"image {build.name}"
+        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
+        lines.set(title, f"not in the registry: building with {found.kind}")
+        began = self.ui.clock()
+        recipe = images.containerfile(build.folder)
+        builder.build(found, reference, build.folder, recipe, tell)
+        built = self.ui.clock()
+        lines.set(title, f"built in {built - began:.0f} s, pushing")
+        repository = images.repository(cluster.name, build.name)
+        registry.ensure_repository(self.session.cloud, self.session.identity, repository)
+        builder.push(found, reference, tell)
+        pushed = self.ui.clock() - built
+        text = f"{build.tag}: built in {built - began:.0f} s, pushed in {pushed:.0f} s"
+        lines.set(title, text, done=True)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def copy(self) -> None:
+        """Put the folders of `copy` into the root of the shared volume."""
+        items = self.program.copy
+        if not items:
+            return
+        volume = session.volume(self.session.cluster)
+        with self.ui.lines() as lines:
+            for item in items:
+                title = f"copy {item}"
+                tell = session.now_and_then(self.ui, _setter(lines, title))
+                transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
+                where = transfer.volume_path(transfer.copied_as(item))
+                lines.set(title, f"is in {where}", done=True)
+
+    # -- the app ---------------------------------------------------------------------------
+
+    def apply(self, api: kube.Api) -> apps.AppState:
+        """Apply the manifests, unless the very same runs already."""
+        cluster, what = self.session.cluster, self.program
+        known = program.references(what, cluster.registry, cluster.name)
+        running = api.find(kube.apps_path(what.namespace, what.name))
+        if running is not None and program.is_same(what, running, known):
+            self.ui.tell(f"{what.name} runs already, unchanged")
+            return apps.app_state(running)
+        manifests, notes = program.manifests(what, apps.cluster_machines(api), known)
+        for note in notes:
+            self.ui.tell(f"! {note}")
+        results = [api.apply(manifest) for manifest in manifests]
+        self._tell_applied(manifests, [changed for _, changed in results], running is None)
+        return apps.app_state(results[-1][0])
+
+    def _tell_applied(
+        self, manifests: Sequence[kube.Object], changed: Sequence[bool], is_new: bool
+    ) -> None:
+        for manifest, has_changed in zip(manifests[:-1], changed[:-1], strict=True):
+            word = "applied" if has_changed else "unchanged"
+            self.ui.tell(f"{manifest['kind']} {manifest['metadata']['name']}: {word}")
+        word = "starts" if is_new else "changed" if changed[-1] else "runs already, unchanged"
+        self.ui.tell(f"{self.program.name} {word}")
+
+    def follow(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
+        """Show the app's progress until it is ready."""
+        with self.ui.lines() as lines:
+
+            def tell(state: apps.AppState) -> None:
+                lines.set(state.name, apps.progress_text(state))
+
+            done = apps.wait(api, app, tell, until=self.wishes.until, timeout=self.wishes.timeout)
+            lines.set(done.name, f"{apps.progress_text(done)}   {done.state}", done=True)
+        if done.holds("Completed"):
+            self.ui.hint(f"To run it again: clusterous kubectl delete capp {done.name}")
+        return done
+
+
+def _setter(lines: Lines, title: str) -> Callable[[str], None]:
+    return lambda text: lines.set(title, text)

@@ -1,0 +1,101 @@
+"""What commands that work on a running cluster begin with: the cluster, the way in, its API."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from clusterous_api import names
+from clusterous_api.errors import UserError
+from clusterous_cli import aws, kube, kubeconfig, record, ssh
+from clusterous_cli.identity import Identity
+from clusterous_cli.options import Settings
+from clusterous_cli.resources import addresses
+from clusterous_cli.transfer import Volume
+from clusterous_cli.ui import Ui
+
+PROGRESS_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An open cluster, with the session in AWS that opened it."""
+
+    cloud: aws.Aws
+    cluster: record.Cluster
+    access: ssh.Access
+
+    @property
+    def identity(self) -> Identity:
+        cluster = self.cluster
+        return Identity(name=cluster.name, account=cluster.account, region=cluster.region)
+
+
+def open_session(settings: Settings) -> Session:
+    """Find the cluster that the options name, and write down how to reach it."""
+    cloud = aws.connect(settings)
+    cluster = record.open_cluster(settings.cluster, cloud)
+    return Session(cloud=cloud, cluster=cluster, access=ssh.prepare(access_to(cluster)))
+
+
+def access_to(cluster: record.Cluster) -> ssh.Access:
+    """The way in: the gateway by its public address, the nodes behind it by their private ones."""
+    return ssh.Access(
+        gateway=ssh.Host(name=ssh.GATEWAY, address=cluster.gateway_ip),
+        nodes=tuple(
+            ssh.Host(name=node.name, address=node.private_ip)
+            for node in cluster.nodes
+            if node.role != names.ROLE_GATEWAY and node.private_ip
+        ),
+        user=cluster.ssh_user,
+        key=cluster.ssh_key,
+        known_hosts=cluster.known_hosts,
+        home=cluster.home,
+    )
+
+
+def link(session: Session) -> kubeconfig.Link:
+    """How to reach the API server; written down for kubectl and its credential plugin."""
+    cluster = session.cluster
+    before = kubeconfig.read(cluster.home)
+    made = kubeconfig.Link(
+        cluster=cluster.name,
+        port=kubeconfig.choose_port(cluster.uid, before),
+        access=session.access,
+        certificate=cluster.admin_certificate,
+        key=cluster.admin_key,
+        server_ca=cluster.server_ca,
+    )
+    if before is not None and before.access != made.access:
+        before.tunnel.close()  # it leads to machines that were replaced
+    kubeconfig.write(made, cluster.kubeconfig)
+    return made
+
+
+def api(reached: kubeconfig.Link) -> kube.Api:
+    """The Kubernetes API, through a tunnel that is opened if need be."""
+    reached.tunnel.ensure()
+    context = kube.tls_context(reached.server_ca, reached.certificate, reached.key)
+    return kube.Api(
+        kube.Https(port=reached.port, context=context, server_name=kubeconfig.TLS_SERVER_NAME)
+    )
+
+
+def volume(cluster: record.Cluster) -> Volume:
+    """The cluster's shared volume; its address follows from the network's."""
+    config = cluster.record["config"]
+    if config["volume"] == "none":
+        raise UserError(f"{cluster.name} was made without a shared volume (volume: none).")
+    return Volume(server=addresses(config["cidr"]).volume)
+
+
+def now_and_then(ui: Ui, tell: Callable[[str], None]) -> Callable[[str], None]:
+    """*tell* as it is on a terminal; elsewhere at most every ten seconds."""
+    if ui.live:
+        return tell
+    last = [ui.clock()]
+
+    def seldom(text: str) -> None:
+        if ui.clock() - last[0] >= PROGRESS_SECONDS:
+            last[0] = ui.clock()
+            tell(text)
+
+    return seldom

@@ -1,0 +1,149 @@
+"""Starts programs; nothing else in the CLI does. Arguments are always a list, never a line."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, NoReturn
+
+from clusterous_api.errors import FailedError, UserError
+
+INSTALL_HINTS: Mapping[str, str] = {
+    "ssh": "install OpenSSH's client (Debian, Ubuntu: apt install openssh-client)",
+    "rsync": "install rsync (Debian, Ubuntu: apt install rsync; macOS: brew install rsync)",
+    "aws": "install the AWS CLI (https://aws.amazon.com/cli/, or pip install awscli)",
+    "kubectl": "install kubectl (https://kubernetes.io/docs/tasks/tools/)",
+}
+
+
+class CommandFailed(FailedError):
+    """A program ended with an error; *status* and *said* (its own words) are kept."""
+
+    def __init__(self, program: str, status: int, said: str) -> None:
+        super().__init__(f"{program} failed with status {status}: {said or 'it gave no reason'}")
+        self.program, self.status, self.said = program, status, said
+
+
+def program(name: str) -> str:
+    """The path of the program *name*, or what to do where it is missing."""
+    beside_us = os.pathsep + str(Path(sys.executable).parent)  # an `aws` installed with us
+    path = shutil.which(name, path=os.environ.get("PATH", os.defpath) + beside_us)
+    if path is None:
+        hint = INSTALL_HINTS.get(name, "install it")
+        raise UserError(f"{name} is not on your PATH; {hint} and try again.")
+    return path
+
+
+def resolved(argv: Sequence[str]) -> list[str]:
+    """*argv* with the program's full path."""
+    return [program(argv[0]), *argv[1:]]
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> str:
+    """Run *argv* to its end and return what it wrote; *env* is added to our own environment."""
+    status, out, err = outcome(argv, stdin=stdin, env=env, timeout=timeout)
+    if status != 0:
+        raise CommandFailed(Path(argv[0]).name, status, (err or out).strip())
+    return out
+
+
+def outcome(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float | None = None,
+) -> tuple[int, str, str]:
+    """Status, output and errors of *argv*.
+
+    Both go to files, not pipes: ssh leaves a connection in the background, which would hold a
+    pipe open and make us wait for it.
+    """
+    command = resolved(argv)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        try:
+            status = subprocess.run(
+                command,
+                input=None if stdin is None else stdin.encode(),
+                stdin=subprocess.DEVNULL if stdin is None else None,
+                stdout=out,
+                stderr=err,
+                env=environment(env),
+                timeout=timeout,
+                check=False,
+                # Ctrl-C is ours to handle: it must not reach connections in the background.
+                start_new_session=True,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            status = 124
+            err.write(f"it did not answer within {timeout:.0f} s".encode())
+        return status, _read(out), _read(err)
+
+
+def stream(
+    argv: Sequence[str], on_text: Callable[[str], None], *, env: Mapping[str, str] | None = None
+) -> int:
+    """Run *argv*, hand every line (also those that end in a carriage return) on as it comes."""
+    with subprocess.Popen(
+        resolved(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment(env),
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            _each_line(process.stdout.fileno(), on_text)
+        except BaseException:  # Ctrl-C, or the receiver failed: the program must not go on alone
+            process.terminate()
+            raise
+    return process.returncode
+
+
+def pipe(source: Sequence[str], sink: Sequence[str]) -> None:
+    """Run *source* into *sink*; the first that fails is told."""
+    with tempfile.TemporaryFile() as err:
+        with subprocess.Popen(resolved(source), stdout=subprocess.PIPE, stderr=err) as left:
+            right = subprocess.run(
+                resolved(sink), stdin=left.stdout, stderr=err, check=False
+            ).returncode
+            assert left.stdout is not None
+            left.stdout.close()
+        for argv, status in ((source, left.returncode), (sink, right)):
+            if status != 0:
+                raise CommandFailed(Path(argv[0]).name, status, _read(err).strip())
+
+
+def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
+    """Become the program *argv*, so that its signals and its status are its own."""
+    os.execve(program(argv[0]), list(argv), environment(env))
+
+
+def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
+    return {**os.environ, **(extra or {})}
+
+
+def _read(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read().decode(errors="replace")
+
+
+def _each_line(descriptor: int, on_text: Callable[[str], None]) -> None:
+    rest = b""
+    while chunk := os.read(descriptor, 65536):
+        *lines, rest = (rest + chunk).replace(b"\r", b"\n").split(b"\n")
+        for line in lines:
+            if line.strip():
+                on_text(line.decode(errors="replace").rstrip())
+    if rest.strip():
+        on_text(rest.decode(errors="replace").rstrip())

@@ -1,0 +1,172 @@
+"""YAML with line numbers: walks the nodes of a document and gathers everything that is wrong."""
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import yaml
+
+from clusterous_api.errors import UserError
+
+Entries = Mapping[str, tuple[yaml.Node, yaml.Node]]
+
+_KINDS = {
+    "str": "text",
+    "int": "a number",
+    "float": "a number",
+    "bool": "yes or no",
+    "null": "null",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mistake:
+    line: int
+    column: int
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.line}:{self.column}  {self.text}"
+
+
+class FileMistakes(UserError):
+    """Everything that is wrong with a file, one line each."""
+
+    def __init__(self, source: str, mistakes: Sequence[Mistake]) -> None:
+        self.mistakes = tuple(sorted(mistakes, key=lambda m: (m.line, m.column)))
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        lines = [f"{source}:{mistake}" for mistake in self.mistakes]
+        super().__init__("\n".join([*lines, f"{count}, nothing was started."]))
+
+
+def compose(text: str, source: str) -> yaml.Node | None:
+    """The node tree of the one document in *text*; None if it is empty."""
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise _not_yaml(source, line, column, error.problem or error.context) from error
+    except (yaml.YAMLError, RecursionError) as error:
+        raise _not_yaml(source, 1, 1, (str(error) or "nested too deep").splitlines()[0]) from error
+
+
+def load_all(text: str, source: str) -> list[object]:
+    """Every document of *text* as plain values, empty ones left out."""
+    try:
+        return [d for d in yaml.load_all(text, Loader=yaml.SafeLoader) if d is not None]
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        raise _not_yaml(source, line, column, error.problem or error.context) from error
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+        # ValueError: a date such as 2001-99-99; TypeError: a mapping as the key of a mapping.
+        raise _not_yaml(source, 1, 1, (str(error) or "nested too deep").splitlines()[0]) from error
+
+
+def is_null(node: yaml.Node) -> bool:
+    return node.tag == "tag:yaml.org,2002:null"
+
+
+def kind(node: yaml.Node) -> str:
+    """What the node is, for messages."""
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    return _KINDS.get(node.tag.rsplit(":", 1)[-1], "something else")
+
+
+def meant(word: str, known: Sequence[str]) -> str:
+    """ "; did you mean …?" where one of *known* is near, else what there is."""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f"; there are {', '.join(known)}" if known else ""
+
+
+@dataclass(slots=True)
+class Reader:
+    """Turns nodes into values; what does not fit is noted with its place, and None comes back."""
+
+    mistakes: list[Mistake] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def wrong(self, node: yaml.Node, text: str) -> None:
+        mark = node.start_mark
+        self.mistakes.append(Mistake(line=mark.line + 1, column=mark.column + 1, text=text))
+
+    def warn(self, node: yaml.Node, text: str) -> None:
+        self.warnings.append(f"line {node.start_mark.line + 1}: {text}")
+
+    def entries(self, node: yaml.Node, where: str) -> Entries:
+        """Key → (key node, value node) of a mapping."""
+        if not isinstance(node, yaml.MappingNode):
+            self.wrong(node, f"{where} must be a mapping of keys to values, not {kind(node)}")
+            return {}
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                self.wrong(key, f"a key of {where} must be plain text")
+            elif key.value in found:
+                self.wrong(key, f"{where} has {key.value} twice")
+            else:
+                found[key.value] = (key, value)
+        return found
+
+    def known(self, node: yaml.Node, allowed: Sequence[str], where: str) -> dict[str, yaml.Node]:
+        """The values of the *allowed* keys; other keys and values of null are mistakes."""
+        values = {}
+        for name, (key, value) in self.entries(node, where or "the file").items():
+            path = f"{where}.{name}" if where else name
+            if name not in allowed:
+                self.wrong(key, f"{path} is not a key here{meant(name, allowed)}")
+            elif is_null(value):
+                self.wrong(value, f"{path} has no value; give one or leave it out")
+            else:
+                values[name] = value
+        return values
+
+    def items(self, node: yaml.Node, where: str) -> Sequence[yaml.Node]:
+        if isinstance(node, yaml.SequenceNode):
+            return list(node.value)
+        self.wrong(node, f"{where} must be a list, not {kind(node)}")
+        return []
+
+    def text(self, node: yaml.Node, where: str) -> str | None:
+        """A YAML string; a number or a boolean is told to be put in quotes."""
+        if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:str":
+            return str(node.value)
+        quotes = f'; write "{node.value}"' if isinstance(node, yaml.ScalarNode) else ""
+        self.wrong(node, f"{where} must be text, not {kind(node)}{quotes}")
+        return None
+
+    def texts(self, node: yaml.Node, where: str) -> tuple[str, ...]:
+        found = [self.text(item, f"{where}[{i}]") for i, item in enumerate(self.items(node, where))]
+        return tuple(text for text in found if text is not None)
+
+    def words(self, node: yaml.Node, where: str) -> Sequence[tuple[yaml.Node, str]]:
+        """Values separated by commas, or a list of them, as they stand in the file.
+
+        The file's own characters are taken, not YAML's value: 8080:50 without quotes would be
+        a number to the base of 60.
+        """
+        found = []
+        for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if isinstance(item, yaml.ScalarNode):
+                found += [(item, word.strip()) for word in item.value.split(",") if word.strip()]
+            else:
+                self.wrong(item, f"{where} must be text or a list of texts, not {kind(item)}")
+        return found
+
+    def port(self, node: yaml.Node, word: str, where: str) -> int | None:
+        if re.fullmatch(r"[0-9]{1,5}", word) and 1 <= int(word) <= 65535:
+            return int(word)
+        self.wrong(node, f"{where}: {word or 'nothing'} is not a port (1 to 65535)")
+        return None
+
+
+def _not_yaml(source: str, line: int, column: int, what: str | None) -> FileMistakes:
+    text = f"this is not YAML: {what or 'it cannot be read'}"
+    return FileMistakes(source, [Mistake(line=line, column=column, text=text)])
