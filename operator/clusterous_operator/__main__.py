@@ -1,0 +1,78 @@
+"""`python -m clusterous_operator`: start, and end in good order when told to."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Coroutine
+
+import kopf
+
+from clusterous_api.errors import ClusterousError
+from clusterous_operator import handlers, login, probes, settings
+from clusterous_operator.cluster import Cluster
+from clusterous_operator.machine import Machine
+
+logger = logging.getLogger("clusterous_operator")
+
+
+async def operate(chosen: settings.Settings) -> None:
+    """Run until a signal comes or a part fails."""
+    async with Cluster(login.connection) as cluster:
+        machine = Machine(chosen, cluster, time.monotonic)
+        async with probes.served(machine):
+            if not await _stopped_before(machine.wait_for_crd()):
+                await _until_first(_kopf(machine), machine.run())
+
+
+async def _stopped_before(work: Coroutine[object, object, None]) -> bool:
+    """Do *work* unless a signal ends it; tell whether one did. Later kopf minds the signals."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    return task.cancelled()
+
+
+async def _kopf(machine: Machine) -> None:
+    await kopf.operator(
+        registry=handlers.registry(machine),
+        standalone=True,
+        clusterwide=not machine.settings.namespaces,
+        namespaces=machine.settings.namespaces,
+    )
+
+
+async def _until_first(*parts: Coroutine[object, object, None]) -> None:
+    """Run all until the first ends, then end the others; raise what the first failed with."""
+    tasks = [asyncio.ensure_future(one) for one in parts]
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for one in pending:
+        one.cancel()
+    await asyncio.wait(pending, timeout=10)
+    for one in done:
+        one.result()
+
+
+def main() -> int:
+    """Start the operator; return its exit code."""
+    chosen = settings.read(os.environ, sys.argv[1:])
+    logging.basicConfig(
+        level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLevelName(chosen.log_level)))
+    try:
+        asyncio.run(operate(chosen))
+    except ClusterousError as error:
+        logger.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

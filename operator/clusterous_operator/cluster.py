@@ -1,0 +1,265 @@
+"""The only Kubernetes client: server-side apply, delete, list and watch over one aiohttp session.
+
+Why not the `kubernetes` package: docs/adr/0002-kubernetes-client.md. Errors are translated here,
+once: Refused is the user's to mend, everything transient is tried again by the queue.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+import kopf
+
+from clusterous_api import names
+from clusterous_api.errors import TransientError, UserError
+
+Body = dict[str, Any]
+Login = Callable[[], kopf.ConnectionInfo]
+
+PATHS: Mapping[str, tuple[str, str]] = {
+    names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
+    "ConfigMap": ("/api/v1", "configmaps"),
+    "Deployment": ("/apis/apps/v1", "deployments"),
+    "Event": ("/apis/events.k8s.io/v1", "events"),
+    "Job": ("/apis/batch/v1", "jobs"),
+    "Node": ("/api/v1", "nodes"),
+    "PersistentVolume": ("/api/v1", "persistentvolumes"),
+    "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
+    "Pod": ("/api/v1", "pods"),
+    "Service": ("/api/v1", "services"),
+}
+
+_APPLY = "application/apply-patch+yaml"  # JSON is YAML, and faster to read
+_MERGE = "application/merge-patch+json"
+_PAGE = 500
+_REQUEST_SECONDS = 30.0
+_WATCH_SECONDS = 300
+# A bookmark comes every minute; a watch that is silent for longer is dead.
+_SILENCE_SECONDS = 70.0
+
+
+class RefusedError(UserError):
+    """The API server will not have it as it is: invalid, forbidden, over quota."""
+
+
+class MissingError(TransientError):
+    """The object, or its kind, is not there."""
+
+
+class ConflictError(TransientError):
+    """Somebody else owns or changed it."""
+
+
+class GoneError(TransientError):
+    """The version to watch from is too old; list again."""
+
+
+class BusyError(TransientError):
+    """The API server cannot answer now; *after* seconds it may."""
+
+    def __init__(self, message: str, after: float = 0.0) -> None:
+        super().__init__(message)
+        self.after = after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A part of a collection, and the version from which to watch it."""
+
+    items: list[Body]
+    version: str
+
+
+def path(kind: str, namespace: str | None = None, name: str = "", sub: str = "") -> str:
+    """Return the URL path of an object or a collection."""
+    prefix, plural = PATHS[kind]
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"{prefix}{scope}/{plural}" + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
+
+
+class Cluster:
+    """A connection to one API server; use it as a context manager."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._info: kopf.ConnectionInfo | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        """Log in."""
+        await self._connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the session."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _connect(self) -> None:
+        """Read the credentials; a new session only where they differ, as it ends all watches."""
+        info = self._login()
+        if info == self._info:
+            return
+        old, self._info = self._session, info
+        self._session = aiohttp.ClientSession(
+            base_url=info.server,
+            headers=info.as_http_headers() | {"User-Agent": names.FIELD_MANAGER},
+            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS, sock_connect=10.0),
+        )
+        if old is not None:
+            await old.close()
+
+    async def apply(self, manifest: Mapping[str, Any], *, force: bool, sub: str = "") -> Body:
+        """Make or change an object so that it has these fields; *force* takes them from others."""
+        metadata = manifest["metadata"]
+        where = path(manifest["kind"], metadata.get("namespace"), metadata["name"], sub)
+        query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
+        return await self._call("PATCH", where, query, manifest, _APPLY)
+
+    async def patch(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Body:
+        """Change single fields; null removes one."""
+        query = {"fieldManager": names.FIELD_MANAGER}
+        return await self._call("PATCH", path(kind, namespace, name), query, body, _MERGE)
+
+    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
+        """Remove this very object, its dependents after it."""
+        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        await self._call("DELETE", path(kind, namespace, name), {}, body)
+
+    async def create(self, kind: str, namespace: str, body: Mapping[str, Any]) -> Body:
+        """Make an object."""
+        return await self._call("POST", path(kind, namespace), {}, body)
+
+    async def read(self, kind: str, namespace: str | None, name: str) -> Body:
+        """Return an object."""
+        return await self._call("GET", path(kind, namespace, name), {})
+
+    async def list_pages(
+        self, kind: str, namespace: str | None, selectors: Mapping[str, str]
+    ) -> AsyncIterator[Page]:
+        """Return a collection page by page."""
+        query = {**selectors, "limit": str(_PAGE)}
+        while True:
+            answer = await self._call("GET", path(kind, namespace), query)
+            metadata = answer["metadata"]
+            yield Page(items=answer.get("items") or [], version=metadata["resourceVersion"])
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
+
+    async def watch(
+        self, kind: str, namespace: str | None, selectors: Mapping[str, str], version: str
+    ) -> AsyncIterator[tuple[str, Body]]:
+        """Return changes since *version*, until the server ends the stream or falls silent."""
+        query = {
+            **selectors,
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(_WATCH_SECONDS),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=_SILENCE_SECONDS)
+        with _Translated():
+            async with self._open("GET", path(kind, namespace), query, timeout=timeout) as answer:
+                if answer.status == 401:
+                    await self._connect()
+                await _check(answer)
+                async for line in _lines(answer.content):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error(event["object"].get("code", 500), event["object"], 0.0)
+                    yield event["type"], event["object"]
+
+    async def _call(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+    ) -> Body:
+        data = None if body is None else json.dumps(body, separators=(",", ":"))
+        for attempt in (1, 2):
+            with _Translated():
+                headers = {"Content-Type": content}
+                async with self._open(method, where, query, data=data, headers=headers) as answer:
+                    if answer.status != 401 or attempt == 2:
+                        await _check(answer)
+                        found: Body = json.loads(await answer.read())
+                        return found
+            await self._connect()
+        raise AssertionError("the second attempt returns or raises")
+
+    def _open(
+        self, method: str, where: str, query: Mapping[str, str], **more: Any
+    ) -> Any:  # aiohttp's request context manager, which has no public name
+        if self._session is None:
+            raise RuntimeError("use the cluster as a context manager")
+        return self._session.request(method, where, params=query, **more)
+
+
+class _Translated:
+    """Turns the errors of the network into ours."""
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Raise ours from theirs."""
+        if isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
+            told = str(error) or type(error).__name__
+            raise BusyError(f"The API server does not answer: {told}") from error
+        if isinstance(error, RuntimeError) and "Session is closed" in str(error):
+            raise BusyError("The session was renewed meanwhile.") from error
+
+
+async def _check(answer: aiohttp.ClientResponse) -> None:
+    if answer.status < 400:
+        return
+    text = await answer.text()
+    try:
+        status = json.loads(text)
+    except ValueError:
+        status = {"message": text[:500]}
+    after = answer.headers.get("Retry-After", "0")
+    raise _error(answer.status, status, float(after) if after.isdigit() else 0.0)
+
+
+def _error(code: int, status: Mapping[str, Any], after: float) -> TransientError | UserError:
+    message = str(status.get("message", f"HTTP status {code}"))
+    match code:
+        case 404:
+            return MissingError(message)
+        case 409:
+            return ConflictError(message)
+        case 410:
+            return GoneError(message)
+        case 400 | 403 | 405 | 413 | 415 | 422:
+            return RefusedError(message)
+    return BusyError(message, after)
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Split a stream at its line ends; aiohttp's own limit is shorter than some objects."""
+    rest = b""
+    async for chunk in content.iter_any():
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+    await asyncio.sleep(0)

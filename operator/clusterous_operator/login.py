@@ -1,0 +1,37 @@
+"""How to reach the API server: the service account in a pod, else the kubeconfig.
+
+Files are read at every call, so that a renewed token is found after the old one was refused.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import kopf
+
+from clusterous_api.errors import UserError
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+def connection(
+    environ: Mapping[str, str] = os.environ, account: Path = ACCOUNT
+) -> kopf.ConnectionInfo:
+    """Return address and credentials as they are now."""
+    host = environ.get("KUBERNETES_SERVICE_HOST")
+    if host and (account / "token").exists() and not environ.get("KUBECONFIG"):
+        return _in_cluster(host, environ.get("KUBERNETES_SERVICE_PORT", "443"), account)
+    info = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
+    if info is None:
+        raise UserError("There is neither a service account nor a kubeconfig; set KUBECONFIG.")
+    return info
+
+
+def _in_cluster(host: str, port: str, account: Path) -> kopf.ConnectionInfo:
+    # By address, not by name: the operator must work before the cluster's DNS does.
+    address = f"[{host}]" if ":" in host else host
+    return kopf.ConnectionInfo(
+        server=f"https://{address}:{port}",
+        ca_path=str(account / "ca.crt"),
+        token=(account / "token").read_text().strip(),
+    )

@@ -1,0 +1,187 @@
+"""One look at one app: observe, plan, act, report. Level-triggered: why we look does not matter."""
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from clusterous_api import models, names
+from clusterous_api.errors import UserError
+from clusterous_api.models import App
+from clusterous_operator import manifests, plan, recorder, situation, sizing, status
+from clusterous_operator.cluster import Cluster, ConflictError, MissingError
+from clusterous_operator.metrics import Metrics
+from clusterous_operator.observed import Child, Observed
+from clusterous_operator.record import Record
+from clusterous_operator.situation import Size
+from clusterous_operator.store import Key, Store
+from clusterous_operator.trouble import UNSCHEDULABLE
+
+logger = logging.getLogger(__name__)
+
+# Services first, then what needs their addresses, then one look whether all is as it should be.
+_ROUNDS = 3
+
+
+class Reconciler:
+    """What is needed to bring an app to what it wants; *clock* counts seconds, *now* tells time."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        metrics: Metrics,
+        patience: float,
+        want_capacity: Callable[[], None],
+        clock: Callable[[], float],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._metrics = metrics
+        self._patience = patience
+        self._want_capacity = want_capacity
+        self._clock = clock
+        self._now = now
+        self._targets: dict[Key, sizing.Target] = {}
+
+    def fillers(self) -> list[Key]:
+        """Return the apps that depend on what the nodes have left."""
+        return list(self._targets)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at an app; return in how many seconds to look again without being asked."""
+        record = self._store.apps.find(*key)
+        if record is None or record.deleting:
+            self._targets.pop(key, None)
+            return None
+        look_again = None
+        try:
+            app = models.parse(record.body())
+            seen, size = await self._settle(app)
+            look_again = size.look_again
+            wanted = status.summarize(app, seen, size, record.status, self._time())
+        except UserError as error:
+            wanted = status.stalled(record.generation, str(error), record.status, self._time())
+            await self._report(record, wanted)
+            raise
+        await self._report(record, wanted)
+        return look_again
+
+    async def _settle(self, app: App) -> tuple[Observed, Size]:
+        """Act until nothing is left to do now; return what is then to be seen."""
+        for _ in range(_ROUNDS):
+            seen, size = self._observe(app)
+            facts = situation.facts(app, seen, size)
+            wanted = manifests.desired(app, facts)
+            steps = plan.plan(wanted, manifests.kept(app), seen.children)
+            if not steps:
+                break
+            await self._carry_out(app, steps)
+        return self._observe(app)
+
+    def _observe(self, app: App) -> tuple[Observed, Size]:
+        key = (app.namespace, app.name)
+        filling = situation.fills(app)
+        waiting = any(
+            pod.trouble is not None and pod.trouble.reason == UNSCHEDULABLE
+            for pod in self._store.pods.of(key)
+        )
+        if filling or waiting:
+            self._want_capacity()
+        seen = self._store.observe(app, whole_cluster=filling or waiting)
+        before = self._targets.get(key)
+        size = situation.size(app, seen, before, self._clock(), self._patience)
+        if size.target is not None:
+            self._targets[key] = size.target
+        else:
+            self._targets.pop(key, None)
+        return seen, size
+
+    async def _carry_out(self, app: App, steps: list[plan.Step]) -> None:
+        """Carry the steps out side by side; all are tried before the first failure is told."""
+        results = await asyncio.gather(
+            *(self._step(app, one) for one in steps), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _step(self, app: App, step: plan.Step) -> None:
+        match step:
+            case plan.Apply(manifest=manifest, exists=exists):
+                body = await self._apply(app, manifest, exists)
+                self._remember(manifest["kind"], body)
+            case plan.Patch(child=child, body=change):
+                body = await self._cluster.patch(child.kind, child.namespace, child.name, change)
+                self._remember(child.kind, body)
+            case plan.Delete(child=child):
+                await self._delete(child)
+
+    def _remember(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Take the answer for an observation: the watch may bring it later than our next look."""
+        self._metrics.wrote(kind)
+        table = self._store.children(kind)
+        table.put(table.trim(body))
+
+    async def _apply(
+        self, app: App, manifest: manifests.Manifest, exists: bool
+    ) -> Mapping[str, Any]:
+        """Apply a manifest; what we have not seen before may be somebody else's."""
+        try:
+            return await self._cluster.apply(manifest, force=exists)
+        except ConflictError:
+            if not exists:
+                await self._check_ours(app, manifest)
+            return await self._cluster.apply(manifest, force=True)
+
+    async def _check_ours(self, app: App, manifest: manifests.Manifest) -> None:
+        metadata = manifest["metadata"]
+        kind, name = manifest["kind"], metadata["name"]
+        found = await self._cluster.read(kind, metadata.get("namespace"), name)
+        owners = [
+            one for one in found["metadata"].get("ownerReferences") or () if one["controller"]
+        ]
+        labels = found["metadata"].get("labels") or {}
+        labelled = labels.get(names.LABEL_APP) == metadata["labels"].get(names.LABEL_APP)
+        orphaned = not owners and labelled and names.LABEL_MANAGED_BY in labels
+        if not orphaned and not any(one["uid"] == app.uid for one in owners):
+            raise UserError(
+                f"There is a {kind} {name} already, which does not belong to this app. "
+                "Rename the app or its component, or remove that object."
+            )
+
+    async def _delete(self, child: Child) -> None:
+        self._metrics.wrote(child.kind)
+        try:
+            await self._cluster.delete(child.kind, child.namespace, child.name, child.uid)
+        except MissingError:
+            logger.debug("%s %s is gone already.", child.kind, child.name)
+        self._store.children(child.kind).put(dataclasses.replace(child, deleting=True))
+
+    async def _report(self, record: Record, wanted: status.Status) -> None:
+        """Write the status if it says something new, and an event where a person wants to know."""
+        if wanted == record.status:
+            return
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            # The uid keeps a status off a new app of the same name.
+            "metadata": {"namespace": record.namespace, "name": record.name, "uid": record.uid},
+            "status": wanted,
+        }
+        try:
+            answer = await self._cluster.apply(body, force=True, sub="status")
+        except MissingError:
+            return  # deleted meanwhile; its children go with it
+        self._metrics.wrote(names.KIND)
+        self._store.apps.put(Record.read(answer))
+        for note in recorder.notes(record.status.get("conditions") or (), wanted["conditions"]):
+            await recorder.tell(self._cluster, record, note, self._time(precise=True))
+
+    def _time(self, *, precise: bool = False) -> str:
+        shape = "%Y-%m-%dT%H:%M:%S.%fZ" if precise else "%Y-%m-%dT%H:%M:%SZ"
+        return self._now().strftime(shape)
