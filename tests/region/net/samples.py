@@ -15,7 +15,7 @@ from tests.region.aws.view import (
     Subnet,
     Vpc,
 )
-from tests.region.net import addresses
+from tests.region.net import addresses, plan
 
 VPC: Final = "vpc-00000000000000a1"
 PUBLIC_SUBNET: Final = "subnet-00000000000000b1"
@@ -29,20 +29,7 @@ S3_LIST: Final = "pl-6da54004"
 NAT_ADDRESS: Final = "198.51.100.20"
 GATEWAY_ADDRESS: Final = "198.51.100.30"
 
-NOTHING: Final = Snapshot(
-    generation=0,
-    account="123456789012",
-    region="eu-west-1",
-    vpcs=(),
-    subnets=(),
-    route_tables=(),
-    nat_gateways=(),
-    security_groups=(),
-    instances=(),
-    mount_targets=(),
-    public_ips={},
-    prefix_lists={S3_LIST: (f"{addresses.S3}/32",)},
-)
+NOTHING: Final = replace(plan.nothing("eu-west-1"), prefix_lists={S3_LIST: (f"{addresses.S3}/32",)})
 
 
 def rule(

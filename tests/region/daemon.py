@@ -1,0 +1,177 @@
+"""The daemon of a region: all its parts in one process, each started on what came before it."""
+
+import json
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from tests.region import laptop
+from tests.region.aws import server as aws_server
+from tests.region.aws.server import AwsServer
+from tests.region.aws.settings import Settings
+from tests.region.aws.view import Snapshot
+from tests.region.control import Control
+from tests.region.internet import server, sites, tls
+from tests.region.machines import cgroups
+from tests.region.machines.machines import Machines
+from tests.region.net import addresses, netns, plan
+from tests.region.net.fabric import Fabric
+from tests.region.parts import parts as part_list
+from tests.region.places import Places
+from tests.region.storage.efs import Efs
+
+logger = logging.getLogger(__name__)
+
+HTTPS: Final = 443
+HTTP: Final = 80
+_LOOK_AGAIN_SECONDS: Final = 1.0
+
+
+class Follower(Protocol):
+    """A part that makes itself what a snapshot of the AWS view says."""
+
+    def reconcile(self, snapshot: Snapshot) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    aws: AwsServer
+    machines: Machines | None
+    followers: tuple[Follower, ...]
+
+    def follow(self, stop: threading.Event) -> None:
+        """Let the parts follow each change of the AWS view, until told to stop."""
+        generation = -1
+        while not stop.is_set():
+            generation = self.aws.wait_for_change(generation, _LOOK_AGAIN_SECONDS)
+            snapshot = self.aws.snapshot()
+            for part in self.followers:
+                _attempt(part, snapshot)
+
+
+def _attempt(part: Follower, snapshot: Snapshot) -> None:
+    try:
+        part.reconcile(snapshot)
+    except Exception:  # one part's trouble is told and tried again, and must not stop the others
+        logger.exception("%s cannot follow", type(part).__name__)
+
+
+def serve(places: Places, *, bare: bool) -> None:
+    """Be the region until somebody says `down`, or sends SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    with ExitStack() as parts:
+        whole = start(places, Settings(), parts, bare=bare)
+        control = Control(places.control, _verbs(whole, stop))
+        control.open()
+        parts.callback(control.close)
+        whole.follow(stop)
+
+
+def start(places: Places, settings: Settings, parts: ExitStack, *, bare: bool) -> Whole:
+    """Start the parts in their order; *parts* ends them in the opposite one.
+
+    A *bare* region has no machines and no registries: it needs nothing that is built first.
+    """
+    _join_group(places)
+    files = tls.write(places.tls, tls.names(settings.region), _service_addresses())
+    fabric = Fabric(region=places.name, aws_region=settings.region, state_dir=places.state)
+    parts.callback(fabric.close)
+    fabric.reconcile(plan.nothing(settings.region))
+    aws = _start_aws(places, settings, files, parts)
+    efs = Efs(region=places.name, folder=places.efs)
+    parts.callback(efs.close)
+    machines = None if bare else _start_built(places, files, fabric, aws, parts)
+    if bare:
+        _start_sites(places, files, {}, parts)
+        laptop.prepare(places, {})
+    _write_facts(places, settings, aws)
+    followers = (fabric, efs, machines) if machines else (fabric, efs)
+    return Whole(aws=aws, machines=machines, followers=followers)
+
+
+def _service_addresses() -> list[str]:
+    return [addresses.AWS_API, addresses.S3, addresses.ECR, addresses.WEB, addresses.DOCKER_HUB]
+
+
+def _join_group(places: Places) -> None:
+    """Be in a control group of our own, so that no child of ours is ever lost from sight."""
+    group = cgroups.ROOT / "systemd" / places.group
+    group.mkdir(parents=True, exist_ok=True)
+    (group / "cgroup.procs").write_text(str(os.getpid()))
+
+
+def _start_aws(places: Places, settings: Settings, files: tls.Files, parts: ExitStack) -> AwsServer:
+    aws = aws_server.start(
+        listeners=[
+            _listen(places, address, HTTPS) for address in (addresses.AWS_API, addresses.S3)
+        ],
+        tls=tls.context(files),
+        settings=settings,
+        state_dir=places.state,
+    )
+    parts.callback(aws.close)
+    return aws
+
+
+def _listen(places: Places, address: str, port: int) -> Any:
+    return netns.listen(addresses.namespace(places.name, "services"), address, port)
+
+
+def _start_sites(
+    places: Places, files: tls.Files, contents: dict[str, sites.Content], parts: ExitStack
+) -> None:
+    listeners = [
+        (_listen(places, addresses.WEB, HTTPS), tls.context(files)),
+        (_listen(places, addresses.WEB, HTTP), None),
+    ]
+    servers = server.serve(listeners, sites.handler(contents), "sites")
+    parts.callback(server.stop, servers)
+
+
+def _start_built(
+    places: Places, files: tls.Files, fabric: Fabric, aws: AwsServer, parts: ExitStack
+) -> Machines:
+    """Start what is made of the parts that were built beforehand."""
+    built = part_list.ensure(tell=logger.info)
+    contents = sites.releases(built, built.versions["k3s"], built.versions["clusterous"])
+    _start_sites(places, files, contents, parts)
+    machines = Machines(places.state, built.rootfs, fabric, aws)
+    parts.callback(machines.close)
+    aws.console = machines.console
+    laptop.prepare(places, {"kubectl": built.kubectl, "helm": built.helm})
+    return machines
+
+
+def _write_facts(places: Places, settings: Settings, aws: AwsServer) -> None:
+    """Tell those who use the region what they need; keys are for root's eyes only."""
+    user = aws.user_credentials()
+    facts = {
+        "name": places.name,
+        "pid": os.getpid(),
+        "started": time.time(),
+        "account": settings.account,
+        "region": settings.region,
+        "access_key_id": user.access_key_id,
+        "secret_access_key": user.secret_access_key,
+    }
+    places.facts.touch(mode=0o600)
+    places.facts.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def _verbs(whole: Whole, stop: threading.Event) -> dict[str, Callable[..., Any]]:
+    machines = whole.machines
+    return {
+        "ping": lambda: os.getpid(),
+        "pid": lambda instance_id: machines and machines.pid(instance_id),
+        "console": lambda instance_id: machines.console(instance_id) if machines else "",
+        "down": stop.set,
+    }
