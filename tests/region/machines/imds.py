@@ -4,6 +4,7 @@
 instance; the network side, with the hop limit, is `link`.
 """
 
+import logging
 import secrets
 import threading
 import time
@@ -17,6 +18,8 @@ from typing import Final, Protocol
 from tests.region.aws.keys import Credentials
 from tests.region.aws.view import Instance
 from tests.region.machines import metadata
+
+logger = logging.getLogger(__name__)
 
 TOKEN_PATH: Final = "/latest/api/token"
 TOKEN: Final = "X-aws-ec2-metadata-token"
@@ -123,6 +126,9 @@ class Server(ThreadingHTTPServer):
             target=self.serve_forever, args=(0.2,), daemon=True, name=f"imds {service.instance.id}"
         )
         self._thread.start()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        logger.exception("metadata of %s, asked by %s", self.service.instance.id, client_address)
 
     def close(self) -> None:
         self.shutdown()

@@ -21,6 +21,9 @@ shift 4
 mount -t overlay -o "lowerdir=$rootfs,upperdir=$folder/upper,workdir=$folder/work" \
     overlay "$folder/root"
 
+# What systemd-nspawn notes down about the machine goes with it too.
+mount -t tmpfs -o mode=755,size=1m run /run
+
 # systemd-nspawn wants the hierarchies as its own groups see them: with the machine's as the root.
 kinds=$(awk '$3 ~ /^cgroup2?$/ { print $2, $3, $4 }' /proc/mounts)
 umount --lazy --recursive /sys/fs/cgroup

@@ -61,7 +61,7 @@ def tree(instance: Instance, facts: Facts, credentials: Callable[[], RoleKeys]) 
     }
     if instance.user_data:
         content["user-data"] = instance.user_data
-    return {version: content for version in VERSIONS}
+    return dict.fromkeys(VERSIONS, content)
 
 
 def _document(instance: Instance, facts: Facts) -> str:
@@ -106,7 +106,6 @@ def _meta_data(instance: Instance, facts: Facts, credentials: Callable[[], RoleK
         **_public(instance, facts),
         **_key(instance),
         "reservation-id": instance.reservation_id,
-        "security-groups": "\n".join(instance.group_ids),
         "services": {"domain": "amazonaws.com", "partition": "aws"},
         **({"tags": {"instance": dict(instance.tags)}} if instance.metadata_tags else {}),
     }

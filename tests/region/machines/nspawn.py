@@ -41,18 +41,21 @@ def command(
     """Answer the whole command line; *shared* is the folder of all file systems of the region."""
     return [
         *(str(LAUNCH), str(rootfs), str(folders.base), group, namespace),
-        *_nspawn(name, namespace, folders, shared),
+        *_nspawn(name, folders, shared),
     ]
 
 
-def _nspawn(name: str, namespace: str, folders: Folders, shared: Path) -> Sequence[str]:
+def _nspawn(name: str, folders: Folders, shared: Path) -> Sequence[str]:
     return [
         "systemd-nspawn",
         "--quiet",
         "--boot",
         f"--directory={folders.root}",
         f"--machine={name}",
-        f"--network-namespace-path=/run/netns/{namespace}",
+        # The one that it is started in; told so that it mounts /sys and /proc/sys for it.
+        "--network-namespace-path=/proc/self/ns/net",
+        # Asked to end, it lets the machine power itself off.
+        "--kill-signal=SIGRTMIN+4",
         # No systemd on the host is asked for anything: the groups are made, and nobody registers.
         "--register=no",
         "--keep-unit",

@@ -56,24 +56,21 @@ def build(target: Path, tell: Tell) -> None:
 
 def _bootstrap(target: Path) -> None:
     excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in UNWANTED]
+    options = ["--quiet", "--variant=minbase", "--mode=root", "--dpkgopt=force-unsafe-io"]
+    languages = '--aptopt=Acquire::Languages "none"'
+    packages = f"--include={PACKAGES}"
     subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", *excluded]
-        + ["--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"']
-        + [f"--include={PACKAGES}", SUITE, str(target)],
-        check=True,
+        ["mmdebstrap", *options, *excluded, languages, packages, SUITE, str(target)], check=True
     )
 
 
 def _install_aws(target: Path) -> None:
     """Install the AWS program beside the system's Python, trusting what the system trusts."""
     lib = target / "opt/aws/lib"
+    options = ["--quiet", "--no-compile", "--only-binary=:all:", "--python-version=3.11"]
     constraints = ["--constraint", str(LOCK)] if LOCK.exists() else []
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(lib)]
-        + ["--python-version=3.11", "--only-binary=:all:", "--no-compile"]
-        + [*constraints, "awscli"],
-        check=True,
-    )
+    pip = [sys.executable, "-m", "pip", "install"]
+    subprocess.run([*pip, *options, *constraints, "--target", str(lib), "awscli"], check=True)
     shutil.rmtree(lib / "awscli/examples", ignore_errors=True)
     for bundle in lib.rglob("cacert.pem"):
         bundle.unlink()

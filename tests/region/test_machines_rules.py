@@ -1,0 +1,94 @@
+"""The pure parts of the machines: what to do next, what hardware is seen, what the disk says."""
+
+from pathlib import Path
+
+import pytest
+from tests.region.machines import console, disk, hardware
+from tests.region.machines.machines import Step, decide
+
+HOST = (
+    "processor\t: 0\nmodel name\t: EPYC\ncore id\t\t: 0\n\nprocessor\t: 1\nmodel name\t: EPYC\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("state", "runs", "ended", "step"),
+    [
+        pytest.param("pending", False, False, Step.START, id="new"),
+        pytest.param("running", False, False, Step.START, id="missing"),
+        pytest.param("running", True, False, Step.NOTHING, id="runs"),
+        pytest.param("running", False, True, Step.NOTHING, id="powered-itself-off"),
+        pytest.param("stopping", True, False, Step.STOP, id="stopping"),
+        pytest.param("stopped", True, False, Step.STOP, id="stopped-but-runs"),
+        pytest.param("stopped", False, False, Step.NOTHING, id="stopped"),
+        pytest.param("shutting-down", True, False, Step.REMOVE, id="terminating"),
+        pytest.param("terminated", False, False, Step.REMOVE, id="terminated"),
+        pytest.param(None, True, False, Step.REMOVE, id="forgotten"),
+    ],
+)
+def test_decides(state: str | None, runs: bool, ended: bool, step: Step) -> None:
+    assert decide(state, runs=runs, ended=ended) is step
+
+
+@pytest.mark.parametrize(
+    ("vcpus", "online"),
+    [pytest.param(1, "0\n", id="one"), pytest.param(4, "0-3\n", id="four")],
+)
+def test_shows_the_processors_of_the_type(vcpus: int, online: str) -> None:
+    seen = hardware.files(vcpus=vcpus, memory_mib=4096, cpuinfo=HOST)
+
+    assert seen["sys/devices/system/cpu/online"] == online
+    assert seen["proc/cpuinfo"].count("processor\t: ") == vcpus
+    assert seen["proc/cpuinfo"].count("EPYC") == vcpus
+    threads = [name for name in seen if name.startswith("sys/devices/system/node/node0/cpu")]
+    assert len([name for name in threads if name.endswith("core_id")]) == vcpus
+
+
+def test_shows_a_little_less_memory_than_the_type_has() -> None:
+    first = hardware.meminfo(4096).splitlines()[0]
+
+    assert first.split() == ["MemTotal:", str(4096 * 1024 * 97 // 100), "kB"]
+
+
+def test_the_console_is_told_as_plain_text(tmp_path: Path) -> None:
+    file = tmp_path / "console"
+    file.write_bytes(b"\x1b[0;32m  OK  \x1b[0m Started\r\n\x1b[?25lx\xff")
+
+    assert console.tail(file) == "  OK   Started\nx\N{REPLACEMENT CHARACTER}"
+
+
+def test_the_console_is_told_from_its_end(tmp_path: Path) -> None:
+    file = tmp_path / "console"
+    file.write_text("a" * console.LIMIT + "end")
+
+    assert len(console.tail(file)) == console.LIMIT
+    assert console.tail(file).endswith("end")
+
+
+def test_there_is_no_console_before_the_first_word(tmp_path: Path) -> None:
+    assert console.tail(tmp_path / "none") == ""
+
+
+def test_trusts_the_region_beside_everybody_else() -> None:
+    files = disk.Authority(pem="REGION\n", subject_hash="12ab").files("OTHERS\n\n")
+
+    assert files[disk.BUNDLE] == "OTHERS\nREGION\n"
+    assert files["etc/ssl/certs/12ab.0"] == "REGION\n"
+
+
+def test_asks_the_resolver_of_its_network() -> None:
+    files = disk.resolver(vpc_cidr="10.40.0.0/16", region="eu-west-1")
+
+    assert files["etc/resolv.conf"].startswith("nameserver 10.40.0.2\n")
+
+
+def test_new_folders_look_like_those_below(tmp_path: Path) -> None:
+    lower, upper = tmp_path / "lower", tmp_path / "upper"
+    (lower / "etc/private").mkdir(parents=True)
+    (lower / "etc/private").chmod(0o700)
+    upper.mkdir()
+
+    disk.write(upper=upper, lower=lower, files={"etc/private/key": "k"})
+
+    assert (upper / "etc/private").stat().st_mode & 0o777 == 0o700
+    assert (upper / "etc/private/key").read_text() == "k"
