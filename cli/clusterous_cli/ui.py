@@ -40,6 +40,11 @@ class Ui:
         """Whether stdout is read by a person: then hints and headings are welcome."""
         return self.settings.output == "table"
 
+    @property
+    def passed(self) -> float:
+        """Return the seconds since the command began."""
+        return self.clock() - self.began
+
     def tell(self, message: str) -> None:
         """Say something on stderr, unless --quiet."""
         if not self.settings.quiet:
@@ -87,6 +92,8 @@ class Ui:
 class Lines:
     """Named lines of progress; each says what its part is doing now."""
 
+    moving = False
+
     def set(self, name: str, text: str, *, done: bool = False) -> None:
         """Say what *name* is doing; *done* stops its clock."""
         raise NotImplementedError
@@ -109,6 +116,8 @@ class TimedLines(Lines):
 
 class LiveLines(Lines):
     """Lines that change in place."""
+
+    moving = True
 
     def __init__(self, ui: Ui, live: Any) -> None:
         self._ui = ui

@@ -1,0 +1,36 @@
+"""`clusterous create [FILE]`."""
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("file", required=False, type=click.Path())
+@options.with_settings
+def command(settings: Settings, file: str | None) -> int:
+    """Create the cluster that FILE describes; finish or mend it when it exists.
+
+    FILE is clusterous.yaml here if not given, else what the cluster named by --cluster was created
+    from. It may be stopped and repeated at any point.
+    """
+    from clusterous_cli import converge, cost, design, opening, record, show, ui, wait
+
+    screen, pauses = ui.Ui(settings), wait.Pauses()
+    cloud, config = opening.wanted(settings, file)
+    drawn = design.draw(cloud, config)
+    price = cost.of(config, cloud.region)
+    if drawn.plan.pending:
+        screen.tell(show.plan_table(drawn, price))
+        if not screen.confirm(f"create {config.name}?  {price.spelled()} [y/N]"):
+            screen.warn("Nothing was created.")
+            return 1
+    with screen.lines() as lines, converge.interruptible(pauses, screen.warn, "create"):
+        converge.Create(cloud=cloud, design=drawn, lines=lines, pauses=pauses).run()
+    cluster = record.open_cluster(config.name, cloud)
+    screen.tell(f"✓ {config.name} is ready after {ui.duration(screen.passed)}.")
+    if not screen.for_people:
+        screen.emit(show.cluster_data(cluster, price, opening.now()))
+    screen.hint("Next: clusterous run FILE · clusterous status")
+    return 0

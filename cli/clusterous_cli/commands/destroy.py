@@ -1,0 +1,39 @@
+"""`clusterous destroy`."""
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("name", required=False)
+@options.with_settings
+def command(settings: Settings, name: str | None) -> int:
+    """Remove the cluster, its data, and everything that costs money; then look again.
+
+    Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
+    and is listed.
+    """
+    from clusterous_cli import converge, observe, opening, show, ui, wait
+
+    screen, pauses = ui.Ui(settings), wait.Pauses()
+    cloud = opening.cloud(settings)
+    who = opening.identity(name or settings.cluster, cloud)
+    if who is None:
+        return opening.nothing(screen, f"There is no cluster in {cloud.region}.")
+    found = observe.survey(cloud, who, deep=True)
+    if not converge.left(found):
+        opening.forget(who.name)
+        return opening.nothing(screen, f"There is nothing of {who.name} in {cloud.region}.")
+    question = f"{show.removal_words(who.name, found)}\nType the cluster's name to go on:"
+    if not screen.confirm(question, word=who.name):
+        screen.warn("Nothing was removed.")
+        return 1
+    with screen.lines() as lines, converge.interruptible(pauses, screen.warn, "destroy"):
+        converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses).run(found)
+    opening.forget(who.name)
+    screen.tell(f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left.")
+    if not screen.for_people:
+        screen.emit({"cluster": who.name, "left": []})
+    return 0

@@ -1,0 +1,27 @@
+"""`clusterous plan [FILE]`."""
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("file", required=False, type=click.Path())
+@options.with_settings
+def command(settings: Settings, file: str | None) -> int:
+    """Show what create would do with FILE, and what it would cost; change nothing.
+
+    Exit code 0: all is as FILE wants it. 4: changes are pending.
+    """
+    from clusterous_cli import cost, design, opening, show, ui
+
+    screen = ui.Ui(settings)
+    cloud, config = opening.wanted(settings, file)
+    drawn = design.draw(cloud, config)
+    price = cost.of(config, cloud.region)
+    screen.emit(show.plan_data(drawn, price), lambda: show.plan_table(drawn, price))
+    if not drawn.plan.pending:
+        return 0
+    screen.hint(f"Next: clusterous create{' ' + file if file else ''}")
+    return 4

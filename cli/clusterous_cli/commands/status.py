@@ -1,0 +1,27 @@
+"""`clusterous status`."""
+
+import click
+
+from clusterous_cli import options
+from clusterous_cli.options import Settings
+
+
+@click.command(cls=options.Command)
+@options.with_settings
+def command(settings: Settings) -> int:
+    """Show the machines, the programs, and the cost so far."""
+    from clusterous_cli import cost, opening, record, show, ui
+    from clusterous_cli.config import ClusterConfig
+
+    screen = ui.Ui(settings)
+    cloud = opening.cloud(settings)
+    cluster = record.open_cluster(settings.cluster, cloud)
+    price = cost.of(ClusterConfig.from_record(cluster.record["config"]), cloud.region)
+    now, apps = opening.now(), opening.apps(cluster)
+    data = show.cluster_data(cluster, price, now) | ({} if apps is None else {"apps": apps})
+    screen.emit(data, lambda: show.cluster_table(cluster, price, now, apps))
+    if any(node.error for node in cluster.nodes):
+        screen.hint("Next: clusterous create replaces what failed")
+    else:
+        screen.hint("Next: clusterous run FILE · clusterous destroy")
+    return 0

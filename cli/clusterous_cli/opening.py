@@ -1,0 +1,90 @@
+"""How commands begin: from options to a session, a configuration, a cluster's identity."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from clusterous_api.errors import UserError
+from clusterous_cli import aws, config, errors, record, ui
+from clusterous_cli.config import ClusterConfig
+from clusterous_cli.identity import Identity
+from clusterous_cli.options import Settings
+
+
+def now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
+
+
+def cloud(settings: Settings, region: str | None = None) -> aws.Aws:
+    """Open the session; a cluster's own region is known from the last time it was opened here."""
+    return aws.connect(settings, region or _region_of(settings.cluster))
+
+
+def _region_of(name: str | None) -> str | None:
+    if name is None or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        return None
+    import json
+
+    try:
+        kept: Mapping[str, Any] = json.loads((record.folder(name) / record.RECORD).read_text())
+    except (OSError, ValueError):
+        return None
+    return kept.get("region")
+
+
+def wanted(settings: Settings, file: str | None) -> tuple[aws.Aws, ClusterConfig]:
+    """Return the session and the configuration that *file*, or the cluster's record, describes."""
+    path = Path(file) if file else Path(config.FILE)
+    if file or (path.exists() and settings.cluster is None):
+        read = config.read(path)
+        return aws.connect(settings, read.region), _same(read, settings)
+    if settings.cluster is None:
+        raise UserError(
+            f"Which cluster? Name a cluster file (there is no {config.FILE} here), or one that"
+            " exists with --cluster NAME. The smallest file is: name: reef"
+        )
+    session = cloud(settings)
+    who = Identity(name=settings.cluster, account=session.account, region=session.region)
+    kept = record.read_json(session, who, record.RECORD)
+    if kept is None:
+        raise errors.NoCluster(f"There is no cluster {who.name!r} in {who.region}; name its file.")
+    return session, ClusterConfig.from_record(kept["config"])
+
+
+def _same(read: ClusterConfig, settings: Settings) -> ClusterConfig:
+    if settings.cluster not in (None, read.name):
+        raise UserError(f"The file describes {read.name}, but --cluster says {settings.cluster}.")
+    return read
+
+
+def identity(name: str | None, session: aws.Aws) -> Identity | None:
+    """Return the identity of the cluster *name*, or of the only one there is, or None."""
+    try:
+        chosen = record.choose(name, session)
+    except errors.NoCluster:
+        return None
+    if not config.NAME.fullmatch(chosen):
+        raise UserError(f"{chosen!r} is no cluster's name.")
+    return Identity(name=chosen, account=session.account, region=session.region)
+
+
+def nothing(screen: ui.Ui, message: str) -> int:
+    """Say that there is nothing to do."""
+    screen.tell(message)
+    if not screen.for_people:
+        screen.emit({"left": []})
+    return 0
+
+
+def forget(name: str) -> None:
+    """Remove what is cached of a cluster that is gone."""
+    shutil.rmtree(record.folder(name), ignore_errors=True)
+
+
+def apps(cluster: record.Cluster) -> Sequence[Mapping[str, Any]] | None:
+    """Return the states of the cluster's programs; None while nothing can tell."""
+    return None

@@ -1,0 +1,4 @@
+steps() {
+    phase booting
+    phase ready
+}

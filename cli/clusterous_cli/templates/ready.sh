@@ -1,0 +1,9 @@
+    tries=0
+    until k3s kubectl get --raw /readyz >/dev/null 2>&1; do
+        tries=$((tries + 1))
+        if [ $tries -ge 120 ]; then
+            k3s kubectl get --raw '/readyz?verbose'
+            return 1
+        fi
+        sleep 1
+    done
