@@ -22,7 +22,7 @@ class Target:
 
 _REGION: Final = r"(?P<region>[a-z]{2}(?:-[a-z]+)+-\d)"
 _S3: Final = re.compile(rf"^(?:(?P<bucket>.+)\.)?s3(?:[.-]{_REGION})?\.amazonaws\.com$")
-_REGIONAL: Final = re.compile(rf"^(?P<name>(?:api\.)?[a-z-]+)\.{_REGION}\.amazonaws\.com$")
+_REGIONAL: Final = re.compile(rf"^(?P<name>(?:api\.)?[a-z0-9-]+)\.{_REGION}\.amazonaws\.com$")
 
 _SERVICES: Final = {
     "ec2": ("ec2", Protocol.EC2, "ec2"),

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import parse_qsl, unquote
 
 from tests.region.aws.hosts import Target
 from tests.region.aws.keys import Identity
+
+if TYPE_CHECKING:
+    from tests.region.aws.signatures import Verified
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +37,7 @@ class Request:
     params: Mapping[str, Any] = field(default_factory=dict)
     identity: Identity | None = None
     resource: str | None = None
+    verified: Verified | None = None
     replayed: bool = False
 
     @property
@@ -51,12 +55,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """*body* is bytes, or an iterator of pieces for what is too big to hold."""
+    """*body* is bytes, or the part of a file that is too big to hold.
+
+    *ending* is how a fault breaks it: `reset` (nothing arrives) or `truncate` (half does).
+    """
 
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: Any = b""
-    length: int | None = None
+    body: bytes | FilePart = b""
+    error: str | None = None
+    ending: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilePart:
+    """*file* is open and at the right place, so that it can be read even if it is deleted."""
+
+    file: BinaryIO
+    length: int
 
 
 def form(request: Request) -> dict[str, str]:

@@ -329,9 +329,7 @@ class _Words:
 
     def bad_token(self, key_id: str) -> Refusal:
         return self._pick(
-            Refusal(
-                "InvalidToken", "The provided token is malformed or otherwise invalid.", 400
-            ),
+            Refusal("InvalidToken", "The provided token is malformed or otherwise invalid.", 400),
             Refusal("AuthFailure", _NOT_VALIDATED, 401),
             Refusal("InvalidClientTokenId", _INVALID_TOKEN, 403),
             Refusal("UnrecognizedClientException", _INVALID_TOKEN, 400),

@@ -1,0 +1,100 @@
+"""Service Quotas and the price list: the few that a cluster's plan looks at."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from tests.region.aws import errors
+from tests.region.aws.errors import Refusal
+from tests.region.aws.policies import Access
+from tests.region.aws.request import Answer, Request, document
+from tests.region.aws.service import Service, json_answer
+from tests.region.aws.world import World
+
+# (service, code) → (name, what of the settings is its value).
+_QUOTAS: Final = {
+    ("ec2", "L-1216C47A"): (
+        "Running On-Demand Standard (A, C, D, H, I, M, R, T, Z) instances",
+        "vcpu_limit",
+    ),
+    ("ec2", "L-0263D0A3"): ("EC2-VPC Elastic IPs", "eip_limit"),
+    ("vpc", "L-F678F1CE"): ("VPCs per Region", "vpc_limit"),
+}
+
+
+def _read(request: Request) -> None:
+    request.action = request.headers.get("x-amz-target", "").rpartition(".")[2]
+    request.params = document(request)
+    request.resource = request.params.get("QuotaCode") or request.params.get("ServiceCode")
+
+
+def _needs(_: World, request: Request) -> Sequence[Access]:
+    return (Access(action=f"{request.target.signing}:{request.action}"),)
+
+
+def _act(world: World, request: Request) -> Answer:
+    service = request.params.get("ServiceCode", "")
+    match request.action:
+        case "GetServiceQuota" | "GetAWSDefaultServiceQuota":
+            code = request.params.get("QuotaCode", "")
+            if (service, code) not in _QUOTAS:
+                raise Refusal("NoSuchResourceException", "The request failed: no such quota.")
+            return json_answer({"Quota": _quota(world, service, code)})
+        case "ListServiceQuotas":
+            codes = [code for name, code in _QUOTAS if name == service]
+            return json_answer({"Quotas": [_quota(world, service, code) for code in codes]})
+        case _:
+            raise errors.not_implemented(f"servicequotas {request.action}")
+
+
+def _quota(world: World, service: str, code: str) -> dict[str, Any]:
+    name, setting = _QUOTAS[service, code]
+    return {
+        "ServiceCode": service,
+        "QuotaCode": code,
+        "QuotaName": name,
+        "Value": float(getattr(world.settings, setting)),
+        "Unit": "None",
+        "Adjustable": True,
+        "GlobalQuota": False,
+        "QuotaArn": f"arn:aws:servicequotas:{world.settings.region}:{world.settings.account}:"
+        f"{service}/{code}",
+    }
+
+
+# On-demand USD per hour in eu-west-1; other types answer an empty list, as for an unknown filter.
+_PRICES: Final = {
+    "t3.micro": 0.0114,
+    "t3.small": 0.0228,
+    "t3.medium": 0.0456,
+    "t3.large": 0.0912,
+    "t3.xlarge": 0.1824,
+    "m5.large": 0.107,
+    "c5.large": 0.096,
+    "t4g.small": 0.0184,
+    "t4g.medium": 0.0368,
+}
+
+
+def _price_list(_: World, request: Request) -> Answer:
+    if request.action != "GetProducts":
+        raise errors.not_implemented(f"pricing {request.action}")
+    filters = {f["Field"]: f["Value"] for f in request.params.get("Filters", [])}
+    kind = filters.get("instanceType", "")
+    prices = [json.dumps(_product(kind, _PRICES[kind]))] if kind in _PRICES else []
+    return json_answer({"FormatVersion": "aws_v1", "PriceList": prices})
+
+
+def _product(kind: str, price: float) -> dict[str, Any]:
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}}
+    return {
+        "product": {"attributes": {"instanceType": kind, "operatingSystem": "Linux"}},
+        "serviceCode": "AmazonEC2",
+        "terms": {"OnDemand": {"X.JRTCKXETXF": {"priceDimensions": {"X.JRTCKXETXF.1": dimension}}}},
+    }
+
+
+SERVICE: Final = Service(read=_read, needs=_needs, act=_act)
+PRICING: Final = Service(read=_read, needs=_needs, act=_price_list)

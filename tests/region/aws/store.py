@@ -1,0 +1,110 @@
+"""moto in our process: its backends, by service and region, and a call through its front door."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from typing import Any
+
+os.environ.setdefault("MOTO_ACCOUNT_ID", "123456789012")
+os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
+os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+
+from moto.backends import get_backend  # noqa: E402 - moto reads the variables above when imported
+from moto.moto_server.werkzeug_app import create_backend_app  # noqa: E402
+
+from tests.region.aws.request import Answer, Request  # noqa: E402
+from tests.region.aws.world import current  # noqa: E402
+
+_BACKENDS = {"servicequotas": "service-quotas"}
+_apps: dict[str, Any] = {}
+
+
+def backend(service: str, region: str | None = None) -> Any:
+    """Return moto's store of *service*; IAM's is one for the whole account."""
+    account = current().settings.account
+    place = "aws" if service == "iam" else region or current().settings.region
+    backends: Any = get_backend(service)  # type: ignore[arg-type]
+    return backends[account][place]
+
+
+def ec2(region: str | None = None) -> Any:
+    return backend("ec2", region)
+
+
+def iam() -> Any:
+    return backend("iam")
+
+
+def efs(region: str | None = None) -> Any:
+    return backend("efs", region)
+
+
+def ecr(region: str | None = None) -> Any:
+    return backend("ecr", region)
+
+
+def reset() -> None:
+    for service in ("ec2", "iam", "sts", "efs", "ecr", "ssm", "kms"):
+        backends: Any = get_backend(service)  # type: ignore[arg-type]
+        backends.reset()
+
+
+def call(request: Request, body: bytes) -> Answer:
+    """Let moto carry out *request* with *body*; its exceptions are the caller's to translate."""
+    said: dict[str, Any] = {}
+
+    def start_response(status: str, headers: list[tuple[str, str]], *_: Any) -> None:
+        said.update(status=int(status.split()[0]), headers=dict(headers))
+
+    result = _app(request.target.service)(_environ(request, body), start_response)
+    try:
+        data = b"".join(result)
+    finally:
+        if hasattr(result, "close"):
+            result.close()
+    return Answer(status=said["status"], headers=_kept(said["headers"]), body=data)
+
+
+def _app(service: str) -> Any:
+    if service not in _apps:
+        _apps[service] = create_backend_app(_BACKENDS.get(service, service))  # type: ignore[arg-type]
+    return _apps[service]
+
+
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    dropped = ("content-length", "server", "date", "connection")
+    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+
+
+def _environ(request: Request, body: bytes) -> dict[str, Any]:
+    host = request.headers.get("host", "")
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": request.path.encode().decode("latin-1"),
+        "QUERY_STRING": request.raw_query,
+        "SERVER_NAME": host,
+        "SERVER_PORT": "443",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "CONTENT_TYPE": request.headers.get("content-type", ""),
+        "CONTENT_LENGTH": str(len(body)),
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "https",
+        "wsgi.input": io.BytesIO(body),
+        "wsgi.errors": io.StringIO(),
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+    }
+    for name, value in request.headers.items():
+        if name not in ("content-type", "content-length"):
+            environ["HTTP_" + name.upper().replace("-", "_")] = value
+    return environ
+
+
+def all_ec2() -> list[Any]:
+    """Return the EC2 stores of every region that was touched so far."""
+    backends: Any = get_backend("ec2")
+    return list(backends[current().settings.account].values())
