@@ -38,11 +38,12 @@ class Link:
     certificate: str
     key: str
     server_ca: str
+    api_port: int = API_PORT
 
     @property
     def tunnel(self) -> tunnel.Tunnel:
         # The API server listens on all of the controller's addresses, its loopback included.
-        forward = tunnel.Forward(port=self.port, address=tunnel.LOOPBACK, remote=API_PORT)
+        forward = tunnel.Forward(port=self.port, address=tunnel.LOOPBACK, remote=self.api_port)
         return tunnel.Tunnel(access=self.access, forward=forward)
 
 

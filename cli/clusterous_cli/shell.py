@@ -105,7 +105,7 @@ def stream(
         try:
             _each_line(process.stdout.fileno(), on_text)
         except BaseException:  # Ctrl-C, or the receiver failed: the program must not go on alone
-            process.terminate()
+            _end(process)
             raise
     return process.returncode
 
@@ -131,6 +131,16 @@ def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
 
 def environment(extra: Mapping[str, str] | None) -> dict[str, str]:
     return {**os.environ, **(extra or {})}
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Let the program tidy up (rsync keeps what has arrived), but not for long."""
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _read(file: IO[bytes]) -> str:

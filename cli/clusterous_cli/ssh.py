@@ -7,6 +7,7 @@ a jump host takes its options from a file only, never from the command line.
 import hashlib
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -81,7 +82,10 @@ Host *
   ControlPath {quoted(sockets / "%n")}
   ControlPersist {PERSIST}
 """
-    jumps = [f"{_host(node)}  ProxyJump {GATEWAY}\n{reuse}" for node in access.nodes]
+    # ProxyJump would do the same, but breaks where the file's path has a space.
+    config_file = shlex.quote(str(access.config_path)).replace("%", "%%")
+    proxy = f"ssh -F {config_file} -W [%h]:%p {GATEWAY}"
+    jumps = [f"{_host(node)}  ProxyCommand {proxy}\n{reuse}" for node in access.nodes]
     return "\n".join([_host(access.gateway), *jumps, common])
 
 
@@ -109,7 +113,7 @@ def argv(access: Access, host: str, *command: str, options: Sequence[str] = ()) 
 
 def remote_shell(access: Access) -> str:
     """What rsync should start in the place of ssh."""
-    return f"ssh -F '{access.config_path}'"
+    return f'ssh -F "{access.config_path}"'
 
 
 def explain(said: str, host: str) -> str:

@@ -1,0 +1,222 @@
+"""Plain kubectl with our kubeconfig: its credential plugin opens the tunnel by itself."""
+
+import datetime
+import http.server
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.functional import sshd
+from tests.functional.sshd import Site
+
+from clusterous_cli import kube, kubeconfig, session, ssh, tunnel
+from clusterous_cli.kubeconfig import Link
+
+pytestmark = [
+    pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON),
+    pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed"),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    key: ec.EllipticCurvePrivateKey
+    certificate: x509.Certificate
+
+    @property
+    def key_pem(self) -> str:
+        form = serialization.PrivateFormat.PKCS8
+        none = serialization.NoEncryption()
+        return self.key.private_bytes(serialization.Encoding.PEM, form, none).decode()
+
+    @property
+    def pem(self) -> str:
+        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def certificate(name: str, issuer: Pair | None = None) -> Pair:
+    """An authority, or a certificate of *issuer* for *name*."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = datetime.datetime.now(datetime.UTC)
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    )
+    return Pair(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers as an API server that knows one thing: who asks."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        names = dict(pair[0] for pair in self.connection.getpeercert()["subject"])
+        body = json.dumps({"path": self.path, "user": names["commonName"]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
+
+
+class Quiet(http.server.ThreadingHTTPServer):
+    """A server that does not speak of connections that only looked whether it lives."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with sshd.site(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def link(site: Site, tmp_path: Path) -> Iterator[Link]:
+    """A cluster called reef, whose API server is a stand-in that wants client certificates."""
+    server_ca, client_ca = certificate("server-ca"), certificate("client-ca")
+    serving, admin = certificate("kubernetes", server_ca), certificate("admin", client_ca)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    (tmp_path / "serving.pem").write_text(serving.pem + serving.key_pem)
+    context.load_cert_chain(tmp_path / "serving.pem")
+    context.load_verify_locations(cadata=client_ca.pem)
+    context.verify_mode = ssl.CERT_REQUIRED
+    server = Quiet(("127.0.0.1", 0), Handler)
+    server.socket = context.wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    home = tmp_path / "home/clusters/reef"
+    access = ssh.prepare(replace(site.access, home=home))
+    made = Link(
+        cluster="reef",
+        port=tunnel.free_port(24000),
+        access=access,
+        certificate=admin.pem,
+        key=admin.key_pem,
+        server_ca=server_ca.pem,
+        api_port=server.server_address[1],
+    )
+    yield made
+    made.tunnel.close()
+    ssh.close(access)
+    shutil.rmtree(ssh.socket_folder(home))
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def config(link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CLUSTEROUS_HOME", str(tmp_path / "home"))
+    path = link.access.home / "kubeconfig"
+    kubeconfig.write(link, path)
+    return path
+
+
+def kubectl(config: Path) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if k != "CLUSTEROUS_HOME"}
+    argv = ["kubectl", "--kubeconfig", config, "--request-timeout=20s", "get", "--raw", "/hello"]
+    return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=90)
+
+
+def test_kubectl_opens_the_tunnel_by_itself(link: Link, config: Path) -> None:
+    answer = kubectl(config)
+
+    assert answer.stderr == ""
+    assert json.loads(answer.stdout) == {"path": "/hello?timeout=20s", "user": "admin"}
+    assert link.tunnel.is_open()
+
+
+def test_kubectl_opens_again_what_broke(link: Link, config: Path, site: Site) -> None:
+    kubectl(config)
+    for name in ("gateway", "controller"):
+        site.stop(name)
+        site.start(name)
+
+    assert json.loads(kubectl(config).stdout)["user"] == "admin"
+
+
+def test_kubectl_is_told_of_a_port_that_is_taken(link: Link, config: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", link.port)):
+        answer = kubectl(config)
+
+    assert answer.returncode != 0
+    assert f"Port {link.port} on this machine is taken by another program" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_kubectl_is_told_that_the_gateway_is_away(link: Link, config: Path, site: Site) -> None:
+    site.stop("gateway")
+
+    answer = kubectl(config)
+
+    assert "The gateway cannot be reached" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def test_secrets_are_readable_by_their_owner_only(link: Link, config: Path) -> None:
+    kept = kubeconfig.access_path(link.access.home)
+
+    assert {oct(path.stat().st_mode & 0o777) for path in (config, kept)} == {"0o600"}
+    assert "PRIVATE KEY" not in config.read_text()
+    assert kubeconfig.read(link.access.home) == link
+
+
+def test_the_own_client_speaks_through_the_tunnel(link: Link) -> None:
+    api = session.api(link)
+
+    assert api.find("/x") == {"path": "/x", "user": "admin"}
+
+
+def test_the_own_client_believes_only_the_clusters_authority(link: Link) -> None:
+    api = session.api(replace(link, server_ca=certificate("other").pem))
+
+    with pytest.raises(Exception, match="does not answer") as caught:
+        api.find("/x")
+    assert caught.value.exit_code == 75
+
+
+def test_chooses_another_port_when_the_first_is_taken(link: Link) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", link.port)):
+        chosen = kubeconfig.choose_port("ab12", link)
+
+    assert chosen > link.port
+
+
+def test_keeps_the_port_of_a_tunnel_that_is_open(link: Link) -> None:
+    link.tunnel.ensure()
+
+    assert kubeconfig.choose_port("ab12", link) == link.port
+    assert isinstance(kube.tls_context(link.server_ca, link.certificate, link.key), ssl.SSLContext)

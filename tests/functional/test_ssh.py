@@ -1,0 +1,371 @@
+"""SSH, tunnels and rsync with real programs against real servers on loopback."""
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.functional import sshd
+from tests.functional.sshd import Site
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError, UserError
+from clusterous_cli import shell, ssh, transfer, tunnel
+from clusterous_cli.transfer import Volume
+
+pytestmark = pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON)
+
+VOLUME = Volume(server="10.40.128.11")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with sshd.site(tmp_path) as made:
+        ssh.prepare(made.access)
+        yield made
+
+
+@pytest.fixture
+def volume(site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder in the place of /home/data; `mount` notes how it is called."""
+    root = tmp_path / "volume"
+    monkeypatch.setattr(names, "VOLUME_PATH", str(root))
+    mounted = tmp_path / "mounted"
+    site.program("mountpoint", f"test -e {mounted}")
+    site.program("mount", f'echo "$@" >>{mounted}')
+    return root
+
+
+def silent(text: str) -> None:
+    """Nobody listens."""
+
+
+class Echo:
+    """A server that answers every line with its own name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.sendall(self.name.encode())
+
+    def close(self) -> None:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join()
+
+
+@pytest.fixture
+def echo() -> Iterator[Echo]:
+    server = Echo("hello")
+    yield server
+    server.close()
+
+
+def said_by(port: int) -> str:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        return connection.recv(100).decode()
+
+
+def app_tunnel(site: Site, remote: int) -> tunnel.Tunnel:
+    forward = tunnel.Forward(port=tunnel.free_port(23000), address="127.0.0.1", remote=remote)
+    return tunnel.Tunnel(access=site.access, forward=forward, is_alive=lambda port: True)
+
+
+# -- ssh ------------------------------------------------------------------------------------
+
+
+def test_runs_a_command_through_the_gateway(site: Site) -> None:
+    assert ssh.run(site.access, "controller", "echo $SSH_CONNECTION").split()[2] == "127.0.0.2"
+    assert "Accepted publickey" in site.log("gateway")
+
+
+def test_tells_the_remote_words_of_a_failed_command(site: Site) -> None:
+    with pytest.raises(shell.CommandFailed, match="no such thing") as caught:
+        ssh.run(site.access, "controller", "echo no such thing >&2; exit 7")
+
+    assert caught.value.status == 7
+
+
+@pytest.mark.parametrize("name", ["gateway", "controller"])
+def test_refuses_a_wrong_host_key(site: Site, name: str) -> None:
+    pinned = site.access.known_hosts
+    lines = pinned.read_text().splitlines()
+    wrong = {"gateway": [1, 1], "controller": [0, 0]}[name]
+    keys = [lines[n].split(maxsplit=1)[1] for n in wrong]
+    right = lines[1] if name == "gateway" else lines[0]
+    address = "127.0.0.1" if name == "gateway" else "127.0.0.2"
+    pinned.write_text(f"{right}\n{address} {keys[0]}\n")
+
+    with pytest.raises(ssh.ConnectionRefused, match=f"The {name} does not show the host key"):
+        ssh.run(site.access, "controller", "true")
+
+
+def test_refuses_an_unknown_host(site: Site) -> None:
+    site.access.known_hosts.write_text("")
+
+    with pytest.raises(ssh.ConnectionRefused, match="nothing was sent to it"):
+        ssh.run(site.access, "controller", "true")
+
+
+def test_says_that_the_gateway_cannot_be_reached(site: Site) -> None:
+    site.stop("gateway")
+
+    with pytest.raises(ssh.ConnectionRefused, match="lets in only the address"):
+        ssh.run(site.access, "controller", "true")
+
+
+def test_says_that_the_key_is_not_accepted(site: Site) -> None:
+    (site.home / "authorized").write_text("")
+
+    with pytest.raises(ssh.ConnectionRefused, match="does not accept the cluster's SSH key"):
+        ssh.run(site.access, "controller", "true")
+
+
+def test_works_in_a_folder_with_strange_signs(site: Site, tmp_path: Path) -> None:
+    home = tmp_path / "a b %h 'c'"
+    home.mkdir()
+    key, known = home / "id x", home / "known hosts"
+    shutil.copy(site.access.key, key)
+    shutil.copy(site.access.known_hosts, known)
+    access = replace(site.access, home=home / "cluster", key=key, known_hosts=known)
+
+    said = ssh.run(ssh.prepare(access), "controller", "echo hello")
+    shell.run(transfer.rsync_argv(access, [str(known)], transfer.remote(f"{tmp_path}/copied")))
+    ssh.close(access)
+    shutil.rmtree(ssh.socket_folder(access.home))
+
+    assert said == "hello\n"
+    assert (tmp_path / "copied").read_text() == known.read_text()
+
+
+# -- tunnels --------------------------------------------------------------------------------
+
+
+def test_opens_a_tunnel_and_uses_it_again(site: Site, echo: Echo) -> None:
+    opened = app_tunnel(site, echo.port)
+
+    opened.ensure()
+    first = said_by(opened.forward.port)
+    logins = site.log("controller").count("Accepted publickey")
+    opened.ensure()
+
+    assert (first, said_by(opened.forward.port)) == ("hello", "hello")
+    assert site.log("controller").count("Accepted publickey") == logins
+    opened.close()
+    assert not opened.is_open()
+    assert tunnel.is_free(opened.forward.port)
+
+
+def test_opens_a_tunnel_again_whose_machine_died(site: Site, echo: Echo) -> None:
+    opened = app_tunnel(site, echo.port)
+    opened.ensure()
+    for name in ("controller", "gateway"):
+        site.stop(name)
+        site.start(name)
+
+    opened.ensure()
+
+    assert said_by(opened.forward.port) == "hello"
+    opened.close()
+
+
+def test_opens_a_tunnel_again_behind_which_nobody_answers(site: Site, echo: Echo) -> None:
+    answers = iter([True, False, True])
+    opened = replace(app_tunnel(site, echo.port), is_alive=lambda port: next(answers))
+    opened.ensure()
+    logins = site.log("controller").count("Accepted publickey")
+
+    opened.ensure()
+
+    assert site.log("controller").count("Accepted publickey") == logins + 1
+    opened.close()
+
+
+def test_tells_that_a_port_is_taken(site: Site, echo: Echo) -> None:
+    forward = tunnel.Forward(port=echo.port, address="127.0.0.1", remote=1)
+    taken = tunnel.Tunnel(access=site.access, forward=forward)
+
+    with pytest.raises(tunnel.PortTaken, match=f"Port {echo.port} on this machine is taken"):
+        taken.ensure()
+
+
+def test_tells_that_the_api_server_does_not_answer(site: Site, echo: Echo) -> None:
+    opened = replace(app_tunnel(site, echo.port), is_alive=tunnel.answers_tls)
+
+    with pytest.raises(Exception, match="its API server does not answer") as caught:
+        opened.ensure()
+
+    assert caught.value.exit_code == 75
+    assert tunnel.is_free(opened.forward.port)
+
+
+# -- files ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Path:
+    folder = tmp_path / "here" / "in puts"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "a $(touch x).txt").write_text("one")
+    (folder / "deep" / "run.sh").write_text("two")
+    (folder / "deep" / "run.sh").chmod(0o755)
+    return folder
+
+
+def test_puts_a_folder_under_its_name(site: Site, volume: Path, inputs: Path) -> None:
+    transfer.put(site.access, VOLUME, [str(inputs)], ".", silent)
+
+    assert (volume / "in puts/a $(touch x).txt").read_text() == "one"
+    assert os.access(volume / "in puts/deep/run.sh", os.X_OK)
+
+
+def test_puts_the_contents_of_a_folder(site: Site, volume: Path, inputs: Path) -> None:
+    transfer.put(site.access, VOLUME, [f"{inputs}/"], "new/place/", silent)
+
+    assert (volume / "new/place/deep/run.sh").read_text() == "two"
+
+
+def test_puts_a_file_under_a_new_name(site: Site, volume: Path, inputs: Path) -> None:
+    transfer.put(site.access, VOLUME, [str(inputs / "deep/run.sh")], "bin/go.sh", silent)
+
+    assert (volume / "bin/go.sh").read_text() == "two"
+
+
+def test_copies_as_the_predecessor_did(site: Site, volume: Path, inputs: Path) -> None:
+    items = ["here/in puts/", "here/in puts/deep"]
+
+    transfer.copy(site.access, VOLUME, inputs.parents[1], items, silent)
+
+    assert sorted(path.name for path in volume.iterdir()) == ["deep", "in puts"]
+    assert (volume / "deep/run.sh").read_text() == "two"
+
+
+def test_mounts_the_volume_once(site: Site, volume: Path, inputs: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        transfer.put(site.access, VOLUME, [str(inputs)], ".", silent)
+
+    calls = (tmp_path / "mounted").read_text().splitlines()
+    assert calls == [
+        f"-t nfs4 -o nfsvers=4.1,hard,timeo=600,retrans=2,noresvport 10.40.128.11:/ {volume}"
+    ]
+
+
+def test_says_why_the_volume_cannot_be_mounted(site: Site, volume: Path, inputs: Path) -> None:
+    site.program("mount", "echo mount.nfs: Connection timed out >&2; exit 32")
+
+    with pytest.raises(FailedError, match=r"could not be made ready: mount\.nfs: Connection timed"):
+        transfer.put(site.access, VOLUME, [str(inputs)], ".", silent)
+
+    assert list(volume.iterdir()) == []
+
+
+def test_gets_folders_and_files(site: Site, volume: Path, tmp_path: Path) -> None:
+    (volume / "results").mkdir(parents=True)
+    (volume / "results/one.json").write_text("1")
+    here = tmp_path / "got"
+
+    transfer.get(site.access, VOLUME, ["results"], f"{here}/", silent)
+    transfer.get(site.access, VOLUME, ["results/"], f"{here}/flat/", silent)
+    transfer.get(site.access, VOLUME, ["results/one.json"], f"{here}/x/uno.json", silent)
+
+    found = sorted(str(path.relative_to(here)) for path in here.rglob("*.json"))
+    assert found == ["flat/one.json", "results/one.json", "x/uno.json"]
+
+
+def test_says_what_is_not_on_the_volume(site: Site, volume: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="There is no resutls on the shared volume"):
+        transfer.get(site.access, VOLUME, ["resutls"], str(tmp_path), silent)
+
+
+def test_says_what_is_not_here(site: Site, volume: Path) -> None:
+    with pytest.raises(UserError, match="There is no nowhere here; nothing was copied"):
+        transfer.put(site.access, VOLUME, ["nowhere"], ".", silent)
+
+    assert not volume.exists()
+
+
+def test_goes_on_where_it_was_cut(site: Site, volume: Path, tmp_path: Path) -> None:
+    big = tmp_path / "big.bin"
+    big.write_bytes(os.urandom(24 << 20))
+    transfer.prepare(site.access, VOLUME, (), ())
+    argv = transfer.rsync_argv(site.access, [str(big)], transfer.remote(f"{volume}/"))
+
+    with pytest.raises(KeyboardInterrupt):
+        shell.stream([argv[0], "--bwlimit=8m", *argv[1:]], stop_at_a_third)
+    kept = partial(volume / ".rsync-partial/big.bin")
+    assert not (volume / "big.bin").exists()
+    said = shell.run([argv[0], "--stats", *argv[1:]])
+
+    matched = next(line for line in said.splitlines() if line.startswith("Matched data"))
+    assert kept >= 2 << 20
+    assert int("".join(filter(str.isdigit, matched))) >= 2 << 20
+    assert (volume / "big.bin").read_bytes() == big.read_bytes()
+
+
+def stop_at_a_third(line: str) -> None:
+    """Press Ctrl-C."""
+    now = transfer.progress(line)
+    if now is not None and now.percent >= 33:
+        raise KeyboardInterrupt
+
+
+def partial(path: Path) -> int:
+    """The size of what the far rsync keeps, once it has noticed that we are gone."""
+    end = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return path.stat().st_size
+
+
+def test_shows_progress(site: Site, volume: Path, tmp_path: Path) -> None:
+    (tmp_path / "big.bin").write_bytes(bytes(1 << 20))
+    told: list[str] = []
+
+    transfer.put(site.access, VOLUME, [str(tmp_path / "big.bin")], ".", told.append)
+
+    assert told[-1].startswith("100 %")
+
+
+@pytest.mark.parametrize("direction", ["put", "get"])
+def test_uses_tar_where_there_is_no_rsync(
+    site: Site, volume: Path, inputs: Path, tmp_path: Path, direction: str
+) -> None:
+    only = site.programs
+    for name in ("sh", "bash", "mkdir", "tar", "test", "true", "gzip"):
+        if (found := shutil.which(name)) and not (only / name).exists():
+            (only / name).symlink_to(found)
+    for name, path in site.configs.items():
+        text = path.read_text().replace(
+            f"{only}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", str(only)
+        )
+        path.write_text(text)
+        site.stop(name)
+        site.start(name)
+    told: list[str] = []
+
+    transfer.put(site.access, VOLUME, [str(inputs)], ".", told.append)
+    transfer.put(site.access, VOLUME, [f"{inputs}/"], "flat/", told.append)
+    if direction == "get":
+        transfer.get(site.access, VOLUME, ["in puts", "flat/"], f"{tmp_path}/got/", told.append)
+
+    top = volume if direction == "put" else tmp_path / "got"
+    assert "no rsync" in told[0]
+    assert (top / "in puts/deep/run.sh").read_text() == "two"
+    flat = top / "flat" if direction == "put" else top
+    assert (flat / "deep/run.sh").read_text() == "two"
