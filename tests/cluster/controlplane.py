@@ -30,8 +30,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 STAGES: Final = Path(__file__).with_name("kwok-stages.yaml")
 SERVICE_CIDR: Final = "10.43.0.0/16"
-# kwok hands these to pods; a wide range, since benchmarks run thousands of them.
-POD_CIDR: Final = "10.64.0.0/10"
+# kwok renews the leases of its nodes every ten seconds; less than that makes live nodes look dead.
+NODE_GRACE_SECONDS: Final = 20
 APISERVER: Final = "kube-apiserver"
 CONTROLLER_MANAGER: Final = "kube-controller-manager"
 SCHEDULER: Final = "kube-scheduler"
@@ -199,7 +199,7 @@ def start(
     kine: Path,
     kwok: Path,
     nodes: int = 0,
-    node_grace_seconds: int = 20,
+    node_grace_seconds: int = NODE_GRACE_SECONDS,
 ) -> Iterator[ControlPlane]:
     """Run a control plane with *nodes* nodes (node-0, node-1, …) while the block lasts.
 
@@ -304,7 +304,7 @@ def _argvs(
             f"--kubeconfig={home}/{CONTROLLER_MANAGER}.kubeconfig",
             f"--service-account-private-key-file={home}/accounts.key",
             f"--root-ca-file={home}/ca.crt",
-            "--use-service-account-credentials=false",
+            "--use-service-account-credentials=true",
             "--secure-port=0",
             f"--node-monitor-grace-period={grace_seconds}s",
             "--concurrent-deployment-syncs=20",
@@ -324,9 +324,6 @@ def _argvs(
             f"--kubeconfig={home}/{KWOK}.kubeconfig",
             f"--config={STAGES}",
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
-            f"--cidr={POD_CIDR}",
-            # It renews each lease four times as often as that.
-            f"--node-lease-duration-seconds={max(4, grace_seconds)}",
         ],
     }
 
