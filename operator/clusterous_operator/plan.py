@@ -66,7 +66,13 @@ def _step(manifest: Manifest, child: Child | None) -> Step | None:
             return None  # data is never edited; most of a claim may not be, anyway
         case observed.JOB:
             return _job_step(manifest, child)
+        case observed.SERVICE if _has_address(manifest) == (child.state["address"] == "None"):
+            return Delete(child=child)  # made anew: an address is given once and for all
     return Apply(manifest=manifest, exists=True) if differs(manifest, child) else None
+
+
+def _has_address(service: Manifest) -> bool:
+    return service["spec"].get("clusterIP") != "None"
 
 
 def _volume_step(child: Child) -> Step | None:

@@ -16,7 +16,7 @@ _SUFFIXES = {
     **{unit + "i": Decimal(1024) ** power for power, unit in enumerate("KMGTPE", start=1)},
     **{unit: Decimal(1000) ** -power for power, unit in enumerate("mun", start=1)},
 }
-_QUANTITY = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]?i?)$")
+_QUANTITY = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkKMGTPE]?i?)$")
 
 
 @lru_cache(maxsize=4096)

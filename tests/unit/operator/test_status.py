@@ -1,0 +1,337 @@
+"""The status tells the truth: a table of situations and what each condition says in them."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
+
+from clusterous_api import models
+from clusterous_api.models import App
+from clusterous_operator import conditions, recorder, sizing, status
+from clusterous_operator.conditions import Condition, Type
+from clusterous_operator.situation import Size
+
+WORKERS = {"replicas": 2}
+
+
+def ready(app: App, api: FakeApi) -> None:
+    settle(app, api)
+    api.run()
+    settle(app, api)
+    api.run()
+
+
+def fresh(app: App, api: FakeApi) -> None:
+    settle(app, api)
+
+
+def nothing(app: App, api: FakeApi) -> None:
+    """Nothing has been made yet."""
+
+
+def one_worker_short(app: App, api: FakeApi) -> None:
+    ready(app, api)
+    api.objects["Deployment", "sim-workers"]["status"]["readyReplicas"] = 1
+
+
+def stale(app: App, api: FakeApi) -> None:
+    ready(app, api)
+    api.objects["Deployment", "sim-master"]["status"]["observedGeneration"] = 0
+
+
+def old_pods(app: App, api: FakeApi) -> None:
+    ready(app, api)
+    api.objects["Deployment", "sim-workers"]["status"] |= {"replicas": 3, "updatedReplicas": 2}
+
+
+def not_updated(app: App, api: FakeApi) -> None:
+    ready(app, api)
+    api.objects["Deployment", "sim-workers"]["status"] |= {"updatedReplicas": 0}
+
+
+def crashing(app: App, api: FakeApi) -> None:
+    fresh(app, api)
+    api.pods = (make_pod(trouble=("Crash", "crashed with exit code 3")),)
+
+
+def completed(app: App, api: FakeApi) -> None:
+    ready(app, api)
+    api.end_job("sim-master")
+    settle(app, api)
+    api.run()
+
+
+def gave_up(app: App, api: FakeApi) -> None:
+    ready(app, api)
+    api.end_job("sim-master", "Failed", "Job has reached the specified backoff limit")
+    settle(app, api)
+
+
+def suspending(app: App, api: FakeApi) -> None:
+    settle(app, api)
+    api.objects["Deployment", "sim-master"]["status"] = {"replicas": 1}
+
+
+Arrange = Callable[[App, FakeApi], None]
+
+
+@pytest.mark.parametrize(
+    ("spec", "arrange", "told"),
+    [
+        # Ready, Reconciling, Stalled, Suspended, Completed
+        pytest.param({}, nothing, "FTFFF", id="before anything is made"),
+        pytest.param({}, fresh, "FTFFF", id="just made"),
+        pytest.param({}, ready, "TFFFF", id="all ready"),
+        pytest.param({}, one_worker_short, "FTFFF", id="a worker is missing"),
+        pytest.param({}, stale, "FTFFF", id="counts of an older generation"),
+        pytest.param({}, old_pods, "FTFFF", id="old pods still there"),
+        pytest.param({}, not_updated, "FTFFF", id="ready, but of the old template"),
+        pytest.param({}, crashing, "FTFFF", id="crashing"),
+        pytest.param({"run": "Batch"}, ready, "TFFFF", id="a batch at work"),
+        pytest.param({"run": "Batch"}, completed, "TFFFT", id="a batch that is done"),
+        pytest.param({"run": "Batch"}, gave_up, "FFTFF", id="a batch that gave up"),
+        pytest.param({"suspend": True}, suspending, "FTFFF", id="suspending"),
+        pytest.param({"suspend": True}, ready, "FFFTF", id="suspended"),
+    ],
+)
+def test_conditions(spec: dict[str, Any], arrange: Arrange, told: str) -> None:
+    app, api = make_app(workers=WORKERS, **spec), FakeApi()
+
+    arrange(app, api)
+
+    found = summary(app, api)["conditions"]
+    shown = [found[kind]["status"][0] for kind in _TOLD]
+    assert "".join(shown) == told
+
+
+_TOLD = ("Ready", "Reconciling", "Stalled", "Suspended", "Completed")
+
+
+@pytest.mark.parametrize("arrange", [nothing, fresh, ready, crashing])
+def test_is_complete_from_the_first_write(arrange: Arrange) -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+
+    arrange(app, api)
+
+    found = summary(app, api)
+    assert set(found["conditions"]) == {str(one) for one in Type}
+    assert found["observedGeneration"] == 1
+
+
+def test_counts_each_component() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+
+    one_worker_short(app, api)
+
+    found = summary(app, api)
+    assert found["components"] == [
+        {"name": "master", "desired": 1, "ready": 1, "updated": 1, "failed": 0},
+        {"name": "workers", "desired": 2, "ready": 1, "updated": 2, "failed": 0},
+    ]
+    assert (found["master"], found["workers"], found["message"]) == (
+        "1/1",
+        "1/2",
+        "workers: 1 of 2 ready",
+    )
+
+
+def test_names_the_first_trouble_in_words() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+
+    crashing(app, api)
+
+    found = summary(app, api)
+    assert found["message"] == "master: crashed with exit code 3"
+    assert found["components"][0]["failed"] == 1
+    assert found["components"][0]["reason"] == "crashed with exit code 3"
+
+
+def test_says_what_does_not_fit() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+    ready(app, api)
+    api.objects["Deployment", "sim-workers"]["status"]["readyReplicas"] = 1
+    waiting = make_pod(
+        "workers",
+        node=None,
+        trouble=("Unschedulable", "0/1 nodes are available"),
+        requests={"cpu": Decimal(4)},
+    )
+    api.pods = (make_pod(requests={"cpu": Decimal(2)}), waiting)
+
+    told = summary(app, api)["message"]
+
+    assert told == "workers: 1 waits: no node fits; needs 4 CPUs and the largest has 2 CPUs free"
+
+
+def test_waits_are_no_failures() -> None:
+    app, api = make_app(), FakeApi()
+    fresh(app, api)
+    api.pods = (make_pod(node=None, trouble=("Unschedulable", "no")),)
+
+    assert summary(app, api)["components"][0]["failed"] == 0
+
+
+def test_says_for_whom_a_component_waits() -> None:
+    app = make_app(workers={**WORKERS, "dependsOn": [{"name": "master", "until": "Ready"}]})
+    api = FakeApi()
+
+    fresh(app, api)
+
+    assert ("Deployment", "sim-workers") not in api.objects
+    assert summary(app, api)["components"][1]["reason"] == "waits until master is ready"
+    assert summary(app, api)["components"][1]["desired"] == 2
+
+
+def test_a_dependency_starts_once_it_is_met_and_then_stays() -> None:
+    app = make_app(workers={**WORKERS, "dependsOn": [{"name": "master"}]})
+    api = FakeApi()
+    fresh(app, api)
+    api.run()
+    settle(app, api)
+
+    api.objects["Deployment", "sim-master"]["status"]["readyReplicas"] = 0
+    settle(app, api)
+
+    assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 2
+
+
+def test_complete_waits_for_the_end_of_a_job() -> None:
+    waits = [{"name": "prepare", "until": "Complete"}]
+    app = make_app(master={"dependsOn": waits}, components=[{"name": "prepare"}])
+    api = FakeApi()
+    ready(app, api)
+    before = ("Deployment", "sim-master") in api.objects
+
+    api.end_job("sim-prepare")
+    ready(app, api)
+
+    assert (before, ("Deployment", "sim-master") in api.objects) == (False, True)
+    assert summary(app, api)["conditions"]["Ready"]["status"] == "True"
+
+
+def test_a_batch_that_is_done_keeps_nothing_running() -> None:
+    app, api = make_app(run="Batch", workers=WORKERS), FakeApi()
+
+    completed(app, api)
+
+    assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 0
+    assert summary(app, api)["message"] == "Completed"
+
+
+def test_suspend_leaves_no_pod() -> None:
+    api = FakeApi()
+    ready(make_app(workers=WORKERS), api)
+
+    settle(make_app(workers=WORKERS, suspend=True), api)
+
+    counts = [
+        body["spec"].get("replicas")
+        for (kind, _), body in api.objects.items()
+        if kind == "Deployment"
+    ]
+    assert counts == [0, 0]
+
+
+def test_the_scale_subresource_finds_the_workers() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+
+    ready(app, api)
+
+    found = summary(app, api)
+    assert found["replicas"] == 2
+    assert found["selector"] == "clusterous.io/app=sim,clusterous.io/component=workers"
+
+
+def test_endpoints_tell_where_to_connect() -> None:
+    expose = [{"name": "page", "component": "master", "port": "http", "message": "{url}"}]
+    app, api = make_app(expose=expose), FakeApi()
+
+    assert summary(app, api)["endpoints"] == [
+        {
+            "name": "page",
+            "component": "master",
+            "service": "sim-master",
+            "port": 8080,
+            "message": "{url}",
+        }
+    ]
+
+
+def test_a_claim_that_is_not_there_is_named() -> None:
+    app, api = make_app(sharedVolume={"claimName": "mine"}), FakeApi()
+
+    found = summary(app, api)["conditions"]["VolumeBound"]
+
+    assert found["message"] == "The claim mine does not exist; make it, or name another."
+
+
+def test_filling_workers_want_what_fits() -> None:
+    app, api = make_app(workers={}), FakeApi()
+    size = Size(target=sizing.Target(count=3))
+    settle(app, api, size)
+
+    assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 3
+    assert summary(app, api, size)["workers"] == "0/3"
+
+
+def test_writing_the_same_again_changes_nothing() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+    ready(app, api)
+    first = status.summarize(app, api.observe(app), Size(), {}, "2026-01-01T00:00:00Z")
+
+    assert status.summarize(app, api.observe(app), Size(), first, NOW) == first
+
+
+def test_only_a_changed_status_changes_its_time() -> None:
+    old = [{"type": "Ready", "status": "True", "lastTransitionTime": "then"}]
+
+    same = conditions.write([Condition(type=Type.READY, status=True, reason="New")], old, 1, "now")
+    other = conditions.write([Condition(type=Type.READY, status=False, reason="R")], old, 1, "now")
+
+    assert [item["lastTransitionTime"] for item in same + other] == ["then", "now"]
+
+
+def test_a_mistake_is_told_and_the_rest_is_kept() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+    ready(app, api)
+    before = status.summarize(app, api.observe(app), Size(), {}, NOW)
+
+    found = status.stalled(2, "It cannot be.", before, NOW)
+
+    told = {item["type"]: item["status"] for item in found["conditions"]}
+    assert (told["Ready"], told["Stalled"], told["VolumeBound"]) == ("False", "True", "True")
+    assert (found["observedGeneration"], found["message"]) == (2, "It cannot be.")
+    assert found["workers"] == "2/2"
+
+
+def condition(reason: str, message: str = "") -> list[dict[str, str]]:
+    return [{"type": "Ready", "reason": reason, "message": message}]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reasons"),
+    [
+        ("", "Progressing", []),
+        ("Progressing", "Ready", ["Ready"]),
+        ("Ready", "Ready", []),
+        ("Ready", "Trouble", ["Trouble"]),
+        ("Trouble", "Trouble", []),
+        ("Progressing", "Completed", ["Completed"]),
+        ("Ready", "Invalid", ["Invalid"]),
+    ],
+)
+def test_events_only_tell_what_changed(before: str, after: str, reasons: list[str]) -> None:
+    found = recorder.notes(condition(before), condition(after))
+
+    assert [one.reason for one in found] == reasons
+
+
+def test_models_and_status_agree_on_an_app_without_workers() -> None:
+    app = models.parse({"metadata": {"name": "a"}, "spec": {"image": "i", "master": {}}})
+
+    found = summary(app, FakeApi())
+
+    assert "workers" not in found
+    assert "WorkersReady" not in found["conditions"]
