@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tests.region.aws import faults, settings
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class Control:
     def __init__(self, server: AwsServer) -> None:
         self._server = server
-        self._routes = {
+        self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "log"): lambda _: [as_json(call) for call in server.log()],
             ("DELETE", "log"): lambda _: server.world.log.clear(),
             ("GET", "faults"): lambda _: [dataclasses.asdict(f) for f in server.world.faults.all()],

@@ -28,7 +28,7 @@ def _wrapped(request: Request, inner: str) -> Answer:
     )
 
 
-# --- console -----------------------------------------------------------------------------------
+# --- console ----------------------------------------------------------------------------------
 
 
 def _console(world: World, request: Request, params: Params) -> Answer:
@@ -44,7 +44,7 @@ def _console(world: World, request: Request, params: Params) -> Answer:
     )
 
 
-# --- prefix lists ------------------------------------------------------------------------------
+# --- prefix lists -----------------------------------------------------------------------------
 
 
 def _prefix_lists(_: World, request: Request, params: Params) -> Answer:
@@ -90,7 +90,7 @@ def _passes(params: Params, values: Mapping[str, str]) -> bool:
     return True
 
 
-# --- NAT gateways --------------------------------------------------------------------------------
+# --- NAT gateways -----------------------------------------------------------------------------
 
 
 def _nat_gateways(world: World, request: Request, params: Params) -> Answer:
@@ -165,7 +165,7 @@ def _tag_set(backend: Any, id: str) -> str:
     return f"<tagSet>{items}</tagSet>"
 
 
-# --- paging ------------------------------------------------------------------------------------
+# --- paging -----------------------------------------------------------------------------------
 
 # The list in the answer of each describe that AWS pages; moto shows everything at once.
 _PAGED: Final = {
@@ -305,9 +305,22 @@ def _cut_reservations(world: World, params: Params, answer: Answer) -> Answer:
     return Answer(status=answer.status, headers=answer.headers, body=ElementTree.tostring(root))
 
 
+# moto's own words for two kinds, in DescribeTags.
+_KINDS: Final = ((b">nat-gateway<", b">natgateway<"), (b">vpc-elastic-ip<", b">elastic-ip<"))
+
+
+def _tags(world: World, request: Request, params: dict[str, str]) -> Answer:
+    answer = ask_moto(world, request, params)
+    body = bytes(answer.body)  # type: ignore[arg-type]
+    for theirs, ours in _KINDS:
+        body = body.replace(theirs, ours)
+    return Answer(status=answer.status, headers=answer.headers, body=body, error=answer.error)
+
+
 ANSWERS: Final[Mapping[str, Callable[[World, Request, dict[str, str]], Answer]]] = {
     "GetConsoleOutput": _console,
     "DescribePrefixLists": _prefix_lists,
     "DescribeNatGateways": _nat_gateways,
     "DescribeInstances": _instances,
+    "DescribeTags": _tags,
 }

@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
-
 from tests.region.aws import ec2_models, ec2_rules, images, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures
@@ -199,7 +198,7 @@ def _check_volumes(launch: dict[str, str], region: str) -> None:
         launch.setdefault(f"BlockDeviceMapping.{number}.Ebs.VolumeType", "gp2")
 
 
-# --- how many ----------------------------------------------------------------------------------
+# --- how many ---------------------------------------------------------------------------------
 
 
 def _count(world: World, backend: Any, params: Params, subnet: Any, kind: Any) -> int:
@@ -226,13 +225,14 @@ def _count(world: World, backend: Any, params: Params, subnet: Any, kind: Any) -
 
 
 def _vcpu_room(world: World, backend: Any, kind: Any) -> int:
-    used = sum(
-        INSTANCE_TYPES[i.instance_type]["VCpuInfo"]["DefaultVCpus"]  # type: ignore[index]
+    used: int = sum(
+        INSTANCE_TYPES[i.instance_type]["VCpuInfo"]["DefaultVCpus"]
         for i in backend.all_instances()
         if i._state.name in ("pending", "running")
     )
     each: int = kind["VCpuInfo"]["DefaultVCpus"]
-    return max(0, (world.settings.vcpu_limit - used) // each)
+    room: int = (world.settings.vcpu_limit - used) // each
+    return max(0, room)
 
 
 def _too_many_vcpus(world: World) -> Refusal:

@@ -12,19 +12,19 @@ import ipaddress
 from typing import Any
 
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces
-from moto.ec2.models import instances as moto_instances
 from moto.ec2.models import nat_gateways as moto_nats
-from moto.ec2.models import subnets as moto_subnets
 from moto.ec2.models import vpcs as moto_vpcs
 from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.managed_prefixes import ManagedPrefixListBackend
 from moto.ec2.models.nat_gateways import NatGatewayBackend
-from moto.ec2.models.subnets import Subnet
-
+from moto.ec2.models.security_groups import SecurityGroupRule
+from moto.ec2.models.subnets import Subnet, SubnetBackend
+from moto.ec2.models.vpcs import VPCBackend
 from tests.region.aws import images, store
 from tests.region.aws.errors import Refusal
+from tests.region.aws.request import structures
 from tests.region.aws.world import current
 
 _ORIGINAL: dict[str, Any] = {}
@@ -51,6 +51,8 @@ def install() -> None:
         create_eni=NetworkInterfaceBackend.create_network_interface,
         create_nat=NatGatewayBackend.create_nat_gateway,
         volume_init=Volume.__init__,
+        create_vpc=VPCBackend.create_vpc,
+        delete_subnet=SubnetBackend.delete_subnet,
     )
     _patch_addresses()
     _patch_instances()
@@ -64,6 +66,7 @@ def _put(owner: Any, name: str, value: Any) -> None:
 def _patch_addresses() -> None:
     _put(elastic_network_interfaces, "random_public_ip", free_public_ip)
     _put(elastic_ip_addresses, "random_ip", free_public_ip)
+    _put(elastic_network_interfaces, "generate_dns_from_ip", dns_name)
     _put(moto_nats, "random_private_ip", lambda *_: None)
     _put(moto_vpcs, "random_private_ip", lambda *_: None)
     _put(Subnet, "get_available_subnet_ip", _available_ip)
@@ -93,15 +96,29 @@ def _patch_others() -> None:
     _put(Volume, "__init__", _volume_init)
     _put(Volume, "status", property(_volume_status))
     _put(amis.AmiBackend, "_load_amis", _load_images)
+    _put(amis.Ami, "block_device_mappings", property(_image_devices))
+    _put(VPCBackend, "create_vpc", _create_vpc)
+    _put(SubnetBackend, "delete_subnet", _delete_subnet)
     _put(ManagedPrefixListBackend, "create_default_pls", _create_prefix_lists)
 
 
-# --- images and prefix lists -----------------------------------------------------------------
+# --- images and prefix lists ------------------------------------------------------------------
 
 
 def _load_images(self: Any) -> None:
     for each in images.described(self.region_name):
         self.amis[each["ami_id"]] = amis.Ami(self, **each)
+
+
+def _image_devices(self: Any) -> list[dict[str, Any]]:
+    device = {
+        "SnapshotId": self.ebs_snapshot.id,
+        "VolumeSize": images.size(self.ec2_backend.region_name, self.id),
+        "DeleteOnTermination": True,
+        "VolumeType": "gp3",
+        "Encrypted": False,
+    }
+    return [{"DeviceName": self.root_device_name, "Ebs": device}]
 
 
 # S3's addresses in the region. A rule or a route that names the prefix list means these.
@@ -117,7 +134,28 @@ def _create_prefix_lists(self: Any) -> None:
         )
 
 
-# --- addresses -------------------------------------------------------------------------------
+def _create_vpc(self: Any, *args: Any, **kwargs: Any) -> Any:
+    """A VPC's default group lets its members talk to each other; moto's lets nothing in."""
+    vpc = _ORIGINAL["create_vpc"](self, *args, **kwargs)
+    default = self.get_default_security_group(vpc.id)
+    default.ingress_rules.append(
+        SecurityGroupRule(
+            self, "-1", default.id, None, None, {}, {"GroupId": default.id}, is_egress=False
+        )
+    )
+    return vpc
+
+
+def _delete_subnet(self: Any, subnet_id: str) -> Any:
+    """A subnet takes its route table association with it."""
+    for table in self.route_tables.values():
+        for association, target in list(table._associations.items()):
+            if target == subnet_id:
+                del table._associations[association]
+    return _ORIGINAL["delete_subnet"](self, subnet_id)
+
+
+# --- addresses --------------------------------------------------------------------------------
 
 
 def free_public_ip() -> str:
@@ -194,14 +232,14 @@ def _request_ip(self: Any, ip: str, instance: Any) -> None:
 def _create_eni(self: Any, subnet: Any, private_ip_address: Any, *rest: Any, **more: Any) -> Any:
     if isinstance(subnet, str):
         subnet = self.get_subnet(subnet)
-    given = [ip for ip in (private_ip_address if isinstance(private_ip_address, list) else [])]
-    address = given[0] if given else private_ip_address
+    given = private_ip_address
+    address = (given or [None])[0] if isinstance(given, list) else given
     if not address and not (rest and rest[0]) and not more.get("private_ip_addresses"):
         address = free_private_ip(subnet)
     return _ORIGINAL["create_eni"](self, subnet, address, *rest, **more)
 
 
-# --- instances -------------------------------------------------------------------------------
+# --- instances --------------------------------------------------------------------------------
 
 
 def _set_state(instance: Any, name: str) -> None:
@@ -252,6 +290,7 @@ def _settle(backend: Any, instance: Any, params: Any) -> None:
     instance.disable_api_termination = params.get("DisableApiTermination") == "true"
     _settle_interfaces(instance, params)
     _settle_root(instance, params)
+    _tag_interfaces(instance, params)
     instance.region_since = current().clock()
     _set_state(instance, "pending")
     _later(settings.pending, instance, "pending", "running")
@@ -267,6 +306,14 @@ def _settle_interfaces(instance: Any, params: Any) -> None:
             not given and params.get(prefix + "DeleteOnTermination") != "false"
         )
     instance.security_groups = list(instance.nics[0]._group_set)
+
+
+def _tag_interfaces(instance: Any, params: Any) -> None:
+    for specification in structures(params, "TagSpecification"):
+        if specification.get("ResourceType") == "network-interface":
+            tags = {t["Key"]: t.get("Value", "") for t in structures(specification, "Tag")}
+            for eni in instance.nics.values():
+                eni.add_tags(tags)
 
 
 def _settle_root(instance: Any, params: Any) -> None:
@@ -373,6 +420,15 @@ def _private_dns_name(self: Any) -> str:
     return private_dns_name(address, self.ec2_backend.region_name) if address else ""
 
 
+def dns_name(address: str, *_: Any) -> str:
+    """Return the name that AWS gives *address*, by whether it is a public one."""
+    settings = current().settings
+    first, last = _number(settings.first_public_ip), _number(settings.last_public_ip)
+    if first <= _number(address) <= last:
+        return f"ec2-{address.replace('.', '-')}.{settings.region}.compute.amazonaws.com"
+    return private_dns_name(address, settings.region)
+
+
 def _status_checks(self: Any) -> dict[str, Any]:
     if self._state.name != "running":
         return {"Status": "not-applicable"}
@@ -386,7 +442,7 @@ def _status_checks(self: Any) -> dict[str, Any]:
     }
 
 
-# --- NAT gateways and volumes ----------------------------------------------------------------
+# --- NAT gateways and volumes -----------------------------------------------------------------
 
 
 def _create_nat(
@@ -460,7 +516,7 @@ def _volume_status(self: Any) -> str:
     return "creating" if current().clock() < self.region_ready else "available"
 
 
-# --- reading ---------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------
 
 
 def subnets(backend: Any) -> list[Any]:

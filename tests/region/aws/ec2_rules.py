@@ -42,7 +42,7 @@ def _dependency(kind: str, id: str) -> Refusal:
     )
 
 
-# --- ids and tags ----------------------------------------------------------------------------
+# --- ids and tags -----------------------------------------------------------------------------
 
 _MALFORMED: Final = {
     "InstanceId": ("i-", "InvalidInstanceID.Malformed"),
@@ -88,7 +88,7 @@ def _check_tags(action: str, params: Params) -> None:
             raise Refusal("InvalidParameterValue", "Tag value exceeds the maximum length of 256")
 
 
-# --- interfaces: what holds a subnet, a group, a gateway ---------------------------------------
+# --- interfaces: what holds a subnet, a group, a gateway --------------------------------------
 
 
 def _enis(backend: Any, matches: Callable[[Any], bool]) -> Iterator[Any]:
@@ -162,7 +162,7 @@ def _delete_route_table(_: World, backend: Any, params: Params) -> None:
         raise _dependency("routeTable", table.id)
 
 
-# --- gateways and addresses --------------------------------------------------------------------
+# --- gateways and addresses -------------------------------------------------------------------
 
 
 def _detach_gateway(_: World, backend: Any, params: Params) -> None:
@@ -247,7 +247,7 @@ def _delete_eni(_: World, backend: Any, params: Params) -> None:
         )
 
 
-# --- NAT gateways and routes -------------------------------------------------------------------
+# --- NAT gateways and routes ------------------------------------------------------------------
 
 
 def _create_nat(_: World, backend: Any, params: Params) -> None:
@@ -336,7 +336,7 @@ def _associate_table(_: World, backend: Any, params: Params) -> None:
             )
 
 
-# --- endpoints ---------------------------------------------------------------------------------
+# --- endpoints --------------------------------------------------------------------------------
 
 
 def _create_endpoint(_: World, backend: Any, params: Params) -> None:
@@ -358,7 +358,7 @@ def _create_endpoint(_: World, backend: Any, params: Params) -> None:
             )
 
 
-# --- security groups ---------------------------------------------------------------------------
+# --- security groups --------------------------------------------------------------------------
 
 
 def _create_group(_: World, backend: Any, params: Params) -> None:
@@ -418,7 +418,7 @@ def _check_ports(permission: Mapping[str, str]) -> None:
         raise Refusal("InvalidParameterValue", f"Invalid value '{low}-{high}' for portRange.")
 
 
-# --- volumes -----------------------------------------------------------------------------------
+# --- volumes ----------------------------------------------------------------------------------
 
 
 def _create_volume(_: World, backend: Any, params: Params) -> None:
@@ -460,7 +460,7 @@ def _attach_volume(_: World, backend: Any, params: Params) -> None:
         )
 
 
-# --- instances ---------------------------------------------------------------------------------
+# --- instances --------------------------------------------------------------------------------
 
 
 def _state_of(backend: Any, params: Params, bad: tuple[str, ...], verb: str) -> None:

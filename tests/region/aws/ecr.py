@@ -73,7 +73,7 @@ def _images(request: Request) -> set[tuple[str, str]]:
     return found | {(i.get_image_digest(), tag) for i in repository.images for tag in i.image_tags}
 
 
-# --- tokens ------------------------------------------------------------------------------------
+# --- tokens -----------------------------------------------------------------------------------
 
 
 def _authorization_token(world: World, request: Request) -> Answer:
@@ -121,7 +121,7 @@ def allowed(world: World, token: str, action: str, repository: str) -> bool:
     )
 
 
-# --- the registry's side -------------------------------------------------------------------------
+# --- the registry's side ----------------------------------------------------------------------
 
 
 def exists(world: World, name: str) -> bool:

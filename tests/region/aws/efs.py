@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from moto.efs.models import EFSBackend
-
 from tests.region.aws import errors, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.policies import Access
@@ -206,7 +205,7 @@ def _modified_groups(request: Request) -> None:
     eni._group_set = [ec2.get_security_group_from_id(id) for id in target.security_groups]
 
 
-# --- states --------------------------------------------------------------------------------------
+# --- states -----------------------------------------------------------------------------------
 
 _ORIGINAL: dict[str, Any] = {}
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import traceback
 from collections.abc import Mapping
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -37,7 +39,10 @@ def not_implemented(what: str) -> Refusal:
 
 def bug(error: BaseException) -> Refusal:
     """The region itself failed; 400, because clients would retry a 500 and hide it."""
-    return Refusal("RegionBug", f"The simulated region failed: {type(error).__name__}: {error}")
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{Path(frame.filename).name}:{frame.lineno}"
+    said = f"{type(error).__name__}: {error} ({where})"
+    return Refusal("RegionBug", f"The simulated region failed: {said}")
 
 
 def render(protocol: Protocol, refusal: Refusal, request_id: str) -> tuple[dict[str, str], bytes]:

@@ -153,7 +153,8 @@ def load_managed_policies() -> None:
 def _managed_documents() -> dict[str, Any]:
     from moto.iam import aws_managed_policies
 
-    return json.loads(aws_managed_policies.aws_managed_policies_data)
+    known: dict[str, Any] = json.loads(aws_managed_policies.aws_managed_policies_data)
+    return known
 
 
 SERVICE: Final = Service(read=_read, needs=_needs, act=_act)

@@ -13,7 +13,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from tests.region.aws import hosts
@@ -102,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def setup(self) -> None:
         self.connection = self._socket
-        self.rfile = self._socket.makefile("rb", 1 << 18)
+        self.rfile = io.BufferedReader(self._socket.makefile("rb", 0), 1 << 18)
         self.wfile = self._socket.makefile("wb", 0)  # type: ignore[assignment]
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -128,14 +128,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._unknown_host()
             return
         body = _Body(self)
-        stream: BinaryIO = body if target.service == "s3" else io.BytesIO()
         request = Request(
             method=self.command,
             raw_path=_raw(self.path)[0] or "/",
             raw_query=_raw(self.path)[1],
             headers={k.lower(): v for k, v in self.headers.items()},
             body=b"" if target.service == "s3" else body.read(_MOST),
-            stream=stream,
+            stream=body,
             length=body.length,
             target=target,
             request_id=str(uuid.uuid4()),
@@ -278,7 +277,7 @@ class _Body(io.RawIOBase):
 def _raw(target: str) -> tuple[str, str]:
     """Split a request target as sent; an absolute one (through a proxy) loses its host."""
     path, _, query = target.partition("?")
-    if path.startswith("http://") or path.startswith("https://"):
+    if path.startswith(("http://", "https://")):
         path = "/" + path.split("/", 3)[-1] if path.count("/") > 2 else "/"
     return path, query
 

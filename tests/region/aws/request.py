@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ class Request:
     raw_query: str
     headers: Mapping[str, str]
     body: bytes
-    stream: BinaryIO | None
+    stream: io.RawIOBase
     length: int
     target: Target
     request_id: str

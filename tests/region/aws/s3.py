@@ -29,7 +29,7 @@ def region_of(world: World, request: Request) -> str | None:
     return bucket.region if bucket else None
 
 
-# --- which operation ---------------------------------------------------------------------------
+# --- which operation --------------------------------------------------------------------------
 
 _SUBRESOURCES: Final = {
     "encryption": "BucketEncryption",
@@ -130,7 +130,7 @@ def _unknown(request: Request) -> str:
     raise errors.not_implemented(f"S3 {request.method} {request.raw_path}?{request.raw_query}")
 
 
-# --- what it must be permitted -------------------------------------------------------------------
+# --- what it must be permitted ----------------------------------------------------------------
 
 _PERMISSIONS: Final = {
     "HeadObject": "GetObject",
@@ -190,7 +190,7 @@ def _context(request: Request) -> dict[str, Any]:
     return context
 
 
-# --- doing it --------------------------------------------------------------------------------------
+# --- doing it ---------------------------------------------------------------------------------
 
 
 def attach_body(request: Request, verified: Verified) -> None:

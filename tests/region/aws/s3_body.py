@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from tests.region.aws import errors, signatures
 from tests.region.aws.errors import Refusal
@@ -87,12 +88,11 @@ def small(request: Request, verified: Verified, folder: Path) -> bytes:
         path.unlink()
 
 
-# --- the pieces ----------------------------------------------------------------------------------
+# --- the pieces -------------------------------------------------------------------------------
 
 
 def _pieces(request: Request, verified: Verified, trailers: dict[str, str]) -> Iterator[bytes]:
     stream = request.stream
-    assert stream is not None
     payload = verified.claim.payload
     if not payload.startswith(_STREAMING):
         while piece := stream.read(_PIECE):
@@ -105,7 +105,7 @@ def _pieces(request: Request, verified: Verified, trailers: dict[str, str]) -> I
 
 
 def _chunks(
-    stream: BinaryIO, verified: Verified | None, trailers: dict[str, str]
+    stream: io.RawIOBase, verified: Verified | None, trailers: dict[str, str]
 ) -> Iterator[bytes]:
     """Unwrap aws-chunked: `SIZE[;chunk-signature=…]`, data, …, `0`, trailers, an empty line."""
     previous = verified.claim.signature if verified else ""
@@ -146,7 +146,7 @@ def _check_chunk(verified: Verified, previous: str, extension: str, data: bytes)
     return told
 
 
-# --- the checks ----------------------------------------------------------------------------------
+# --- the checks -------------------------------------------------------------------------------
 
 
 def _is_hash(payload: str) -> bool:

@@ -97,7 +97,7 @@ def parsed(body: bytes) -> ElementTree.Element:
         ) from None
 
 
-# --- buckets -------------------------------------------------------------------------------------
+# --- buckets ----------------------------------------------------------------------------------
 
 
 def _list(scene: Scene) -> Answer:
@@ -196,7 +196,7 @@ def _acl(scene: Scene) -> Answer:
     )
 
 
-# --- configurations --------------------------------------------------------------------------------
+# --- configurations ---------------------------------------------------------------------------
 
 
 def _get_document(name: str) -> Callable[[Scene], Answer]:
@@ -244,7 +244,7 @@ def _delete_document(name: str) -> Callable[[Scene], Answer]:
     return delete
 
 
-# --- listing ---------------------------------------------------------------------------------------
+# --- listing ----------------------------------------------------------------------------------
 
 
 def _encoder(scene: Scene) -> Callable[[str], str]:

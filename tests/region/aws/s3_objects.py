@@ -76,7 +76,7 @@ def no_such_key(scene: Scene) -> Refusal:
     return Refusal("NoSuchKey", "The specified key does not exist.", 404, {"Key": scene.key})
 
 
-# --- writing ---------------------------------------------------------------------------------------
+# --- writing ----------------------------------------------------------------------------------
 
 
 def _put(scene: Scene) -> Answer:
@@ -160,7 +160,7 @@ def _source(scene: Scene) -> Version:
     return found
 
 
-# --- reading ---------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------
 
 
 def _get(scene: Scene) -> Answer:
@@ -261,7 +261,7 @@ def _range(scene: Scene, version: Version) -> tuple[int, int, int]:
     return start, end - start + 1, 206
 
 
-# --- deleting --------------------------------------------------------------------------------------
+# --- deleting ---------------------------------------------------------------------------------
 
 
 def _delete(scene: Scene) -> Answer:
@@ -332,7 +332,7 @@ def _delete_one(scene: Scene, key: str, id: str | None) -> tuple[str, bool]:
     return f"<Deleted>{shown}</Deleted>", False
 
 
-# --- tags ------------------------------------------------------------------------------------------
+# --- tags -------------------------------------------------------------------------------------
 
 
 def _get_tags(scene: Scene) -> Answer:

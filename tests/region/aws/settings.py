@@ -1,4 +1,4 @@
-"""What a test may change about the simulated AWS: how long states last, quotas, capacity, policy."""
+"""What a test may change about the simulated AWS: durations, quotas, capacity, permissions."""
 
 from __future__ import annotations
 

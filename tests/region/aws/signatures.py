@@ -78,7 +78,7 @@ def _check_body(
         raise words.mismatch(claim, canonical, to_sign)
 
 
-# --- what the request says -------------------------------------------------------------------
+# --- what the request says --------------------------------------------------------------------
 
 
 def _claim(request: Request, words: _Words) -> Claim:
@@ -147,7 +147,7 @@ def _presigned(request: Request, words: _Words) -> Claim:
     )
 
 
-# --- the computation -------------------------------------------------------------------------
+# --- the computation --------------------------------------------------------------------------
 
 
 def canonical_request(request: Request, claim: Claim) -> str:
@@ -226,7 +226,7 @@ def chunk_signature(verified: Verified, previous: str, data_hash: str) -> str:
     return _sign(verified.signing_key, "\n".join(lines))
 
 
-# --- the checks around it --------------------------------------------------------------------
+# --- the checks around it ---------------------------------------------------------------------
 
 
 def _check_token(claim: Claim, key: Key, now: float, words: _Words) -> None:

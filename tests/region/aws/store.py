@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-os.environ.setdefault("MOTO_ACCOUNT_ID", "123456789012")
-os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
-os.environ["MOTO_DISABLE_GLOBAL_CORS"] = "true"
+from moto.backends import get_backend
+from moto.moto_server.werkzeug_app import create_backend_app
+from tests.region.aws.request import Answer, Request
+from tests.region.aws.world import current
 
-from moto.backends import get_backend  # noqa: E402 - moto reads the variables above when imported
-from moto.moto_server.werkzeug_app import create_backend_app  # noqa: E402
-
-from tests.region.aws.request import Answer, Request  # noqa: E402
-from tests.region.aws.world import current  # noqa: E402
-
-_BACKENDS = {"servicequotas": "service-quotas"}
 _apps: dict[str, Any] = {}
+# moto types the name of every service as a literal; ours come from a table.
+_get_backend: Callable[[str], Any] = get_backend  # type: ignore[assignment]
+_create_app: Callable[[str], Any] = create_backend_app  # type: ignore[assignment]
 
 
 def backend(service: str, region: str | None = None) -> Any:
     """Return moto's store of *service*; IAM's is one for the whole account."""
     account = current().settings.account
     place = "aws" if service == "iam" else region or current().settings.region
-    backends: Any = get_backend(service)  # type: ignore[arg-type]
+    backends = _get_backend(service)
     return backends[account][place]
 
 
@@ -47,7 +43,7 @@ def ecr(region: str | None = None) -> Any:
 
 def reset() -> None:
     for service in ("ec2", "iam", "sts", "efs", "ecr", "ssm", "kms"):
-        backends: Any = get_backend(service)  # type: ignore[arg-type]
+        backends = _get_backend(service)
         backends.reset()
 
 
@@ -69,13 +65,17 @@ def call(request: Request, body: bytes) -> Answer:
 
 def _app(service: str) -> Any:
     if service not in _apps:
-        _apps[service] = create_backend_app(_BACKENDS.get(service, service))  # type: ignore[arg-type]
+        _apps[service] = _create_app(service)
     return _apps[service]
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    dropped = ("content-length", "server", "date", "connection")
-    return {name: value for name, value in headers.items() if name.lower() not in dropped}
+    dropped = ("content-length", "server", "date", "connection", "x-amzn-requestid")
+    return {
+        name: value
+        for name, value in headers.items()
+        if name.lower() not in dropped and not name.lower().startswith("access-control-")
+    }
 
 
 def _environ(request: Request, body: bytes) -> dict[str, Any]:
@@ -106,5 +106,5 @@ def _environ(request: Request, body: bytes) -> dict[str, Any]:
 
 def all_ec2() -> list[Any]:
     """Return the EC2 stores of every region that was touched so far."""
-    backends: Any = get_backend("ec2")
+    backends = _get_backend("ec2")
     return list(backends[current().settings.account].values())
