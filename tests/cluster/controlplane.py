@@ -114,10 +114,16 @@ class ControlPlane:
     def lose_node(self, name: str) -> None:
         """Let a node fall silent, as a machine does that lost its power.
 
-        kwok stops to renew its lease; the controller manager finds out after the grace period.
+        Its Ready becomes Unknown at once, which the controller manager otherwise would find out
+        after the grace period; the taint and all that follows are the controller manager's.
         """
         path = f"/api/v1/nodes/{name}"
         self.api("PATCH", path, {"metadata": {"annotations": {"kwok.x-k8s.io/node": None}}})
+        conditions = [
+            {**item, "status": "Unknown", "reason": "NodeStatusUnknown"}
+            for item in self.api("GET", path)["status"]["conditions"]
+        ]
+        self.api("PATCH", f"{path}/status", {"status": {"conditions": conditions}})
 
     def delete_node(self, name: str) -> None:
         self.api("DELETE", f"/api/v1/nodes/{name}")

@@ -1,0 +1,57 @@
+"""The images that k3s carries with it, as k3s publishes them: one compressed archive."""
+
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from tests.region.parts import images
+from tests.region.parts.images import Entry, Image
+
+ARCHIVE: Final = "k3s-airgap-images-amd64.tar.zst"
+PAUSE: Final = "docker.io/rancher/mirrored-pause:3.6"
+COREDNS: Final = "docker.io/rancher/mirrored-coredns-coredns:1.14.0"
+LOCAL_PATH: Final = "docker.io/rancher/local-path-provisioner:v0.0.30"
+BUSYBOX: Final = "docker.io/rancher/mirrored-library-busybox:1.36.1"
+
+_PATH: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+_ACCOUNTS: Final = {
+    "etc/passwd": Entry(
+        content=b"root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+        mode=0o644,
+    ),
+    "etc/group": Entry(content=b"root:x:0:\nnogroup:x:65534:\n", mode=0o644),
+    "tmp": Entry(mode=0o1777),
+}
+
+
+def write(programs: Path, busybox: Path, target: Path) -> None:
+    """Write TARGET/k3s-airgap-images-amd64.tar.zst out of static programs."""
+    with tempfile.TemporaryDirectory(dir=target) as scratch:
+        tar = Path(scratch) / "images.tar"
+        images.write_archive(_images(programs, busybox, Path(scratch)), tar)
+        subprocess.run(["zstd", "-q", "-T0", "-6", str(tar), "-o", target / ARCHIVE], check=True)
+
+
+def _images(programs: Path, busybox: Path, scratch: Path) -> list[Image]:
+    def single(name: str, program: str) -> Image:
+        entries = {program: Entry(source=programs / program), **_ACCOUNTS}
+        layer = images.layer_from_entries(entries, scratch / f"{program}.tar")
+        return Image(name=name, layers=(layer,), entrypoint=(f"/{program}",), environment=_PATH)
+
+    layer = images.layer_from_entries(_busybox(busybox), scratch / "busybox.tar")
+    return [
+        single(PAUSE, "pause"),
+        single(COREDNS, "coredns"),
+        single(LOCAL_PATH, "local-path-provisioner"),
+        Image(name=BUSYBOX, layers=(layer,), command=("sh",), environment=_PATH),
+    ]
+
+
+def _busybox(program: Path) -> Mapping[str, Entry]:
+    listed = subprocess.run([program, "--list"], check=True, capture_output=True, text=True)
+    links = {
+        f"bin/{name}": Entry(link="busybox") for name in listed.stdout.split() if name != "busybox"
+    }
+    return {**_ACCOUNTS, **links, "bin/busybox": Entry(source=program), "root": Entry(mode=0o700)}

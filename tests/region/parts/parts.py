@@ -1,0 +1,196 @@
+"""All parts of the simulated region that are built, not written: what, of what, and where.
+
+`ensure` gives their paths, after building what is missing; see cache.py for how.
+"""
+
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.region.machines import rootfs
+from tests.region.parts import (
+    airgap,
+    cache,
+    debian,
+    host,
+    images,
+    kubectl,
+    operator_image,
+    release,
+    standin,
+    wheels,
+)
+from tests.region.parts.cache import Found, Recipe, Tell
+
+HERE: Final = Path(__file__).parent
+GO: Final = HERE / "go"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """Where the parts are. Only what `ensure` was asked for is certain to exist."""
+
+    k3s: Path
+    airgap: Path
+    kube: Path
+    kwok: Path
+    coredns: Path
+    ecr_credential_provider: Path
+    kubectl: Path
+    helm: Path
+    registry: Path
+    hub: Path
+    operator_image: Path
+    rootfs: Path
+    versions: Mapping[str, str]
+
+
+# Where in which entry of the cache each of these is.
+PLACES: Final[Mapping[str, tuple[str, str]]] = {
+    "k3s": ("k3s", "k3s"),
+    "airgap": ("k3s", airgap.ARCHIVE),
+    "kube": ("go", "kube"),
+    "kwok": ("go", "kwok"),
+    "coredns": ("go", "coredns"),
+    "ecr_credential_provider": ("go", "ecr-credential-provider"),
+    "kubectl": ("kubectl", "kubectl"),
+    "helm": ("kubectl", "helm"),
+    "registry": ("debian", "usr/bin/docker-registry"),
+    "hub": ("hub", ""),
+    "operator_image": ("operator_image", operator_image.ARCHIVE),
+    "rootfs": ("rootfs", "tree"),
+}
+NAMES: Final = tuple(PLACES)
+
+
+def ensure(names: Iterable[str] | None = None, tell: Tell = print) -> Parts:
+    """Build what is missing of the named parts (default: all of them)."""
+    wanted = list(names) if names is not None else list(NAMES)
+    root = cache.default_root()
+    paths([PLACES[name][0] for name in wanted], tell)
+    known = cache.entries(RECIPES, sorted({entry for entry, _ in PLACES.values()}), root)
+    places = {name: known[entry].path / inside for name, (entry, inside) in PLACES.items()}
+    return Parts(**places, versions=versions())
+
+
+def paths(entries: Iterable[str], tell: Tell) -> dict[str, Path]:
+    """Build what is missing of the named entries of the cache, and return where they are."""
+    wanted = list(dict.fromkeys(entries))
+    root = cache.default_root()
+    known = cache.entries(RECIPES, wanted, root)
+    if not all(known[name].path.exists() for name in wanted):
+        host.ensure(tell)
+    return cache.ensure(RECIPES, wanted, root=root, tell=tell)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that people ask for."""
+    return {
+        "k3s": release.K3S_VERSION,
+        "ecr-credential-provider": "v1.35.0",
+        "operator": operator_image.version(),
+        "clusterous": operator_image.version(),
+    }
+
+
+def _build_go(target: Path, found: Found, tell: Tell) -> None:
+    # Its own lines tell the progress; what goes wrong is in them too.
+    argv = ["nice", str(GO / "build.sh"), str(target)]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert process.stdout is not None
+    said: list[str] = []
+    for line in process.stdout:
+        said.append(line.rstrip())
+        if line.startswith("["):
+            tell(line.rstrip())
+    if process.wait():
+        raise OSError(f"build.sh ended with {process.returncode}:\n" + "\n".join(said[-30:]))
+
+
+def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
+    if release.download(target, tell):
+        return
+    tell("the official release is out of reach; assembling the stand-in")
+    standin.assemble(found["go"], found["debian"], target / "k3s")
+    airgap.write(found["go"], found["busybox"] / "bin" / "busybox", target)
+
+
+def _build_rootfs(target: Path, found: Found, tell: Tell) -> None:
+    rootfs.build(target / "tree", tell)
+
+
+def _modules(*modules: object) -> tuple[Path, ...]:
+    return tuple(Path(str(module.__dict__["__file__"])) for module in modules)
+
+
+def _aws_version() -> str:
+    return wheels.parse_lock(wheels.LOCK.read_text())["awscli"].split()[0]
+
+
+def _recipes() -> Sequence[Recipe]:
+    return (
+        Recipe(name="go", build=_build_go, sources=(GO,), estimate_seconds=420, heavy=True),
+        Recipe(
+            name="debian",
+            build=debian.build_programs,
+            versions={"suite": debian.SUITE, "packages": " ".join(debian.PROGRAMS)},
+            estimate_seconds=8,
+        ),
+        Recipe(
+            name="busybox",
+            build=debian.build_busybox,
+            versions={"suite": debian.SUITE, "packages": " ".join(debian.BUSYBOX)},
+            estimate_seconds=3,
+        ),
+        Recipe(
+            name="kubectl",
+            build=kubectl.build,
+            sources=_modules(kubectl),
+            estimate_seconds=5,
+        ),
+        Recipe(
+            name="k3s",
+            build=_build_k3s,
+            sources=_modules(airgap, images, release, standin),
+            needs=("go", "debian", "busybox"),
+            estimate_seconds=20,
+        ),
+        Recipe(
+            name="trees",
+            build=debian.build_trees,
+            sources=_modules(debian),
+            estimate_seconds=50,
+        ),
+        Recipe(
+            name="hub",
+            build=debian.build_hub,
+            sources=_modules(debian, images),
+            needs=("trees",),
+            estimate_seconds=20,
+        ),
+        Recipe(
+            name="wheels",
+            build=wheels.build,
+            versions={"lock": wheels.operator_lock()},
+            estimate_seconds=5,
+        ),
+        Recipe(
+            name="operator_image",
+            build=operator_image.build,
+            sources=operator_image.SOURCES,
+            needs=("debian", "hub", "wheels"),
+            estimate_seconds=30,
+        ),
+        Recipe(
+            name="rootfs",
+            build=_build_rootfs,
+            versions={"aws": _aws_version()},
+            sources=tuple(rootfs.SOURCES),
+            estimate_seconds=70,
+        ),
+    )
+
+
+RECIPES: Final[Mapping[str, Recipe]] = {recipe.name: recipe for recipe in _recipes()}
