@@ -54,7 +54,9 @@ def build_argv(builder: Builder, reference: str, folder: Path, recipe: Path) -> 
     what = ["--tag", reference, "--file", str(recipe), str(folder)]
     if builder.kind is Kind.BUILDAH:
         # chroot: works without runc or crun and inside containers, and uses the network as it is.
-        return [*program(builder), "build", "--isolation", "chroot", "--layers", *what]
+        # force-rm: a failed build leaves no half container, whose files would stay mounted.
+        buildah = ["--isolation", "chroot", "--layers", "--force-rm"]
+        return [*program(builder), "build", *buildah, *what]
     return [*program(builder), "build", *what]
 
 
@@ -164,6 +166,12 @@ def push(builder: Builder, reference: str, tell: Callable[[str], None]) -> None:
 def logout(builder: Builder, registry: str) -> None:
     """Forget the password; it would end by itself after 12 hours."""
     shell.outcome(logout_argv(builder, registry), timeout=30)
+
+
+def tidy(builder: Builder) -> None:
+    """Unmount what buildah, run by root, leaves mounted when it has ended."""
+    if builder.kind is Kind.BUILDAH and builder.driver == "overlay" and os.geteuid() == 0:
+        shell.outcome(["umount", str(builder.state / "buildah" / "root" / "overlay")], timeout=30)
 
 
 def _stream(argv: list[str], tell: Callable[[str], None], failure: str) -> None:

@@ -69,21 +69,18 @@ class Launch:
         if not missing:
             return
         found = builder.find()
-        with self.ui.lines() as lines:
-            self._login(found)
-            try:
+        try:
+            with self.ui.lines() as lines:
+                builder.login(found, cluster.registry, cluster.region, self.wishes.profile)
                 for build in missing:
                     self._build(found, build, lines)
-            finally:
-                builder.logout(found, cluster.registry)
+        finally:
+            builder.logout(found, cluster.registry)
+            builder.tidy(found)
 
     def _is_pushed(self, build: Build) -> bool:
         repository = images.repository(self.session.cluster.name, build.name)
         return registry.has_image(self.session.cloud, repository, build.tag)
-
-    def _login(self, found: builder.Builder) -> None:
-        cluster = self.session.cluster
-        builder.login(found, cluster.registry, cluster.region, self.wishes.profile)
 
     def _build(self, found: builder.Builder, build: Build, lines: Lines) -> None:
         cluster = self.session.cluster

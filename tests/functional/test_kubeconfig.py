@@ -1,6 +1,5 @@
 """Plain kubectl with our kubeconfig: its credential plugin opens the tunnel by itself."""
 
-import datetime
 import http.server
 import json
 import os
@@ -9,16 +8,13 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from tests.functional import sshd
 from tests.functional.sshd import Site
+from tests.functional.tls import certificate
 
 from clusterous_cli import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.kubeconfig import Link
@@ -27,41 +23,6 @@ pytestmark = [
     pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON),
     pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed"),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @property
-    def key_pem(self) -> str:
-        form = serialization.PrivateFormat.PKCS8
-        none = serialization.NoEncryption()
-        return self.key.private_bytes(serialization.Encoding.PEM, form, none).decode()
-
-    @property
-    def pem(self) -> str:
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def certificate(name: str, issuer: Pair | None = None) -> Pair:
-    """An authority, or a certificate of *issuer* for *name*."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    now = datetime.datetime.now(datetime.UTC)
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer.certificate.subject if issuer else subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(minutes=5))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-    )
-    return Pair(key, builder.sign(issuer.key if issuer else key, hashes.SHA256()))
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -1,0 +1,188 @@
+"""Images built and pushed with a real buildah, where it is installed."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.functional.tls import certificate
+
+from clusterous_api.errors import FailedError, UserError
+from clusterous_cli import builder, images, shell
+from clusterous_cli.builder import Builder
+
+needs_buildah = pytest.mark.skipif(not shutil.which("buildah"), reason="no buildah here")
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Builder:
+    return builder.find(
+        {"XDG_CACHE_HOME": str(tmp_path / "cache"), "CLUSTEROUS_BUILDER": "buildah"}
+    )
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "Containerfile").write_text('FROM scratch\nCOPY hello /hello\nCMD ["/hello"]\n')
+    (folder / "hello").write_text("hello")
+    return folder
+
+
+@needs_buildah
+def test_builds_an_image(found: Builder, context: Path) -> None:
+    told: list[str] = []
+
+    builder.build(found, "example/hello:1", context, images.containerfile(context), told.append)
+
+    listed = shell.run([*builder.program(found), "images"])
+    assert "example/hello" in listed
+    assert any("COPY hello" in line for line in told)
+
+
+@needs_buildah
+def test_tells_the_builders_words_when_a_build_fails(found: Builder, context: Path) -> None:
+    (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
+
+    with pytest.raises(FailedError, match="could not be built") as caught:
+        builder.build(found, "x:1", context, images.containerfile(context), lambda line: None)
+
+    assert "nothing" in str(caught.value)
+
+
+@needs_buildah
+@pytest.mark.skipif(not Path("/proc/self/mounts").exists(), reason="no /proc")
+def test_leaves_nothing_mounted(found: Builder, context: Path, tmp_path: Path) -> None:
+    (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
+    with pytest.raises(FailedError):
+        builder.build(found, "x:1", context, images.containerfile(context), lambda line: None)
+
+    builder.tidy(found)
+
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+
+
+@needs_buildah
+def test_finds_the_store_again(found: Builder, tmp_path: Path) -> None:
+    assert builder.find({"XDG_CACHE_HOME": str(tmp_path / "cache")}).state == found.state
+
+
+def test_says_how_to_get_a_builder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(UserError) as caught:
+        builder.find({"XDG_CACHE_HOME": str(tmp_path)})
+
+    assert str(caught.value).splitlines()[1:4] == [
+        "  buildah: not installed",
+        "  podman: not installed",
+        "  docker: not installed",
+    ]
+    assert "apt install buildah" in str(caught.value)
+
+
+def test_says_why_a_builder_does_not_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    program = tmp_path / "docker"
+    program.write_text("#!/bin/sh\necho Cannot connect to the Docker daemon >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+
+    with pytest.raises(UserError, match="docker: Cannot connect to the Docker daemon"):
+        builder.find({"XDG_CACHE_HOME": str(tmp_path), "CLUSTEROUS_BUILDER": "docker"})
+
+
+def test_refuses_a_builder_that_it_does_not_know(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="it can be buildah, podman or docker"):
+        builder.find({"CLUSTEROUS_BUILDER": "kaniko"})
+
+
+# -- pushing --------------------------------------------------------------------------------
+
+REGISTRY_CONFIG = """\
+version: 0.1
+storage: {{filesystem: {{rootdirectory: {home}/store}}}}
+auth: {{htpasswd: {{realm: test, path: {home}/htpasswd}}}}
+http:
+  addr: "127.0.0.1:{port}"
+  tls: {{certificate: {home}/registry.pem, key: {home}/registry.key}}
+log: {{level: error, accesslog: {{disabled: true}}}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    address: str
+    home: Path
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
+    """A real registry with an authority of its own, that wants a password."""
+    if not shutil.which("docker-registry") or not shutil.which("htpasswd"):
+        pytest.skip("docker-registry and htpasswd are not installed")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    htpasswd = subprocess.run(
+        ["htpasswd", "-Bbn", "AWS", "secret"], capture_output=True, text=True, check=True
+    )
+    (tmp_path / "htpasswd").write_text(htpasswd.stdout.strip() + "\n")
+    authority = certificate("authority")
+    serving = certificate("127.0.0.1", authority)
+    (tmp_path / "registry.pem").write_text(serving.pem)
+    (tmp_path / "registry.key").write_text(serving.key_pem)
+    (tmp_path / "authority.pem").write_text(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    config = tmp_path / "registry.yml"
+    config.write_text(REGISTRY_CONFIG.format(home=tmp_path, port=port))
+    server = subprocess.Popen(["docker-registry", "serve", config])
+    try:
+        _until_listening(port)
+        yield Registry(f"127.0.0.1:{port}", tmp_path)
+    finally:
+        server.kill()
+        server.wait()
+
+
+def _until_listening(port: int) -> None:
+    for _ in range(200):
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError("the registry does not listen")
+
+
+@needs_buildah
+def test_pushes_an_image(
+    found: Builder,
+    context: Path,
+    registry: Registry,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "aws").write_text('#!/bin/sh\necho "$@" >"${0%/*}/called"\necho secret\n')
+    (programs / "aws").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    reference = f"{registry.address}/reef/hello:{images.content_tag(context)}"
+
+    builder.build(found, reference, context, images.containerfile(context), lambda line: None)
+    builder.login(found, registry.address, "eu-west-1", "mine")
+    builder.push(found, reference, lambda line: None)
+    builder.logout(found, registry.address)
+
+    tags = registry.home / "store/docker/registry/v2/repositories/reef/hello/_manifests/tags"
+    assert [path.name for path in tags.iterdir()] == [images.content_tag(context)]
+    assert (programs / "called").read_text() == (
+        "ecr get-login-password --region eu-west-1 --profile mine\n"
+    )
+    assert "secret" not in found.auth_file.read_text()
