@@ -5,6 +5,7 @@ except where a test says otherwise.
 """
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from tests.region.aws import server
 from tests.region.aws.keys import Credentials
+from tests.region.aws.server import AwsServer
+from tests.region.aws.settings import Settings
 from tests.region.aws.view import Instance, MountTarget, Snapshot
 from tests.region.internet import tls
 from tests.region.machines import cgroups, link
@@ -40,8 +44,11 @@ class Aws:
 
     def __init__(self) -> None:
         self.stopped: list[str] = []
+        self.server: AwsServer | None = None
 
     def credentials(self, role_name: str, instance_id: str) -> Credentials:
+        if self.server is not None:
+            return self.server.credentials(role_name, instance_id)
         return Credentials(
             access_key_id="ASIAEXAMPLE",
             secret_access_key="secret",
@@ -278,6 +285,52 @@ def test_a_pod_is_one_hop_too_far_for_the_metadata_service(lab: Lab, front: Inst
     assert lab.says(front, f"ip netns exec pod {ask} || true") == "000"
 
 
+@pytest.fixture
+def aws_server(lab: Lab, tmp_path: Path) -> Iterator[AwsServer]:
+    """The AWS API at its place in the region, behind the region's own certificate."""
+    door = netns.listen(addresses.namespace(REGION, "services"), addresses.AWS_API, 443)
+    folder = lab.state / "tls"
+    files = tls.Files(
+        ca=folder / "ca.pem", certificate=folder / "server.pem", key=folder / "server.key"
+    )
+    made = server.start(
+        listeners=[door], tls=tls.context(files), settings=Settings(), state_dir=tmp_path / "aws"
+    )
+    lab.aws.server = made
+    yield made
+    lab.aws.server = None
+    made.close()
+
+
+def aws_from_laptop(lab: Lab, keys: Credentials, *argv: str) -> None:
+    environment = {
+        "AWS_ACCESS_KEY_ID": keys.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": keys.secret_access_key,
+        "AWS_CA_BUNDLE": str(lab.state / "tls/ca.pem"),
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+    netns.run(
+        LAPTOP, [sys.executable, "-m", "awscli", *argv], env=environment, check=True, timeout=60
+    )
+
+
+def test_the_aws_program_uses_the_role_of_the_machine(
+    lab: Lab, front: Instance, aws_server: AwsServer
+) -> None:
+    trust = (
+        '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", '
+        '"Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]}'
+    )
+    words = ("--role-name", "worker", "--assume-role-policy-document", trust)
+    aws_from_laptop(lab, aws_server.user_credentials(), "iam", "create-role", *words)
+    lab.show(replace(front, role_name="worker"))
+
+    ask = "aws sts get-caller-identity --region eu-west-1 --query Arn --output text"
+
+    arn = f"arn:aws:sts::123456789012:assumed-role/worker/{front.id}"
+    assert lab.says(front, ask) == arn
+
+
 def test_the_machine_looks_like_its_type(lab: Lab, front: Instance) -> None:
     assert lab.says(front, "grep -c ^processor /proc/cpuinfo") == str(front.vcpus)
     assert lab.says(front, "ls -d /sys/devices/system/node/node0/cpu[0-9]* | wc -l") == "2"
@@ -354,7 +407,15 @@ def test_a_machine_that_starts_anew_stays_the_same_instance(lab: Lab) -> None:
     lab.end(one)
 
 
-def test_nothing_is_left_of_a_terminated_machine(lab: Lab) -> None:
+def held_by(lab: Lab, instance: Instance) -> str:
+    """The mounts of the process that runs a machine."""
+    pid = lab.machines.pid(instance.id)
+    status = Path(f"/proc/{pid}/status").read_text()
+    parent = status.partition("PPid:")[2].split()[0]
+    return Path(f"/proc/{parent}/mountinfo").read_text()
+
+
+def test_nothing_is_left_of_a_terminated_machine(lab: Lab, front: Instance) -> None:
     before = traces()
     one = make_instance(10)
     lab.boot(one)
@@ -366,6 +427,7 @@ def test_nothing_is_left_of_a_terminated_machine(lab: Lab) -> None:
     assert traces() == before
     assert not (lab.state / "machines" / one.id).exists()
     assert not netns.exists(lab.fabric.namespace(one.id))
+    assert "/run/netns" not in held_by(lab, front), "a machine keeps the networks of others alive"
     assert lab.machines.console(one.id)
 
 

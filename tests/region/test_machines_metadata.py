@@ -186,6 +186,16 @@ def test_keeps_keys_while_they_last_and_renews_them_before_they_end() -> None:
     assert first["Expiration"].endswith("Z")
 
 
+def test_gives_the_keys_of_the_role_that_the_instance_has_now() -> None:
+    service = make_service()
+    read(service, "/latest/meta-data/iam/security-credentials/node")
+
+    service.instance = replace(service.instance, role_name="other")
+
+    keys = json.loads(read(service, "/latest/meta-data/iam/security-credentials/other"))
+    assert keys["Token"] == "other/i-00000000000000004"
+
+
 def test_has_no_keys_without_a_role() -> None:
     service = make_service()
     service.instance = replace(service.instance, role_name=None)

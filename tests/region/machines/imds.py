@@ -42,6 +42,13 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    role: str
+    keys: Credentials
+    until: float
+
+
 class Service:
     """One instance's metadata; thread-safe, without a network."""
 
@@ -53,7 +60,7 @@ class Service:
         self._issuer = issuer
         self._clock = clock
         self._tokens: dict[str, float] = {}
-        self._keys: tuple[Credentials, float] | None = None
+        self._keys: _Kept | None = None
         self._lock = threading.Lock()
 
     def answer(self, method: str, path: str, headers: Mapping[str, str]) -> Answer:
@@ -91,11 +98,12 @@ class Service:
 
     def _credentials(self) -> metadata.RoleKeys:
         """Answer keys that last: new ones are made well before the old ones end, as on EC2."""
+        role = self.instance.role_name or ""
         with self._lock:
-            if self._keys is None or self._clock() >= self._keys[1]:
-                keys = self._issuer.credentials(self.instance.role_name or "", self.instance.id)
-                self._keys = (keys, self._renewal(keys))
-            return metadata.RoleKeys(keys=self._keys[0], issued=datetime.now(UTC))
+            if self._keys is None or self._keys.role != role or self._clock() >= self._keys.until:
+                keys = self._issuer.credentials(role, self.instance.id)
+                self._keys = _Kept(role=role, keys=keys, until=self._renewal(keys))
+            return metadata.RoleKeys(keys=self._keys.keys, issued=datetime.now(UTC))
 
     def _renewal(self, keys: Credentials) -> float:
         now = self._clock()

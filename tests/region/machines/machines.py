@@ -38,6 +38,7 @@ class Step(StrEnum):
     START = "start"
     STOP = "stop"
     REMOVE = "remove"
+    TELL = "tell AWS about the end of"
 
 
 def decide(state: str | None, *, runs: bool, ended: bool) -> Step:
@@ -59,7 +60,8 @@ def decide(state: str | None, *, runs: bool, ended: bool) -> Step:
 class _Slot:
     machine: Machine
     busy: bool = False
-    ended: bool = False
+    went_off: bool = False  # by itself, and nobody has been told
+    ended: bool = False  # by itself, and AWS has not answered
 
 
 @dataclass(slots=True)
@@ -135,6 +137,8 @@ class Machines:
         return next(iter(found), None)
 
     def _step(self, instance_id: str, slot: _Slot) -> Step:
+        if slot.went_off:
+            return Step.TELL
         instance = self._instance(instance_id)
         state = instance.state if instance else None
         if state not in {"pending", "running"}:
@@ -159,9 +163,19 @@ class Machines:
             try:
                 self._take(step, instance_id, slot)
             except Exception:
-                # Told at EC2's own place for it; the machine counts as one that went off.
                 logger.exception("Cannot %s machine %s", step, instance_id)
-                self._give_up(instance_id, slot)
+                if self._is_hopeless(step, slot):
+                    return
+
+    def _is_hopeless(self, step: Step, slot: _Slot) -> bool:
+        """Decide about a step that failed: is it for the next reconcile to try again?
+
+        A machine that cannot start or stop counts as one that went off: AWS tells its users.
+        """
+        with self._lock:
+            slot.went_off = slot.ended = step in {Step.START, Step.STOP}
+            slot.busy = slot.went_off
+            return not slot.busy
 
     def _next(self, instance_id: str, slot: _Slot) -> Step:
         with self._lock:
@@ -181,6 +195,10 @@ class Machines:
             case Step.STOP:
                 slot.machine.stop()
                 self._after_end(instance_id)
+            case Step.TELL:
+                slot.went_off = False
+                slot.machine.kill()
+                self._after_end(instance_id)
             case Step.REMOVE:
                 slot.machine.kill()
                 slot.machine.remove()
@@ -194,23 +212,12 @@ class Machines:
         self._aws.machine_stopped(instance_id)
 
     def _went_off(self, instance_id: str) -> None:
-        """A machine powered itself off."""
+        """Hear from a machine that it powered itself off."""
         with self._lock:
             slot = self._known.slots.get(instance_id)
-            if slot is None or slot.busy or self._closed:
-                return
-            slot.busy = slot.ended = True
-            self._pool.submit(self._clear, instance_id, slot)
-
-    def _clear(self, instance_id: str, slot: _Slot) -> None:
-        slot.machine.kill()
-        self._after_end(instance_id)
-        self._work(instance_id, slot)
-
-    def _give_up(self, instance_id: str, slot: _Slot) -> None:
-        slot.ended = True
-        slot.machine.kill()
-        self._after_end(instance_id)
+            if slot is not None:
+                slot.went_off = slot.ended = True
+                self._continue(instance_id)
 
 
 def cleanup(state_dir: Path, region: str) -> None:
