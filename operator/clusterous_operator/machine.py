@@ -149,6 +149,10 @@ class Machine:
             ),
         ]
 
+    def watches(self) -> Sequence[Watch[Any]]:
+        """Return all watches, those included that start only when they matter."""
+        return (*self._apps, *self._watches, *self._others)
+
     # What comes in.
 
     def took(self, kind: str | None, body: Mapping[str, Any]) -> None:
@@ -312,5 +316,5 @@ class Machine:
         show(
             "clusterous_watch_lists_total",
             "How often a kind had to be listed",
-            lambda: sum(one.lists for one in (*self._apps, *self._watches, *self._others)),
+            lambda: sum(one.lists for one in self.watches()),
         )

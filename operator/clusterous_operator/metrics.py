@@ -2,7 +2,14 @@
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 _CONTROLLER = "clusterousapp"
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -12,6 +19,7 @@ class Metrics:
     """All figures of one operator, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # they double the figures and tell nobody anything
         self.registry = CollectorRegistry()
         self._reconciles = Counter(
             "controller_runtime_reconcile_total",

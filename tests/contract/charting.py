@@ -1,0 +1,35 @@
+"""Where helm is, and what the chart renders to."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "charts" / "clusterous"
+
+
+def helm() -> str:
+    """Return the path of helm; without it, skip where that is allowed."""
+    cache = Path(os.environ.get("CLUSTEROUS_CACHE", Path.home() / ".cache" / "clusterous"))
+    found = [str(path) for path in sorted(cache.glob("parts/*/helm")) if path.is_file()]
+    program = os.environ.get("HELM") or shutil.which("helm") or (found[-1] if found else None)
+    if program is None:
+        if os.environ.get("CI"):
+            pytest.fail("helm is not there, and CI must not do without it")
+        pytest.skip("helm is neither on PATH nor in the parts cache; `make test` puts it there")
+    return program
+
+
+def render(*values: str) -> list[dict[str, Any]]:
+    """Return what the chart makes with these values (`key=value`)."""
+    chosen = [word for value in values for word in ("--set", value)]
+    command = [helm(), "template", "clusterous", str(CHART), "-n", "clusterous-system", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise AssertionError(done.stderr)
+    return [one for one in yaml.safe_load_all(done.stdout) if one]

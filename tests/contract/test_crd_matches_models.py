@@ -1,0 +1,149 @@
+"""The CRD and the models say the same, and the status that is written fits into the schema."""
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, summary
+
+from clusterous_api import models, names
+from clusterous_operator import conditions
+
+ROOT = Path(__file__).parents[2]
+CRD: dict[str, Any] = yaml.safe_load((ROOT / "crds" / "clusterousapps.yaml").read_text())
+VERSION = CRD["spec"]["versions"][0]
+SCHEMA = VERSION["schema"]["openAPIV3Schema"]["properties"]
+SPEC = SCHEMA["spec"]["properties"]
+
+
+def fields_of(kind: type, *without: str) -> set[str]:
+    return {
+        re.sub(r"_(\w)", lambda match: match[1].upper(), field.name)
+        for field in dataclasses.fields(kind)
+        if field.name not in without
+    }
+
+
+def properties(schema: dict[str, Any]) -> set[str]:
+    return set(schema["properties"])
+
+
+def test_names() -> None:
+    assert CRD["spec"]["group"] == names.GROUP
+    assert VERSION["name"] == names.VERSION
+    assert CRD["spec"]["names"]["kind"] == names.KIND
+    assert CRD["spec"]["names"]["plural"] == names.PLURAL
+    assert CRD["spec"]["names"]["shortNames"] == [names.SHORT]
+    assert CRD["metadata"]["name"] == f"{names.PLURAL}.{names.GROUP}"
+
+
+OF_SOME = ("name", "replicas", "min", "max")
+ITEM = SPEC["components"]["items"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "fields"),
+    [
+        pytest.param(SPEC["master"], fields_of(models.Component, *OF_SOME), id="master"),
+        pytest.param(SPEC["workers"], fields_of(models.Component, "name"), id="workers"),
+        pytest.param(ITEM, fields_of(models.Component, "min", "max"), id="component"),
+        pytest.param(ITEM["properties"]["ports"]["items"], fields_of(models.Port), id="port"),
+        pytest.param(
+            ITEM["properties"]["dependsOn"]["items"], fields_of(models.Dependency), id="dependency"
+        ),
+        pytest.param(ITEM["properties"]["placement"], fields_of(models.Placement), id="placement"),
+        pytest.param(SPEC["expose"]["items"], fields_of(models.Exposure), id="expose"),
+    ],
+)
+def test_fields(schema: dict[str, Any], fields: set[str]) -> None:
+    assert properties(schema) == fields
+
+
+def test_top_fields() -> None:
+    ours = fields_of(models.App, "namespace", "name", "uid", "generation", "volume", "components")
+
+    assert set(SPEC) == ours | {"image", "master", "workers", "components", "sharedVolume"}
+
+
+def test_choices() -> None:
+    until = ITEM["properties"]["dependsOn"]["items"]["properties"]["until"]
+
+    assert SPEC["run"]["enum"] == list(models.Run)
+    assert until["enum"] == list(models.Until)
+    assert (SPEC["run"]["default"], until["default"]) == (models.Run.SERVICE, models.Until.READY)
+
+
+def test_components_may_not_take_the_names_of_ours() -> None:
+    rule = ITEM["x-kubernetes-validations"][0]["rule"]
+
+    assert f"'{names.MASTER}'" in rule
+    assert f"'{names.WORKERS}'" in rule
+
+
+def test_every_condition_is_explained() -> None:
+    told = SCHEMA["status"]["properties"]["conditions"]["description"]
+
+    assert all(str(one) in told for one in conditions.Type)
+
+
+def test_every_field_of_spec_is_described() -> None:
+    bare = [where for where, schema in walk(SPEC, "spec") if not schema.get("description")]
+
+    assert bare == []
+
+
+def walk(found: dict[str, Any], where: str) -> list[tuple[str, dict[str, Any]]]:
+    paths = []
+    for name, schema in found.items():
+        paths.append((f"{where}.{name}", schema))
+        inner = schema.get("items", schema)
+        paths += walk(inner.get("properties", {}), f"{where}.{name}")
+    return paths
+
+
+def unknown(value: Any, schema: dict[str, Any], where: str) -> list[str]:
+    """Return what the API server would prune, and what would then be written again and again."""
+    if isinstance(value, list):
+        return [one for item in value for one in unknown(item, schema["items"], f"{where}[]")]
+    if not isinstance(value, dict):
+        return []
+    known = schema.get("properties", {})
+    return [f"{where}.{key}" for key in value if key not in known] + [
+        one
+        for key, item in value.items()
+        if key in known
+        for one in unknown(item, known[key], f"{where}.{key}")
+    ]
+
+
+def test_the_status_that_is_written_fits_into_the_schema() -> None:
+    expose = [{"name": "p", "component": "master", "port": 8080, "localPort": 1, "message": "m"}]
+    app, api = make_app(workers={"replicas": 2}, expose=expose), FakeApi()
+    settle(app, api)
+    api.pods = (make_pod(trouble=("Crash", "crashed")),)
+    status = summary(app, api)
+    status["conditions"] = list(status["conditions"].values())
+
+    assert unknown(status, SCHEMA["status"], "status") == []
+
+
+def test_the_scale_subresource_has_all_its_paths() -> None:
+    scale = VERSION["subresources"]["scale"]
+
+    for path in (scale["statusReplicasPath"], scale["labelSelectorPath"]):
+        assert path.removeprefix(".status.") in SCHEMA["status"]["properties"]
+    assert scale["specReplicasPath"] == ".spec.workers.replicas"
+
+
+def test_is_small_enough_for_a_plain_apply() -> None:
+    assert len(json.dumps(CRD)) < 256 * 1024
+
+
+def test_the_charts_crd_is_the_crd() -> None:
+    chart = ROOT / "charts" / "clusterous" / "crds" / "clusterousapps.yaml"
+
+    assert chart.read_bytes() == (ROOT / "crds" / "clusterousapps.yaml").read_bytes()
