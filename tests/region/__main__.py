@@ -15,10 +15,10 @@ from tests.region.region import Region, RegionError
 
 _HOW: Final = """\
 The region {name} is up: an empty AWS account, and the internet around it.
-  {me} shell                    be the person at the laptop, who has the keys
-  {me} shell clusterous plan    run one command there
-  {me} status                   machines, namespaces, calls to AWS
-  {me} down                     remove everything"""
+  {me} shell{option}                    be the person at the laptop, who has the keys
+  {me} shell{option} clusterous plan    run one command there
+  {me} status{option}                   machines, namespaces, calls to AWS
+  {me} down{option}                     remove everything"""
 
 _name = click.option(
     "--name", default=DEFAULT_NAME, show_default=True, help="Several regions have several names."
@@ -43,7 +43,8 @@ def up(name: str, bare: bool) -> None:
         _tell(f"up after {time.monotonic() - began:.1f} s")
     else:
         _tell(f"The region {name} was up already.")
-    click.echo(_HOW.format(name=name, me=_me(name)))
+    option = "" if name == DEFAULT_NAME else f" --name {name}"
+    click.echo(_HOW.format(name=name, me="python -m tests.region", option=option))
 
 
 @main.command()
@@ -129,10 +130,6 @@ def _as_text(found: dict[str, Any]) -> str:
 def _machine_line(machine: dict[str, Any]) -> str:
     shown = (machine[key] or "-" for key in ("id", "state", "instance_type", "private_ip"))
     return "  ".join([*map(str, shown), machine["public_ip"] or "", machine["name"]]).rstrip()
-
-
-def _me(name: str) -> str:
-    return "python -m tests.region" + ("" if name == DEFAULT_NAME else f" --name {name}")
 
 
 def _tell(line: str) -> None:

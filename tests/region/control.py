@@ -20,22 +20,27 @@ class NobodyError(Exception):
 
 
 def ask(path: Path, verb: str, *, timeout: float = 60, **arguments: Any) -> Any:
-    """Ask the daemon at *path*; NobodyError when there is none."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
-        wire.settimeout(timeout)
-        try:
-            wire.connect(str(path))
-        except OSError as error:
-            raise NobodyError(f"nobody listens at {path}") from error
-        wire.sendall(json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n")
-        with wire.makefile("rb") as lines:
-            answer = lines.readline()
+    """Ask the daemon at *path*; NobodyError when there is none, or it ends while we ask."""
+    line = json.dumps({"verb": verb, "arguments": arguments}).encode() + b"\n"
+    try:
+        answer = _exchange(path, line, timeout)
+    except (ConnectionError, FileNotFoundError) as error:
+        raise NobodyError(f"nobody listens at {path}") from error
     if not answer:
         raise NobodyError(f"whoever listened at {path} has gone")
     said = json.loads(answer)
     if "error" in said:
         raise ValueError(said["error"])
     return said["answer"]
+
+
+def _exchange(path: Path, line: bytes, timeout: float) -> bytes:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as wire:
+        wire.settimeout(timeout)
+        wire.connect(str(path))
+        wire.sendall(line)
+        with wire.makefile("rb") as lines:
+            return lines.readline()
 
 
 @dataclass(slots=True)

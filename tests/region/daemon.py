@@ -22,7 +22,6 @@ from tests.region.machines import cgroups
 from tests.region.machines.machines import Machines
 from tests.region.net import addresses, netns, plan
 from tests.region.net.fabric import Fabric
-from tests.region.parts import parts as part_list
 from tests.region.places import Places
 from tests.region.storage.efs import Efs
 
@@ -141,6 +140,8 @@ def _start_built(
     places: Places, files: tls.Files, fabric: Fabric, aws: AwsServer, parts: ExitStack
 ) -> Machines:
     """Start what is made of the parts that were built beforehand."""
+    from tests.region.parts import parts as part_list
+
     built = part_list.ensure(tell=logger.info)
     contents = sites.releases(built, built.versions["k3s"], built.versions["clusterous"])
     _start_sites(places, files, contents, parts)

@@ -13,6 +13,7 @@ from tests.region.aws.view import Instance, Route, SecurityGroup, Snapshot
 from tests.region.net import addresses, dhcp, netns, samples
 from tests.region.net.fabric import Fabric
 from tests.region.net.samples import group, instance, network, rule
+from tests.region.storage.efs import Efs
 
 pytestmark = pytest.mark.region
 
@@ -324,6 +325,45 @@ def test_rules_of_the_guest_do_not_weaken_those_of_the_network(fabric: Fabric) -
         netns.apply_rules(space, "flush ruleset\n")
     with closing(Door(other, "0.0.0.0", 6443)):
         assert seen_from(one, "10.40.1.11", 6443) is None
+
+
+# File systems
+
+
+def test_the_door_of_a_file_system_opens_to_whom_its_group_allows(
+    fabric: Fabric, tmp_path: Path
+) -> None:
+    target = samples.mount_target("10.40.1.77", groups=("sg-efs",))
+    doorman = group("sg-efs", (rule("tcp", 2049, groups=("sg-node",)),))
+    snapshot = replace(
+        cluster(security_groups=(SSH_FROM_LAPTOP, NODE_GROUP, doorman)), mount_targets=(target,)
+    )
+    fabric.reconcile(snapshot)
+    gateway, node, _ = settle(fabric, GATEWAY, *NODES)
+    with closing(Efs(region=REGION, folder=tmp_path / "efs")) as file_systems:
+        file_systems.reconcile(snapshot)
+
+        assert seen_from(node, "10.40.1.77", 2049) == ""
+        assert seen_from(gateway, "10.40.1.77", 2049) is None
+
+        fabric.reconcile(replace(snapshot, mount_targets=()))
+        file_systems.reconcile(replace(snapshot, mount_targets=()))
+        assert seen_from(node, "10.40.1.77", 2049) is None
+
+
+def test_a_file_system_keeps_its_data_when_its_door_goes(tmp_path: Path, fabric: Fabric) -> None:
+    target = samples.mount_target("10.40.1.77", groups=())
+    snapshot = network(mount_targets=(target,))
+    fabric.reconcile(snapshot)
+    with closing(Efs(region=REGION, folder=tmp_path / "efs")) as file_systems:
+        file_systems.reconcile(snapshot)
+        by_address = tmp_path / "efs/by-ip" / samples.VPC / "10.40.1.77"
+        (by_address / "result").write_text("42")
+
+        file_systems.reconcile(samples.NOTHING)
+
+        assert not by_address.is_symlink()
+        assert (tmp_path / "efs" / target.file_system_id / "result").read_text() == "42"
 
 
 # Coming and going
