@@ -1,6 +1,7 @@
 # Everything runs from the project's own environment; nothing else is needed beside Python, Go and root.
 PY := .venv/bin/python
-.PHONY: demo test check region clean chaos bench docs
+ENGINE ?= podman
+.PHONY: demo test check region clean image docs
 
 demo: .venv/ready           ## the whole story in a simulated AWS region; writes build/demo.json
 	$(PY) -m tests.region demo
@@ -19,6 +20,13 @@ region: .venv/ready         ## bring the simulated region up and stay beside it 
 
 clean: .venv/ready          ## take the region down and remove what was built in the checkout
 	$(PY) -m tests.region down; rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
+
+image: .venv/ready          ## the operator's image, with podman (or ENGINE=docker)
+	$(PY) -m tests.region.parts.operator_image build/image
+	$(ENGINE) build --tag ghcr.io/clusterous/clusterous-operator:dev build/image
+
+docs: .venv/ready           ## the pages that are made from the program
+	$(PY) docs/commands.py
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv

@@ -264,7 +264,7 @@ def _show_table(story: Story, report: dict[str, Any]) -> None:
     if report["create"]:
         found = report["create"]
         story.tell(
-            f"\n  create took {found['seconds']} s, {found['ratio']} × its critical path"
+            f"\n  create took {found['seconds']} s, {found['ratio']} x its critical path"
             f" ({found['chain']} s of AWS states and calls + {found['boot']} s of one node's boot)"
         )
     story.tell(f"  {REPORT.relative_to(CHECKOUT)} has this as JSON")

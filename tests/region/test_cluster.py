@@ -1,0 +1,353 @@
+"""A cluster that was killed while it was made, what it lets through, and how it goes.
+
+One cluster serves the whole module: the tests run in the order in which they stand here. Its
+`create` is killed again and again, the tests look at what came of it, and its `destroy` is killed
+again and again.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.region.region import Region
+
+pytestmark = pytest.mark.region
+
+CLUSTER = """\
+name: hard
+region: eu-west-1
+controller: {type: t3.medium}
+workers: {type: t3.medium, count: 2}
+"""
+
+# A run is killed when it has changed this much in the account, or has been quiet for this long.
+STEP, QUIET = 4, 4.0
+LEAST_KILLS = 10
+
+Argv = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def region() -> Iterator[Region]:
+    made = Region("crhard")
+    made.up(tell=print)
+    try:
+        yield made
+    finally:
+        made.down(tell=print)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("laptop")
+    (made / "hard.yaml").write_text(CLUSTER)
+    return made
+
+
+def changes(region: Region) -> int:
+    """Count what the person's commands have changed in the account so far."""
+    return sum(
+        call["mutating"] and call["status"] < 400 and "user/" in call["caller"]
+        for call in region.aws_log()
+    )
+
+
+def run_until_killed(region: Region, folder: Path, argv: Argv) -> int | None:
+    """Run *argv* and kill it at a point of its work; the exit code if it ended before."""
+    before, moved = changes(region), time.monotonic()
+    with (folder / "words.log").open("a") as words:
+        process = region.laptop_popen(argv, cwd=folder, stdout=words, stderr=words)
+        seen = before
+        while process.poll() is None:
+            now = changes(region)
+            if now > seen:
+                seen, moved = now, time.monotonic()
+            if now >= before + STEP or time.monotonic() - moved > QUIET:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                return None
+            time.sleep(0.02)
+    return int(process.returncode)
+
+
+def kill_again_and_again(region: Region, folder: Path, argv: Argv) -> tuple[int, int]:
+    """Kill *argv* at up to fourteen points of its work, then let it end: (kills, exit code)."""
+    for kills in range(14):
+        code = run_until_killed(region, folder, argv)
+        if code is not None:
+            return kills, code
+    with (folder / "words.log").open("a") as words:
+        done = region.laptop_run(argv, cwd=folder, stdout=words, stderr=words)
+    return kills + 1, done.returncode
+
+
+def laptop(region: Region, folder: Path, *argv: str, **options: Any) -> Any:
+    return region.laptop_run(argv, cwd=folder, capture_output=True, text=True, **options)
+
+
+def kubectl(region: Region, folder: Path, *argv: str) -> str:
+    done = laptop(region, folder, "clusterous", "kubectl", *argv)
+    assert done.returncode == 0, done.stderr
+    return str(done.stdout)
+
+
+def until(check: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(1.0)
+
+
+def by_role(region: Region, role: str) -> list[dict[str, Any]]:
+    return [each for each in region.instances() if each["tags"].get("clusterous.io/role") == role]
+
+
+def test_create_that_is_killed_at_many_points_converges(region: Region, folder: Path) -> None:
+    argv = ("clusterous", "create", "hard.yaml", "--yes")
+
+    kills, code = kill_again_and_again(region, folder, argv)
+
+    assert code == 0, (folder / "words.log").read_text()[-3000:]
+    assert kills >= LEAST_KILLS
+    assert sorted(each["tags"]["clusterous.io/role"] for each in region.instances()) == [
+        "controller",
+        "gateway",
+        "worker",
+        "worker",
+    ]
+
+
+def test_create_again_changes_nothing(region: Region, folder: Path) -> None:
+    before = changes(region)
+
+    done = laptop(region, folder, "clusterous", "create", "hard.yaml", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    launched = [c for c in region.aws_log() if c["action"] == "RunInstances" and c["mutating"]]
+    assert len([c for c in launched if c["status"] < 400]) == 3
+    assert changes(region) - before <= 2  # the lock and the record, at most
+
+
+def test_all_nodes_are_ready_and_the_operator_runs(region: Region, folder: Path) -> None:
+    nodes = json.loads(kubectl(region, folder, "get", "nodes", "-o", "json"))["items"]
+    ready = [
+        condition["status"]
+        for node in nodes
+        for condition in node["status"]["conditions"]
+        if condition["type"] == "Ready"
+    ]
+    assert ready == ["True"] * 3
+    assert "clusterous" in kubectl(region, folder, "-n", "clusterous-system", "get", "pods")
+
+
+@pytest.mark.parametrize("port", ["22", "6443", "10250", "2049", "80"])
+def test_a_stranger_reaches_nothing(region: Region, folder: Path, port: str) -> None:
+    gateway = by_role(region, "gateway")[0]["public_ip"]
+    private = [each["private_ip"] for each in region.instances()]
+
+    for address in [gateway, *private]:
+        knock = region.stranger_run(["nc", "-z", "-w", "1", address, port], capture_output=True)
+        assert knock.returncode != 0, f"a stranger reached {address}:{port}"
+
+
+def test_the_laptop_reaches_ssh_on_the_gateway_and_nothing_else(
+    region: Region, folder: Path
+) -> None:
+    gateway = by_role(region, "gateway")[0]["public_ip"]
+
+    def reaches(address: str, port: str) -> bool:
+        knock = region.laptop_run(["nc", "-z", "-w", "1", address, port], capture_output=True)
+        return knock.returncode == 0
+
+    assert reaches(gateway, "22")
+    assert not any(reaches(gateway, port) for port in ("6443", "10250", "80", "443"))
+    assert not any(
+        reaches(each["private_ip"], port) for each in region.instances() for port in ("22", "6443")
+    )
+
+
+def test_nodes_reach_the_internet_by_nat_only(region: Region, folder: Path) -> None:
+    worker = by_role(region, "worker")[0]
+    nat = region.aws("GET", "snapshot")["nat_gateways"]
+    curl = ["curl", "-sS", "--max-time", "5", "https://checkip.amazonaws.com"]
+
+    seen = region.exec(worker["id"], curl, capture_output=True, text=True)
+
+    assert seen.stdout.strip() == next(n["public_ip"] for n in nat if n["state"] == "available")
+    assert worker["public_ip"] is None
+
+
+def test_a_role_of_a_worker_reads_only_what_an_agent_needs(region: Region, folder: Path) -> None:
+    worker = by_role(region, "worker")[0]
+    buckets = laptop(region, folder, "aws", "s3", "ls").stdout.split()
+    bucket = next(word for word in buckets if word.startswith("clusterous-hard"))
+    keys = laptop(
+        region,
+        folder,
+        *("aws", "s3api", "list-objects-v2", "--bucket", bucket, "--output", "json"),
+        *("--query", "Contents[].Key"),
+    )
+
+    secret = [key for key in json.loads(keys.stdout) if key.startswith(("server/", "private/"))]
+
+    assert secret
+    for key in secret:
+        argv = ["aws", "s3", "cp", f"s3://{bucket}/{key}", "-", "--region", "eu-west-1"]
+        got = region.exec(worker["id"], argv, capture_output=True, text=True)
+        assert got.returncode != 0, f"a worker read {key}"
+        assert "AccessDenied" in got.stderr or "403" in got.stderr
+
+
+@contextmanager
+def closed(region: Region, protocol: str, port: int) -> Iterator[None]:
+    """Take the rules for a port out of the nodes' security groups, and put them back."""
+    found = json.loads(
+        region.laptop_run(
+            ("aws", "ec2", "describe-security-groups", "--output", "json"),
+            capture_output=True,
+            text=True,
+        ).stdout
+    )["SecurityGroups"]
+    taken = [
+        (group["GroupId"], rule)
+        for group in found
+        for rule in group["IpPermissions"]
+        if rule["IpProtocol"] == "-1"
+        or (rule["IpProtocol"] == protocol and rule["FromPort"] <= port <= rule["ToPort"])
+    ]
+    assert taken, f"no rule allows {protocol} {port}"
+    _change(region, "revoke", taken)
+    try:
+        yield
+    finally:
+        _change(region, "authorize", taken)
+
+
+def _change(region: Region, verb: str, rules: list[tuple[str, dict[str, Any]]]) -> None:
+    for group, rule in rules:
+        bare = {key: value for key, value in rule.items() if value not in ([], None)}
+        argv = ("aws", "ec2", f"{verb}-security-group-ingress", "--group-id", group)
+        region.laptop_run(
+            (*argv, "--ip-permissions", json.dumps([bare])), check=True, capture_output=True
+        )
+
+
+def node_is_ready(region: Region, folder: Path, name: str) -> bool:
+    path = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+    return kubectl(region, folder, "get", "node", name, "-o", path).strip() == "True"
+
+
+def test_without_6443_workers_are_lost_and_come_back(region: Region, folder: Path) -> None:
+    name = by_role(region, "worker")[0]["private_dns_name"].split(".")[0]
+    assert node_is_ready(region, folder, name)
+
+    with closed(region, "tcp", 6443):
+        cut_established(region, "worker")
+        until(lambda: not node_is_ready(region, folder, name), f"{name} is lost")
+
+    until(lambda: node_is_ready(region, folder, name), f"{name} is back")
+
+
+def cut_established(region: Region, role: str) -> None:
+    """Security groups are stateful: a connection that stands goes on until it is made anew."""
+    for each in by_role(region, role):
+        region.exec(each["id"], ["ss", "-K", "dport", "=", "6443"], capture_output=True)
+
+
+def dns_pod(region: Region, folder: Path) -> str:
+    return kubectl(
+        region,
+        folder,
+        *("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns"),
+        *("-o", "jsonpath={.items[0].status.podIP} {.items[0].spec.nodeName}"),
+    )
+
+
+def asks_pod(region: Region, instance: str, address: str) -> bool:
+    """Knock at the DNS port of a pod from a node's own network, across the pod network."""
+    argv = ["timeout", "4", "bash", "-c", f"exec 3<>/dev/tcp/{address}/53"]
+    return region.exec(instance, argv, capture_output=True).returncode == 0
+
+
+def test_without_8472_pods_of_other_nodes_are_out_of_reach(region: Region, folder: Path) -> None:
+    address, home = dns_pod(region, folder).split()
+    away = next(
+        each["id"]
+        for each in region.instances()
+        if each["tags"]["clusterous.io/role"] != "gateway"
+        and not each["private_dns_name"].startswith(f"{home}.")
+    )
+    assert asks_pod(region, away, address)
+
+    with closed(region, "udp", 8472):
+        until(lambda: not asks_pod(region, away, address), "the pod network is cut", 20)
+
+    until(lambda: asks_pod(region, away, address), "the pod network is whole", 20)
+
+
+def test_without_10250_there_are_no_logs(region: Region, folder: Path) -> None:
+    name = by_role(region, "worker")[0]["private_dns_name"].split(".")[0]
+    path = f"/api/v1/nodes/{name}/proxy/healthz"
+    assert kubectl(region, folder, "get", "--raw", path) == "ok"
+
+    with closed(region, "tcp", 10250):
+        until(
+            lambda: (
+                laptop(
+                    region, folder, "timeout", "8", "clusterous", "kubectl", "get", "--raw", path
+                ).returncode
+                != 0
+            ),
+            "the kubelet is out of reach",
+        )
+
+    until(
+        lambda: (
+            laptop(region, folder, "clusterous", "kubectl", "get", "--raw", path).returncode == 0
+        ),
+        "the kubelet is back",
+    )
+
+
+def test_destroy_that_is_killed_at_many_points_leaves_nothing(region: Region, folder: Path) -> None:
+    argv = ("clusterous", "destroy", "--cluster", "hard", "--yes")
+
+    kills, code = kill_again_and_again(region, folder, argv)
+
+    assert code == 0, (folder / "words.log").read_text()[-3000:]
+    assert kills >= LEAST_KILLS
+    assert region.leftovers() == []
+
+
+def test_destroy_again_says_that_there_is_nothing(region: Region, folder: Path) -> None:
+    done = laptop(region, folder, "clusterous", "destroy", "--cluster", "hard", "--yes")
+
+    assert done.returncode == 0
+    assert "nothing" in done.stderr.lower()
+
+
+def test_a_node_whose_boot_fails_ends_create_with_its_own_words(
+    region: Region, folder: Path
+) -> None:
+    region.aws(
+        "POST",
+        "faults",
+        {"service": "s3", "action": "GetObject", "caller": "*worker*", "kind": "truncate", "times": 0},
+    )
+    began = time.monotonic()
+
+    done = laptop(region, folder, "clusterous", "create", "hard.yaml", "--yes")
+
+    assert done.returncode == 1
+    assert "worker" in done.stderr
+    assert time.monotonic() - began < 120  # said by the node, not by a time-out
+    region.aws("DELETE", "faults")
+    gone = laptop(region, folder, "clusterous", "destroy", "--cluster", "hard", "--yes")
+    assert gone.returncode == 0, gone.stderr
+    assert region.leftovers() == []
