@@ -129,6 +129,16 @@ def exists(world: World, name: str) -> bool:
         return name in store.ecr().repositories
 
 
+def fixed_digest(world: World, repository: str, tag: str) -> str | None:
+    """Return what *tag* stands for if it may stand for nothing else: where tags are immutable."""
+    with world.lock:
+        found = store.ecr().repositories[repository]
+        if found.image_tag_mutability != "IMMUTABLE":
+            return None
+        held = (i.get_image_digest() for i in found.images if tag in i.image_tags)
+        return next(held, None)
+
+
 def put_image(
     world: World, repository: str, tag: str | None, digest: str, manifest: bytes, media_type: str
 ) -> None:

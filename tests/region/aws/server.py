@@ -171,6 +171,9 @@ class AwsServer:
     def ecr_repository_exists(self, name: str) -> bool:
         return ecr.exists(self.world, name)
 
+    def ecr_fixed_digest(self, repository: str, tag: str) -> str | None:
+        return ecr.fixed_digest(self.world, repository, tag)
+
     def ecr_put_image(
         self, repository: str, tag: str | None, digest: str, manifest: bytes, media_type: str
     ) -> None:
