@@ -337,6 +337,29 @@ def test_the_machine_looks_like_its_type(lab: Lab, front: Instance) -> None:
     assert lab.says(front, "awk '/MemTotal/ { print $2 }' /proc/meminfo") == "4068474"
 
 
+def test_what_the_machine_sets_in_its_kernel_is_not_set_in_the_host(
+    lab: Lab, front: Instance
+) -> None:
+    knob = Path("/proc/sys/kernel/panic")
+    before = knob.read_text()
+
+    lab.says(front, f"echo 77 > {knob}; sysctl -qw net.ipv4.ip_default_ttl=63")
+
+    assert lab.says(front, f"cat {knob}") == "77"
+    assert knob.read_text() == before
+    assert Path("/proc/sys/net/ipv4/ip_default_ttl").read_text() != "63\n"
+
+
+def test_containers_find_in_the_machine_what_they_need(lab: Lab, front: Instance) -> None:
+    lab.says(front, "mkdir /sys/fs/cgroup/memory/pod && rmdir /sys/fs/cgroup/memory/pod")
+    lab.says(front, "ip link add vx type vxlan id 1 dstport 8472 dev eth0 && ip link delete vx")
+    lower = (
+        "mkdir -p l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w x m && umount m"
+    )
+    lab.says(front, f"mkdir -p /var/lib/rancher/t && cd /var/lib/rancher/t && {lower}")
+    assert lab.says(front, "findmnt -no PROPAGATION /") == "shared"
+
+
 def test_the_machine_trusts_the_authority_of_the_region(lab: Lab, front: Instance) -> None:
     check = "openssl verify /usr/local/share/ca-certificates/region.crt"
 
