@@ -12,9 +12,10 @@ from clusterous_cli.convert import ROLES, Machine
 from clusterous_cli.kube import Api, Object, apps_path, quantity
 
 POLL_SECONDS: Final = 1.0
-# How long a condition may say "failed" before we believe it: a container may die once while its
-# dependencies start.
-PATIENCE_SECONDS: Final = 20.0
+# Pods in trouble may recover: a container dies while what it needs starts, a pull is tried again.
+# Trouble that lasts so long will stay; it has ended when none was seen for CALM_SECONDS.
+PATIENCE_SECONDS: Final = 60.0
+CALM_SECONDS: Final = 15.0
 # Of what a controller has free, a tenth stays for its own services, whose use goes up and down.
 MEMORY_FOR_APPS: Final = 0.9
 
@@ -129,6 +130,7 @@ class Outcome(StrEnum):
 
     GOING = "going"
     DONE = "done"
+    TROUBLE = "trouble"
     FAILED = "failed"
 
 
@@ -138,7 +140,30 @@ def outcome(state: AppState, until: str) -> Outcome:
         return Outcome.GOING
     if state.holds("Completed") or (until == "Ready" and state.holds("Ready")):
         return Outcome.DONE
-    return Outcome.FAILED if state.holds("Stalled") else Outcome.GOING
+    if state.holds("Stalled"):
+        return Outcome.FAILED
+    is_down = any(c.failed and not c.ready for c in state.components)
+    return Outcome.TROUBLE if is_down else Outcome.GOING
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """When trouble was seen first and last; a container that dies again and again runs between."""
+
+    first: float
+    last: float
+
+    @property
+    def is_lasting(self) -> bool:
+        return self.last - self.first >= PATIENCE_SECONDS
+
+
+def trouble(before: Trouble | None, found: Outcome, now: float) -> Trouble | None:
+    """*before*, having seen what was *found* now."""
+    if found is Outcome.TROUBLE:
+        return Trouble(before.first if before else now, now)
+    is_over = before is None or now - before.last > CALM_SECONDS
+    return None if is_over else before
 
 
 def failure(state: AppState) -> str:
@@ -259,18 +284,15 @@ def wait(
     sleep: Callable[[float], None] = time.sleep,
 ) -> AppState:
     """Look at *app* until it is *until* (Ready or Completed); a failing app is an error."""
-    end, failing_since = clock() + timeout, None
+    end, lasting = clock() + timeout, None
     while True:
         state = _look(api, app)
         tell(state)
-        match outcome(state, until):
-            case Outcome.DONE:
-                return state
-            case Outcome.FAILED:
-                failing_since = clock() if failing_since is None else failing_since
-            case _:
-                failing_since = None
-        if failing_since is not None and clock() - failing_since >= PATIENCE_SECONDS:
+        found = outcome(state, until)
+        if found is Outcome.DONE:
+            return state
+        lasting = trouble(lasting, found, clock())
+        if found is Outcome.FAILED or (lasting and lasting.is_lasting):
             raise FailedError(f"{state.name} failed:\n    {failure(state)}")
         if clock() >= end:
             raise FailedError(_late(state, until, timeout))

@@ -170,11 +170,15 @@ def _piece(piece: str) -> str:
 def manifest_builds(manifest: Mapping[str, Any]) -> dict[str, str]:
     """Image name → folder, from the annotations `clusterous.io/build.NAME` of a ClusterousApp."""
     annotations = (manifest.get("metadata") or {}).get("annotations") or {}
-    return {
-        key.removeprefix(BUILD_PREFIX): str(folder)
+    found = {
+        str(key).removeprefix(BUILD_PREFIX): str(folder)
         for key, folder in annotations.items()
-        if key.startswith(BUILD_PREFIX)
+        if str(key).startswith(BUILD_PREFIX)
     }
+    for name in found:
+        if not re.fullmatch(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*", name):
+            raise UserError(f"{BUILD_PREFIX}{name}: {name!r} is not the name of an image.")
+    return found
 
 
 def with_images(value: Any, references: Mapping[str, str]) -> Any:

@@ -123,6 +123,8 @@ def test_finds_what_a_manifest_builds() -> None:
 
     assert images.manifest_builds({"metadata": {"annotations": annotations}}) == {"tool": "image/"}
     assert images.manifest_builds({"metadata": {}}) == {}
+    with pytest.raises(UserError, match="is not the name of an image"):
+        images.manifest_builds({"metadata": {"annotations": {"clusterous.io/build.A B": "."}}})
 
 
 def test_puts_references_into_a_spec() -> None:

@@ -148,18 +148,14 @@ def test_refuses_what_is_no_text(folder: Path) -> None:
         program.read(path)
 
 
+KEYS = (
+    *("apiVersion", "kind", "metadata", "name", "spec", "image", "master", "workers"),
+    *("components", "expose", "ports", "dependsOn", "sharedVolume", "annotations"),
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                "apiVersion kind metadata name spec image master workers components expose ports"
-                " dependsOn sharedVolume annotations".split()
-            ),
-            inner,
-            max_size=5,
-        )
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
     ),
     max_leaves=15,
 )
