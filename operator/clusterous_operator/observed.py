@@ -254,6 +254,7 @@ class Observed:
 
     children: Mapping[tuple[str, str], Child]  # by kind and name
     pods: tuple[Pod, ...] = ()
+    on_cluster_volume: bool = False
     claim_name: str = ""
     claim: Child | None = None
     nodes: tuple[Node, ...] = ()

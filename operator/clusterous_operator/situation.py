@@ -27,6 +27,7 @@ def facts(app: App, seen: Observed, size: Size) -> Facts:
     return Facts(
         addresses=_addresses(app, seen),
         replicas=replicas(app, seen, size),
+        on_cluster_volume=seen.on_cluster_volume,
         cluster_volume=_cluster_volume(seen.cluster),
         region=seen.cluster.get("region"),
         single_node=_single_node(app, seen),

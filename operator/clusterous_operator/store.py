@@ -144,8 +144,15 @@ class Store:
     def observe(self, app: App, *, whole_cluster: bool) -> Observed:
         """Return a snapshot for one app; with the pods of all others only where they matter."""
         key = (app.namespace, app.name)
-        claim = manifests.claim_name(app, manifests.Facts(cluster_volume=self._has_volume()))
+        on_cluster_volume = manifests.on_cluster_volume(
+            configured=names.CLUSTER_VOLUME_KEY in self.cluster,
+            has_own=self.claims.find(app.namespace, names.claim(app.name)) is not None,
+            has_shared=self.claims.find(app.namespace, names.CLUSTER_CLAIM) is not None,
+        )
+        facts = manifests.Facts(on_cluster_volume=on_cluster_volume)
+        claim = manifests.claim_name(app, facts)
         return Observed(
+            on_cluster_volume=on_cluster_volume,
             children=self._children(key, claim),
             pods=tuple(self.pods.of(key)),
             claim_name=claim,
@@ -155,9 +162,6 @@ class Store:
             capacity_known=self.capacity_known,
             cluster=self.cluster,
         )
-
-    def _has_volume(self) -> Mapping[str, Any] | None:
-        return {} if names.CLUSTER_VOLUME_KEY in self.cluster else None
 
     def _children(self, key: Key, claim: str) -> dict[tuple[str, str], Child]:
         namespace, app = key

@@ -11,9 +11,18 @@ from clusterous_operator.manifests import volume as volumes
 from clusterous_operator.manifests import workload as workloads
 from clusterous_operator.manifests._common import Facts, Manifest
 
-__all__ = ["Facts", "Manifest", "claim_name", "desired", "kept", "pod_template"]
+__all__ = [
+    "Facts",
+    "Manifest",
+    "claim_name",
+    "desired",
+    "kept",
+    "on_cluster_volume",
+    "pod_template",
+]
 
 claim_name = volumes.claim_name
+on_cluster_volume = volumes.on_cluster_volume
 pod_template = workloads.pod_template
 
 

@@ -16,6 +16,7 @@ class Facts:
 
     addresses: Mapping[str, str] = field(default_factory=dict)  # ClusterIP by component
     replicas: Mapping[str, int] = field(default_factory=dict)  # by component that may run
+    on_cluster_volume: bool = False  # what an app without a volume of its own mounts
     cluster_volume: Mapping[str, Any] | None = None  # the ConfigMap's volume.yaml
     region: str | None = None
     single_node: bool = False

@@ -28,12 +28,21 @@ EFS_OPTIONS = (
 NFS_OPTIONS = ("nfsvers=4.1", "hard")
 
 
+def on_cluster_volume(*, configured: bool, has_own: bool, has_shared: bool) -> bool:
+    """Tell whether an app without wishes mounts the cluster's volume.
+
+    It stays with the claim that it began with, whatever the configuration says later: other data
+    under the same path would be a loss.
+    """
+    return not has_own and (configured or has_shared)
+
+
 def claim_name(app: App, facts: Facts) -> str:
     """Return the name of the claim that the app's pods mount."""
     match app.volume.source:
         case ExistingClaim(name=name):
             return name
-        case ClusterVolume() if facts.cluster_volume is not None:
+        case ClusterVolume() if facts.on_cluster_volume:
             return names.CLUSTER_CLAIM
         case _:
             return names.claim(app.name)
@@ -57,8 +66,10 @@ def volume(app: App, facts: Facts) -> list[Manifest]:
 
 
 def _of_cluster(app: App, facts: Facts) -> list[Manifest]:
-    if facts.cluster_volume is None:
+    if not facts.on_cluster_volume:
         return [_dynamic(app, NewClaim(), facts)]
+    if facts.cluster_volume is None:
+        return []  # the claim is there, what is behind it is not known any more
     nfs = facts.cluster_volume.get("nfs")
     if not nfs or not nfs.get("server"):
         raise UserError(

@@ -127,10 +127,15 @@ class FakeApi:
 
     def observe(self, app: App) -> Observed:
         """Return the snapshot that the cache would give."""
-        facts = manifests.Facts(cluster_volume={} if self.cluster else None)
-        claim = manifests.claim_name(app, facts)
         children = self.children()
+        on_cluster_volume = manifests.on_cluster_volume(
+            configured=bool(self.cluster),
+            has_own=(observed.CLAIM, names.claim(app.name)) in children,
+            has_shared=(observed.CLAIM, names.CLUSTER_CLAIM) in children,
+        )
+        claim = manifests.claim_name(app, manifests.Facts(on_cluster_volume=on_cluster_volume))
         return Observed(
+            on_cluster_volume=on_cluster_volume,
             children=children,
             pods=self.pods,
             claim_name=claim,

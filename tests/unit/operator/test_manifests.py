@@ -149,7 +149,7 @@ def test_a_component_without_ports_has_no_service() -> None:
 
 
 def test_the_clusters_own_volume_is_nfs_for_the_whole_namespace() -> None:
-    found = wanted(make_app(), Facts(cluster_volume=EFS))
+    found = wanted(make_app(), Facts(on_cluster_volume=True, cluster_volume=EFS))
 
     volume = found["PersistentVolume", "clusterous.lab"]
     assert volume["spec"]["nfs"] == {"server": "10.0.0.5", "path": "/"}
@@ -161,6 +161,25 @@ def test_the_clusters_own_volume_is_nfs_for_the_whole_namespace() -> None:
         found["PersistentVolumeClaim", names.CLUSTER_CLAIM]["spec"]["volumeName"]
         == "clusterous.lab"
     )
+
+
+@pytest.mark.parametrize(
+    ("configured", "has_own", "has_shared", "told"),
+    [
+        pytest.param(False, False, False, False, id="no cluster volume"),
+        pytest.param(True, False, False, True, id="a cluster volume"),
+        pytest.param(True, True, False, False, id="began before there was one"),
+        pytest.param(False, False, True, True, id="its configuration vanished"),
+    ],
+)
+def test_an_app_stays_with_the_volume_it_began_with(
+    configured: bool, has_own: bool, has_shared: bool, told: bool
+) -> None:
+    found = manifests.on_cluster_volume(
+        configured=configured, has_own=has_own, has_shared=has_shared
+    )
+
+    assert found is told
 
 
 @pytest.mark.parametrize(
