@@ -5,10 +5,13 @@ Moto allows most of this. Each check raises AWS's own code, before moto changes 
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
+
+from moto.ec2.utils import public_key_parse
 
 from tests.region.aws import ec2_models, store
 from tests.region.aws.errors import Refusal
@@ -542,6 +545,15 @@ def check_metadata(params: Params, prefix: str) -> None:
         )
 
 
+def _import_key(_: World, backend: Any, params: Params) -> None:
+    try:
+        public_key_parse(base64.b64decode(params.get("PublicKeyMaterial", "")))
+    except ValueError:
+        raise Refusal(
+            "InvalidKey.Format", "Key is not in valid OpenSSH public key format"
+        ) from None
+
+
 def _delete_template(_: World, backend: Any, params: Params) -> None:
     id = params.get("LaunchTemplateId")
     if id and id not in backend.launch_templates:
@@ -581,6 +593,7 @@ _RULES: Final[Mapping[str, Check]] = {
     "ModifyInstanceAttribute": _modify_instance,
     "ModifyInstanceMetadataOptions": _modify_metadata,
     "DeleteLaunchTemplate": _delete_template,
+    "ImportKeyPair": _import_key,
 }
 
 _FOLLOW_UPS: Final[Mapping[str, Check]] = {

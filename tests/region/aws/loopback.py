@@ -139,9 +139,7 @@ def account(settings: Settings = INSTANT) -> Iterator[Account]:
         clock=clock,
     )
     try:
-        yield Account(
-            server=running, clock=clock, port=port, proxy=proxy.url, ca=folder / "ca.pem"
-        )
+        yield Account(server=running, clock=clock, port=port, proxy=proxy.url, ca=folder / "ca.pem")
     finally:
         proxy.close()
         running.close()
@@ -188,9 +186,7 @@ def _signed(
         .not_valid_after(now + datetime.timedelta(days=2))
         .add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing), critical=False)
     )
     if ca is not None:
         names = x509.SubjectAlternativeName([x509.DNSName(name) for name in _NAMES])

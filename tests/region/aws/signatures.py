@@ -61,6 +61,7 @@ def verify(request: Request, keys: Keys, now: float, skew: float, region: str) -
     _check_token(claim, key, now, words)
     _check_time(claim, now, skew, words)
     _check_scope(claim, request, region, words)
+    _check_all_signed(claim, request)
     signing_key = derive(key.credentials.secret_access_key, claim)
     canonical = canonical_request(request, claim)
     to_sign = string_to_sign(claim, canonical)
@@ -255,6 +256,23 @@ def _check_scope(claim: Claim, request: Request, region: str, words: _Words) -> 
         raise words.wrong_service(claim.service, request.target.signing)
     if claim.region != region:
         raise words.wrong_region(claim.region, region)
+
+
+def _check_all_signed(claim: Claim, request: Request) -> None:
+    """S3 takes no x-amz- header that the signature does not cover."""
+    if request.target.service != "s3":
+        return
+    loose = {name for name in request.headers if name.startswith("x-amz-")}
+    loose -= set(claim.signed_headers)
+    if claim.presigned:
+        loose -= {"x-amz-content-sha256"}
+    if loose:
+        raise Refusal(
+            "AccessDenied",
+            "There were headers present in the request which were not signed",
+            403,
+            {"HeadersNotSigned": ", ".join(sorted(loose))},
+        )
 
 
 _CALCULATED: Final = (
