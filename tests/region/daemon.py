@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.region import laptop
 from tests.region.aws import server as aws_server
@@ -23,7 +23,11 @@ from tests.region.machines.machines import Machines
 from tests.region.net import addresses, netns, plan
 from tests.region.net.fabric import Fabric
 from tests.region.places import Places
+from tests.region.registry import ecr, hub
 from tests.region.storage.efs import Efs
+
+if TYPE_CHECKING:
+    from tests.region.parts.parts import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -145,11 +149,27 @@ def _start_built(
     built = part_list.ensure(tell=logger.info)
     contents = sites.releases(built, built.versions["k3s"], built.versions["clusterous"])
     _start_sites(places, files, contents, parts)
+    _start_registries(places, files, built, aws, parts)
     machines = Machines(places.state, built.rootfs, fabric, aws)
     parts.callback(machines.close)
     aws.console = machines.console
     laptop.prepare(places, {"kubectl": built.kubectl, "helm": built.helm})
     return machines
+
+
+def _start_registries(
+    places: Places, files: tls.Files, built: "Parts", aws: AwsServer, parts: ExitStack
+) -> None:
+    secure = tls.context(files)
+    own = ecr.start(
+        _listen(places, addresses.ECR, HTTPS), secure, built.registry, places.registry, aws
+    )
+    parts.callback(own.close)
+    aws.ecr_image_deleted = own.delete
+    public = hub.start(
+        _listen(places, addresses.DOCKER_HUB, HTTPS), secure, built.registry, built.hub
+    )
+    parts.callback(public.close)
 
 
 def _write_facts(places: Places, settings: Settings, aws: AwsServer) -> None:

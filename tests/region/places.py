@@ -48,6 +48,15 @@ class Places:
         return self.state / "efs"
 
     @property
+    def registry(self) -> Path:
+        return self.state / "registry"
+
+    @property
+    def temporary(self) -> Path:
+        """What the daemon and its children take for /tmp, so that nothing of theirs stays there."""
+        return self.state / "tmp"
+
+    @property
     def laptop(self) -> Path:
         """The home folder of the person at the laptop."""
         return self.state / "laptop"

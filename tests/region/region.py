@@ -94,11 +94,13 @@ class Region:
 
     def _start(self, *, bare: bool) -> None:
         self.places.log.parent.mkdir(parents=True, exist_ok=True)
+        self.places.temporary.mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "tests.region", "serve", "--name", self.name]
         with self.places.log.open("ab") as log:
             daemon = subprocess.Popen(
                 [*argv, *(["--bare"] if bare else [])],
                 cwd=CHECKOUT,
+                env={**os.environ, "TMPDIR": str(self.places.temporary)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
