@@ -286,7 +286,7 @@ def wait(
     """Look at *app* until it is *until* (Ready or Completed); a failing app is an error."""
     end, lasting = clock() + timeout, None
     while True:
-        state = _look(api, app)
+        state = look(api, app)
         tell(state)
         found = outcome(state, until)
         if found is Outcome.DONE:
@@ -306,7 +306,8 @@ def _late(state: AppState, until: str, timeout: float) -> str:
     )
 
 
-def _look(api: Api, app: AppState) -> AppState:
+def look(api: Api, app: AppState) -> AppState:
+    """*app* as it is now."""
     body = api.find(apps_path(app.namespace, app.name))
     if body is None:
         raise FailedError(f"{app.name} was deleted while we waited for it.")

@@ -1,9 +1,10 @@
 """What apps expose, opened on this machine: a tunnel for each port, and what to say about it."""
 
+import signal
 import time
 from collections.abc import Callable, Sequence
 
-from clusterous_api.errors import ClusterousError
+from clusterous_api.errors import ClusterousError, FailedError
 from clusterous_cli import apps, ssh, tunnel
 from clusterous_cli.apps import AppState, Endpoint
 from clusterous_cli.kube import Api
@@ -22,6 +23,43 @@ def app_tunnel(access: ssh.Access, port: int, address: str = "", remote: int = 0
     """The tunnel behind a local port; without an address it can only be asked and closed."""
     forward = Forward(port=port, address=address, remote=remote)
     return Tunnel(access=access, forward=forward, is_alive=always)
+
+
+def await_ready(
+    api: Api,
+    app: AppState,
+    names: Sequence[str],
+    ui: Ui,
+    *,
+    timeout: float,
+    sleep: Callable[[float], None] = time.sleep,
+) -> AppState:
+    """Wait until each of the components *names* has a pod that is ready."""
+    end, told = ui.clock() + timeout, ""
+    while True:
+        waits = unready(app, names)
+        if not waits:
+            return app
+        if app.holds("Completed"):
+            raise FailedError(f"{app.name} has completed; it serves nothing any more.")
+        if ui.clock() >= end:
+            raise FailedError(f"{app.name} is not there after {timeout:.0f} s: {waits}")
+        if waits != told:
+            ui.tell(f"waiting for {app.name}: {waits}")
+            told = waits
+        sleep(CHECK_SECONDS / 2)
+        app = apps.look(api, app)
+
+
+def unready(app: AppState, names: Sequence[str]) -> str:
+    """How far the first of the components *names* is that has no ready pod; empty if all have."""
+    if not app.is_current:
+        return "the operator has not looked at it yet"
+    for name in names:
+        component = app.component(name)
+        if component is None or not component.ready:
+            return f"{name}: {component.reason or 'starting'}" if component else name
+    return ""
 
 
 def open_all(
@@ -54,8 +92,9 @@ def close_all(access: ssh.Access, endpoints: Sequence[Endpoint]) -> int:
 
 
 def hold(tunnels: Sequence[Tunnel], ui: Ui, *, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Keep the tunnels open until Ctrl-C; one that broke is opened again."""
+    """Keep the tunnels open until Ctrl-C (or SIGTERM); one that broke is opened again."""
     broken = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             sleep(CHECK_SECONDS)

@@ -45,7 +45,7 @@ class Launch:
             self.ui.warn(f"! {warning}")
         self.images()
         self.copy()
-        link = session.link(self.session)
+        link = session.link(self.session.cluster)
         api = session.api(link)
         app = self.apply(api)
         if not self.wishes.wait:

@@ -81,10 +81,16 @@ def nothing(screen: ui.Ui, message: str) -> int:
 
 
 def forget(name: str) -> None:
-    """Remove what is cached of a cluster that is gone."""
+    """Close the ways to a cluster that is gone, and remove what is cached of it."""
+    from clusterous_cli import ssh
+
+    ssh.close(record.folder(name))
     shutil.rmtree(record.folder(name), ignore_errors=True)
 
 
 def apps(cluster: record.Cluster) -> Sequence[Mapping[str, Any]] | None:
     """Return the states of the cluster's programs; None while nothing can tell."""
-    return None
+    from clusterous_cli import apps, session
+
+    states = session.app_states(cluster)
+    return None if states is None else [apps.as_data(state) for state in states]

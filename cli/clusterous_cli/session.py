@@ -2,17 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from clusterous_api import names
-from clusterous_api.errors import UserError
-from clusterous_cli import aws, kube, kubeconfig, record, ssh
+from clusterous_api.errors import ClusterousError, UserError
+from clusterous_cli import apps, aws, kube, kubeconfig, record, ssh
 from clusterous_cli.identity import Identity
-from clusterous_cli.options import Settings
 from clusterous_cli.resources import addresses
 from clusterous_cli.transfer import Volume
 from clusterous_cli.ui import Ui
 
-PROGRESS_SECONDS = 10.0
+PROGRESS_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +29,9 @@ class Session:
         return Identity(name=cluster.name, account=cluster.account, region=cluster.region)
 
 
-def open_session(settings: Settings) -> Session:
-    """Find the cluster that the options name, and write down how to reach it."""
-    cloud = aws.connect(settings)
-    cluster = record.open_cluster(settings.cluster, cloud)
+def open_session(cloud: aws.Aws, name: str | None) -> Session:
+    """Find the cluster *name* (or the only one), and write down how to reach it."""
+    cluster = record.open_cluster(name, cloud)
     return Session(cloud=cloud, cluster=cluster, access=ssh.prepare(access_to(cluster)))
 
 
@@ -52,14 +51,13 @@ def access_to(cluster: record.Cluster) -> ssh.Access:
     )
 
 
-def link(session: Session) -> kubeconfig.Link:
+def link(cluster: record.Cluster) -> kubeconfig.Link:
     """How to reach the API server; written down for kubectl and its credential plugin."""
-    cluster = session.cluster
     before = kubeconfig.read(cluster.home)
     made = kubeconfig.Link(
         cluster=cluster.name,
         port=kubeconfig.choose_port(cluster.uid, before),
-        access=session.access,
+        access=ssh.prepare(access_to(cluster)),
         certificate=cluster.admin_certificate,
         key=cluster.admin_key,
         server_ca=cluster.server_ca,
@@ -77,6 +75,16 @@ def api(reached: kubeconfig.Link) -> kube.Api:
     return kube.Api(
         kube.Https(port=reached.port, context=context, server_name=kubeconfig.TLS_SERVER_NAME)
     )
+
+
+def app_states(cluster: record.Cluster) -> list[apps.AppState] | None:
+    """The apps of a cluster; None while it cannot be asked."""
+    if not (cluster.gateway_ip and cluster.controller_ip):
+        return None
+    try:
+        return apps.all_states(api(link(cluster)))
+    except ClusterousError:
+        return None
 
 
 def volume(cluster: record.Cluster) -> Volume:

@@ -200,7 +200,11 @@ def diagnosis(access: Access, host: str, said: str) -> str:
     return explain(said, host)
 
 
-def close(access: Access) -> None:
-    """End the connections that wait in the background."""
-    for node in access.nodes:
-        shell.outcome(argv(access, node.name, options=("-O", "exit")), timeout=10)
+def close(home: Path) -> None:
+    """End every connection and tunnel of the cluster that waits in the background."""
+    folder = socket_folder(home)
+    for control in folder.iterdir():
+        options = ("-F", "/dev/null", "-o", f"ControlPath={quoted(control)}", "-O", "exit")
+        shell.outcome(["ssh", *options, CONTROLLER], timeout=10)
+        control.unlink(missing_ok=True)
+    folder.rmdir()

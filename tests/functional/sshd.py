@@ -102,10 +102,9 @@ def site(home: Path) -> Iterator[Site]:
             made.start(name)
         yield made
     finally:
-        ssh.close(access)
+        ssh.close(access.home)
         for name in list(made.running):
             made.stop(name)
-        shutil.rmtree(ssh.socket_folder(access.home))
 
 
 def _config(home: Path, host: ssh.Host, programs: Path) -> Path:

@@ -86,9 +86,7 @@ def link(site: Site, tmp_path: Path) -> Iterator[Link]:
         api_port=server.server_address[1],
     )
     yield made
-    made.tunnel.close()
-    ssh.close(access)
-    shutil.rmtree(ssh.socket_folder(home))
+    ssh.close(home)
     server.shutdown()
     server.server_close()
     thread.join()

@@ -147,8 +147,7 @@ def test_works_in_a_folder_with_strange_signs(site: Site, tmp_path: Path) -> Non
 
     said = ssh.run(ssh.prepare(access), "controller", "echo hello")
     shell.run(transfer.rsync_argv(access, [str(known)], transfer.remote(f"{tmp_path}/copied")))
-    ssh.close(access)
-    shutil.rmtree(ssh.socket_folder(access.home))
+    ssh.close(access.home)
 
     assert said == "hello\n"
     assert (tmp_path / "copied").read_text() == known.read_text()

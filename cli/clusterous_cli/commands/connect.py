@@ -12,6 +12,12 @@ from clusterous_cli.options import Settings
 @click.option("--list", "show", is_flag=True, help="Only list what can be opened.")
 @click.option("--background", is_flag=True, help="Open it, and give the terminal back.")
 @click.option("--close", is_flag=True, help="Close what was opened in the background.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    default=600,
+    help="Seconds to wait for it to start; default 600.",
+)
 @options.with_settings
 def command(
     settings: Settings,
@@ -20,18 +26,19 @@ def command(
     show: bool,
     background: bool,
     close: bool,
+    timeout: float,
 ) -> None:
     """Open what APP exposes (or its one part NAME) on this machine, until Ctrl-C.
 
     Without APP, the only one there is. A tunnel in the background closes after half an hour
     without use.
     """
-    from clusterous_cli import apps, exposure, session, ui
+    from clusterous_cli import apps, exposure, opening, session, ui
 
     out = ui.Ui(settings)
-    opened = session.open_session(settings)
-    api = session.api(session.link(opened))
-    state = apps.find(api, app)
+    opened = session.open_session(opening.cloud(settings), settings.cluster)
+    api = session.api(session.link(opened.cluster))
+    state = exposure.await_ready(api, apps.find(api, app), (), out, timeout=60)
     endpoints = apps.chosen(state.endpoints, name, state.name)
     if show:
         rows = [(e.name, e.component, str(e.port), str(e.local_port)) for e in endpoints]
@@ -41,6 +48,8 @@ def command(
     elif close:
         out.tell(f"{ui.plural(exposure.close_all(opened.access, endpoints), 'tunnel')} closed")
     else:
+        served = [endpoint.component for endpoint in endpoints]
+        state = exposure.await_ready(api, state, served, out, timeout=timeout)
         tunnels = exposure.open_all(opened.access, api, state, endpoints, out)
         if not background:
             out.hint("Ctrl-C closes it.")

@@ -24,12 +24,12 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
     export KUBECONFIG=$(clusterous kubectl --config)
     kubectl get capp
     """
-    from clusterous_cli import session, shell
+    from clusterous_cli import opening, session, shell
 
     if not show_config:
         shell.program("kubectl")
-    opened = session.open_session(settings)
-    reached = session.link(opened)
+    opened = session.open_session(opening.cloud(settings), settings.cluster)
+    reached = session.link(opened.cluster)
     if show_config:
         click.echo(opened.cluster.kubeconfig)
         return

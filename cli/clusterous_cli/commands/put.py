@@ -21,14 +21,14 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     clusterous put inputs                 /home/data/inputs
     clusterous put a.csv b.csv tables/    /home/data/tables/{a,b}.csv
     """
-    from clusterous_cli import session, transfer
+    from clusterous_cli import opening, session, transfer
     from clusterous_cli.ui import Ui
 
     ui = Ui(settings)
     *sources, target = paths if len(paths) > 1 else (*paths, ".")
     transfer.check_sources(sources)
     transfer.volume_path(target)
-    opened = session.open_session(settings)
+    opened = session.open_session(opening.cloud(settings), settings.cluster)
     with ui.lines() as lines:
         title = " ".join(sources)
         tell = session.now_and_then(ui, lambda text: lines.set(title, text))

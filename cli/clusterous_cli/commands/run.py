@@ -36,7 +36,7 @@ def command(
       annotations:
         clusterous.io/build.NAME: FOLDER     # for every `image: NAME` in the spec
     """
-    from clusterous_cli import apps, launch, program, session
+    from clusterous_cli import apps, launch, opening, program, session
     from clusterous_cli.ui import Ui
 
     ui = Ui(settings)
@@ -48,7 +48,7 @@ def command(
         profile=settings.profile,
         connect=connect,
     )
-    opened = session.open_session(settings)
+    opened = session.open_session(opening.cloud(settings), settings.cluster)
     state = launch.Launch(what, opened, ui, wishes).run()
     if not ui.for_people:
         ui.emit(apps.as_data(state))
