@@ -133,6 +133,9 @@ class _Front(BaseHTTPRequestHandler):
         refused = self.gate.check(asked)
         if refused:
             self._refuse(refused)
+            # A body left lying makes the kernel reset the connection, and the answer is lost.
+            for _ in self._body():
+                """Nobody wants it."""
         elif asked.kind == "manifests" and asked.method == "PUT":
             self._put_manifest(asked)
         else:
@@ -249,10 +252,6 @@ class _Front(BaseHTTPRequestHandler):
         for name, value in reply.headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(reply.body)))
-        # A body that we do not want would be taken for the next request.
-        if self.command not in ("GET", "HEAD"):
-            self.send_header("Connection", "close")
-            self.close_connection = True
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(reply.body)
