@@ -1,8 +1,9 @@
-"""Write docs/commands.md from what `clusterous --help` says: `make docs`. A test compares the two."""
+"""Write docs/commands.md from the command line's own help: `make docs`. A test compares the two."""
 
 from pathlib import Path
 
 import click
+
 from clusterous_cli import main
 
 PAGE = Path(__file__).with_name("commands.md")

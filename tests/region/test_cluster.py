@@ -335,11 +335,8 @@ def test_destroy_again_says_that_there_is_nothing(region: Region, folder: Path) 
 def test_a_node_whose_boot_fails_ends_create_with_its_own_words(
     region: Region, folder: Path
 ) -> None:
-    region.aws(
-        "POST",
-        "faults",
-        {"service": "s3", "action": "GetObject", "caller": "*worker*", "kind": "truncate", "times": 0},
-    )
+    fault = {"service": "s3", "action": "GetObject", "caller": "*worker*", "kind": "truncate"}
+    region.aws("POST", "faults", {**fault, "times": 0})
     began = time.monotonic()
 
     done = laptop(region, folder, "clusterous", "create", "hard.yaml", "--yes")
