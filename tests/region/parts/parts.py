@@ -26,6 +26,15 @@ from tests.region.parts.cache import Found, Recipe, Tell
 
 HERE: Final = Path(__file__).parent
 GO: Final = HERE / "go"
+PROGRAMS: Final = (
+    "kube",
+    "kwok",
+    "k3s-launcher",
+    "coredns",
+    "local-path-provisioner",
+    "ecr-credential-provider",
+    "pause",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +106,7 @@ def versions() -> dict[str, str]:
 
 def _build_go(target: Path, found: Found, tell: Tell) -> None:
     # Its own lines tell the progress; what goes wrong is in them too.
-    argv = ["nice", str(GO / "build.sh"), str(target)]
+    argv = ["nice", str(GO / "build.sh"), str(target), *PROGRAMS]
     process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     said: list[str] = []
@@ -113,7 +122,7 @@ def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
     if release.download(target, tell):
         return
     tell("the official release is out of reach; assembling the stand-in")
-    standin.assemble(found["go"], found["debian"], target / "k3s")
+    standin.assemble(found["go"], found["debian"], found["kubectl"], target)
     airgap.write(found["go"], found["busybox"] / "bin" / "busybox", target)
 
 
@@ -154,7 +163,7 @@ def _recipes() -> Sequence[Recipe]:
             name="k3s",
             build=_build_k3s,
             sources=_modules(airgap, images, release, standin),
-            needs=("go", "debian", "busybox"),
+            needs=("go", "debian", "kubectl", "busybox"),
             estimate_seconds=20,
         ),
         Recipe(
