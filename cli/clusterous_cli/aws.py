@@ -1,5 +1,6 @@
 """The only module that speaks to AWS: one session, clients made when needed, errors translated."""
 
+import os
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -126,7 +127,9 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
         session = boto3.Session(profile_name=settings.profile)
     except botocore_errors.ProfileNotFound as error:
         raise UserError(f"{error}. `aws configure list-profiles` shows those there are.") from error
-    chosen = settings.region or region or session.region_name
+    # boto3 reads AWS_DEFAULT_REGION, but not AWS_REGION, which the other tools read first.
+    usual = os.environ.get("AWS_REGION") or session.region_name
+    chosen = settings.region or region or usual
     if not chosen:
         raise UserError("No AWS region is set. Say --region, or set AWS_REGION.")
     check_region(session, chosen)

@@ -1,0 +1,371 @@
+"""`run` and `connect` as a whole: a strict AWS, real SSH and rsync, a stand-in API server."""
+
+import hashlib
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.functional import cloud, sshd
+from tests.functional.sshd import Site
+
+from clusterous_api import names
+from clusterous_cli import builder, config, exposure, kube, main, record, session, ssh, tunnel
+from clusterous_cli.identity import Identity
+
+pytestmark = pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON)
+
+APPS = "/apis/clusterous.io/v1/namespaces/default/clusterousapps"
+ENVIRONMENT = """
+name: reef
+environment:
+  copy: [inputs/]
+  image: [{dockerfile: image/, image_name: "tool:v1"}]
+  components:
+    master: {machine: master, cpu: auto, image: "registry:5000/tool:v1", ports: "PORT:80"}
+  expose_tunnel: {service: "LOCAL:master:PORT", message: "The page: {url}"}
+"""
+MANIFEST = """
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata:
+  name: reef
+  annotations: {clusterous.io/build.tool: image/}
+spec: {image: tool, master: {}}
+"""
+# A docker that notes how it is called, and keeps what it is given on stdin to itself.
+DOCKER = '#!/bin/sh\necho "$@" >>"${0%/*}/docker.log"\n'
+AWS = "#!/bin/sh\necho secret\n"
+
+
+@dataclass
+class Kubernetes:
+    """An API server for one controller node; apps become what *conditions* say at once."""
+
+    conditions: dict[str, str] = field(default_factory=lambda: {"Ready": "True"})
+    failed: int = 0
+    objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+        place = path.partition("?")[0]
+        if method == "PATCH":
+            self.patch(place, json.loads(body or ""))
+        found = self.fixed(place) or self.objects.get(place)
+        return (200, json.dumps(found)) if found else (404, "{}")
+
+    def fixed(self, place: str) -> dict[str, Any] | None:
+        resource = {"name": names.PLURAL, "kind": names.KIND, "namespaced": True}
+        answers: dict[str, dict[str, Any]] = {
+            "/apis/clusterous.io/v1": {"resources": [resource]},
+            "/apis/clusterous.io/v1/clusterousapps": {"items": list(self.objects.values())},
+            "/api/v1/nodes": {"items": [node()]},
+            "/api/v1/pods": {"items": []},
+            "/api/v1/namespaces/default/services/reef-master": {"spec": {"clusterIP": "127.0.0.1"}},
+        }
+        return answers.get(place)
+
+    def patch(self, place: str, wanted: dict[str, Any]) -> None:
+        before = self.objects.get(place, {"metadata": {"generation": 0}})
+        is_changed = before.get("spec") != wanted["spec"]
+        generation = before["metadata"]["generation"] + is_changed
+        metadata = {
+            **wanted["metadata"],
+            "generation": generation,
+            "resourceVersion": str(generation),
+        }
+        status = self.status(generation, wanted["spec"])
+        self.objects[place] = {**wanted, "metadata": metadata, "status": status}
+
+    def status(self, generation: int, spec: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "observedGeneration": generation,
+            "conditions": [{"type": k, "status": v} for k, v in self.conditions.items()],
+            "components": [
+                {
+                    "name": "master",
+                    "desired": 1,
+                    "ready": 1 - self.failed,
+                    "failed": self.failed,
+                    **({"reason": "exit code 1: no such file"} if self.failed else {}),
+                }
+            ],
+            "endpoints": [
+                {**one, "service": "reef-master", "port": spec["master"]["ports"][0]["port"]}
+                for one in spec.get("expose", ())
+            ],
+        }
+
+
+def node() -> dict[str, Any]:
+    return {
+        "metadata": {"name": "c", "labels": {names.LABEL_ROLE: "controller"}},
+        "status": {
+            "capacity": {"cpu": "2"},
+            "allocatable": {"cpu": "2", "memory": "4Gi"},
+            "conditions": [{"type": "Ready", "status": "True"}],
+        },
+    }
+
+
+@dataclass
+class Stage:
+    """Where `clusterous` is called, and what can be seen afterwards."""
+
+    world: cloud.World
+    site: Site
+    folder: Path
+    volume: Path
+    kubernetes: Kubernetes
+    page: int
+    local: int
+    capture: pytest.CaptureFixture[str]
+
+    def type(self, *words: str) -> tuple[int, str, str]:
+        code = main.run(list(words))
+        out, err = self.capture.readouterr()
+        return code, out, err
+
+    def docker(self) -> list[str]:
+        log = self.folder / "bin/docker.log"
+        return log.read_text().splitlines() if log.exists() else []
+
+    def pushed(self) -> None:
+        """Let the registry have what docker was told to push."""
+        line = next(line for line in self.docker() if line.startswith("push "))
+        repository, _, tag = line.split("/", 1)[1].rpartition(":")
+        kind = "application/vnd.oci.image.manifest.v1+json"
+        text = json.dumps({"schemaVersion": 2, "mediaType": kind, "layers": []}).encode()
+        digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
+        self.world.server.ecr_put_image(repository, tag, digest, text, kind)
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
+        world.create(config.parse("name: reef\nworkers: 1\n"))
+        yield world
+
+
+@pytest.fixture
+def page() -> Iterator[int]:
+    """The port of a server that says hello."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_hello, args=(listener,))
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _hello(listener: socket.socket) -> None:
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        with connection:
+            connection.sendall(b"hello")
+
+
+@pytest.fixture
+def stage(
+    account: cloud.World,
+    tmp_path: Path,
+    page: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Stage]:
+    kubernetes = Kubernetes()
+    _programs(tmp_path / "bin")
+    _program(tmp_path, page, local := tunnel.free_port(25000))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv(builder.ENV_BUILDER, "docker")
+    monkeypatch.setenv("CLUSTEROUS_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(names, "VOLUME_PATH", str(tmp_path / "volume"))
+    monkeypatch.chdir(tmp_path)
+    with sshd.site(tmp_path) as site:
+        site.program("mountpoint", "exit 0")
+        # The machines of the simulated AWS do not run; these two take their places.
+        monkeypatch.setattr(session, "access_to", lambda cluster: site.access)
+        monkeypatch.setattr(session, "api", lambda link: kube.Api(kubernetes))
+        yield Stage(account, site, tmp_path, tmp_path / "volume", kubernetes, page, local, capsys)
+
+
+def _programs(folder: Path) -> None:
+    folder.mkdir()
+    for name, text in (("docker", DOCKER), ("aws", AWS)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+
+
+def _program(folder: Path, page: int, local: int) -> None:
+    (folder / "inputs").mkdir()
+    (folder / "inputs/data.txt").write_text("data")
+    (folder / "image").mkdir()
+    (folder / "image/Containerfile").write_text("FROM scratch\n")
+    text = ENVIRONMENT.replace("PORT", str(page)).replace("LOCAL", str(local))
+    (folder / "reef.yml").write_text(text)
+    (folder / "app.yaml").write_text(MANIFEST)
+
+
+def said_by(port: int) -> str:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        return connection.recv(10).decode()
+
+
+def test_runs_an_environment_file(stage: Stage) -> None:
+    code, out, err = stage.type("run", "reef.yml")
+
+    assert (code, out) == (0, "")
+    assert f"→ The page: http://localhost:{stage.local}" in err
+    assert "master 1/1   Ready" in err
+    assert said_by(stage.local) == "hello"
+    assert (stage.volume / "inputs/data.txt").read_text() == "data"
+    assert "secret" not in "".join(stage.docker())
+    image = stage.kubernetes.objects[f"{APPS}/reef"]["spec"]["master"]["image"]
+    assert image.startswith("123456789012.dkr.ecr.eu-west-1.amazonaws.com/reef/tool:src-")
+    assert [line.split()[0] for line in stage.docker()] == [
+        *("version", "login", "build", "push", "logout")
+    ]
+
+
+def test_a_second_run_changes_nothing(stage: Stage) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+    stage.pushed()
+    before, calls = dict(stage.kubernetes.objects), len(stage.docker())
+
+    code, _, err = stage.type("run", "reef.yml")
+
+    assert code == 0
+    assert "is in the registry" in err
+    assert "reef runs already, unchanged" in err
+    assert f"→ The page: http://localhost:{stage.local}" in err
+    assert stage.kubernetes.objects == before
+    assert len(stage.docker()) == calls
+
+
+def test_runs_a_manifest(stage: Stage) -> None:
+    code, out, _ = stage.type("run", "app.yaml", "-o", "json")
+
+    assert code == 0
+    assert json.loads(out)["state"] == "Ready"
+    assert "/reef/tool:src-" in stage.kubernetes.objects[f"{APPS}/reef"]["spec"]["image"]
+
+
+def test_destroy_finds_the_images(stage: Stage) -> None:
+    stage.type("run", "app.yaml")
+
+    listed = stage.world.cloud.call("ecr", "describe_repositories")["repositories"]
+    (repository,) = listed
+    tags = stage.world.cloud.call(
+        "ecr", "list_tags_for_resource", resourceArn=repository["repositoryArn"]
+    )["tags"]
+    assert repository["repositoryName"] == "reef/tool"
+    assert record.tags_of({"Tags": tags})[names.TAG_CLUSTER] == "reef"
+    who = Identity(name="reef", account="123456789012", region="eu-west-1")
+    assert record.tags_of({"Tags": tags})[names.TAG_UID] == who.uid
+
+
+def test_a_failing_app_is_told_in_words(stage: Stage) -> None:
+    stage.kubernetes.conditions = {"Stalled": "True"}
+    stage.kubernetes.failed = 1
+
+    code, _, err = stage.type("run", "app.yaml")
+
+    assert code == 1
+    assert "✗ reef failed:\n    master: exit code 1: no such file" in err
+
+
+def test_without_a_builder_nothing_is_created(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (stage.folder / "bin/docker").write_text("#!/bin/sh\necho no daemon >&2\nexit 1\n")
+    (stage.folder / "image/Containerfile").write_text("FROM elsewhere\n")
+    before = stage.world.mutating()
+
+    code, _, err = stage.type("run", "reef.yml")
+
+    assert code == 2
+    assert "docker: no daemon" in err
+    assert stage.world.mutating() == before
+    assert not stage.volume.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        pytest.param(("run", "nothing.yml"), "There is no file nothing.yml", id="no-file"),
+        pytest.param(("run", "image"), "is a folder", id="folder"),
+        pytest.param(("put", "nothing"), "There is no nothing here", id="put"),
+        pytest.param(("put", "inputs", "../x"), "outside the shared volume", id="put-outside"),
+        pytest.param(("get", "/etc/passwd"), "outside the shared volume", id="get-outside"),
+        pytest.param(("run", "reef.yml", "--cluster", "red"), "There is no cluster", id="cluster"),
+        pytest.param(("get", "nothing"), "There is no nothing on the shared volume", id="get"),
+        pytest.param(("connect", "nobody"), "There is no app nobody", id="connect"),
+    ],
+)
+def test_tells_what_a_person_can_mend(stage: Stage, words: tuple[str, ...], expected: str) -> None:
+    code, out, err = stage.type(*words)
+
+    assert (code, out) == (2, "")
+    assert expected in err
+
+
+def test_puts_and_gets(stage: Stage) -> None:
+    assert stage.type("put", "inputs", "in/")[0] == 0
+    assert stage.type("get", "in/inputs/data.txt", "back/")[0] == 0
+
+    assert (stage.folder / "back/data.txt").read_text() == "data"
+
+
+def test_lists_and_opens_and_closes(stage: Stage) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+
+    _, out, _ = stage.type("connect", "--list", "-o", "json")
+    opened = stage.type("connect", "--background")
+    said = said_by(stage.local)
+    closed = stage.type("connect", "--close")
+
+    assert json.loads(out)[0]["component"] == "master"
+    assert (opened[0], said) == (0, "hello")
+    assert "1 tunnel closed" in closed[2]
+    assert tunnel.is_free(stage.local)
+
+
+def test_goes_to_the_next_port_when_one_is_taken(stage: Stage) -> None:
+    with socket.create_server(("127.0.0.1", stage.local)):
+        _, _, err = stage.type("run", "reef.yml")
+
+    assert f"port {stage.local} is taken on this machine; it is {stage.local + 1} instead" in err
+    assert said_by(stage.local + 1) == "hello"
+
+
+def test_holds_a_tunnel_until_ctrl_c(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+    seen: list[str] = []
+
+    def sleep(seconds: float) -> None:
+        """The machines die once; at the third look, somebody presses Ctrl-C."""
+        seen.append(said_by(stage.local))
+        if len(seen) == 1:
+            for name in (ssh.CONTROLLER, ssh.GATEWAY):
+                stage.site.stop(name)
+                stage.site.start(name)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    held = exposure.hold
+    monkeypatch.setattr(exposure, "hold", lambda tunnels, ui: held(tunnels, ui, sleep=sleep))
+
+    code, _, err = stage.type("connect")
+
+    assert code == 0
+    assert "closed" in err
+    assert seen == ["hello"] * 3
+    assert tunnel.is_free(stage.local)
