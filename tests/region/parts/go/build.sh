@@ -6,7 +6,7 @@ set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 out=$1
 shift
-programs=${*:-kube kwok ecr-credential-provider pause coredns local-path-provisioner}
+programs=${*:-kube kwok ecr-credential-provider pause coredns local-path-provisioner k3s-launcher k3s}
 kubernetes=1.35.4
 
 mkdir -p "$out"
@@ -15,7 +15,8 @@ cd "$here"
 
 package() {
     case $1 in
-        kube | kwok | pause | coredns | k3s-launcher) echo "./cmd/$1" ;;
+        kube | kwok | pause | coredns) echo "./cmd/$1" ;;
+        k3s-launcher) echo ./cmd/k3s ;;
         ecr-credential-provider) echo k8s.io/cloud-provider-aws/cmd/ecr-credential-provider ;;
         local-path-provisioner) echo github.com/rancher/local-path-provisioner ;;
         *) echo "build.sh: no program named $1" >&2 && exit 2 ;;
@@ -32,6 +33,10 @@ started=$(date +%s)
 for program in $programs; do
     step=$((step + 1))
     echo "[$step/$count] $program ($(($(date +%s) - started)) s so far)"
+    if [ "$program" = k3s ]; then
+        ./bundle.sh "$out"
+        continue
+    fi
     CGO_ENABLED=0 go build -mod=readonly -trimpath -ldflags "$ldflags" \
         -o "$out/$program.part" "$(package "$program")"
     mv "$out/$program.part" "$out/$program"

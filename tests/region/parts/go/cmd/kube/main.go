@@ -1,5 +1,5 @@
 // Command kube is the Kubernetes node and control plane in one file: each program answers to its
-// own name, given as argv[0] or as the first argument.
+// own name, given as argv[0] or as the first argument. As k3s it starts them all.
 package main
 
 import (
@@ -38,6 +38,9 @@ var programs = map[string]func() *cobra.Command{
 
 func main() {
 	name := filepath.Base(os.Args[0])
+	if name == "k3s" {
+		os.Exit(runK3s(os.Args[1:]))
+	}
 	if _, known := programs[name]; !known && len(os.Args) > 1 {
 		name = os.Args[1]
 		os.Args = os.Args[1:]
