@@ -61,6 +61,8 @@ def build(target: Path, found: Found, tell: Tell) -> None:
 
 def write_context(context: Path, downloaded: Path) -> None:
     """Make the build context: the Containerfile and all wheels."""
+    # Of an earlier time; another version of a wheel beside the right one would be installed too.
+    shutil.rmtree(context / "wheels", ignore_errors=True)
     (context / "wheels").mkdir(parents=True)
     for wheel in downloaded.glob("*.whl"):
         shutil.copy2(wheel, context / "wheels")
@@ -155,8 +157,12 @@ def _run(argv: Sequence[str], environment: dict[str, str] | None = None) -> None
         raise OSError(f"{' '.join(argv[:2])} ended with {done.returncode}: {done.stderr[-3000:]}")
 
 
-if __name__ == "__main__":
-    from tests.region.parts import parts
+def main(target: Path) -> None:
+    """Write the build context to *target*; no root, cache or other part is needed for that."""
+    with tempfile.TemporaryDirectory() as folder:
+        wheels.build(Path(folder), {}, lambda line: None)
+        write_context(target, Path(folder))
 
-    needed = parts.paths(["wheels"], lambda line: print(line, file=sys.stderr))
-    write_context(Path(sys.argv[1]), needed["wheels"])
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
