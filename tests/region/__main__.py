@@ -70,7 +70,7 @@ def status(name: str, output: str) -> None:
 def shell(name: str, command: tuple[str, ...]) -> None:
     """Run COMMAND, or a shell, as the person at the laptop."""
     argv = command or (os.environ.get("SHELL", "/bin/sh"),)
-    sys.exit(Region(name).laptop_run(argv).returncode)
+    Region(name).laptop_become(argv)
 
 
 @main.command()

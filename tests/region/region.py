@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from tests.region import audit, control, laptop, sweep
 from tests.region.net import addresses, netns
@@ -141,6 +141,11 @@ class Region:
             self._namespace("laptop"), argv, env=self.laptop_env(env), **options
         )
         return done
+
+    def laptop_become(self, argv: Argv) -> NoReturn:
+        """Turn this process into a program on the laptop: terminal and signals are its own."""
+        words = netns.entering(self._namespace("laptop"), argv)
+        os.execvpe(words[0], words, self.laptop_env())
 
     def stranger_run(self, argv: Argv, **options: Any) -> "subprocess.CompletedProcess[Any]":
         """Run a program as somebody else on the internet, who has no keys."""

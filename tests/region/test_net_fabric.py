@@ -232,6 +232,15 @@ def test_the_endpoint_reaches_s3_and_nothing_else(fabric: Fabric) -> None:
         assert seen_from(node, addresses.ECR, 443) is None
 
 
+def test_without_endpoint_and_nat_gateway_s3_is_out_of_reach(fabric: Fabric) -> None:
+    fabric.reconcile(network(instances=NODES, groups=(NODE_GROUP,)))
+    node, _ = settle(fabric, *NODES)
+    with closing(Door(SERVICES, addresses.S3, 443)):
+        alone = seen_from(node, addresses.S3, 443)
+        fabric.reconcile(cluster(samples.VIA_ENDPOINT))
+        assert (alone, seen_from(node, addresses.S3, 443) is not None) == (None, True)
+
+
 @pytest.mark.parametrize("port", [6443, 10250, 2049])
 def test_a_group_is_in_force_between_two_machines_of_one_subnet(fabric: Fabric, port: int) -> None:
     def snapshot(ingress: int) -> Snapshot:

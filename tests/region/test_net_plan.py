@@ -50,6 +50,16 @@ def private(*routes: Route, nat_state: str = "available") -> Snapshot:
             id="nat-without-internet-gateway",
         ),
         pytest.param(
+            replace(
+                private(samples.VIA_NAT),
+                nat_gateways=(
+                    replace(private().nat_gateways[0], subnet_id=samples.PRIVATE_SUBNET),
+                ),
+            ),
+            [Way(destination="0.0.0.0/0", exit=None)],
+            id="nat-in-a-private-subnet",
+        ),
+        pytest.param(
             private(samples.VIA_NAT, samples.VIA_ENDPOINT),
             [
                 Way(destination=f"{addresses.S3}/32", exit=Exit(source=None)),

@@ -36,14 +36,20 @@ class Fabric:
     _routes: set[Route] = field(default_factory=set)
     _rules: dict[str, str] = field(default_factory=dict)
     _resolvers: dict[str, Resolver] = field(default_factory=dict)
+    _followed: Snapshot | None = None
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     def namespace(self, instance_id: str) -> str:
         return addresses.instance_namespace(self.region, instance_id)
 
     def reconcile(self, snapshot: Snapshot) -> None:
-        """Make the network what *snapshot* says."""
-        self._apply(plan.wanted(snapshot, self.region))
+        """Make the network what *snapshot* says; the same one again costs nothing."""
+        with self._lock:
+            if snapshot is not self._followed:
+                wanted = plan.wanted(snapshot, self.region)
+                self._apply(wanted)
+                # While a namespace waits for its machine's end, we have to look again.
+                self._followed = snapshot if self._namespaces == wanted.namespaces else None
 
     def forget(self, instance_id: str) -> None:
         """End the namespace of an instance whose machine has ended."""
@@ -57,6 +63,7 @@ class Fabric:
     def close(self) -> None:
         """End everything; processes that others have left in our namespaces keep them alive."""
         with self._lock:
+            self._followed = None
             self._apply(Wanted())
             for space in list(self._namespaces):
                 netns.delete(space.name)
