@@ -24,6 +24,7 @@ Found = Mapping[str, Path]
 Build = Callable[[Path, Found, Tell], None]
 
 TICK_SECONDS: Final = 15.0
+ATTEMPTS: Final = 3
 # Entries that nobody asked for in that time make room, when a new one of their part is built.
 FORGET_AFTER_SECONDS: Final = 7 * 24 * 3600.0
 
@@ -44,6 +45,10 @@ class Recipe:
 
 class BuildError(Exception):
     """A part could not be built; the message says which and why."""
+
+
+class ChangedError(BuildError):
+    """Sources were edited while a part was built of them: nobody knows what went into it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +139,21 @@ def ensure(
 
     What a missing part needs only for being built is not built when the part is there.
     """
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return _ensure(recipes, names, root, tell, clock)
+        except ChangedError as error:
+            tell(f"{error}; building again")
+    return _ensure(recipes, names, root, tell, clock)
+
+
+def _ensure(
+    recipes: Mapping[str, Recipe],
+    names: Sequence[str],
+    root: Path,
+    tell: Tell,
+    clock: Callable[[], float],
+) -> dict[str, Path]:
     known = entries(recipes, names, root)
     missing = _missing(known, names)
     if missing:
@@ -218,6 +238,9 @@ class _Builder:
         except Exception as error:
             _remove(partial)
             raise BuildError(f"the part {recipe.name} could not be built: {error}") from error
+        if keys([known.recipe for known in self.known.values()])[recipe.name] != entry.key:
+            _remove(partial)
+            raise ChangedError(f"the sources of {recipe.name} changed while it was built")
         partial.rename(entry.path)
         took = self.clock() - begun
         _remember(self.root, recipe.name, took)

@@ -139,6 +139,23 @@ def test_the_first_error_is_told_not_its_consequences(tmp_path: Path) -> None:
         ensure(tmp_path, make_recipe("above", needs=("below",)), below)
 
 
+def test_builds_again_when_the_sources_changed_meanwhile(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_text("old")
+
+    def build(target: Path, found: Found, tell: Tell) -> None:
+        (target / "file").write_text(source.read_text())
+        source.write_text("new")
+
+    recipe = make_recipe(build=build, sources=(source,))
+    old = key(recipe)
+
+    found = ensure(tmp_path / "cache", recipe)
+
+    assert (found["part"] / "file").read_text() == "new"
+    assert not (tmp_path / "cache" / f"part-{old}").exists()
+
+
 KILLED = """
 import os, signal, sys
 from pathlib import Path
