@@ -64,7 +64,8 @@ def status(name: str, output: str) -> None:
     click.echo(json.dumps(found, indent=2) if output == "json" else _as_text(found))
 
 
-@main.command(context_settings={"ignore_unknown_options": True})
+# Options after COMMAND are the command's own.
+@main.command(context_settings={"allow_interspersed_args": False})
 @_name
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def shell(name: str, command: tuple[str, ...]) -> None:

@@ -23,6 +23,7 @@ _TRUSTING: Final = (
 
 def prepare(places: Places, programs: Mapping[str, Path]) -> None:
     """Make the person's home, with *programs* on the PATH, and what they trust."""
+    places.runtime.mkdir(mode=0o700, exist_ok=True)
     folder = places.laptop / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in programs.items():
@@ -59,6 +60,8 @@ def stranger_environment(places: Places, caller: Mapping[str, str] = os.environ)
         **{name: caller[name] for name in _KEPT if name in caller},
         **dict.fromkeys(_TRUSTING, str(bundle(places))),
         "HOME": str(places.laptop),
+        # Sockets of SSH and the like: short paths, and none of them survives the region.
+        "XDG_RUNTIME_DIR": str(places.runtime),
         "USER": "root",
         "PATH": f"{own}:{_SYSTEM_PATH}",
     }

@@ -62,6 +62,10 @@ class Places:
         return self.state / "laptop"
 
     @property
+    def runtime(self) -> Path:
+        return self.state / "run"
+
+    @property
     def group(self) -> str:
         """The control group of the daemon and of all that it starts, machines apart."""
         return f"clusterous-daemon/{self.name}"
