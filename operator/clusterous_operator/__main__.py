@@ -25,7 +25,7 @@ async def operate(chosen: settings.Settings) -> None:
         machine = Machine(chosen, cluster, time.monotonic)
         async with probes.served(machine):
             if not await _stopped_before(machine.wait_for_crd()):
-                await _until_first(_kopf(machine), machine.run())
+                await _side_by_side(machine)
 
 
 async def _stopped_before(work: Coroutine[object, object, None]) -> bool:
@@ -48,15 +48,17 @@ async def _kopf(machine: Machine) -> None:
     )
 
 
-async def _until_first(*parts: Coroutine[object, object, None]) -> None:
-    """Run all until the first ends, then end the others; raise what the first failed with."""
-    tasks = [asyncio.ensure_future(one) for one in parts]
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for one in pending:
-        one.cancel()
-    await asyncio.wait(pending, timeout=10)
-    for one in done:
-        one.result()
+async def _side_by_side(machine: Machine) -> None:
+    """Run kopf and the machine; kopf, which minds the signals, stops the machine at its end."""
+    ours = asyncio.ensure_future(machine.run())
+    theirs = asyncio.ensure_future(_kopf(machine))
+    await asyncio.wait([ours, theirs], return_when=asyncio.FIRST_COMPLETED)
+    if ours.done() and not machine.stopping:
+        theirs.cancel()
+        await asyncio.wait([theirs])
+        ours.result()
+    await theirs
+    await machine.stop()
 
 
 def main() -> int:

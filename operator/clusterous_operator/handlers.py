@@ -25,6 +25,11 @@ def registry(machine: Machine) -> kopf.OperatorRegistry:
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:
         _configure(settings)
 
+    @kopf.on.cleanup(registry=made)
+    async def end(**_: Any) -> None:
+        # Before kopf ends: it would cancel our tasks as forgotten ones, in the midst of a write.
+        await machine.stop()
+
     @kopf.on.event(names.GROUP, names.VERSION, names.PLURAL, registry=made)
     async def app_changed(event: Any, **_: Any) -> None:
         machine.took(event["type"], event["object"])

@@ -54,7 +54,8 @@ class Machine:
         self.queue = WorkQueue()
         self.metrics = Metrics()
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._runner: asyncio.Task[None] | None = None
+        self.stopping = False
         self._config: Table[_Config] = Table(_Config)
         self._apps = [
             Watch(kind=names.KIND, namespace=one, table=self.store.apps, changed=self._apps_changed)
@@ -238,7 +239,25 @@ class Machine:
         return all(one.synced.is_set() for one in (*self._apps, *self._watches))
 
     async def run(self) -> None:
-        """Watch and work until cancelled."""
+        """Watch and work until told to stop."""
+        self._runner = asyncio.ensure_future(self._run())
+        try:
+            await self._runner
+        except asyncio.CancelledError:
+            if not self.stopping:
+                raise
+
+    async def stop(self) -> None:
+        """Let the work in hand come to its end, then end."""
+        self.stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.settings.grace_seconds):
+                await self.queue.idle()
+        if self._runner is not None:
+            self._runner.cancel()
+            await asyncio.wait([self._runner])
+
+    async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for watch in self._watches:
                 group.create_task(watch.run(self.cluster))
@@ -279,6 +298,9 @@ class Machine:
     async def _work(self) -> None:
         while True:
             key, since = await self.queue.take()
+            if self.stopping:
+                self.queue.done(key)
+                await asyncio.Event().wait()  # what is left waits for the next operator
             started = self._clock()
             self.metrics.taken(asyncio.get_running_loop().time() - since)
             try:

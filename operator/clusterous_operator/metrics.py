@@ -7,7 +7,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    disable_created_metrics,
     generate_latest,
 )
 
@@ -19,7 +18,6 @@ class Metrics:
     """All figures of one operator, in a registry of their own."""
 
     def __init__(self) -> None:
-        disable_created_metrics()  # they double the figures and tell nobody anything
         self.registry = CollectorRegistry()
         self._reconciles = Counter(
             "controller_runtime_reconcile_total",

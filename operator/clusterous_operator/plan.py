@@ -72,7 +72,7 @@ def _step(manifest: Manifest, child: Child | None) -> Step | None:
 
 
 def _has_address(service: Manifest) -> bool:
-    return service["spec"].get("clusterIP") != "None"
+    return bool(service["spec"].get("clusterIP") != "None")
 
 
 def _volume_step(child: Child) -> Step | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.models import App, Component, ExistingClaim, Exposure
-from clusterous_operator import conditions, observed, quantity, situation, sizing
+from clusterous_operator import conditions, manifests, observed, quantity, situation, sizing
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.observed import Observed, Pod
 from clusterous_operator.situation import Size
@@ -32,6 +32,7 @@ class Group:
     exists: int
     settled: bool
     reason: str = ""
+    only_waits: bool = False  # the reason is that pods have no place yet; nothing broke
     waiting: str = ""
 
     @property
@@ -96,7 +97,8 @@ def _group(app: App, component: Component, seen: Observed, size: Size) -> Group:
         failed=len([one for one in in_trouble if not _waits(one)]),
         exists=state.get("replicas", state.get("active", 0)),
         settled=child is not None and _settled(child, goal),
-        reason=_reason(component, seen, in_trouble, state),
+        reason=_reason(app, component, seen, in_trouble, state),
+        only_waits=bool(in_trouble) and all(_waits(one) for one in in_trouble),
         waiting=f"waits until {need.name} is {need.until.lower()}" if need else "",
     )
 
@@ -138,7 +140,11 @@ def _waits(pod: Pod) -> bool:
 
 
 def _reason(
-    component: Component, seen: Observed, in_trouble: Sequence[Pod], state: Mapping[str, Any]
+    app: App,
+    component: Component,
+    seen: Observed,
+    in_trouble: Sequence[Pod],
+    state: Mapping[str, Any],
 ) -> str:
     """Return the first reason for trouble: what broke before what merely waits."""
     last = _last_failure(component, seen) if state.get("failed") else ""
@@ -150,7 +156,8 @@ def _reason(
     if not _waits(first):
         return first.trouble.words
     waiting = len([one for one in in_trouble if _waits(one)])
-    return _no_room(waiting, first, first.trouble.words, seen)
+    who = f"{waiting} waits" if waiting == 1 else f"{waiting} wait"
+    return f"{who}{_no_room(app, component, first, first.trouble.words, seen)}"
 
 
 def _last_failure(component: Component, seen: Observed) -> str:
@@ -160,20 +167,24 @@ def _last_failure(component: Component, seen: Observed) -> str:
     return "" if newest is None or newest.trouble is None else newest.trouble.words
 
 
-def _no_room(count: int, pod: Pod, told: str, seen: Observed) -> str:
-    """Say how many wait, and for what, as precisely as the nodes that we know allow."""
-    who = f"{count} waits" if count == 1 else f"{count} wait"
+def _no_room(app: App, component: Component, pod: Pod, told: str, seen: Observed) -> str:
+    """Say for what a pod waits, as precisely as the nodes that we know allow."""
     if "unbound" in told and "PersistentVolumeClaim" in told:
-        return f"{who} for the volume to be bound"
-    left = sizing.greatest(sizing.room(seen.nodes, (*seen.pods, *seen.others)).values())
-    if not left:
-        return f"{who}: no node is ready"
+        return " for the volume to be bound"
+    ready = [one for one in seen.nodes if one.schedulable]
+    if not ready:
+        return ": no node is ready"
+    spec = manifests.pod_template(app, component, manifests.Facts())["spec"]
+    usable = [one for one in ready if sizing.admits(one, spec)]
+    if not usable:
+        return ": no node is of the kind that its placement asks for"
+    left = sizing.greatest(sizing.room(usable, (*seen.pods, *seen.others)).values())
     for name, amount in sorted(pod.requests.items()):
         most = max(left.get(name, Decimal(0)), Decimal(0))
         if amount > most:
             needs, has = quantity.words(name, amount), quantity.words(name, most)
-            return f"{who}: no node fits; needs {needs} and the largest has {has} free"
-    return f"{who}: {told}"
+            return f": no node fits; needs {needs} and the largest has {has} free"
+    return f": {told}"
 
 
 def _outcome(
@@ -194,8 +205,16 @@ def _outcome(
         return _three(ready=False, busy=left > 0, stuck=False, reason=reason, message=words)
     if all(one.is_ready for one in groups):
         return _three(ready=True, busy=False, stuck=False, reason="Ready", message="All is ready.")
-    reason = "Trouble" if any(one.reason for one in groups) else "Progressing"
+    reason = _state(groups)
     return _three(ready=False, busy=True, stuck=False, reason=reason, message=message)
+
+
+def _state(groups: Iterable[Group]) -> str:
+    """Return in one word how it goes with what is not ready."""
+    late = [one for one in groups if not one.is_ready]
+    if any(one.reason and not one.only_waits for one in late):
+        return "Trouble"
+    return "Waiting" if any(one.reason or one.waiting for one in late) else "Progressing"
 
 
 def _three(
@@ -232,8 +251,7 @@ def _part(kind: Type, group: Group, app: App, finished: bool) -> Condition:
         return Condition(type=kind, status=False, reason="Suspended")
     if group.is_ready:
         return Condition(type=kind, status=True, reason="Ready", message=told)
-    reason = "Waiting" if group.waiting else "Trouble" if group.reason else "Progressing"
-    return Condition(type=kind, status=False, reason=reason, message=told)
+    return Condition(type=kind, status=False, reason=_state([group]), message=told)
 
 
 def _volume(app: App, seen: Observed) -> Condition:

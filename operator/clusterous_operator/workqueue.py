@@ -29,6 +29,8 @@ class WorkQueue:
         self._busy: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     def __len__(self) -> int:
         """Return how many keys wait."""
@@ -63,13 +65,20 @@ class WorkQueue:
         """Wait for a key; return it and since when it has been wanted."""
         key = await self._ready.get()
         self._busy.add(key)
+        self._idle.clear()
         return key, self._wanted.pop(key)
 
     def done(self, key: Key) -> None:
         """Say that the work on *key* has ended, well or not."""
         self._busy.discard(key)
+        if not self._busy:
+            self._idle.set()
         if key in self._wanted:
             self._ready.put_nowait(key)
+
+    async def idle(self) -> None:
+        """Wait until nobody is at work."""
+        await self._idle.wait()
 
     def succeeded(self, key: Key) -> None:
         """Forget the failures of *key*."""

@@ -153,7 +153,7 @@ def test_workers_start_only_when_the_master_is_ready(lab: Lab) -> None:
 
     lab.until_condition("Ready")
     assert before is False
-    assert told == "master: image example.org/sim:1 cannot be pulled"
+    assert told.startswith("master: image example.org/sim:1 cannot be pulled")
 
 
 def test_complete_is_waited_for(lab: Lab) -> None:
@@ -221,9 +221,7 @@ def test_filling_leaves_room_for_the_master_and_for_others(lab: Lab) -> None:
     lab.until(lambda: "no node fits" in lab.status("second").get("message", ""), "its trouble")
 
     told = lab.status("second")["message"]
-    assert told == "master: 1 waits: no node fits; needs 1 CPU and the largest has 4 CPUs free" or (
-        "needs 1 CPU" in told
-    )
+    assert told == "master: 1 waits: no node fits; needs 1 CPU and the largest has 0 CPUs free"
 
 
 def test_the_clusters_own_volume_is_mounted_from_its_claim(lab: Lab) -> None:
