@@ -70,10 +70,7 @@ def test_there_is_no_console_before_the_first_word(tmp_path: Path) -> None:
 
 
 def test_trusts_the_region_beside_everybody_else() -> None:
-    files = disk.Authority(pem="REGION\n", subject_hash="12ab").files("OTHERS\n\n")
-
-    assert files[disk.BUNDLE] == "OTHERS\nREGION\n"
-    assert files["etc/ssl/certs/12ab.0"] == "REGION\n"
+    assert disk.trust("REGION\n", "OTHERS\n\n")[disk.BUNDLE] == "OTHERS\nREGION\n"
 
 
 def test_asks_the_resolver_of_its_network() -> None:

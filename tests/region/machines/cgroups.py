@@ -6,6 +6,7 @@ sees its own group as the root, and pods are groups below it.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -60,7 +61,8 @@ def pids(group: str) -> list[int]:
 
 def kill(group: str) -> None:
     """Kill whatever is in *group* now; the unified hierarchy does it without a race."""
-    _write(ROOT / "unified" / group / "cgroup.kill", "1")
+    with contextlib.suppress(OSError):  # it ended meanwhile, or the kernel is older than 5.14
+        _write(ROOT / "unified" / group / "cgroup.kill", "1")
     for pid in pids(group):
         _signal_kill(pid)
 
@@ -68,20 +70,38 @@ def kill(group: str) -> None:
 def end(group: str, *, sleep: Callable[[float], None] = time.sleep, attempts: int = 500) -> None:
     """Kill everything in *group* and remove it; a group that does not end is an error."""
     for _ in range(attempts):
-        if not pids(group):
-            remove(group)
-            return
         kill(group)
+        if not pids(group) and _remove(group):
+            return
         sleep(0.02)
-    raise TimeoutError(f"processes of {group} do not end: {pids(group)}")
+    raise TimeoutError(f"control group {group} does not end; its processes: {pids(group)}")
 
 
-def remove(group: str) -> None:
-    """Remove the empty *group* from every hierarchy, and the region's own when it was the last."""
+def _remove(group: str) -> bool:
+    """Remove *group* from every hierarchy, and the region's own when it was the last.
+
+    Answers False while the kernel holds on to one: for a moment after its last process has gone.
+    """
+    folders = [
+        folder for hierarchy in _hierarchies() for folder in _with_descendants(hierarchy / group)
+    ]
+    for folder in reversed(folders):
+        _rmdir(folder)
     for hierarchy in _hierarchies():
-        for folder in reversed(list(_with_descendants(hierarchy / group))):
-            folder.rmdir()
-        _remove_if_empty((hierarchy / group).parent)
+        parent = (hierarchy / group).parent
+        if parent.is_dir() and not _children(parent) and not _members(parent):
+            _rmdir(parent)
+    return not any(folder.exists() for folder in folders)
+
+
+def _rmdir(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except FileNotFoundError:  # somebody else was faster
+        pass
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
 
 
 def _hierarchies() -> list[Path]:
@@ -120,11 +140,6 @@ def _members(folder: Path) -> list[int]:
         return [int(line) for line in (folder / "cgroup.procs").read_text().split()]
     except OSError:  # the group ended between listing and reading
         return []
-
-
-def _remove_if_empty(folder: Path) -> None:
-    if folder.is_dir() and not _children(folder) and not _members(folder):
-        folder.rmdir()
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,9 +2,7 @@
 
 import ipaddress
 import shutil
-import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -12,30 +10,16 @@ BUNDLE: Final = "etc/ssl/certs/ca-certificates.crt"
 HARDWARE: Final = "etc/region/hardware"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authority:
-    """The region's certificate authority, ready for a machine's store of trusted ones."""
+def trust(authority: str, bundle: str) -> Mapping[str, str]:
+    """Let the machine trust the region's *authority* beside those of *bundle*.
 
-    pem: str
-    subject_hash: str
-
-    def files(self, bundle: str) -> Mapping[str, str]:
-        """Answer what `update-ca-certificates` would make of it; that takes seconds, this none."""
-        return {
-            "usr/local/share/ca-certificates/region.crt": self.pem,
-            f"etc/ssl/certs/{self.subject_hash}.0": self.pem,
-            BUNDLE: f"{bundle.rstrip()}\n{self.pem}",
-        }
-
-
-def authority(path: Path) -> Authority:
-    done = subprocess.run(
-        ["openssl", "x509", "-noout", "-subject_hash", "-in", str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    return Authority(pem=path.read_text(), subject_hash=done.stdout.strip())
+    This is what `update-ca-certificates` would do for the programs that read the bundle, and
+    nearly all do; that takes seconds at each boot, this takes none.
+    """
+    return {
+        "usr/local/share/ca-certificates/region.crt": authority,
+        BUNDLE: f"{bundle.rstrip()}\n{authority}",
+    }
 
 
 def identity(*, instance_id: str, vpc_id: str) -> Mapping[str, str]:

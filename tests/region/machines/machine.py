@@ -30,7 +30,7 @@ class Place:
     region: str
     state_dir: Path
     rootfs: Path
-    authority: disk.Authority | None
+    authority: str | None  # the certificate to trust beside the public ones, as PEM
 
     @property
     def machines(self) -> Path:
@@ -160,7 +160,7 @@ class Machine:
         if self._place.authority is None:
             return files
         bundle = (self._place.rootfs / disk.BUNDLE).read_text()
-        return {**files, **self._place.authority.files(bundle)}
+        return {**files, **disk.trust(self._place.authority, bundle)}
 
     def _serve_metadata(self, namespace: str, snapshot: Snapshot) -> None:
         listener = link.plug(self._space, namespace, self.instance.hop_limit)

@@ -77,7 +77,7 @@ class Machines:
             region=state_dir.name,
             state_dir=state_dir,
             rootfs=rootfs,
-            authority=disk.authority(authority) if authority.exists() else None,
+            authority=authority.read_text() if authority.exists() else None,
         )
         self._fabric = fabric
         self._aws = aws

@@ -80,12 +80,19 @@ def _install_aws(target: Path) -> None:
 
 
 def _copy_image(target: Path) -> None:
+    """Copy what we add; of the modes only what git keeps, whatever the checkout's umask was."""
     for source in sorted(IMAGE.rglob("*")):
-        if source.is_symlink() or source.is_file():
-            copy = target / source.relative_to(IMAGE)
-            copy.parent.mkdir(parents=True, exist_ok=True)
+        copy = target / source.relative_to(IMAGE)
+        if source.is_symlink():
             copy.unlink(missing_ok=True)
-            shutil.copy2(source, copy, follow_symlinks=False)
+            copy.symlink_to(source.readlink())
+        elif source.is_dir():
+            copy.mkdir(exist_ok=True)
+            copy.chmod(0o755)
+        else:
+            copy.unlink(missing_ok=True)
+            shutil.copyfile(source, copy)
+            copy.chmod(0o755 if source.stat().st_mode & 0o100 else 0o644)
 
 
 def _identify_as_aws(target: Path) -> None:
