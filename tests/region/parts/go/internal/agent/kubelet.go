@@ -26,7 +26,7 @@ func (a *Agent) startKubelet() error {
 		return err
 	}
 	argv := []string{
-		a.self, "kubelet", "--config=" + config, "--kubeconfig=" + a.kubeconfig("kubelet"),
+		a.self, "--config=" + config, "--kubeconfig=" + a.kubeconfig("kubelet"),
 		"--hostname-override=" + a.node, "--node-ip=" + a.address.String(),
 	}
 	if labels := a.settings.List("node-label"); len(labels) > 0 {
@@ -85,7 +85,7 @@ func (a *Agent) credentialProvider() []string {
 
 func (a *Agent) startProxy() error {
 	argv := []string{
-		a.self, "kube-proxy", "--kubeconfig=" + a.kubeconfig("kube-proxy"), "--proxy-mode=iptables",
+		a.self, "--kubeconfig=" + a.kubeconfig("kube-proxy"), "--proxy-mode=iptables",
 		"--hostname-override=" + a.node, "--cluster-cidr=" + a.cluster.ClusterCIDR,
 		// The machine may not change the host's connection tracking.
 		"--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0s",

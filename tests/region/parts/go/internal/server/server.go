@@ -206,7 +206,7 @@ func (s *Server) startScheduler() error {
 
 // start runs a program with *flags*, in which the user's own NAME-arg options win.
 func (s *Server) start(name string, flags map[string]string) error {
-	argv := []string{s.self, name}
+	argv := []string{s.self}
 	for flag, value := range merged(flags, s.settings.List(name+"-arg")) {
 		argv = append(argv, "--"+flag+"="+value)
 	}
