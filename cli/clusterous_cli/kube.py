@@ -105,14 +105,23 @@ class Api:
 
     def apply(self, manifest: Object) -> tuple[Object, bool]:
         """Server-side apply; the object as it is now, and whether anything changed."""
-        path = self.path_of(manifest)
-        before = self.find(path)
-        query = f"fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict"
-        status, body = self.transport(
-            "PATCH", f"{path}?{query}", json.dumps(manifest), "application/apply-patch+yaml"
-        )
-        after = _checked(status, body, what=_title(manifest))
+        before = self.find(self.path_of(manifest))
+        after = self._patch(manifest)
         return after, before is None or _version(before) != _version(after)
+
+    def check(self, manifest: Object) -> None:
+        """Let the server say now what it would refuse later; nothing is changed."""
+        namespace = manifest["metadata"].get("namespace", "default")
+        if self.find(f"/api/v1/namespaces/{namespace}") is not None:
+            self._patch(manifest, "&dryRun=All")
+
+    def _patch(self, manifest: Object, more: str = "") -> Object:
+        query = f"fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{more}"
+        path = f"{self.path_of(manifest)}?{query}"
+        status, body = self.transport(
+            "PATCH", path, json.dumps(manifest), "application/apply-patch+yaml"
+        )
+        return _checked(status, body, what=_title(manifest))
 
     def path_of(self, manifest: Mapping[str, Any]) -> str:
         """Where an object lives, found out from the API server itself."""
@@ -150,7 +159,8 @@ def _checked(status: int, body: str, what: str = "") -> Object:
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
     message = message or body.strip()[:300] or f"HTTP status {status}"
-    if status in (400, 422):
+    # A field that the schema does not know is answered with 500 to a server-side apply.
+    if status in (400, 422) or "typed patch object" in message:
         raise Refused(f"The cluster does not accept {what or 'the request'}: {message}")
     if status in (429, 500, 503, 504):
         raise TransientError(f"The cluster's API server is busy: {message}")

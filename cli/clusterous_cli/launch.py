@@ -43,17 +43,35 @@ class Launch:
     def run(self) -> apps.AppState:
         for warning in self.program.warnings:
             self.ui.warn(f"! {warning}")
+        link = session.link(self.session.cluster)
+        wanted = self.wanted(session.api(link))
         self.images()
         self.copy()
-        link = session.link(self.session.cluster)
-        api = session.api(link)
-        app = self.apply(api)
+        api = session.api(link)  # a long build may have outlived the tunnel
+        app = self.apply(api, wanted)
         if not self.wishes.wait:
             return app
-        app = self.follow(api, app)
+        try:
+            app = self.follow(api, app)
+        except KeyboardInterrupt:
+            self.ui.warn(f"{app.name} goes on without us; `clusterous status` shows how it is.")
+            raise
         if self.wishes.connect and app.endpoints and not app.holds("Completed"):
             exposure.open_all(self.session.access, api, app, app.endpoints, self.ui)
         return app
+
+    def wanted(self, api: kube.Api) -> list[kube.Object]:
+        """What to apply, having asked the cluster whether it takes it; none if it runs already."""
+        cluster, what = self.session.cluster, self.program
+        known = program.references(what, cluster.registry, cluster.name)
+        running = api.find(kube.apps_path(what.namespace, what.name))
+        if program.is_same(what, running, known):
+            return []
+        manifests, notes = program.manifests(what, apps.cluster_machines(api), known)
+        for note in notes:
+            self.ui.tell(f"! {note}")
+        api.check(manifests[-1])
+        return manifests
 
     # -- images ----------------------------------------------------------------------------
 
@@ -118,17 +136,12 @@ class Launch:
 
     # -- the app ---------------------------------------------------------------------------
 
-    def apply(self, api: kube.Api) -> apps.AppState:
-        """Apply the manifests, unless the very same runs already."""
-        cluster, what = self.session.cluster, self.program
-        known = program.references(what, cluster.registry, cluster.name)
-        running = api.find(kube.apps_path(what.namespace, what.name))
-        if running is not None and program.is_same(what, running, known):
-            self.ui.tell(f"{what.name} runs already, unchanged")
+    def apply(self, api: kube.Api, manifests: Sequence[kube.Object]) -> apps.AppState:
+        """Apply the manifests; without any, the app runs as it should."""
+        running = api.find(kube.apps_path(self.program.namespace, self.program.name))
+        if running is not None and not manifests:
+            self.ui.tell(f"{self.program.name} runs already, unchanged")
             return apps.app_state(running)
-        manifests, notes = program.manifests(what, apps.cluster_machines(api), known)
-        for note in notes:
-            self.ui.tell(f"! {note}")
         results = [api.apply(manifest) for manifest in manifests]
         self._tell_applied(manifests, [changed for _, changed in results], running is None)
         return apps.app_state(results[-1][0])
