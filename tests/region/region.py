@@ -66,17 +66,16 @@ class Region:
         """Bring the region up, and answer whether it was down before."""
         if self.is_up():
             return False
-        if os.geteuid() != 0:
-            raise RegionError("A region is made of namespaces and machines: run this as root.")
+        _require_root()
         self._clear(tell)
-        if not bare:
-            _ensure_parts(tell)
+        _ensure_parts(tell, bare=bare)
         tell("starting the daemon")
         self._start(bare=bare)
         return True
 
     def down(self, *, tell: Tell = silent) -> None:
         """End the region in an orderly way if it answers, and remove all that is left of it."""
+        _require_root()
         with suppress(control.NobodyError, TimeoutError):
             pid = control.ask(self.places.control, "ping", timeout=5)
             tell("stopping the machines and the daemon")
@@ -245,13 +244,19 @@ class Region:
             raise self._not_up() from None
 
 
-def _ensure_parts(tell: Tell) -> None:
+def _require_root() -> None:
+    if os.geteuid() != 0:
+        raise RegionError("A region is made of namespaces and machines: run this as root.")
+
+
+def _ensure_parts(tell: Tell, *, bare: bool) -> None:
     """Build what is missing; imported late, for whoever only asks needs none of it."""
     from tests.region.parts import cache, host, parts
 
     try:
         host.ensure(tell)
-        parts.ensure(tell=tell)
+        if not bare:
+            parts.ensure(tell=tell)
     except (cache.BuildError, host.MissingToolsError) as error:
         raise RegionError(f"The parts of the region cannot be had: {error}") from error
 

@@ -3,7 +3,7 @@
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -402,6 +402,26 @@ def test_a_namespace_stays_while_its_machine_runs_until_it_is_forgotten(fabric: 
 
     assert while_running
     assert not netns.exists(space)
+
+
+def test_what_could_not_be_made_is_made_at_the_next_try(
+    fabric: Fabric, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    works = netns.batch
+
+    def fails(namespace: str, lines: Sequence[str]) -> None:
+        if "-i-" in namespace:
+            raise OSError("not now")
+        works(namespace, lines)
+
+    monkeypatch.setattr(netns, "batch", fails)
+    with pytest.raises(OSError, match="not now"):
+        fabric.reconcile(cluster())
+    monkeypatch.setattr(netns, "batch", works)
+
+    fabric.reconcile(cluster())
+
+    assert settle(fabric, GATEWAY, *NODES)
 
 
 def test_reconciling_again_changes_nothing(fabric: Fabric, monkeypatch: pytest.MonkeyPatch) -> None:

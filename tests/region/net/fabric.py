@@ -102,28 +102,34 @@ class Fabric:
 
     def _add_namespace(self, space: Namespace) -> None:
         netns.add(space.name)
+        try:
+            if space.router:
+                netns.configure(space.name, _ROUTER)
+            if space.resolver:
+                netns.set_resolver(space.name, space.resolver)
+            netns.batch(space.name, [f"addr add {address} dev lo" for address in space.addresses])
+        except OSError:
+            netns.delete(space.name)  # half made, it would be in the way of the next try
+            raise
         self._namespaces.add(space)
-        if space.router:
-            netns.configure(space.name, _ROUTER)
-        if space.resolver:
-            netns.set_resolver(space.name, space.resolver)
-        netns.batch(space.name, [f"addr add {address} dev lo" for address in space.addresses])
 
     def _add_link(self, link: Link) -> None:
         mac = f" address {link.mac}" if link.mac else ""
         end = f"name {link.interface} netns {link.leaf}{mac}"
-        netns.batch(
-            link.router,
-            [
-                f"link add {link.port} type veth peer {end}",
-                f"addr add {link.gateway} dev {link.port}",
-                f"link set {link.port} up",
-            ],
-        )
+        router = [
+            f"link add {link.port} type veth peer {end}",
+            f"addr add {link.gateway} dev {link.port}",
+            f"link set {link.port} up",
+        ]
+        try:
+            netns.batch(link.router, router)
+            # Answer for the neighbours at once, not after the kernel's delay of up to 0.8 s.
+            netns.configure(link.router, {f"ipv4/neigh/{link.port}/proxy_delay": "0"})
+            netns.batch(link.leaf, _leaf_lines(link))
+        except OSError:
+            self._remove_link(link)
+            raise
         self._links.add(link)
-        # Answer for the neighbours at once, not after the kernel's random delay of up to 0.8 s.
-        netns.configure(link.router, {f"ipv4/neigh/{link.port}/proxy_delay": "0"})
-        netns.batch(link.leaf, _leaf_lines(link))
 
     def _remove_link(self, link: Link) -> None:
         """Cut a cable; its routes go with it."""
