@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
 from tests.region.aws import images, loopback
 
 TRUST = json.dumps(

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-
 from tests.region.aws import loopback, signatures
 from tests.region.aws.keys import Credentials
 
@@ -126,8 +125,12 @@ def test_temporary_keys_need_their_token(aws: loopback.Account, role_keys: Crede
 
 @pytest.mark.parametrize(
     ("service", "code"),
-    [("s3", "ExpiredToken"), ("ec2", "RequestExpired"), ("iam", "ExpiredToken"),
-     ("ecr", "ExpiredTokenException")],
+    [
+        ("s3", "ExpiredToken"),
+        ("ec2", "RequestExpired"),
+        ("iam", "ExpiredToken"),
+        ("ecr", "ExpiredTokenException"),
+    ],
 )
 def test_refuses_expired_temporary_keys(
     aws: loopback.Account, role_keys: Credentials, service: str, code: str
@@ -143,8 +146,12 @@ def test_refuses_expired_temporary_keys(
 
 @pytest.mark.parametrize(
     ("service", "code"),
-    [("s3", "RequestTimeTooSkewed"), ("ec2", "RequestExpired"), ("iam", "SignatureDoesNotMatch"),
-     ("ecr", "InvalidSignatureException")],
+    [
+        ("s3", "RequestTimeTooSkewed"),
+        ("ec2", "RequestExpired"),
+        ("iam", "SignatureDoesNotMatch"),
+        ("ecr", "InvalidSignatureException"),
+    ],
 )
 def test_refuses_a_clock_that_is_off(aws: loopback.Account, service: str, code: str) -> None:
     operation, arguments = CALLS[service]
@@ -230,8 +237,9 @@ def test_a_changed_object_is_refused(aws: loopback.Account) -> None:
     def change(request: Any, **_: Any) -> None:
         request.body = b"evil"
 
-    s3 = aws.client("s3", s3={"payload_signing_enabled": True},
-                    request_checksum_calculation="when_required")
+    s3 = aws.client(
+        "s3", s3={"payload_signing_enabled": True}, request_checksum_calculation="when_required"
+    )
     s3.meta.events.register("before-send.s3", change)
 
     assert refused(s3.put_object, Bucket=BUCKET, Key="k", Body=b"good") == (
@@ -267,9 +275,21 @@ def curl(aws: loopback.Account, *arguments: str, scope: str = "s3") -> tuple[str
     """Run curl with --aws-sigv4; return the HTTP status and what it printed."""
     keys = aws.server.user_credentials()
     done = subprocess.run(
-        ["curl", "-sS", "--proxy", aws.proxy, "--cacert", str(aws.ca), "-w", "\n%{http_code}",
-         "--aws-sigv4", f"aws:amz:eu-west-1:{scope}",
-         "--user", f"{keys.access_key_id}:{keys.secret_access_key}", *arguments],
+        [
+            "curl",
+            "-sS",
+            "--proxy",
+            aws.proxy,
+            "--cacert",
+            str(aws.ca),
+            "-w",
+            "\n%{http_code}",
+            "--aws-sigv4",
+            f"aws:amz:eu-west-1:{scope}",
+            "--user",
+            f"{keys.access_key_id}:{keys.secret_access_key}",
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         timeout=60,

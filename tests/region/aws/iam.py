@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, Final
 
 from tests.region.aws import store
@@ -150,11 +151,12 @@ def load_managed_policies() -> None:
         backend.managed_policies[policy.arn] = policy
 
 
+@cache
 def _managed_documents() -> dict[str, Any]:
     from moto.iam import aws_managed_policies
 
     known: dict[str, Any] = json.loads(aws_managed_policies.aws_managed_policies_data)
-    return known
+    return {name: known[name] for name in MANAGED}
 
 
 SERVICE: Final = Service(read=_read, needs=_needs, act=_act)

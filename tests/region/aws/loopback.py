@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import boto3
+import botocore.session
 from botocore.config import Config
+from botocore.loaders import create_loader
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-
 from tests.region.aws import server
 from tests.region.aws.keys import Credentials
 from tests.region.aws.settings import Settings
@@ -43,6 +44,8 @@ INSTANT: Final = Settings(
     mount_target_creating=0.0,
     mount_target_deleting=0.0,
 )
+# One for all accounts: a service's model is loaded once, which is most of what a client costs.
+_MODELS: Final = create_loader()
 _NAMES: Final = (
     "*.amazonaws.com",
     "*.eu-west-1.amazonaws.com",
@@ -90,12 +93,14 @@ class Account:
         )
 
     def _session(self, keys: Credentials) -> Any:
-        """A session loads each service's model once; that is most of what a client costs."""
         if keys not in self._sessions:
+            core = botocore.session.get_session()
+            core.register_component("data_loader", _MODELS)
             self._sessions[keys] = boto3.Session(
                 aws_access_key_id=keys.access_key_id,
                 aws_secret_access_key=keys.secret_access_key,
                 aws_session_token=keys.token,
+                botocore_session=core,
             )
         return self._sessions[keys]
 
@@ -146,7 +151,7 @@ def account(settings: Settings = INSTANT) -> Iterator[Account]:
         shutil.rmtree(folder)
 
 
-# --- certificates ---------------------------------------------------------------------------------
+# --- certificates -----------------------------------------------------------------------------
 
 
 def _tls(folder: Path) -> ssl.SSLContext:
@@ -194,7 +199,7 @@ def _signed(
     return builder.sign(key, hashes.SHA256())
 
 
-# --- the proxy --------------------------------------------------------------------------------------
+# --- the proxy --------------------------------------------------------------------------------
 
 
 class _Proxy:

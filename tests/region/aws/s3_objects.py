@@ -166,22 +166,25 @@ def _source(scene: Scene) -> Version:
 def _get(scene: Scene) -> Answer:
     with scene.buckets.lock:
         version = _wanted(scene)
-        assert version.path is not None
-        file: Any = version.path.open("rb") if scene.request.method == "GET" else None
-    headers = _described(scene, version)
-    early = _unchanged(scene, version)
-    if early:
-        if file:
-            file.close()
-        return Answer(status=early, headers=headers)
-    start, length, status = _range(scene, version)
-    if status == 206:
-        headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{version.size}"
-    headers["Content-Length"] = str(length)
-    if file is None:
-        return Answer(status=status, headers=headers)
+        headers = _described(scene, version)
+        early = _unchanged(scene, version)
+        if early:
+            return Answer(status=early, headers=headers)
+        start, length, status = _range(scene, version)
+        if status == 206:
+            headers["Content-Range"] = f"bytes {start}-{start + length - 1}/{version.size}"
+        headers["Content-Length"] = str(length)
+        if scene.request.method == "HEAD":
+            return Answer(status=status, headers=headers)
+        # Opened while it is certain to be there: somebody may replace the object now.
+        return Answer(status=status, headers=headers, body=_part(version, start, length))
+
+
+def _part(version: Version, start: int, length: int) -> FilePart:
+    assert version.path is not None
+    file = version.path.open("rb")
     file.seek(start)
-    return Answer(status=status, headers=headers, body=FilePart(file=file, length=length))
+    return FilePart(file=file, length=length)
 
 
 def _wanted(scene: Scene) -> Version:

@@ -92,7 +92,8 @@ class AwsServer:
     def snapshot(self) -> Snapshot:
         """Return the present state; the same object as long as nothing has changed."""
         cached = self._cached
-        if cached is not None and cached.generation == self.world.changes.generation:
+        fresh = cached is not None and cached.generation == self.world.changes.generation
+        if cached is not None and fresh and not self.world.timers.is_due():
             return cached
         with self.world.lock:
             self.world.timers.run_due()

@@ -48,8 +48,11 @@ class Timers:
             return
         heapq.heappush(self._queue, (self._clock() + seconds, next(self._order), action))
 
+    def is_due(self) -> bool:
+        return bool(self._queue) and self._queue[0][0] <= self._clock()
+
     def run_due(self) -> None:
-        while self._queue and self._queue[0][0] <= self._clock():
+        while self.is_due():
             _, _, action = heapq.heappop(self._queue)
             action()
             self._changes.bump()
