@@ -80,11 +80,12 @@ def is_free(port: int) -> bool:
 
 
 def free_port(wanted: int, tries: int = 100) -> int:
-    """The port *wanted*, or the next that is free."""
-    for port in range(wanted, min(wanted + tries, 65536)):
+    """The port *wanted*, or one near it that is free: 8080 or so where 80 may not be opened."""
+    first = wanted if wanted >= 1024 or is_free(wanted) else 8000 + wanted
+    for port in range(first, min(first + tries, 65536)):
         if is_free(port):
             return port
-    raise FailedError(f"None of the ports {wanted} to {wanted + tries - 1} is free here.")
+    raise FailedError(f"None of the ports {first} to {first + tries - 1} is free here.")
 
 
 def answers_tls(port: int, timeout: float = 10) -> bool:

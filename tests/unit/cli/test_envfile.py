@@ -6,7 +6,7 @@ from textwrap import dedent, indent
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterous_cli import envfile
@@ -342,6 +342,7 @@ def is_understood(text: str) -> bool:
     return True
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=string.printable, max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     assert is_understood(text)
@@ -357,11 +358,13 @@ KEYS = st.sampled_from(
 SHAPES = st.recursive(VALUES, lambda inner: st.dictionaries(KEYS, inner, max_size=6), max_leaves=12)
 
 
+@settings(deadline=None)
 @given(st.fixed_dictionaries({"name": st.just("x"), "environment": SHAPES}, optional={"c": SHAPES}))
 def test_any_document_is_read_or_refused(document: dict[str, object]) -> None:
     assert is_understood(yaml.safe_dump(document))
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(envfile.COMPONENT_KEYS), VALUES))
 def test_any_component_is_read_or_refused(component: dict[str, object]) -> None:
     whole = {"name": "x", "environment": {"components": {"web": {**component}}}}
@@ -369,6 +372,7 @@ def test_any_component_is_read_or_refused(component: dict[str, object]) -> None:
     assert is_understood(yaml.safe_dump(whole))
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(COMPLETE)), st.integers(0, 40), st.text(max_size=5))
 def test_a_damaged_file_is_read_or_refused(start: int, length: int, put: str) -> None:
     assert is_understood(COMPLETE[:start] + put + COMPLETE[start + length :])
