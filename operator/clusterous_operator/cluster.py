@@ -1,6 +1,6 @@
 """The only Kubernetes client: server-side apply, delete, list and watch over one aiohttp session.
 
-Why not the `kubernetes` package: docs/adr/0002-kubernetes-client.md. Errors are translated here,
+Why not the `kubernetes` package: docs/adr/0003-kubernetes-client.md. Errors are translated here,
 once: Refused is the user's to mend, everything transient is tried again by the queue.
 """
 

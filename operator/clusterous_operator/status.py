@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from clusterous_api import names
-from clusterous_api.models import App, Component, ExistingClaim, Exposure
+from clusterous_api.models import App, Component, Dependency, ExistingClaim, Exposure
 from clusterous_operator import conditions, manifests, observed, quantity, situation, sizing
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.observed import Observed, Pod
@@ -99,8 +99,17 @@ def _group(app: App, component: Component, seen: Observed, size: Size) -> Group:
         settled=child is not None and _settled(child, goal),
         reason=_reason(app, component, seen, in_trouble, state),
         only_waits=bool(in_trouble) and all(_waits(one) for one in in_trouble),
-        waiting=f"waits until {need.name} is {need.until.lower()}" if need else "",
+        waiting=_waiting(component, need, size),
     )
+
+
+def _waiting(component: Component, need: Dependency | None, size: Size) -> str:
+    """Return what keeps a component from having any pod at all."""
+    if need is not None:
+        return f"waits until {need.name} is {need.until.lower()}"
+    if component.replicas is None and size.target is not None and size.target.count == 0:
+        return "no node has room for one"  # to fill the cluster with nothing is not to be ready
+    return ""
 
 
 def _job_goal(wanted: int, state: Mapping[str, Any]) -> int:

@@ -1,7 +1,7 @@
 """Watches that keep a table of the cache true: list, then follow, then list again where needed.
 
 Not kopf's, because a list of kopf's after "410 Gone" does not tell what vanished meanwhile, and
-every object costs it a task; docs/adr/0002-kubernetes-client.md has the figures.
+every object costs it a task; docs/adr/0003-kubernetes-client.md has the figures.
 """
 
 import asyncio

@@ -3,14 +3,27 @@
 from typing import Any
 
 import pytest
-from tests.cluster.conftest import Lab
-from tests.cluster.controlplane import ApiError
+from tests.cluster.conftest import APPS
+from tests.cluster.controlplane import ApiError, ControlPlane
+
+from clusterous_api import names
 
 pytestmark = pytest.mark.cluster
 
 PORT = {"name": "http", "port": 80}
 MASTER: dict[str, Any] = {"master": {}}
 DB: dict[str, Any] = {"components": [{"name": "db"}]}
+
+
+def create(plane: ControlPlane, name: str = "sim", **spec: Any) -> dict[str, Any]:
+    """Ask for an app without making it."""
+    body = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": name},
+        "spec": {"image": "example.org/sim:1", **spec},
+    }
+    return plane.api("POST", APPS.format("default") + "?dryRun=All", body)
 
 
 def needs(*others: str) -> dict[str, Any]:
@@ -52,8 +65,8 @@ def needs(*others: str) -> dict[str, Any]:
         pytest.param({"master": {"template": {"spec": {"anything": {"goes": [1]}}}}}, id="overlay"),
     ],
 )
-def test_accepts(lab: Lab, spec: dict[str, Any]) -> None:
-    made = lab.create(**spec)
+def test_accepts(shared_plane: ControlPlane, spec: dict[str, Any]) -> None:
+    made = create(shared_plane, **spec)
 
     assert made["spec"]["run"] in ("Service", "Batch")
 
@@ -103,20 +116,20 @@ def expose(component: str) -> dict[str, Any]:
         pytest.param({"master": {"command": "sh -c x"}}, "must be of type array", id="command"),
     ],
 )
-def test_refuses(lab: Lab, spec: dict[str, Any], words: str) -> None:
+def test_refuses(shared_plane: ControlPlane, spec: dict[str, Any], words: str) -> None:
     with pytest.raises(ApiError, match=words) as refused:
-        lab.create(**spec)
+        create(shared_plane, **spec)
 
     assert refused.value.status == 422
 
 
 @pytest.mark.parametrize("name", ["x" * 41, "with.dot", "1st"])
-def test_refuses_names_that_children_could_not_have(lab: Lab, name: str) -> None:
+def test_refuses_names_that_children_could_not_have(shared_plane: ControlPlane, name: str) -> None:
     with pytest.raises(ApiError, match="the name m"):
-        lab.create(name, **MASTER)
+        create(shared_plane, name, **MASTER)
 
 
-def test_prunes_what_it_does_not_know(lab: Lab) -> None:
-    made = lab.create(**MASTER, fancy=1)
+def test_prunes_what_it_does_not_know(shared_plane: ControlPlane) -> None:
+    made = create(shared_plane, **MASTER, fancy=1)
 
     assert "fancy" not in made["spec"]

@@ -4,6 +4,8 @@ import signal
 import time
 from typing import Any
 
+import kubernetes.client
+import kubernetes.config
 import pytest
 from tests.cluster.conftest import SYSTEM, Lab, Operator
 
@@ -273,6 +275,21 @@ def test_says_what_the_api_server_refuses(lab: Lab) -> None:
     lab.until_condition("Ready")
     assert "restartPolicy" in told
     assert lab.condition("Stalled")["status"] == "False"
+
+
+def test_other_peoples_clients_see_the_same(lab: Lab) -> None:
+    path = str(lab.plane.kubeconfig)
+    kubernetes.config.load_kube_config(path)  # type: ignore[no-untyped-call]  # it has no types
+    apps = kubernetes.client.CustomObjectsApi()
+    where = (names.GROUP, names.VERSION, lab.namespace, names.PLURAL)
+    spec = {"image": "example.org/sim:1", "master": MASTER}
+    body = {"apiVersion": names.API_VERSION, "kind": names.KIND, "metadata": {"name": "sim"}}
+
+    apps.create_namespaced_custom_object(*where, {**body, "spec": spec})
+    lab.until_condition("Ready")
+
+    found: Any = apps.get_namespaced_custom_object(*where, "sim")
+    assert found["status"]["message"] == "Ready"
 
 
 def test_tells_people_by_events(lab: Lab) -> None:

@@ -276,6 +276,18 @@ def test_filling_workers_want_what_fits() -> None:
     assert summary(app, api, size)["workers"] == "0/3"
 
 
+def test_filling_with_nothing_is_not_ready() -> None:
+    app, api = make_app(workers={}), FakeApi()
+    size = Size(target=sizing.Target(count=0))
+    settle(app, api, size)
+    api.run()
+
+    found = summary(app, api, size)
+
+    assert found["conditions"]["Ready"]["status"] == "False"
+    assert found["message"] == "workers: no node has room for one"
+
+
 def test_writing_the_same_again_changes_nothing() -> None:
     app, api = make_app(workers=WORKERS), FakeApi()
     ready(app, api)
