@@ -5,6 +5,7 @@ import fcntl
 import re
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from clusterous_cli import shell, ssh
 
 # A tunnel that carries nothing for so long ends by itself; the next command opens it again.
 IDLE: Final = "30m"
+CLOSE_SECONDS: Final = 3.0
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -132,9 +134,14 @@ class Tunnel:
             self._open()
 
     def close(self) -> None:
-        if self.control.exists():
-            shell.outcome(control_argv(self.access, self.control, "exit"), timeout=10)
-            self.control.unlink(missing_ok=True)
+        """End the tunnel, and wait until its port is free for the next."""
+        if not self.control.exists():
+            return
+        status, _, _ = shell.outcome(control_argv(self.access, self.control, "exit"), timeout=10)
+        self.control.unlink(missing_ok=True)
+        end = time.monotonic() + CLOSE_SECONDS
+        while status == 0 and not is_free(self.forward.port) and time.monotonic() < end:
+            time.sleep(0.02)
 
     def _open(self) -> None:
         if not is_free(self.forward.port):

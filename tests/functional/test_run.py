@@ -250,6 +250,15 @@ def test_a_second_run_changes_nothing(stage: Stage) -> None:
     assert len(stage.docker()) == calls
 
 
+def test_a_second_run_makes_the_tunnel_again_on_the_same_port(stage: Stage) -> None:
+    stage.type("run", "reef.yml")
+
+    _, _, err = stage.type("run", "reef.yml")
+
+    assert f"→ The page: http://localhost:{stage.local}\n" in err
+    assert said_by(stage.local) == "hello"
+
+
 def test_runs_a_manifest(stage: Stage) -> None:
     code, out, _ = stage.type("run", "app.yaml", "-o", "json")
 
