@@ -61,6 +61,8 @@ def build_trees(target: Path, found: Found, tell: Tell) -> None:
         [
             *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", *excluded),
             *("--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"'),
+            # Else /usr is merged by a package that brings all of Perl, 45 MB, with it.
+            *("--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=usr-is-merged"),
             *(f"--customize-hook={copy}", f"--customize-hook={install}"),
             *(SUITE, f"{target}/python"),
         ]
