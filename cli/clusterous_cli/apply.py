@@ -368,8 +368,9 @@ def _machines(to: Builder, step: Step, facts: Facts) -> str:
     missing = facts["count"] - len(there)
     if missing <= 0:
         return " ".join(there)
-    # The hour, so that machines which replace lost ones are not taken for a repeated call.
-    token = to.token("run", step.key, facts["subnet"], *there, missing, int(time.time() // 3600))
+    # A launch that replaces machines must not be taken for the launch of those: AWS shows the
+    # dead for about an hour, and after that the hour is another.
+    token = to.token("run", step.key, facts["subnet"], *there, missing, step.replaces, _hour())
     answer = to.ec2(
         "run_instances",
         MinCount=missing,
@@ -383,6 +384,10 @@ def _machines(to: Builder, step: Step, facts: Facts) -> str:
         ],
     )
     return " ".join([*there, *(machine["InstanceId"] for machine in answer["Instances"])])
+
+
+def _hour() -> int:
+    return int(time.time() // 3600)
 
 
 def machine_tags(to: Builder, role: str) -> list[dict[str, str]]:

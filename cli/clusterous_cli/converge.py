@@ -165,16 +165,8 @@ class Destroy:
 
 
 def deletable(found: Sequence[Found]) -> list[Found]:
-    """Leave out what goes by itself: interfaces and disks of our machines."""
-    return [
-        one
-        for one in found
-        if not (
-            one.kind is Kind.INTERFACE
-            and (one.facts["instance"] or one.facts["status"] != "available")
-        )
-        and not (one.kind is Kind.VOLUME and one.facts["dies"])
-    ]
+    """Leave out what goes with its machine; what stays after all is found in the next round."""
+    return [one for one in found if not one.facts.get("busy")]
 
 
 def left(found: Sequence[Found]) -> list[Found]:

@@ -269,25 +269,23 @@ def rules_of(permissions: Iterable[Mapping[str, Any]]) -> tuple[Rule, ...]:
 
 
 def _instances(cloud: Aws, who: Identity, networks: tuple[str, ...]) -> list[Found]:
-    states = ["pending", "running", "stopping", "stopped", "shutting-down"]
-    filters = [*_tagged(who), {"Name": "instance-state-name", "Values": states}]
-    listed = cloud.pages("ec2", "describe_instances", "Reservations", Filters=filters)
+    # The dead are asked for too: their names keep a new launch from being taken for theirs.
+    listed = cloud.pages("ec2", "describe_instances", "Reservations", Filters=_tagged(who))
     by_role: dict[str, list[Mapping[str, Any]]] = {}
     for machine in (each for group in listed for each in group["Instances"]):
         if _ours(machine, who):
             by_role.setdefault(_key(machine, who), []).append(machine)
-    return [_pool(role, machines) for role, machines in by_role.items()]
+    return [found for role, machines in by_role.items() for found in _pools(role, machines)]
 
 
-def _pool(role: str, machines: list[Mapping[str, Any]]) -> Found:
-    ids = sorted(machine["InstanceId"] for machine in machines)
-    states = {machine["InstanceId"]: machine["State"]["Name"] for machine in machines}
-    return Found(
-        kind=Kind.MACHINES,
-        key=role,
-        id=" ".join(ids),
-        facts={"count": len(ids), "type": machines[0]["InstanceType"], "states": states},
-    )
+def _pools(role: str, machines: list[Mapping[str, Any]]) -> list[Found]:
+    states = {one["InstanceId"]: one["State"]["Name"] for one in machines}
+    dead = sorted(id for id, state in states.items() if state == "terminated")
+    ids = sorted(set(states) - set(dead))
+    facts = {"count": len(ids), "type": machines[0]["InstanceType"], "states": states}
+    found = [Found(kind=Kind.MACHINES, key=role, id=" ".join(ids), facts=facts)] if ids else []
+    grave = [Found(kind=Kind.OTHER, key=f"dead {role}", id=" ".join(dead))] if dead else []
+    return [*found, *grave]
 
 
 def _or_none(cloud: Aws, service: str, action: str, **params: Any) -> Any:
@@ -413,7 +411,7 @@ def _volumes(cloud: Aws, who: Identity, networks: tuple[str, ...]) -> list[Found
     return [
         _found(
             Kind.VOLUME, one, who, one["VolumeId"],
-            size=one["Size"], dies=any(a.get("DeleteOnTermination") for a in one["Attachments"]),
+            size=one["Size"], busy=bool(one["Attachments"]),
         )
         for one in listed
     ]  # fmt: skip
@@ -429,7 +427,7 @@ def _interfaces(cloud: Aws, who: Identity, networks: tuple[str, ...]) -> list[Fo
         _found(
             Kind.INTERFACE, one, who, one["NetworkInterfaceId"],
             vpc=one["VpcId"], subnet=one.get("SubnetId", ""), says=one.get("Description", ""),
-            status=one.get("Status", ""),
+            busy=one.get("Status", "") != "available",
             instance=(one.get("Attachment") or {}).get("InstanceId", ""),
         )
         for one in listed

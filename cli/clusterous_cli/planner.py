@@ -1,7 +1,7 @@
 """What is wanted and what is found → the steps between, as values. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from graphlib import TopologicalSorter
 from typing import Any, Final
@@ -50,6 +50,7 @@ class Step:
     resource: Resource | None = None
     found: Found | None = None
     drift: tuple[str, ...] = ()
+    replaces: str = ""  # machines that are dead or failed, in whose place new ones come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,19 @@ def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
     ids = {key: found.id for key, found in observed.found.items()}
     steps = [_step(resource, observed.found.get(resource.key), ids) for resource in wanted]
     refuse([step for step in steps if step.action is Action.CHANGE])
-    return Plan(steps=(*ordered(steps), *(_surplus(found) for found in observed.surplus)))
+    surplus = [_surplus(found) for found in observed.surplus]
+    return Plan(steps=ordered([*(_replacing(step, observed) for step in steps), *surplus]))
+
+
+def _replacing(step: Step, observed: Observed) -> Step:
+    """Let new machines wait for the end of those that they replace, whose address they may need."""
+    if step.kind is not Kind.MACHINES or step.action is Action.KEEP:
+        return step
+    broken = [found for found in observed.surplus if found.key == step.key]
+    grave = observed.found.get(f"dead {step.key}")
+    before = [found.id for found in (*broken, *([grave] if grave else []))]
+    needs = (*step.needs, *(_surplus(found).key for found in broken))
+    return replace(step, needs=needs, replaces=" ".join(before))
 
 
 def _step(resource: Resource, found: Found | None, ids: Mapping[str, str]) -> Step:

@@ -1,0 +1,219 @@
+"""A strict AWS in this process, and nodes that only pretend: they write their reports to S3."""
+
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from tests.region.aws import faults, server, settings
+from tests.region.aws.settings import Settings
+
+from clusterous_api import names
+from clusterous_cli import converge, design, observe, record, ui, wait
+from clusterous_cli.aws import Aws
+from clusterous_cli.config import ClusterConfig
+from clusterous_cli.identity import Identity
+from clusterous_cli.options import Settings as Options
+
+QUICK = Settings(
+    pending=0.0, stopping=0.0, shutting_down=0.05, nat_pending=0.05, nat_deleting=0.05,
+    volume_creating=0.0, efs_creating=0.05, efs_deleting=0.05, mount_target_creating=0.05,
+    mount_target_deleting=0.05,
+)  # fmt: skip
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+@dataclass
+class World:
+    """The simulated account and how the CLI's parts are called in it."""
+
+    server: server.AwsServer
+    cloud: Aws
+    folder: Path
+
+    def mutating(self) -> list[str]:
+        return [f"{c.service}:{c.action}" for c in self.server.log() if c.mutating]
+
+    def design(self, config: ClusterConfig) -> design.Design:
+        return design.draw(self.cloud, config, outside())
+
+    def renew(self) -> None:
+        """Become a new process: nothing is remembered."""
+        clients = self.cloud._clients  # to make them anew costs a second each time
+        self.cloud = Aws(self.cloud.session, "eu-west-1")
+        self.cloud._clients = clients
+
+    def fault(self, **fault: Any) -> None:
+        self.server.world.faults.add(faults.parse(fault))
+
+    def configure(self, **changes: Any) -> None:
+        self.server.world.settings = settings.changed(self.server.world.settings, changes)
+
+    def create(
+        self, config: ClusterConfig, *, seconds: float = 20, failing: str = ""
+    ) -> tuple[record.Node, ...]:
+        stop = threading.Event()
+        cloud = Aws(self.cloud.session, "eu-west-1")
+        cloud._clients = self.cloud._clients
+        nodes = threading.Thread(target=pretend, args=(cloud, config, stop, failing), daemon=True)
+        nodes.start()
+        try:
+            return self.converge(config).run(seconds=seconds)
+        finally:
+            stop.set()
+            nodes.join()
+
+    def converge(self, config: ClusterConfig) -> converge.Create:
+        quiet = ui.TimedLines(ui.Ui(Options(quiet=True)))
+        return converge.Create(
+            cloud=self.cloud,
+            design=self.design(config),
+            lines=quiet,
+            pauses=wait.Pauses(),
+            fetched=self.fetched,
+        )
+
+    def fetched(self, artifact: Any, sha256: str, progress: Any) -> Path:
+        path = self.folder / artifact.name
+        path.write_bytes(artifact.name.encode())
+        return path
+
+    def destroy(self, name: str) -> None:
+        who = Identity(name=name, account=self.cloud.account, region=self.cloud.region)
+        quiet = ui.TimedLines(ui.Ui(Options(quiet=True)))
+        found = observe.survey(self.cloud, who, deep=True)
+        converge.Destroy(cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses()).run(found)
+
+
+def outside() -> design.Outside:
+    """No internet: fixed answers."""
+    return design.Outside(
+        address=lambda: "203.0.113.10",
+        checksum=lambda artifact: artifact.name.encode().hex().ljust(64, "0")[:64],
+        now=lambda: datetime(2026, 11, 22, tzinfo=UTC),
+    )
+
+
+def pretend(cloud: Aws, config: ClusterConfig, stop: threading.Event, failing: str) -> None:
+    """Play all nodes: report ready as soon as a machine runs; those *failing* fail."""
+    who = Identity(name=config.name, account=cloud.account, region=cloud.region)
+    said: dict[str, str] = {}
+    while not stop.wait(0.2):
+        found = record.machines(cloud, who)
+        view = {
+            "nodes": {one["PrivateDnsName"].split(".")[0]: "Ready" for one in found},
+            "operator": {"clusterous-operator": "1/1"},
+        }
+        for one in found:
+            body = {"phase": "ready", "host_key": "ssh-ed25519 AAAA", "cluster": view}
+            if record.tags_of(one)[names.TAG_ROLE] == failing:
+                body = {"phase": "failed", "error": "ctr: write: no space left on device\n"}
+            if said.get(one["InstanceId"]) == json.dumps(body):
+                continue
+            said[one["InstanceId"]] = json.dumps(body)
+            cloud.client("s3", reads=True).put_object(
+                Bucket=who.bucket,
+                Key=f"nodes/{one['InstanceId']}.json",
+                Body=json.dumps(body).encode(),
+            )
+
+
+@contextmanager
+def running(folder: Path, chosen: Settings = QUICK) -> Iterator[World]:
+    """Start an empty account."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    started = server.start(
+        listeners=[listener], tls=certified(folder), settings=chosen, state_dir=folder / "aws"
+    )
+    keys = started.user_credentials()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_CA_BUNDLE", str(folder / "ca.pem"))
+        patch.setattr(socket, "getaddrinfo", led_to(listener.getsockname()))
+        patch.setenv("AWS_ACCESS_KEY_ID", keys.access_key_id)
+        patch.setenv("AWS_SECRET_ACCESS_KEY", keys.secret_access_key)
+        patch.setenv("AWS_REGION", "eu-west-1")
+        patch.setenv("AWS_CONFIG_FILE", str(folder / "no-config"))
+        patch.setenv("CLUSTEROUS_HOME", str(folder / "home"))
+        try:
+            yield World(server=started, cloud=Aws(boto3.Session(), "eu-west-1"), folder=folder)
+        finally:
+            started.close()
+
+
+def led_to(address: tuple[str, int]) -> Callable[..., Any]:
+    """Resolve AWS's names to *address*, port and all; nothing else."""
+    resolve = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if not str(host).endswith(".amazonaws.com"):
+            return resolve(host, port, *args, **kwargs)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    return getaddrinfo
+
+
+def certified(folder: Path) -> ssl.SSLContext:
+    """Make a certificate for AWS's names, which clients are told to trust."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "the simulated AWS")])
+    regional = "eu-west-1.amazonaws.com"
+    hosts = [f"*.{regional}", f"*.s3.{regional}", f"api.ecr.{regional}", "iam.amazonaws.com"]
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName(host) for host in hosts]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "ca.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return context
+
+
+def die_after(world: World, count: int) -> Callable[[], int]:
+    """Let the CLI die at its mutating call number *count*; return a function that counts them."""
+    lock, made = threading.Lock(), [0]
+    call = world.cloud.call
+
+    def counted(service: str, action: str, **params: Any) -> Any:
+        reads = ("describe_", "get_", "list_", "head_")
+        if not action.startswith(reads):
+            with lock:
+                made[0] += 1
+                if made[0] > count:
+                    raise Killed
+        return call(service, action, **params)
+
+    world.cloud.call = counted  # type: ignore[method-assign]
+    return lambda: made[0]

@@ -1,0 +1,223 @@
+"""`create` and `destroy` against the strict AWS: they converge from anywhere and leave nothing."""
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+from tests.functional import cloud
+
+from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
+from clusterous_cli import config, observe, record
+from clusterous_cli.identity import Identity
+from clusterous_cli.planner import Action
+
+REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
+# All points take many minutes; a few of them are looked at in every run.
+EVERY = 1 if os.environ.get("CLUSTEROUS_EVERY_KILL") else 12
+MOST_CALLS = 100
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(account: cloud.World) -> cloud.World:
+    account.server.reset()
+    account.renew()
+    return account
+
+
+def test_creates_shows_and_destroys(world: cloud.World) -> None:
+    nodes = world.create(REEF)
+
+    assert [node.name for node in nodes] == ["gateway", "controller", "worker-1", "worker-2"]
+    opened = record.open_cluster(None, world.cloud)
+    assert opened.controller_ip == "10.40.128.10"
+    assert opened.gateway_ip.startswith("198.51.100.")
+    assert opened.ssh_key.stat().st_mode & 0o777 == 0o600
+    assert f"{opened.gateway_ip} ssh-ed25519 AAAA" in opened.known_hosts.read_text()
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
+def test_a_second_create_changes_nothing(world: cloud.World) -> None:
+    world.create(REEF)
+
+    again = world.design(REEF)
+
+    assert [step.key for step in again.plan.pending] == []
+
+
+def test_more_workers_are_added_and_the_others_kept(world: cloud.World) -> None:
+    before = {node.instance_id for node in world.create(REEF)}
+
+    after = world.create(config.parse("name: reef\nworkers: 3\n"))
+
+    assert before < {node.instance_id for node in after}
+    assert [node.role for node in after].count("worker") == 3
+
+
+def test_a_changed_address_changes_only_the_gateways_rules(world: cloud.World) -> None:
+    world.create(REEF)
+
+    moved = config.parse("name: reef\nworkers: 2\ngateway: {allow: [198.51.100.7/32]}\n")
+
+    changes = list(world.design(moved).plan.pending)
+    assert {step.key for step in changes} == {"gateway-rules", "s3:record.json"}
+    assert all(step.action is Action.CHANGE for step in changes)
+
+
+def test_no_call_more_for_twenty_workers_than_for_two(world: cloud.World) -> None:
+    counts = []
+    for workers in (2, 20):
+        world.server.reset()
+        made = cloud.die_after(world, 10_000)
+        world.converge(config.parse(f"name: reef\nworkers: {workers}\n")).execute()
+        world.destroy("reef")
+        counts.append(made())
+        world.renew()
+
+    assert counts[0] == counts[1]
+
+
+def test_a_failed_node_fails_create_in_its_own_words_and_is_replaced(world: cloud.World) -> None:
+    with pytest.raises(FailedError, match="no space left on device"):
+        world.create(REEF, failing="worker")
+
+    nodes = world.create(REEF)
+
+    assert [node.phase for node in nodes] == ["ready"] * 4
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
+def test_destroying_nothing_finds_nothing(world: cloud.World) -> None:
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+
+    assert observe.survey(world.cloud, who, deep=True) == ()
+
+
+def test_another_clusters_things_are_left_alone(world: cloud.World) -> None:
+    world.create(REEF)
+    world.create(config.parse("name: atoll\nworkers: 1\nnetwork: {cidr: 10.50.0.0/16}\n"))
+
+    world.destroy("reef")
+
+    atoll = record.open_cluster("atoll", world.cloud)
+    assert [node.state for node in atoll.nodes] == ["running"] * 3
+    world.destroy("atoll")
+    assert world.server.leftovers() == []
+
+
+def test_something_foreign_in_the_network_is_named(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clusterous_cli.converge.SECONDS_WITH_FOREIGN", 1.0)
+    world.create(REEF)
+    ec2 = world.cloud.client("ec2")
+    subnets = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["reef-private"]}])
+    foreign = ec2.create_network_interface(
+        SubnetId=subnets["Subnets"][0]["SubnetId"], Description="AWS Lambda of somebody"
+    )["NetworkInterface"]["NetworkInterfaceId"]
+
+    with pytest.raises(LeftBehindError, match=f"{foreign}.*not made by clusterous.*Lambda") as told:
+        world.destroy("reef")
+
+    assert told.value.exit_code == 3
+    kinds = Counter(line.split()[0] for line in str(told.value).splitlines()[1:-1])
+    assert set(kinds) == {"network-interface", "subnet", "security-group", "vpc"} - (
+        {"security-group"} if "security-group" not in kinds else set()
+    )
+    ec2.delete_network_interface(NetworkInterfaceId=foreign)
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize("calls", range(0, MOST_CALLS, EVERY))
+def test_create_killed_anywhere_is_finished_and_destroyed(world: cloud.World, calls: int) -> None:
+    cloud.die_after(world, calls)
+    try:
+        world.converge(REEF).execute()
+    except cloud.Killed:
+        world.renew()
+        nodes = world.create(REEF)
+        assert [node.role for node in nodes] == ["gateway", "controller", "worker", "worker"]
+        assert not world.design(REEF).plan.pending
+    world.renew()
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize("calls", range(0, 60, EVERY))
+def test_destroy_killed_anywhere_is_finished(world: cloud.World, calls: int) -> None:
+    world.converge(REEF).execute()
+    cloud.die_after(world, calls)
+    try:
+        world.destroy("reef")
+    except cloud.Killed:
+        world.renew()
+        world.destroy("reef")
+
+    assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize("calls", range(1, 50, EVERY))
+def test_a_killed_create_can_be_destroyed_at_once(world: cloud.World, calls: int) -> None:
+    cloud.die_after(world, calls)
+    with pytest.raises(cloud.Killed):
+        world.converge(REEF).execute()
+    world.renew()
+
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
+
+
+LOST = [
+    ("ec2", "CreateVpc"), ("ec2", "CreateSubnet"), ("ec2", "CreateInternetGateway"),
+    ("ec2", "AllocateAddress"), ("ec2", "CreateRouteTable"), ("ec2", "CreateNatGateway"),
+    ("ec2", "CreateSecurityGroup"), ("ec2", "RunInstances"), ("ec2", "CreateVpcEndpoint"),
+    ("iam", "CreateRole"), ("iam", "AddRoleToInstanceProfile"), ("efs", "CreateFileSystem"),
+    ("efs", "CreateMountTarget"), ("s3", "CreateBucket"),
+    ("ec2", "AuthorizeSecurityGroupIngress"), ("ec2", "AttachInternetGateway"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "action"), LOST, ids=[action for _, action in LOST])
+def test_a_lost_answer_makes_nothing_twice(world: cloud.World, service: str, action: str) -> None:
+    world.fault(service=service, action=action, kind="lost", times=1)
+
+    world.create(REEF)
+
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    assert observe.index(observe.survey(world.cloud, who)).surplus == ()
+    assert not world.design(REEF).plan.pending
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize("action", ["CreateVpc", "RunInstances", "DeleteVpc", "TerminateInstances"])
+def test_throttling_is_waited_out(world: cloud.World, action: str) -> None:
+    world.fault(service="ec2", action=action, kind="throttle", times=3)
+
+    world.create(REEF)
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
+
+
+def test_no_capacity_is_told_and_nothing_waits(world: cloud.World) -> None:
+    world.configure(capacity={"t3.large": 0})
+
+    with pytest.raises(ClusterousError, match="no such machine free") as told:
+        world.converge(REEF).run(seconds=1)
+
+    assert told.value.exit_code == 75
+    world.configure(capacity={})
+    world.destroy("reef")
+    assert world.server.leftovers() == []
