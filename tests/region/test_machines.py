@@ -522,9 +522,9 @@ def test_two_machines_share_a_file_system(lab: Lab, front: Instance) -> None:
     ("source", "options", "words"),
     [
         pytest.param(f"{OUT_OF_REACH}:/", "retry=0", "Connection timed out", id="group-shut"),
-        pytest.param(f"{TARGET}:/none", "retry=0", "No such file or directory", id="no-folder"),
+        pytest.param(f"{TARGET}:/none", "hard", "No such file or directory", id="no-folder"),
         pytest.param("10.40.0.5:/", "port=22", "access denied by server", id="no-export"),
-        pytest.param("fs-zz.efs.eu-west-1.amazonaws.com:/", "retry=0", "resolve", id="no-name"),
+        pytest.param("fs-zz.efs.eu-west-1.amazonaws.com:/", "hard", "resolve", id="no-name"),
         pytest.param(f"{TARGET}:/", "nfsvers=3", "Protocol not supported", id="version-3"),
         pytest.param(f"{TARGET}:/", "colour=red", "incorrect mount option", id="option"),
     ],

@@ -1,7 +1,7 @@
-"""One machine: an instance that runs as a container of its own kernel objects.
+"""One machine: an instance that runs as a container, its disk, its metadata and its process.
 
-Thread-safe by being used by one thread at a time, see `machines`; only `pid` and the watching of
-its process happen beside that.
+`machines` lets one thread at a time start, stop or remove it. Asking for `pid`, taking over what
+changed (`refresh`) and watching the process happen beside that.
 """
 
 import contextlib
@@ -71,14 +71,16 @@ class Machine:
 
     @property
     def runs(self) -> bool:
-        return self._process is not None and self._process.poll() is None
+        process = self._process
+        return process is not None and process.poll() is None
 
     @property
     def pid(self) -> int | None:
         """The machine's first process, as the host numbers it."""
-        if self._process is None:
+        process = self._process
+        if process is None:
             return None
-        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         try:
             numbers = children.read_text().split()
         except FileNotFoundError:
@@ -96,12 +98,13 @@ class Machine:
 
     def refresh(self, instance: Instance) -> None:
         """Take over what may change while the machine runs."""
-        changed = instance.hop_limit != self.instance.hop_limit
-        self.instance = instance
-        if self._imds is not None:
-            self._imds.service.instance = instance
-            if changed:
-                link.set_hop_limit(self._space, instance.hop_limit)
+        with self._lock:
+            changed = instance.hop_limit != self.instance.hop_limit
+            self.instance = instance
+            if self._imds is not None:
+                self._imds.service.instance = instance
+                if changed:
+                    link.set_hop_limit(self._space, instance.hop_limit)
 
     def stop(self) -> None:
         """Ask the machine to power itself off; cut the power if it takes too long."""
@@ -117,13 +120,13 @@ class Machine:
         """Cut the power: nothing of the machine is left but its disk."""
         with self._lock:
             self._ending = True
+            served, self._imds = self._imds, None
         cgroups.end(self._group)
         if self._process is not None:
             self._process.wait()
             self._process = None
-        if self._imds is not None:
-            self._imds.close()
-            self._imds = None
+        if served is not None:
+            served.close()
         link.unplug(self._space)
 
     def remove(self) -> None:
