@@ -579,11 +579,12 @@ def nowhere() -> str:
     offered: Any = INSTANCE_TYPE_OFFERINGS["availability-zone"]["eu-west-1"]
     here = {o["InstanceType"] for o in offered if o["Location"] == "eu-west-1a"}
     types: Any = INSTANCE_TYPES
-    return next(
-        name
+    names = (
+        str(name)
         for name, kind in types.items()
         if name not in here and "x86_64" in kind["ProcessorInfo"]["SupportedArchitectures"]
     )
+    return next(names)
 
 
 @pytest.mark.parametrize(
@@ -653,12 +654,13 @@ def test_terminate_is_all_or_nothing(stage: Stage) -> None:
 
 def test_quotas_and_capacity(stage: Stage) -> None:
     stage.aws.configure(eip_limit=1, vpc_limit=2, capacity={"t3.micro@eu-west-1a": 2, "m5.*": 0})
+    calls: list[tuple[Callable[[], Any], str]] = [
+        (lambda: stage.ec2.allocate_address(), "AddressLimitExceeded"),
+        (lambda: stage.ec2.create_vpc(CidrBlock="10.60.0.0/16"), "VpcLimitExceeded"),
+        (lambda: stage.run(InstanceType="m5.large"), "InsufficientInstanceCapacity"),
+    ]
     try:
-        for call, code in (
-            (lambda: stage.ec2.allocate_address(), "AddressLimitExceeded"),
-            (lambda: stage.ec2.create_vpc(CidrBlock="10.60.0.0/16"), "VpcLimitExceeded"),
-            (lambda: stage.run(InstanceType="m5.large"), "InsufficientInstanceCapacity"),
-        ):
+        for call, code in calls:
             with pytest.raises(ClientError, match=code):
                 call()
         # One lives already, two fit: of one to five, exactly one more starts.

@@ -27,6 +27,9 @@ _IDEMPOTENT: Final = {
     "CreateNetworkInterface",
 }
 
+# What AWS assumes when it is not said, and moto does not.
+_DEFAULTS: Final[Mapping[str, Params]] = {"CreateVpcEndpoint": {"VpcEndpointType": "Gateway"}}
+
 
 def _read(request: Request) -> None:
     request.params = form(request)
@@ -49,7 +52,7 @@ def _act(world: World, request: Request) -> Answer:
 
 
 def _do(world: World, request: Request) -> Answer:
-    params = dict(request.params)
+    params = {**_DEFAULTS.get(request.action, {}), **request.params}
     ec2_born.check(world, params)
     ec2_rules.check(world, request.action, params, request.region)
     if request.action == "RunInstances":

@@ -516,6 +516,42 @@ def _volume_status(self: Any) -> str:
     return "creating" if current().clock() < self.region_ready else "available"
 
 
+# --- what is gone is gone ---------------------------------------------------------------------
+
+
+def forget_deleted(backend: Any) -> None:
+    """Drop deleted endpoints, and the tags of whatever no longer exists: moto keeps both."""
+    for id, endpoint in list(backend.vpc_end_points.items()):
+        if endpoint.state == "deleted":
+            del backend.vpc_end_points[id]
+    existing = _ids(backend)
+    for id in [id for id in backend.tags if id not in existing]:
+        del backend.tags[id]
+
+
+def _ids(backend: Any) -> set[str]:
+    groups = [group for by_id in backend.groups.values() for group in by_id.values()]
+    rules = [rule for group in groups for rule in (*group.ingress_rules, *group.egress_rules)]
+    listed = [*backend.all_instances(), *subnets(backend), *backend.addresses, *groups, *rules]
+    listed += backend.key_pairs.values()
+    keyed = (
+        backend.vpcs,
+        backend.internet_gateways,
+        backend.nat_gateways,
+        backend.route_tables,
+        backend.vpc_end_points,
+        backend.volumes,
+        backend.enis,
+        backend.amis,
+        backend.snapshots,
+        backend.network_acls,
+        backend.launch_templates,
+        backend.managed_prefix_lists,
+        backend.dhcp_options_sets,
+    )
+    return {each.id for each in listed} | {id for store in keyed for id in store}
+
+
 # --- reading ----------------------------------------------------------------------------------
 
 

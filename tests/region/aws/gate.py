@@ -51,6 +51,11 @@ def handle(world: World, request: Request) -> Answer:
         answer = _with_fault(world, request, fault)
     except Refusal as refusal:
         answer = _refused(request, refusal)
+    except ServiceException as error:
+        # moto's store says no while one of our checks looks something up.
+        answer = _refused(request, Refusal(error.code, error.message))
+    except Exception as error:  # A client must be told of a bug here, and the log keep it.
+        answer = _refused(request, errors.bug(error))
     _note(world, request, answer, fault, (time.perf_counter() - began) * 1000)
     return answer
 
@@ -116,15 +121,7 @@ def _act(world: World, request: Request) -> Answer:
     assert request.identity is not None
     needs = service.needs(world, request)
     authorization.check(world, request.identity, needs, request.target.protocol)
-    try:
-        answer = service.act(world, request)
-    except Refusal:
-        raise
-    except ServiceException as error:
-        # moto's store says no while one of our checks looks something up.
-        raise Refusal(error.code, error.message, 400) from error
-    except Exception as error:
-        raise errors.bug(error) from error
+    answer = service.act(world, request)
     if answer.status < 400 and is_mutating(request.action):
         world.changes.bump()
     return answer

@@ -141,9 +141,10 @@ class _Handler(BaseHTTPRequestHandler):
             peer=str(self.client_address[0]),
         )
         answer = self._handle(request)
-        if not body.finished():
-            # What was not read would be taken for the next request.
+        if body.is_withheld():
             self.close_connection = True
+        elif answer.ending != "reset":
+            body.drain()
         self._write(answer, request)
 
     def _answer_control(self, path: str) -> None:
@@ -223,8 +224,14 @@ class _Body(io.RawIOBase):
         self._ended = not self._chunked and self.length == 0
         self._expecting = (handler.headers.get("expect") or "").lower() == "100-continue"
 
-    def finished(self) -> bool:
-        return self._ended
+    def is_withheld(self) -> bool:
+        """Whether the client waits to be told to send, and was not."""
+        return self._expecting and not self._ended
+
+    def drain(self) -> None:
+        """Read what a refusal left unread: a client that still sends does not hear an answer."""
+        while self._some(_PIECE):
+            pass
 
     def readable(self) -> bool:
         return True
