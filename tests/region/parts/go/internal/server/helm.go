@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -103,11 +104,15 @@ func (h *helm) run(ctx context.Context) {
 }
 
 func (h *helm) reconcile(ctx context.Context, key string) error {
-	found, exists, err := h.informer.GetStore().GetByKey(key)
-	if err != nil || !exists {
+	namespace, name, err := cache.SplitMetaNamespaceKey(key)
+	if err != nil {
 		return err
 	}
-	object := found.(*unstructured.Unstructured)
+	// Fresh, not from the cache: that may not have seen our own last change yet.
+	object, err := h.dynamic.Resource(helmCharts).Namespace(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return ignoreNotFound(err)
+	}
 	var wanted chart
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &wanted); err != nil {
 		return h.report(ctx, object, "Invalid", err)
@@ -288,4 +293,11 @@ func contains(all []string, one string) bool {
 		}
 	}
 	return false
+}
+
+func ignoreNotFound(err error) error {
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
