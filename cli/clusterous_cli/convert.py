@@ -76,39 +76,41 @@ def convert(
     """
     _check_machines(environment, machines)
     titles = component_titles(environment.components)
-    shares = {c.name: _share(c, environment.components, machines) for c in environment.components}
-    blocks = {
-        c.name: _block(c, environment, titles, shares[c.name], images)
-        for c in environment.components
-    }
     notes = [note for c in environment.components for note in _notes(c, titles, machines)]
+    annotations = {ANNOTATION_SOURCE: fingerprint(environment, images)}
+    manifest = {
+        "apiVersion": names.API_VERSION,
+        "kind": names.KIND,
+        "metadata": {"name": dns_label(environment.name), "annotations": annotations},
+        "spec": _spec(environment, titles, machines, images),
+    }
+    return Conversion(manifest=manifest, notes=tuple(notes))
+
+
+def _spec(
+    environment: Environment,
+    titles: Mapping[str, str],
+    machines: Mapping[str, Machine],
+    images: Mapping[str, str],
+) -> Manifest:
     spec: Manifest = {"run": "Service"}
     others = []
     for component in environment.components:
-        title, block = titles[component.name], blocks[component.name]
-        replicas = _replicas(component, title, shares[component.name], machines)
-        if title == names.MASTER:
-            spec["master"] = block
-        elif title == names.WORKERS:
-            spec["workers"] = {**replicas, **block}
+        title = titles[component.name]
+        share = _share(component, environment.components, machines)
+        block = {
+            **_replicas(component, title, share, machines),
+            **_block(component, environment, titles, share, images),
+        }
+        if title in (names.MASTER, names.WORKERS):
+            spec[title] = block
         else:
-            others.append({"name": title, **replicas, **block})
+            others.append({"name": title, **block})
     if others:
         spec["components"] = others
     if environment.tunnels:
         spec["expose"] = [_expose(tunnel, titles) for tunnel in environment.tunnels]
-    return Conversion(
-        manifest={
-            "apiVersion": names.API_VERSION,
-            "kind": names.KIND,
-            "metadata": {
-                "name": dns_label(environment.name),
-                "annotations": {ANNOTATION_SOURCE: fingerprint(environment, images)},
-            },
-            "spec": spec,
-        },
-        notes=tuple(notes),
-    )
+    return spec
 
 
 def component_titles(components: Sequence[Component]) -> dict[str, str]:
