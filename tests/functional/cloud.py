@@ -45,6 +45,7 @@ class World:
     server: server.AwsServer
     cloud: Aws
     folder: Path
+    port: int
 
     def mutating(self) -> list[str]:
         return [f"{c.service}:{c.action}" for c in self.server.log() if c.mutating]
@@ -141,6 +142,7 @@ def running(folder: Path, chosen: Settings = QUICK) -> Iterator[World]:
         listeners=[listener], tls=certified(folder), settings=chosen, state_dir=folder / "aws"
     )
     keys = started.user_credentials()
+    port = listener.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_CA_BUNDLE", str(folder / "ca.pem"))
         patch.setattr(socket, "getaddrinfo", led_to(listener.getsockname()))
@@ -150,7 +152,8 @@ def running(folder: Path, chosen: Settings = QUICK) -> Iterator[World]:
         patch.setenv("AWS_CONFIG_FILE", str(folder / "no-config"))
         patch.setenv("CLUSTEROUS_HOME", str(folder / "home"))
         try:
-            yield World(server=started, cloud=Aws(boto3.Session(), "eu-west-1"), folder=folder)
+            fresh = Aws(boto3.Session(), "eu-west-1")
+            yield World(server=started, cloud=fresh, folder=folder, port=port)
         finally:
             started.close()
 

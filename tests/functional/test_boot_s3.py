@@ -1,0 +1,97 @@
+"""The way of nodes to S3: this machine's sh and curl, against signatures that are checked."""
+
+import hashlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.functional import cloud
+
+from clusterous_cli import assets, config
+from clusterous_cli.identity import Identity
+
+REEF = config.parse("name: reef\nworkers: 1\n")
+# The role's credentials come from a variable instead of the machine's metadata service.
+STAND_IN = """
+imds() { case $1 in */) echo role;; *) printf '%s' "$CREDENTIALS";; esac; }
+curl() { command curl --connect-to "::127.0.0.1:$PORT" --cacert "$CA" "$@"; }
+"""
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
+        outcome = world.converge(REEF).execute()
+        assert not outcome.failed
+        yield world
+
+
+def shell(
+    world: cloud.World, role: str, command: str, folder: Path, token: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    who = Identity(name="reef", account="123456789012", region="eu-west-1")
+    keys = world.server.credentials(who.role(role), "i-0123456789abcdef0")
+    credentials = (
+        f'{{\n  "Code" : "Success",\n  "AccessKeyId" : "{keys.access_key_id}",\n'
+        f'  "SecretAccessKey" : "{keys.secret_access_key}",\n'
+        f'  "Token" : "{token or keys.token}"\n}}'
+    )
+    (folder / "s3.sh").write_text(assets.template("s3.sh") + STAND_IN)
+    environment = {
+        "PATH": "/usr/bin:/bin", "REGION": "eu-west-1", "BUCKET": who.bucket,
+        "DOMAIN": "amazonaws.com", "PORT": str(world.port), "CREDENTIALS": credentials,
+        "CA": str(world.folder / "ca.pem"), "FETCH_TRIES": "2", "FETCH_PAUSE": "0",
+    }  # fmt: skip
+    return subprocess.run(
+        ["sh", "-c", f". ./s3.sh; {command}"],
+        cwd=folder, env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+def key_of(world: cloud.World, ending: str) -> str:
+    listed = world.cloud.pages(
+        "s3", "list_objects_v2", "Contents", Bucket="clusterous-reef-0496e6074a"
+    )
+    return next(one["Key"] for one in listed if one["Key"].endswith(ending))
+
+
+def test_a_worker_fetches_its_script_and_reports(world: cloud.World, tmp_path: Path) -> None:
+    key = key_of(world, "/worker.sh")
+
+    fetched = shell(world, "worker", f"fetch {key} {key.split('/')[1]} out", tmp_path)
+    (tmp_path / "body").write_text('{"phase":"ready"}')
+    command = 's3 PUT nodes/i-1.json "$(digest <body)" --data-binary @body -o answer'
+    reported = shell(world, "worker", command, tmp_path)
+
+    assert (fetched.returncode, fetched.stderr) == (0, "")
+    content = (tmp_path / "out").read_bytes()
+    assert hashlib.sha256(content).hexdigest() == key.split("/")[1]
+    assert (reported.returncode, reported.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("role", ["worker", "gateway"])
+@pytest.mark.parametrize("secret", ["private/secrets.json", "server-ca.key", "agent-token"])
+def test_only_the_controller_gets_at_the_servers_secrets(
+    world: cloud.World, tmp_path: Path, role: str, secret: str
+) -> None:
+    said = shell(world, role, f's3 GET {key_of(world, secret)} "$NOTHING" -o out', tmp_path)
+
+    assert said.returncode == 22
+    assert "403" in said.stderr
+
+
+def test_a_wrong_token_is_refused(world: cloud.World, tmp_path: Path) -> None:
+    key = key_of(world, "/worker.sh")
+
+    said = shell(world, "worker", f's3 GET {key} "$NOTHING" -o out', tmp_path, token="wrong")
+
+    assert said.returncode == 22
+
+
+def test_another_checksum_is_an_error_with_words(world: cloud.World, tmp_path: Path) -> None:
+    said = shell(world, "worker", f"fetch {key_of(world, '/worker.sh')} {'0' * 64} out", tmp_path)
+
+    assert said.returncode == 1
+    assert "could not be fetched" in said.stdout
+    assert not (tmp_path / "out").exists()
