@@ -62,7 +62,9 @@ COLLECTIONS = {
 
 def install(plane: ControlPlane, manifest: Mapping[str, Any]) -> None:
     """Make an object of the chart."""
-    plane.api("POST", COLLECTIONS[manifest["kind"]], manifest)
+    path = COLLECTIONS[manifest["kind"]]
+    namespace = manifest["metadata"].get("namespace", names.NAMESPACE)
+    plane.api("POST", path.replace(names.NAMESPACE, namespace), manifest)
 
 
 def served(plane: ControlPlane) -> bool:
@@ -81,13 +83,15 @@ class Operator:
     plane: ControlPlane
     port: int
     log: Path
+    account: str = "clusterous-operator"
+    flags: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it says that it is ready."""
-        kubeconfig = self.plane.service_account_kubeconfig(names.NAMESPACE, "clusterous-operator")
+        kubeconfig = self.plane.service_account_kubeconfig(names.NAMESPACE, self.account)
         command = [sys.executable, "-m", "clusterous_operator"]
-        flags = [f"--port={self.port}", "--shrink-seconds=1"]
+        flags = [f"--port={self.port}", "--shrink-seconds=1", *self.flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["/usr/bin/setpriv", "--pdeathsig", "KILL", *command, *flags],
@@ -127,16 +131,20 @@ class Operator:
         return sum(map(float, figures))
 
 
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @pytest.fixture(scope="session")
 def operator(
     shared_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Operator]:
     """The running operator."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("operator") / "log"
-    started = Operator(plane=shared_plane, port=port, log=log)
+    started = Operator(plane=shared_plane, port=free_port(), log=log)
     started.start()
     yield started
     if started.process is not None:
@@ -210,7 +218,7 @@ class Lab:
             return {}
         return next((one for one in status["conditions"] if one["type"] == kind), {})
 
-    def until(self, check: Callable[[], bool], what: str, seconds: float = 30) -> None:
+    def until(self, check: Callable[[], bool], what: str, seconds: float = 90) -> None:
         """Wait for something; if it does not come, tell how the app stands."""
         end = time.monotonic() + seconds
         while not check():
@@ -222,7 +230,7 @@ class Lab:
             time.sleep(0.05)
 
     def until_condition(
-        self, kind: str, value: str = "True", name: str = "sim", seconds: float = 30
+        self, kind: str, value: str = "True", name: str = "sim", seconds: float = 90
     ) -> None:
         """Wait for a condition."""
         self.until(

@@ -1,13 +1,16 @@
 """The operator at work: a real API server, real controllers, the chart's rights."""
 
+import json
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
 import kubernetes.client
 import kubernetes.config
 import pytest
-from tests.cluster.conftest import SYSTEM, Lab, Operator
+from tests.cluster.conftest import SYSTEM, Lab, Operator, free_port, install
+from tests.contract import charting
 
 from clusterous_api import names
 
@@ -290,6 +293,39 @@ def test_other_peoples_clients_see_the_same(lab: Lab) -> None:
 
     found: Any = apps.get_namespaced_custom_object(*where, "sim")
     assert found["status"]["message"] == "Ready"
+
+
+def test_serves_one_namespace_with_the_rights_of_that_alone(
+    lab: Lab, operator: Operator, tmp_path: Path
+) -> None:
+    # Names of the chart's objects are fixed; this second set of them gets others.
+    values = (f"watchNamespaces={{{lab.namespace}}}", "serviceAccount.name=narrow")
+    kinds = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+    for one in charting.render(*values):
+        if one["kind"] in kinds:
+            text = json.dumps(one).replace('"clusterous-operator', '"narrow')
+            install(lab.plane, json.loads(text))
+    narrow = Operator(
+        plane=lab.plane,
+        port=free_port(),
+        log=tmp_path / "log",
+        account="narrow",
+        flags=(f"--namespaces={lab.namespace}",),
+    )
+
+    operator.end()
+    try:
+        narrow.start()
+        lab.create(master=MASTER, workers=WORKERS)
+        lab.until_condition("Ready")
+        lab.delete("clusterousapps", "sim")
+        lab.until(lambda: not lab.all("deployments"), "nothing")
+        code = narrow.end()
+    finally:
+        operator.start()
+
+    assert code == 0
+    assert "forbidden" not in narrow.log.read_text()
 
 
 def test_tells_people_by_events(lab: Lab) -> None:
