@@ -18,8 +18,6 @@ def command(settings: Settings, shell: str) -> None:
     zsh:   clusterous completion zsh  > "${fpath[1]}/_clusterous"
     fish:  clusterous completion fish > ~/.config/fish/completions/clusterous.fish
     """
-    from clusterous_cli.main import cli
-
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(cli, {}, "clusterous", "_CLUSTEROUS_COMPLETE").source())
+    click.echo(found(click.get_current_context().find_root().command, {}, "clusterous", "_CLUSTEROUS_COMPLETE").source())
