@@ -6,7 +6,7 @@ from typing import Final
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError, UserError
-from clusterous_cli import apps, aws, kube, kubeconfig, record, ssh
+from clusterous_cli import apps, aws, kube, kubeconfig, record, ssh, tunnel
 from clusterous_cli.identity import Identity
 from clusterous_cli.resources import addresses
 from clusterous_cli.transfer import Volume
@@ -53,18 +53,19 @@ def access_to(cluster: record.Cluster) -> ssh.Access:
 
 def link(cluster: record.Cluster) -> kubeconfig.Link:
     """How to reach the API server; written down for kubectl and its credential plugin."""
-    before = kubeconfig.read(cluster.home)
-    made = kubeconfig.Link(
-        cluster=cluster.name,
-        port=kubeconfig.choose_port(cluster.uid, before),
-        access=ssh.prepare(access_to(cluster)),
-        certificate=cluster.admin_certificate,
-        key=cluster.admin_key,
-        server_ca=cluster.server_ca,
-    )
-    if before is not None and before.access != made.access:
-        before.tunnel.close()  # it leads to machines that were replaced
-    kubeconfig.write(made, cluster.kubeconfig)
+    with tunnel.locked(cluster.home):  # a tunnel that is just being opened keeps its port
+        before = kubeconfig.read(cluster.home)
+        made = kubeconfig.Link(
+            cluster=cluster.name,
+            port=kubeconfig.choose_port(cluster.uid, before),
+            access=ssh.prepare(access_to(cluster)),
+            certificate=cluster.admin_certificate,
+            key=cluster.admin_key,
+            server_ca=cluster.server_ca,
+        )
+        if before is not None and before.access != made.access:
+            before.tunnel.close()  # it leads to machines that were replaced
+        kubeconfig.write(made, cluster.kubeconfig)
     return made
 
 

@@ -126,7 +126,7 @@ class Tunnel:
 
     def ensure(self) -> None:
         """Open the tunnel, unless it is open and its far end answers."""
-        with _locked(self.access.home / "tunnel.lock"):
+        with locked(self.access.home):
             if self.is_open():
                 if self.is_alive(self.forward.port):
                     return
@@ -164,9 +164,9 @@ class Tunnel:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(home: Path) -> Iterator[None]:
     """One at a time: two kubectl started together must not open two tunnels."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with path.open("w") as file:
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (home / "tunnel.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
