@@ -112,7 +112,7 @@ def _build_go(target: Path, found: Found, tell: Tell) -> None:
     said: list[str] = []
     for line in process.stdout:
         said.append(line.rstrip())
-        if line.startswith("["):
+        if line.startswith("[") and not line.rstrip().endswith("so far"):
             tell(line.rstrip())
     if process.wait():
         raise OSError(f"build.sh ended with {process.returncode}:\n" + "\n".join(said[-30:]))
