@@ -168,10 +168,10 @@ def test_tags_in_a_create_call_need_create_tags(aws: loopback.Account) -> None:
 
 def test_only_our_own_may_be_deleted(aws: loopback.Account) -> None:
     ec2 = aws.client("ec2")
-    tags = [{"ResourceType": "vpc", "Tags": [{"Key": "c", "Value": "mine"}]}]
+    tags = [{"ResourceType": "vpc", "Tags": [{"Key": "Owner", "Value": "mine"}]}]
     mine = ec2.create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=tags)["Vpc"]["VpcId"]
     other = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    with_policy(aws, allow("ec2:DeleteVpc", StringEquals={"aws:ResourceTag/c": "mine"}))
+    with_policy(aws, allow("ec2:DeleteVpc", StringEquals={"aws:ResourceTag/Owner": "mine"}))
 
     assert code(ec2.delete_vpc, VpcId=other) == "UnauthorizedOperation"
     assert code(ec2.delete_vpc, VpcId=mine) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import subprocess
 import sys
 import urllib.error
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from tests.region.aws import loopback, signatures
-from tests.region.aws.keys import Credentials
+from tests.region.aws.keys import Credentials, Identity, Key
 
 BUCKET = "signed-things"
 ODD_KEYS = ["plain", "a b+c=d&e", "ünï/cödé", "p//q/../r", "~tilde-_.!*'()", "100%25", "k?x#y"]
@@ -332,3 +333,71 @@ def test_the_verifier_agrees_with_botocore_about_the_canonical_query() -> None:
     canonical = signatures.canonical_query(raw)
 
     assert canonical == "a=0&a=1&b=2&c=&d=x%2Fy&e=~&list-type=2"
+
+
+def test_signed_chunks_are_checked_as_in_awss_own_example() -> None:
+    """The example of "Signature calculations: transferring payload in multiple chunks"."""
+    claim = signatures.Claim(
+        key_id="AKIAIOSFODNN7EXAMPLE",
+        date="20130524",
+        region="us-east-1",
+        service="s3",
+        signed_headers=("host",),
+        signature="4f232c4386841ef735655705268965c44a0e4690baa4adea153f7db9fa80a0a9",
+        time="20130524T000000Z",
+        token=None,
+        payload="STREAMING-AWS4-HMAC-SHA256-PAYLOAD",
+    )
+    secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+    key = Key(
+        credentials=Credentials(access_key_id=claim.key_id, secret_access_key=secret),
+        identity=Identity(account="123456789012", user="you"),
+    )
+    verified = signatures.Verified(
+        key=key, claim=claim, signing_key=signatures.derive(secret, claim)
+    )
+    previous = claim.signature
+    found = []
+
+    for data in (b"a" * 65536, b"a" * 1024, b""):
+        digest = hashlib.sha256(data).hexdigest()
+        previous = signatures.chunk_signature(verified, previous, digest)
+        found.append(previous)
+
+    assert found == [
+        "ad80c730a21e5b8d04586a2213dd63b9a0e99e0e2307b0ade35a65485a288648",
+        "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
+        "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9",
+    ]
+
+
+def test_a_refused_upload_is_told_so(aws: loopback.Account) -> None:
+    """The answer must arrive although the body was not wanted."""
+    iam = aws.client("iam")
+    iam.create_role(RoleName="nobody", AssumeRolePolicyDocument='{"Version":"2012-10-17"}')
+    keys = aws.server.credentials("nobody", "i-0123456789abcdef0")
+
+    s3 = aws.client("s3", keys)
+
+    assert refused(s3.put_object, Bucket=BUCKET, Key="k", Body=b"x" * 8_000_000) == "AccessDenied"
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted"),
+    [
+        pytest.param("list-type=2&prefix=a%2Fb", True, id="sorted-and-encoded"),
+        pytest.param("prefix=a&list-type=2", None, id="not-sorted"),
+        pytest.param("list-type=2&prefix=a/b", None, id="slash-not-encoded"),
+        pytest.param("versions", None, id="no-equals-sign"),
+    ],
+)
+def test_old_curl_signs_only_some_queries_right(
+    aws: loopback.Account, query: str, accepted: bool | None
+) -> None:
+    """curl before 8 signs the query as it stands; AWS wants it sorted and encoded."""
+    empty = "x-amz-content-sha256: " + signatures._EMPTY
+    status, body = curl(aws, "-H", empty, f"https://{BUCKET}.s3.eu-west-1.amazonaws.com/?{query}")
+    old = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout < "curl 8"
+
+    assert status == ("200" if accepted or not old else "403"), body
+    assert ("SignatureDoesNotMatch" in body) is (status == "403")

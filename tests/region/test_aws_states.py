@@ -205,8 +205,12 @@ def test_a_stop_waits_for_the_machine(aws: loopback.Account) -> None:
     waiting = state(aws, id)
 
     aws.server.machine_stopped(id)
+    stopped = state(aws, id)
+    ec2.start_instances(InstanceIds=[id])
+    aws.clock.advance(100)
 
-    assert (waiting, state(aws, id)) == ("stopping", "stopped")
+    # The limit of the first stop is over long since; it must not stop the machine again.
+    assert (waiting, stopped, state(aws, id)) == ("stopping", "stopped", "running")
 
 
 def test_a_new_id_is_not_found_at_first(aws: loopback.Account) -> None:
@@ -272,3 +276,40 @@ def test_lists_come_in_pages_of_instances(aws: loopback.Account, paged: bool) ->
     assert pages("describe_instances", "Reservations") == expected
     assert pages("describe_volumes", "Volumes") == expected
     assert pages("describe_network_interfaces", "NetworkInterfaces") == expected
+
+
+def test_a_new_profile_is_unknown_to_ec2_at_first(aws: loopback.Account) -> None:
+    aws.configure(profile_delay=5.0)
+    ec2, iam = aws.client("ec2"), aws.client("iam")
+    _, subnet_id = subnet(ec2)
+    iam.create_role(RoleName="node", AssumeRolePolicyDocument='{"Version":"2012-10-17"}')
+    iam.create_instance_profile(InstanceProfileName="node")
+    iam.add_role_to_instance_profile(InstanceProfileName="node", RoleName="node")
+
+    def start() -> str:
+        return launch(ec2, subnet_id, IamInstanceProfile={"Name": "node"})
+
+    early = refused(start)
+    aws.clock.advance(6)
+
+    assert early == "InvalidParameterValue"
+    assert start()
+
+
+def test_an_elastic_address_survives_its_instance(aws: loopback.Account) -> None:
+    ec2 = aws.client("ec2")
+    _, subnet_id = subnet(ec2)
+    id = launch(ec2, subnet_id)
+    aws.clock.advance(11)
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ec2.associate_address(AllocationId=address, InstanceId=id)
+    used = refused(lambda: ec2.release_address(AllocationId=address))
+    ec2.terminate_instances(InstanceIds=[id])
+    aws.clock.advance(11)
+
+    free = ec2.describe_addresses(AllocationIds=[address])["Addresses"][0]
+    ec2.release_address(AllocationId=address)
+
+    assert used == "InvalidIPAddress.InUse"
+    assert "AssociationId" not in free
+    assert "InstanceId" not in free or not free["InstanceId"]

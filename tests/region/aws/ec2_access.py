@@ -91,7 +91,7 @@ def _existing(request: Request, action: str) -> Iterator[Access]:
 
 def _tags_of(region: str, id: str) -> dict[str, Any]:
     tags = store.ec2(region).tags.get(id, {})
-    return {f"{space}/{k}": v for k, v in tags.items() for space in _RESOURCE_TAG}
+    return {f"{space}/{k.lower()}": v for k, v in tags.items() for space in _RESOURCE_TAG}
 
 
 _RESOURCE_TAG: Final = ("aws:resourcetag", "ec2:resourcetag")

@@ -360,7 +360,14 @@ def _stop(self: Any) -> Any:
     settings = current().settings
     waits = self.id in current().machines
     seconds = settings.stop_limit if waits else settings.stopping
-    current().timers.after(seconds, lambda: finish_stop(self))
+    # A machine that came off in time may run again when this is due: then it is not meant.
+    this = self.region_stop = object()
+
+    def off() -> None:
+        if self.region_stop is this and self._state.name == "stopping":
+            finish_stop(self)
+
+    current().timers.after(seconds, off)
     return previous
 
 

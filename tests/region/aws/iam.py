@@ -48,7 +48,7 @@ def _needs(world: World, request: Request) -> Sequence[Access]:
     if "PolicyArn" in params:
         context["iam:policyarn"] = params["PolicyArn"]
     for tag in structures(params, "Tags.member"):
-        context[f"aws:requesttag/{tag.get('Key', '')}"] = tag.get("Value", "")
+        context[f"aws:requesttag/{tag.get('Key', '').lower()}"] = tag.get("Value", "")
     resource = _resource(world, request)
     needs = [Access(action=f"iam:{request.action}", resource=resource, context=context)]
     if request.action in ("CreateRole", "CreateInstanceProfile", "CreatePolicy"):
