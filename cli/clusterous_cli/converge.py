@@ -62,7 +62,7 @@ class Create:
     design: Design
     lines: ui.Lines
     pauses: wait.Pauses
-    fetched: Callable[[releases.Artifact, str, releases.Progress], Any] = releases.fetched
+    fetched: Callable[[releases.Artifact, str, releases.Progress], Any] | None = None
 
     def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
         """Make what is missing, then wait for the machines."""
@@ -102,7 +102,8 @@ class Create:
         blob = self.design.blobs[key]
         if blob.content is not None:
             return blob.content
-        return self.fetched(self.design.artifacts[key], blob.sha256, self.downloading)
+        fetched = self.fetched or releases.fetched
+        return fetched(self.design.artifacts[key], blob.sha256, self.downloading)
 
     def downloading(self, name: str, have: int, total: int) -> None:
         """Show how far a download is."""

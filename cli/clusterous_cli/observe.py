@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 from clusterous_api import names
@@ -25,7 +26,18 @@ def survey(cloud: Aws, who: Identity, *, deep: bool = False) -> tuple[Found, ...
     looks = (*LOOKS, *DEEP_LOOKS) if deep else LOOKS
     with ThreadPoolExecutor(max_workers=16) as pool:
         rest = pool.map(lambda look: look(cloud, who, networks), looks)
-        return (*vpcs, *(found for part in rest for found in part))
+        return _with_link_keys((*vpcs, *(found for part in rest for found in part)))
+
+
+def _with_link_keys(found: tuple[Found, ...]) -> tuple[Found, ...]:
+    """Name each association of a route table after its subnet, which another answer told."""
+    subnets = {one.id: one.key for one in found if one.kind is Kind.SUBNET}
+    return tuple(
+        replace(one, key=f"{subnets.get(one.facts['subnet'], '')}-link")
+        if one.kind is Kind.TABLE_LINK
+        else one
+        for one in found
+    )
 
 
 def index(found: Iterable[Found], failed: frozenset[str] = frozenset()) -> Observed:

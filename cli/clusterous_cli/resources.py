@@ -117,21 +117,28 @@ class Addresses:
     """The plan of the private network: fixed where others must know an address before it exists."""
 
     public: str
+    control: str
     private: str
     controller: str
     volume: str
 
 
 def addresses(cidr: str) -> Addresses:
-    """Divide the network: its second half is private, its first sixteenth public."""
+    """Divide the network: its second half is for workers, its first sixteenth is public.
+
+    The controller and the volume have a subnet of their own: AWS gives workers any free address of
+    theirs, and would sooner or later give one of them the address that the controller needs.
+    """
     network = ipaddress.IPv4Network(cidr)
-    public = next(network.subnets(new_prefix=min(network.prefixlen + 4, 28)))
+    small = network.subnets(new_prefix=min(network.prefixlen + 4, 28))
+    public, control = next(small), next(small)
     private = list(network.subnets(prefixlen_diff=1))[1]
     return Addresses(
         public=str(public),
+        control=str(control),
         private=str(private),
-        controller=str(private.network_address + 10),
-        volume=str(private.network_address + 11),
+        controller=str(control.network_address + 10),
+        volume=str(control.network_address + 11),
     )
 
 
@@ -190,11 +197,16 @@ def _network(config: ClusterConfig, who: Identity, zone: str) -> list[Resource]:
             table=Ref("private-table"), destination=EVERYWHERE, target=Ref("nat"),
         ),
     ]  # fmt: skip
-    for side, cidr in (("public", plan.public), ("private", plan.private)):
+    made += [make(Kind.TABLE, f"{side}-table", vpc=Ref("vpc")) for side in ("public", "private")]
+    for side, cidr in (
+        ("public", plan.public),
+        ("control", plan.control),
+        ("private", plan.private),
+    ):
+        table = Ref("public-table" if side == "public" else "private-table")
         made += [
             make(Kind.SUBNET, side, vpc=Ref("vpc"), cidr=cidr, zone=zone),
-            make(Kind.TABLE, f"{side}-table", vpc=Ref("vpc")),
-            make(Kind.TABLE_LINK, f"{side}-link", table=Ref(f"{side}-table"), subnet=Ref(side)),
+            make(Kind.TABLE_LINK, f"{side}-link", table=table, subnet=Ref(side)),
         ]
     return made
 
@@ -363,7 +375,7 @@ def _volume(config: ClusterConfig, who: Identity) -> list[Resource]:
         Resource(
             kind=Kind.MOUNT_TARGET, key="volume-target", part="volume",
             facts={
-                "file_system": Ref("volume"), "subnet": Ref("private"),
+                "file_system": Ref("volume"), "subnet": Ref("control"),
                 "address": addresses(config.cidr).volume, "group": Ref("volume-group"),
                 "ready": True,
             },
@@ -381,9 +393,16 @@ def pool(config: ClusterConfig, role: str) -> Pool:
     return pools[role]
 
 
+SIDES: Final = {
+    names.ROLE_GATEWAY: "public",
+    names.ROLE_CONTROLLER: "control",
+    names.ROLE_WORKER: "private",
+}
+
+
 def _machines(config: ClusterConfig, who: Identity, machine: Machine, image: str) -> Resource:
     role, chosen = machine.role, pool(config, machine.role)
-    side = "public" if role == names.ROLE_GATEWAY else "private"
+    side = SIDES[role]
     fixed = addresses(config.cidr).controller if role == names.ROLE_CONTROLLER else ""
     return Resource(
         kind=Kind.MACHINES,

@@ -36,7 +36,7 @@ def test_creates_shows_and_destroys(world: cloud.World) -> None:
 
     assert [node.name for node in nodes] == ["gateway", "controller", "worker-1", "worker-2"]
     opened = record.open_cluster(None, world.cloud)
-    assert opened.controller_ip == "10.40.128.10"
+    assert opened.controller_ip == "10.40.16.10"
     assert opened.gateway_ip.startswith("198.51.100.")
     assert opened.ssh_key.stat().st_mode & 0o777 == 0o600
     assert f"{opened.gateway_ip} ssh-ed25519 AAAA" in opened.known_hosts.read_text()

@@ -1,0 +1,95 @@
+"""The commands as a person calls them, against the strict AWS: what is printed, which exit code."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.functional import cloud
+
+from clusterous_cli import config, main
+
+FILE = "name: reef\nworkers:\n  count: 1\n"
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
+        yield world
+
+
+@pytest.fixture
+def world(
+    account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[cloud.World]:
+    account.server.reset()
+    account.renew()
+    monkeypatch.chdir(tmp_path)
+    answers = cloud.outside()
+    monkeypatch.setattr("clusterous_cli.design.Outside", lambda: answers)
+    monkeypatch.setattr("clusterous_cli.releases.fetched", account.fetched)
+    Path("clusterous.yaml").write_text(FILE)
+    stop = threading.Event()
+    arguments = (account.cloud, config.parse(FILE), stop, "")
+    nodes = threading.Thread(target=cloud.pretend, args=arguments, daemon=True)
+    nodes.start()
+    yield account
+    stop.set()
+    nodes.join()
+
+
+def test_a_cluster_from_plan_to_nothing(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["plan", "-o", "json"]) == 4
+    plan = json.loads(capsys.readouterr().out)
+    assert {step["action"] for step in plan["steps"]} == {"create"}
+    assert plan["cost"]["hourly"] > 0
+    assert world.mutating() == []
+
+    assert main.run(["create", "--yes", "-o", "json"]) == 0
+    said = capsys.readouterr()
+    assert [node["state"] for node in json.loads(said.out)["nodes"]] == ["ready"] * 3
+    assert "reef is ready after" in said.err
+
+    assert main.run(["plan"]) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+    assert main.run(["status"]) == 0
+    assert "worker-1" in capsys.readouterr().out
+
+    assert main.run(["destroy", "--yes"]) == 0
+    assert "nothing is left" in capsys.readouterr().err
+    assert world.server.leftovers() == []
+
+    assert main.run(["destroy", "--yes", "--cluster", "reef"]) == 0
+    assert "nothing of reef" in capsys.readouterr().err
+
+
+def test_without_a_terminal_a_question_names_its_flag(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["create"]) == 2
+    assert "say --yes" in capsys.readouterr().err
+    assert world.mutating() == []
+
+
+def test_status_without_a_cluster_says_how_to_make_one(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["status"]) == 2
+    assert "clusterous create FILE" in capsys.readouterr().err
+
+
+def test_a_refused_call_names_what_is_not_allowed(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.fault(
+        service="ec2", action="DescribeVpcs", kind="error", code="UnauthorizedOperation",
+        status=403, times=9, message="You are not authorized to perform this operation.",
+    )  # fmt: skip
+
+    assert main.run(["plan"]) == 2
+    assert "You may not do ec2:DescribeVpcs" in capsys.readouterr().err
+    world.server.world.faults.clear()
