@@ -30,7 +30,15 @@ def tags(*kinds: str) -> list[dict[str, Any]]:
 
 def build(aws: loopback.Account) -> dict[str, Any]:
     """Make a gateway and two nodes behind a NAT gateway, with all that belongs to them."""
-    ec2, iam, ssm = aws.client("ec2"), aws.client("iam"), aws.client("ssm")
+    made = subnets(aws.client("ec2"))
+    routes(aws.client("ec2"), made)
+    groups(aws.client("ec2"), made)
+    profile(aws.client("iam"))
+    instances(aws, made)
+    return made
+
+
+def subnets(ec2: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "vpc": ec2.create_vpc(CidrBlock="10.40.0.0/16", TagSpecifications=tags("vpc"))["Vpc"][
             "VpcId"
@@ -47,6 +55,10 @@ def build(aws: loopback.Account) -> dict[str, Any]:
             VpcId=made["vpc"], TagSpecifications=tags("route-table")
         )["RouteTable"]["RouteTableId"]
         ec2.associate_route_table(RouteTableId=made[f"{name}-table"], SubnetId=made[name])
+    return made
+
+
+def routes(ec2: Any, made: dict[str, Any]) -> None:
     igw = ec2.create_internet_gateway(TagSpecifications=tags("internet-gateway"))
     made["igw"] = igw["InternetGateway"]["InternetGatewayId"]
     ec2.attach_internet_gateway(InternetGatewayId=made["igw"], VpcId=made["vpc"])
@@ -65,6 +77,9 @@ def build(aws: loopback.Account) -> dict[str, Any]:
         RouteTableIds=[made["private-table"]],
         TagSpecifications=tags("vpc-endpoint"),
     )["VpcEndpoint"]["VpcEndpointId"]
+
+
+def groups(ec2: Any, made: dict[str, Any]) -> None:
     for name in ("gateway", "nodes"):
         made[name] = ec2.create_security_group(
             GroupName=name,
@@ -95,9 +110,16 @@ def build(aws: loopback.Account) -> dict[str, Any]:
             },
         ],
     )
+
+
+def profile(iam: Any) -> None:
     iam.create_role(RoleName="node", AssumeRolePolicyDocument=TRUST, Tags=[TAG])
     iam.create_instance_profile(InstanceProfileName="node", Tags=[TAG])
     iam.add_role_to_instance_profile(InstanceProfileName="node", RoleName="node")
+
+
+def instances(aws: loopback.Account, made: dict[str, Any]) -> None:
+    ec2, ssm = aws.client("ec2"), aws.client("ssm")
     image = ssm.get_parameter(
         Name="/aws/service/canonical/ubuntu/server/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id"
     )["Parameter"]["Value"]
@@ -128,7 +150,6 @@ def build(aws: loopback.Account) -> dict[str, Any]:
         )["Instances"],
     ]
     made["instances"] = [each["InstanceId"] for each in started]
-    return made
 
 
 def tear_down(aws: loopback.Account, made: dict[str, Any]) -> None:
