@@ -20,4 +20,5 @@ def command(settings: Settings, shell: str) -> None:
     """
     found = get_completion_class(shell)
     assert found is not None
-    click.echo(found(click.get_current_context().find_root().command, {}, "clusterous", "_CLUSTEROUS_COMPLETE").source())
+    group = click.get_current_context().find_root().command
+    click.echo(found(group, {}, "clusterous", "_CLUSTEROUS_COMPLETE").source())
