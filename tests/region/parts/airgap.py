@@ -35,16 +35,18 @@ def write(programs: Path, busybox: Path, target: Path) -> None:
 
 
 def _images(programs: Path, busybox: Path, scratch: Path) -> list[Image]:
-    def single(name: str, program: str) -> Image:
-        entries = {program: Entry(source=programs / program), **_ACCOUNTS}
+    def single(name: str, program: str, folder: str = "") -> Image:
+        entries = {f"{folder}{program}": Entry(source=programs / program), **_ACCOUNTS}
         layer = images.layer_from_entries(entries, scratch / f"{program}.tar")
-        return Image(name=name, layers=(layer,), entrypoint=(f"/{program}",), environment=_PATH)
+        start = (f"/{folder}{program}",)
+        return Image(name=name, layers=(layer,), entrypoint=start, environment=_PATH)
 
     layer = images.layer_from_entries(_busybox(busybox), scratch / "busybox.tar")
     return [
         single(PAUSE, "pause"),
         single(COREDNS, "coredns"),
-        single(LOCAL_PATH, "local-path-provisioner"),
+        # k3s starts it by its bare name: it has to be on the PATH.
+        single(LOCAL_PATH, "local-path-provisioner", "usr/bin/"),
         Image(name=BUSYBOX, layers=(layer,), command=("sh",), environment=_PATH),
     ]
 
