@@ -147,3 +147,25 @@ def test_the_charts_crd_is_the_crd() -> None:
     chart = ROOT / "charts" / "clusterous" / "crds" / "clusterousapps.yaml"
 
     assert chart.read_bytes() == (ROOT / "crds" / "clusterousapps.yaml").read_bytes()
+
+
+# What a schema of a CRD may hold, as far as ours does (apiextensions.k8s.io/v1, JSONSchemaProps).
+KNOWN = {
+    *("type", "description", "properties", "items", "required", "default", "enum", "pattern"),
+    *("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "maxProperties"),
+    *("additionalProperties", "format", "nullable", "anyOf", "oneOf"),
+}
+
+
+def unknown_keys(schema: Any, path: str = "") -> list[str]:
+    """List keys that are no part of a schema: a comma in an unquoted description makes one."""
+    if not isinstance(schema, dict):
+        return []
+    here = [f"{path}.{key}" for key in schema if key not in KNOWN and not key.startswith("x-")]
+    nested = [*schema.get("properties", {}).items(), ("items", schema.get("items"))]
+    nested.append(("additionalProperties", schema.get("additionalProperties")))
+    return [*here, *(bad for name, each in nested for bad in unknown_keys(each, f"{path}.{name}"))]
+
+
+def test_the_schema_holds_nothing_that_a_strict_server_refuses() -> None:
+    assert unknown_keys(VERSION["schema"]["openAPIV3Schema"]) == []
