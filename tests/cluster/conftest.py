@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 import yaml
+
+from clusterous_api import names
 from tests.cluster import controlplane
 from tests.cluster.controlplane import ApiError, ControlPlane
 from tests.contract import charting
 from tests.region.parts import parts
-
-from clusterous_api import names
 
 ROOT = Path(__file__).parents[2]
 APPS = "/apis/clusterous.io/v1/namespaces/{}/clusterousapps"

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cluster.controlplane import ControlPlane
 
 from clusterous_cli import apps, convert, envfile, kube, program
+from tests.cluster.controlplane import ControlPlane
 
 pytestmark = pytest.mark.cluster
 

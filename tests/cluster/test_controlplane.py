@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from tests.cluster import controlplane
 from tests.region.parts import parts
 

@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.cluster.conftest import APPS
-from tests.cluster.controlplane import ApiError, ControlPlane
 
 from clusterous_api import names
+from tests.cluster.conftest import APPS
+from tests.cluster.controlplane import ApiError, ControlPlane
 
 pytestmark = pytest.mark.cluster
 

@@ -9,10 +9,10 @@ from typing import Any
 import kubernetes.client
 import kubernetes.config
 import pytest
-from tests.cluster.conftest import SYSTEM, Lab, Operator, free_port, install
-from tests.contract import charting
 
 from clusterous_api import names
+from tests.cluster.conftest import SYSTEM, Lab, Operator, free_port, install
+from tests.contract import charting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 

@@ -4,13 +4,13 @@ import subprocess
 from typing import Any
 
 import pytest
-from tests.contract import charting
 
 from clusterous_api import names
 from clusterous_operator import cluster, observed
 from clusterous_operator.login import connection
 from clusterous_operator.machine import Machine
 from clusterous_operator.settings import Settings
+from tests.contract import charting
 
 Right = tuple[str, str, str]  # group, resource, verb
 

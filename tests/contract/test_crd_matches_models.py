@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, summary
 
 from clusterous_api import models, names
 from clusterous_operator import conditions
+from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, summary
 
 ROOT = Path(__file__).parents[2]
 CRD: dict[str, Any] = yaml.safe_load((ROOT / "crds" / "clusterousapps.yaml").read_text())

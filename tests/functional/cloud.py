@@ -17,8 +17,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.region.aws import faults, server, settings
-from tests.region.aws.settings import Settings
 
 from clusterous_api import names
 from clusterous_cli import converge, design, observe, record, ui, wait
@@ -26,6 +24,8 @@ from clusterous_cli.aws import Aws
 from clusterous_cli.config import ClusterConfig
 from clusterous_cli.identity import Identity
 from clusterous_cli.options import Settings as Options
+from tests.region.aws import faults, server, settings
+from tests.region.aws.settings import Settings
 
 QUICK = Settings(
     pending=0.0, stopping=0.0, shutting_down=0.05, nat_pending=0.05, nat_deleting=0.05,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.functional import cloud
 
 from clusterous_cli import assets, config
 from clusterous_cli.identity import Identity
+from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\n")
 # The role's credentials come from a variable instead of the machine's metadata service.

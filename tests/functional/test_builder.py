@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.functional.tls import certificate
 
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli import builder, images, shell
 from clusterous_cli.builder import Builder
+from tests.functional.tls import certificate
 
 needs_buildah = pytest.mark.skipif(not shutil.which("buildah"), reason="no buildah here")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.functional import cloud
 
 from clusterous_cli import config, main
+from tests.functional import cloud
 
 FILE = "name: reef\nworkers:\n  count: 1\n"
 

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterator
 
 import pytest
-from tests.functional import cloud
 
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli import config, observe, record
 from clusterous_cli.identity import Identity
 from clusterous_cli.planner import Action
+from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
 # All points take many minutes; a few of them are looked at in every run.

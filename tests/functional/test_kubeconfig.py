@@ -12,12 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.functional import sshd
-from tests.functional.sshd import Site
-from tests.functional.tls import certificate
 
 from clusterous_cli import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.kubeconfig import Link
+from tests.functional import sshd
+from tests.functional.sshd import Site
+from tests.functional.tls import certificate
 
 pytestmark = [
     pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON),

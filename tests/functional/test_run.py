@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.functional import cloud, sshd
-from tests.functional.sshd import Site
 
 from clusterous_api import names
 from clusterous_cli import builder, config, exposure, kube, main, record, session, ssh, tunnel
 from clusterous_cli.identity import Identity
+from tests.functional import cloud, sshd
+from tests.functional.sshd import Site
 
 pytestmark = pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON)
 

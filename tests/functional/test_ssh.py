@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.functional import sshd
-from tests.functional.sshd import Site
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli import shell, ssh, transfer, tunnel
 from clusterous_cli.transfer import Volume
+from tests.functional import sshd
+from tests.functional.sshd import Site
 
 pytestmark = pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import click
+
 from tests.region import audit
 from tests.region.net import netns
 from tests.region.places import DEFAULT_NAME, Places

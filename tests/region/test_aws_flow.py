@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.region.aws import loopback, view
 
 TAG = {"Key": "clusterous.io/cluster", "Value": "c"}

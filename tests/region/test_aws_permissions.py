@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.region.aws import images, loopback, policies
 from tests.region.aws.policies import Access
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.region.aws import images, loopback
 
 TRUST = json.dumps(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import ClientError
+
 from tests.region.aws import loopback
 
 BUCKET = "things-of-mine"

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.region.aws import loopback, signatures
 from tests.region.aws.keys import Credentials, Identity, Key
 

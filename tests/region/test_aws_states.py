@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+
 from tests.region.aws import images, loopback
 from tests.region.aws.settings import Settings
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.region.net import addresses, dhcp, netns
 from tests.region.places import CHECKOUT
 from tests.region.region import Region, RegionError

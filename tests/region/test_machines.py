@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+
 from tests.region.aws import server
 from tests.region.aws.keys import Credentials
 from tests.region.aws.server import AwsServer

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+
 from tests.region.aws.keys import Credentials
 from tests.region.aws.view import Instance
 from tests.region.machines import imds, metadata

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.region.machines import console, disk, hardware
 from tests.region.machines.machines import Step, decide
 

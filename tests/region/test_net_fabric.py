@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from tests.region.aws.view import Instance, Route, SecurityGroup, Snapshot
 from tests.region.net import addresses, dhcp, netns, samples
 from tests.region.net.fabric import Fabric

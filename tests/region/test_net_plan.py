@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tests.region.aws.view import Route, Rule, Snapshot
 from tests.region.net import addresses, dns, plan, ports, rules, samples
 from tests.region.net.ports import Exit, Way

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from tests.region.internet import server, sites, tls
 
 K3S = "/k3s-io/k3s/releases/download/v1.35.4%2Bk3s1"

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+
 from tests.region import demo
 
 pytestmark = pytest.mark.region

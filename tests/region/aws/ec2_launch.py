@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
+
 from tests.region.aws import ec2_models, ec2_rules, images, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures

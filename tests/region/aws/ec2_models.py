@@ -22,6 +22,7 @@ from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
 from moto.ec2.models.subnets import Subnet, SubnetBackend
 from moto.ec2.models.vpcs import VPCBackend
+
 from tests.region.aws import images, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import structures

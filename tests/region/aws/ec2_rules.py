@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from moto.ec2.utils import public_key_parse
+
 from tests.region.aws import ec2_models, errors, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures

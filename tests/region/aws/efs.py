@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from moto.efs.models import EFSBackend
+
 from tests.region.aws import errors, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.policies import Access

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from moto.core.exceptions import ServiceException
+
 from tests.region.aws import (
     authorization,
     ec2,

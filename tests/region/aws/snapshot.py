@@ -6,6 +6,7 @@ import base64
 from typing import Any
 
 from moto.ec2.models.instance_types import INSTANCE_TYPES
+
 from tests.region.aws import ec2_models, store, view
 from tests.region.aws.world import World
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from moto.backends import get_backend
 from moto.moto_server.werkzeug_app import create_backend_app
+
 from tests.region.aws.request import Answer, Request
 from tests.region.aws.world import current
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+
 from tests.region.parts import cache
 from tests.region.parts.cache import Found, Recipe, Tell
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.region.parts import images, release
 from tests.region.parts.images import Entry, Image
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
 from tests.region.parts.cache import Found, Tell
 
 ROOT: Final = Path(__file__).parents[3]

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.region.internet import tls
 from tests.region.parts import images, parts
 from tests.region.registry import ecr, hub

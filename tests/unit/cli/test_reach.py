@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.test_transfer import ACCESS
 
 from clusterous_api.errors import UserError
 from clusterous_cli import builder, kubeconfig, ssh, tunnel
 from clusterous_cli.builder import Builder, Kind
 from clusterous_cli.kubeconfig import Link
+from tests.unit.cli.test_transfer import ACCESS
 
 LINK = Link(
     cluster="reef", port=23456, access=ACCESS, certificate="CERT", key="KEY", server_ca="CA"

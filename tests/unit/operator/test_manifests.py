@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from tests.unit.operator.making import MASTER, make_app
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.manifests import Facts, Manifest
+from tests.unit.operator.making import MASTER, make_app
 
 READY = Facts(addresses={"master": "10.43.0.9"}, replicas={"master": 1, "workers": 2})
 EFS = {"nfs": {"server": "10.0.0.5", "path": "/"}}

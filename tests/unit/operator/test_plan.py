@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.operator.making import FakeApi, make_app, settle, steps_of
 
 from clusterous_operator import plan
 from clusterous_operator.situation import Size
+from tests.unit.operator.making import FakeApi, make_app, settle, steps_of
 
 WORKERS = {"replicas": 2, "resources": {"requests": {"cpu": "1000m", "memory": "1Gi"}}}
 

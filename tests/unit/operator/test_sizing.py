@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.operator.making import make_node, make_pod, make_taint
 
 from clusterous_operator import sizing
 from clusterous_operator.observed import Node, Pod
+from tests.unit.operator.making import make_node, make_pod, make_taint
 
 
 def worker(cpu: str = "1", count: int = 1, **spec: Any) -> sizing.Demand:

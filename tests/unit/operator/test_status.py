@@ -5,13 +5,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
 
 from clusterous_api import models
 from clusterous_api.models import App
 from clusterous_operator import conditions, recorder, sizing, status
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.situation import Size
+from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
 
 WORKERS = {"replicas": 2}
 

@@ -183,9 +183,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=int(env("MONTECARLO_JOBS", "300")))
     parser.add_argument("--samples", type=int, default=int(env("MONTECARLO_SAMPLES", "1000000")))
     parser.add_argument("--seed", type=int, default=int(env("MONTECARLO_SEED", "2016")))
-    parser.add_argument(
-        "--lease", type=float, default=20.0, help="seconds to answer in"
-    )
+    parser.add_argument("--lease", type=float, default=20.0, help="seconds to answer in")
     parser.add_argument("--folder", type=Path, default=Path("/home/data"))
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--stay", action="store_true", help="go on serving the page when done")
