@@ -175,7 +175,8 @@ def _script(
 
 def server_config(config: ClusterConfig) -> str:
     """Return the controller's part of k3s' configuration."""
-    # A lost node must be noticed soon, since its programs are started anew elsewhere.
+    # A lost node must be noticed soon, since its programs are started anew elsewhere; so must the
+    # cluster's own DNS, which may have run there and else waits for five minutes.
     return f"""\
 token-file: /etc/rancher/k3s/token
 agent-token-file: /etc/rancher/k3s/agent-token
@@ -191,7 +192,10 @@ disable:
 egress-selector-mode: disabled
 write-kubeconfig-mode: "0600"
 kube-controller-manager-arg:
-  - node-monitor-grace-period=20s"""
+  - node-monitor-grace-period=20s
+kube-apiserver-arg:
+  - default-not-ready-toleration-seconds=15
+  - default-unreachable-toleration-seconds=15"""
 
 
 def agent_config(config: ClusterConfig) -> str:

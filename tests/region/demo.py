@@ -188,7 +188,6 @@ def _ended(story: Story) -> dict[str, Any] | None:
     path = "jsonpath={.status.conditions[?(@.type=='Completed')].status}"
     answer = story.region.laptop_run(
         ("clusterous", "kubectl", "get", "capp/montecarlo", "-o", path),
-        *(),
         cwd=story.folder,
         capture_output=True,
         text=True,
@@ -205,7 +204,10 @@ def _terminate_a_worker(story: Story) -> None:
         "Name=tag:clusterous.io/role,Values=worker",
         "Name=instance-state-name,Values=running",
     )
-    story.type("aws", "ec2", "terminate-instances", "--instance-ids", found.split()[0])
+    story.type(
+        *("aws", "ec2", "terminate-instances", "--instance-ids", found.split()[0]),
+        *("--output", "text"),
+    )
 
 
 def _check_result(story: Story) -> None:

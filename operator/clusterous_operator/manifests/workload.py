@@ -92,7 +92,7 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
     }
     optional = {
         "nodeSelector": _node_selector(component.placement),
-        "hostAliases": _aliases(facts.addresses),
+        "hostAliases": _aliases(app.name, facts.addresses),
     }
     return spec | {key: value for key, value in optional.items() if value}
 
@@ -127,9 +127,14 @@ def _environment(app: App, component: Component) -> list[Mapping[str, Any]]:
     return [*given, *component.env]
 
 
-def _aliases(addresses: Mapping[str, str]) -> list[dict[str, Any]]:
+def _aliases(app: str, addresses: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Give each component its names. The Service's own is among them, though the cluster's DNS
+    knows it: components must find each other also while the node that ran the DNS is lost."""
     return [
-        {"ip": address, "hostnames": [name, f"{name}.{names.LEGACY_DNS_SUFFIX}"]}
+        {
+            "ip": address,
+            "hostnames": [name, names.child(app, name), f"{name}.{names.LEGACY_DNS_SUFFIX}"],
+        }
         for name, address in sorted(addresses.items())
     ]
 

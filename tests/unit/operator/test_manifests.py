@@ -51,7 +51,7 @@ def test_everything_but_data_belongs_to_the_app() -> None:
 
 def test_components_know_each_other_by_short_and_legacy_names() -> None:
     assert pod_of(make_app())["spec"]["hostAliases"] == [
-        {"ip": "10.43.0.9", "hostnames": ["master", "master.marathon.mesos"]}
+        {"ip": "10.43.0.9", "hostnames": ["master", "sim-master", "master.marathon.mesos"]}
     ]
 
 
