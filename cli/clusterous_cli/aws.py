@@ -224,7 +224,7 @@ def classify(code: str, text: str, status: int, service: str, action: str) -> Cl
     if code in EXISTING:
         return errors.AlreadyExists(message, code=code)
     if code in EXPIRED:
-        return errors.BadCredentials(
+        return errors.Expired(
             "Your AWS credentials have expired. Nothing is lost: log in again (`aws sso login`)"
             " and repeat the command."
         )

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
-from clusterous_cli import apply, nodes, observe, planner, releases, remove, ui, wait
+from clusterous_cli import apply, errors, nodes, observe, planner, releases, remove, ui, wait
 from clusterous_cli.aws import Aws
 from clusterous_cli.design import Design
 from clusterous_cli.executor import Executor, Outcome
@@ -29,11 +29,11 @@ SECONDS: Final = 300.0
 class Parts:
     """Turns steps that come and go into one line per part: network 12 of 18."""
 
-    def __init__(self, lines: ui.Lines, steps: Sequence[Step], verb: str) -> None:
+    def __init__(self, lines: ui.Lines, steps: Sequence[Step]) -> None:
         self._lines = lines
-        self._verb = verb
         self._lock = threading.Lock()
         self._left: dict[str, set[str]] = {}
+        self._failed: set[str] = set()
         for step in steps:
             if step.action is not Action.KEEP:
                 self._left.setdefault(step.part, set()).add(step.key)
@@ -45,13 +45,41 @@ class Parts:
             left = self._left.get(step.part, set())
             if event == "done":
                 left.discard(step.key)
-            done = self._all.get(step.part, 0) - len(left)
-            if event == "failed":
-                self._lines.set(step.part, f"{step.key} failed")
+            count = self._all.get(step.part, 0)
+            if event in ("failed", "stopped"):
+                self._failed.add(step.part)
+                name = step.key.rpartition("/")[2].removeprefix("s3:")
+                self._lines.set(step.part, f"{name} {event}", failed=True)
+            elif step.part in self._failed:
+                return  # what else is done there does not mend it
             elif left:
-                self._lines.set(step.part, f"{self._verb} {done} of {self._all[step.part]}")
+                done = f"{count - len(left)} of " if len(left) < count else ""
+                self._lines.set(step.part, f"{done}{ui.plural(count, 'step')}")
             elif event == "done":
-                self._lines.set(step.part, f"{self._all[step.part]} done", done=True)
+                self._lines.set(step.part, ui.plural(count, "step"), done=True)
+
+
+class Downloads:
+    """One line for all files that are fetched, however many at once."""
+
+    def __init__(self, lines: ui.Lines, pauses: wait.Pauses) -> None:
+        self._lines = lines
+        self._pauses = pauses
+        self._lock = threading.Lock()
+        self._sizes: dict[str, tuple[int, int]] = {}
+
+    def tell(self, name: str, have: int, total: int) -> None:
+        """Note how far one of them is; after Ctrl-C it ends here, to be resumed next time."""
+        with self._lock:
+            if self._pauses.stopped:
+                self._lines.set("downloads", "stopped", failed=True)
+                raise wait.Stopped("Stopped.")
+            self._sizes[name] = (have, total)
+            got = sum(have for have, _ in self._sizes.values())
+            whole = sum(total for _, total in self._sizes.values())
+            coming = [name for name, (have, total) in self._sizes.items() if have < total]
+            text = f"{ui.size(got)} of {ui.size(whole)}: {', '.join(coming)}"
+            self._lines.set("downloads", text if coming else ui.size(whole), done=not coming)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +96,7 @@ class Create:
         """Make what is missing, then wait for the machines."""
         outcome = self.execute()
         if outcome.failed:
-            raise first_of(outcome, "create")
+            raise first_of(outcome)
         config = self.design.config
         roles = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
         wanted = {role: pool(config, role).count for role in roles}
@@ -79,8 +107,14 @@ class Create:
     def execute(self) -> Outcome:
         """Carry out the steps."""
         steps = self.design.plan.steps
-        parts = Parts(self.lines, steps, "making")
-        builder = apply.Builder(self.cloud, self.design.who, self.pauses, self.supply)
+        parts = Parts(self.lines, steps)
+        downloads = Downloads(self.lines, self.pauses)
+        builder = apply.Builder(
+            self.cloud,
+            self.design.who,
+            self.pauses,
+            lambda key: self.supply(key, downloads.tell),
+        )
         remover = remove.Remover(self.cloud, self.design.who, self.pauses)
 
         def act(step: Step, ids: Mapping[str, str]) -> str:
@@ -97,31 +131,23 @@ class Create:
             return None  # machines are asked for with a token: to repeat the call is safe
         return None if found.facts.get("ready") is False else found.id
 
-    def supply(self, key: str) -> Any:
+    def supply(self, key: str, tell: releases.Progress) -> Any:
         """Return the content of an object: its bytes, or the path of a downloaded file."""
         blob = self.design.blobs[key]
         if blob.content is not None:
             return blob.content
         fetched = self.fetched or releases.fetched
-        return fetched(self.design.artifacts[key], blob.sha256, self.downloading)
-
-    def downloading(self, name: str, have: int, total: int) -> None:
-        """Show how far a download is."""
-        if have < total:
-            text = f"{ui.size(have)} of {ui.size(total)}" if self.lines.moving else "downloading"
-            self.lines.set(f"↓ {name}", text)
-        else:
-            self.lines.set(f"↓ {name}", ui.size(total), done=True)
+        return fetched(self.design.artifacts[key], blob.sha256, tell)
 
 
-def first_of(outcome: Outcome, command: str) -> ClusterousError:
+def first_of(outcome: Outcome) -> ClusterousError:
     """Return the error that tells best why the steps failed."""
     ranked = sorted(outcome.failed, key=lambda pair: isinstance(pair[1], wait.Stopped))
     step, error = ranked[0]
     if isinstance(error, wait.Stopped):
         return wait.Stopped(
-            f"Stopped; {ui.plural(len(outcome.skipped), 'step')} not begun. What was begun is"
-            f" finished: `clusterous {command}` goes on from here."
+            f"Stopped; {ui.plural(len(outcome.skipped), 'step')} not begun, what was begun is"
+            " finished."
         )
     others = [f"  also {other.key}: {why}" for other, why in ranked[1:3]]
     if isinstance(error, FailedError) and type(error) is not FailedError:
@@ -146,7 +172,7 @@ class Destroy:
             outcome = self.execute(found, SECONDS_WITH_FOREIGN if foreign else SECONDS)
             stopped = [e for _, e in outcome.failed if isinstance(e, wait.Stopped)]
             if stopped:
-                raise first_of(outcome, "destroy")
+                raise first_of(outcome)
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             found = observe.survey(self.cloud, self.who, deep=True)
             if not left(found) or strangers(found):
@@ -157,7 +183,7 @@ class Destroy:
     def execute(self, found: Sequence[Found], seconds: float) -> Outcome:
         """Delete everything of ours among *found*."""
         steps = planner.removal(deletable(found))
-        parts = Parts(self.lines, steps, "removing")
+        parts = Parts(self.lines, steps)
         remover = remove.Remover(self.cloud, self.who, self.pauses)
         executor = Executor(
             act=remover.act, pauses=self.pauses, tell=parts.tell, seconds=seconds, keep_going=True
@@ -209,23 +235,34 @@ def left_behind(
 
 
 @contextmanager
-def interruptible(pauses: wait.Pauses, tell: Callable[[str], None], command: str) -> Iterator[None]:
-    """Let the first Ctrl-C finish what was begun, and the second stop at once."""
+def resumable(pauses: wait.Pauses, screen: ui.Ui, lines: ui.Lines, command: str) -> Iterator[None]:
+    """Name *command* as what goes on from here, whether Ctrl-C or a login's end stops the work.
+
+    The first Ctrl-C lets what was begun finish, the second stops at once.
+    """
 
     def handle(signal_number: int, frame: FrameType | None) -> None:
         if pauses.stopped:
+            screen.warn(f"\nStopped at once; the next `{command}` finds what was begun.")
+            screen.leave()
             os._exit(130)
         pauses.stop()
-        tell(
-            f"\nFinishing the calls that are under way; `clusterous {command}` goes on from here."
-            " Ctrl-C again stops at once."
+        doing = ", ".join(lines.unfinished) or "what is under way"
+        screen.warn(
+            f"\nStopping: finishing the calls under way for {doing}.\nCtrl-C again stops at once."
         )
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, handle)
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, handle) if main else None
     try:
         yield
+    except wait.Stopped as error:
+        raise wait.Stopped(f"{error} `{command}` goes on from here.") from error
+    except errors.Expired as error:
+        raise errors.Expired(
+            "Your AWS credentials have expired. Nothing is lost: what was made stays. Log in again"
+            f" (`aws sso login`), then `{command}` goes on from here."
+        ) from error
     finally:
-        signal.signal(signal.SIGINT, before)
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

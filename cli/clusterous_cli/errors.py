@@ -51,6 +51,12 @@ class BadCredentials(UserError):
     """No credentials, wrong ones, or expired ones."""
 
 
+class Expired(BadCredentials):
+    """The credentials were good and are no more: after a new login the same command goes on."""
+
+    exit_code = 75
+
+
 class QuotaReached(UserError):
     """The account's limit; more must be asked for."""
 

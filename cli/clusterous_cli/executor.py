@@ -88,7 +88,7 @@ class Executor:
                     known[step.key] = future.result()
                 except ClusterousError as error:
                     self._failed.append((step, error))
-                    self.tell(step, "failed")
+                    self.tell(step, "stopped" if isinstance(error, Stopped) else "failed")
                 else:
                     graph.done(step.key)
 

@@ -82,20 +82,21 @@ def _kinds(steps: Sequence[Step]) -> str:
     counts: dict[Kind, int] = {}
     for step in steps:
         counts[step.kind] = counts.get(step.kind, 0) + 1
-    shown = [
-        (count, str(kind).replace("-", " ")) for kind, count in counts.items() if kind in NOTABLE
-    ]
-    return ", ".join(ui.plural(count, noun) for count, noun in shown) or "details"
+    shown = [(count, WORDS[kind]) for kind, count in counts.items() if kind in WORDS]
+    details = ", ".join(step.key for step in steps[:3]) + (", …" if len(steps) > 3 else "")
+    return ", ".join(ui.plural(count, noun) for count, noun in shown) or details
 
 
-NOTABLE: Final = frozenset(
-    {Kind.VPC, Kind.SUBNET, Kind.GATEWAY, Kind.NAT, Kind.ENDPOINT, Kind.GROUP, Kind.RULES}
-    | {Kind.ROLE, Kind.BUCKET, Kind.FILE_SYSTEM}
-)
-
-
-def _network_words(steps: Sequence[Step], config: ClusterConfig) -> str:
-    return _kinds(steps) + f"; {config.cidr}"
+# Only what a person would name; that a network has routes goes without saying.
+WORDS: Final[Mapping[Kind, str]] = {
+    Kind.VPC: "VPC",
+    Kind.SUBNET: "subnet",
+    Kind.GATEWAY: "internet gateway",
+    Kind.NAT: "NAT gateway",
+    Kind.ENDPOINT: "S3 endpoint",
+    Kind.GROUP: "security group",
+    Kind.ROLE: "role",
+}
 
 
 def _machine_words(steps: Sequence[Step], config: ClusterConfig) -> str:
@@ -111,7 +112,7 @@ def _machine_words(steps: Sequence[Step], config: ClusterConfig) -> str:
 
 
 PART_WORDS: Final = {
-    "network": _network_words,
+    "network": lambda steps, config: _kinds(steps),
     "access": lambda steps, config: _kinds(steps),
     "files": lambda steps, config: (
         f"private encrypted bucket, {ui.plural(_objects(steps), 'file')}"
@@ -206,9 +207,5 @@ def removal_words(name: str, found: Sequence[Found]) -> str:
     things = [ui.plural(machines, "machine")] if machines else []
     things += ["the network"] if any(one.kind is Kind.VPC and one.ours for one in found) else []
     things += [f"the volume with {ui.size(sum(sizes))} of data"] if sizes else []
-    things += (
-        [ui.plural(images, "image repository").replace("repositorys", "repositories")]
-        if images
-        else []
-    )
+    things += [ui.plural(images, "image repository")] if images else []
     return f"This removes {name}: {', '.join(things) or 'what is left of it'}."

@@ -5,7 +5,8 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TextIO
+from dataclasses import dataclass, replace
+from typing import Any, Final, TextIO
 
 from clusterous_api.errors import UserError
 from clusterous_cli.options import Settings
@@ -29,6 +30,7 @@ class Ui:
         self.inp = inp or sys.stdin
         self.clock = clock
         self.began = clock()
+        self._console: Any = None  # rich's, while lines change in place
 
     @property
     def live(self) -> bool:
@@ -48,11 +50,20 @@ class Ui:
     def tell(self, message: str) -> None:
         """Say something on stderr, unless --quiet."""
         if not self.settings.quiet:
-            print(message, file=self.err, flush=True)
+            self.warn(message)
 
     def warn(self, message: str) -> None:
         """Say something on stderr, even when --quiet."""
-        print(message, file=self.err, flush=True)
+        if self._console is None:
+            print(message, file=self.err, flush=True)
+        else:  # above the lines that change, which stay whole
+            self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def leave(self) -> None:
+        """Give the terminal back as it was: for who is about to end the process at once."""
+        if self._console is not None:
+            self._console.show_cursor(True)
+            print(file=self.err, flush=True)
 
     def hint(self, message: str) -> None:
         """Name the next command, where a person reads."""
@@ -82,11 +93,16 @@ class Ui:
         from rich.console import Console
         from rich.live import Live
 
-        console = Console(file=self.err, no_color=not self.settings.color, highlight=False)
-        with Live(console=console, auto_refresh=True, refresh_per_second=4) as live:
-            shown = LiveLines(self, live)
-            live._get_renderable = shown.render  # clocks go on between changes
-            yield shown
+        # The renderable is asked for anew each time, since clocks go on between changes.
+        self._console = Console(
+            file=self.err, no_color=not self.settings.color, highlight=False, emoji=False
+        )
+        shown = LiveLines(self, self._console.width)
+        try:
+            with Live(get_renderable=shown.render, console=self._console, refresh_per_second=4):
+                yield shown
+        finally:
+            self._console = None
 
 
 class Lines:
@@ -94,24 +110,60 @@ class Lines:
 
     moving = False
 
-    def set(self, name: str, text: str, *, done: bool = False) -> None:
-        """Say what *name* is doing; *done* stops its clock."""
+    def set(self, name: str, text: str, *, done: bool = False, failed: bool = False) -> None:
+        """Say what *name* is doing; what is *done* or has *failed* stops its clock."""
+        raise NotImplementedError
+
+    @property
+    def unfinished(self) -> list[str]:
+        """The names of the lines that are neither done nor failed."""
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What a line says, since when its part is at work, and how that ended."""
+
+    text: str
+    since: float
+    mark: str = "·"
+    took: float | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether the part came to an end."""
+        return self.took is not None
+
+
 class TimedLines(Lines):
-    """Plain lines with the seconds since the start, for logs and pipes."""
+    """Plain lines with the seconds since the start, for logs and pipes.
+
+    A line is said when its part begins and when it ends; in between only what changed, and not
+    more often than every few seconds.
+    """
 
     def __init__(self, ui: Ui) -> None:
         self._ui = ui
-        self._said: dict[str, str] = {}
+        self._rows: dict[str, Row] = {}
+        self._said: dict[str, tuple[Row, float]] = {}
 
-    def set(self, name: str, text: str, *, done: bool = False) -> None:
-        """Print the line if it says something new."""
-        line = f"{name}: {'✓ ' if done else ''}{text}"
-        if self._said.get(name) != line:
-            self._said[name] = line
-            self._ui.tell(f"[{self._ui.clock() - self._ui.began:6.1f} s] {line}")
+    def set(self, name: str, text: str, *, done: bool = False, failed: bool = False) -> None:
+        """Print the line if it is time to say something new."""
+        now = self._ui.clock()
+        row = _next(self._rows.get(name), text, now, done=done, failed=failed)
+        self._rows[name] = row
+        said, when = self._said.get(name, (None, 0.0))
+        if said is not None and (said.mark, said.text) == (row.mark, row.text):
+            return
+        if said is None or row.over or said.over or now - when >= SILENCE:
+            self._said[name] = (row, now)
+            mark = f"{row.mark} " if row.over else ""
+            took = f" after {duration(row.took)}" if row.took and row.took >= 1 else ""
+            self._ui.tell(f"[{now - self._ui.began:6.1f} s] {name}: {mark}{row.text}{took}")
+
+    @property
+    def unfinished(self) -> list[str]:
+        return _unfinished(self._rows)
 
 
 class LiveLines(Lines):
@@ -119,28 +171,57 @@ class LiveLines(Lines):
 
     moving = True
 
-    def __init__(self, ui: Ui, live: Any) -> None:
+    def __init__(self, ui: Ui, width: int = 80) -> None:
         self._ui = ui
-        self._live = live
-        self._rows: dict[str, tuple[str, bool, float]] = {}
+        self._width = width
+        self._rows: dict[str, Row] = {}
 
-    def set(self, name: str, text: str, *, done: bool = False) -> None:
+    def set(self, name: str, text: str, *, done: bool = False, failed: bool = False) -> None:
         """Replace the line of *name*."""
-        since = self._rows.get(name, ("", False, self._ui.clock()))[2]
-        if done:
-            text = f"{text}  {duration(self._ui.clock() - since)}"
-        self._rows[name] = (text, done, since)
+        now = self._ui.clock()
+        self._rows[name] = _next(self._rows.get(name), text, now, done=done, failed=failed)
+
+    @property
+    def unfinished(self) -> list[str]:
+        return _unfinished(self._rows)
 
     def render(self) -> Any:
         """Return what stands on the screen now."""
+        from rich.table import Table
         from rich.text import Text
 
-        rows = [self._row(name, *row) for name, row in list(self._rows.items())]
-        return Text("\n".join(rows), no_wrap=True, overflow="ellipsis")
+        rows = list(self._rows.items())
+        # Names and clocks stay whole, whatever the width.
+        room = max(20, self._width - max([len(name) for name, _ in rows], default=0) - 22)
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True)
+        grid.add_column(no_wrap=True, min_width=min(room, 36))
+        grid.add_column(no_wrap=True, justify="right")
+        for name, row in rows:
+            passed = row.took if row.took is not None else self._ui.clock() - row.since
+            style = STYLES[row.mark]
+            took = duration(passed) if passed >= 1 else ""
+            text = Text(row.text)
+            text.truncate(room, overflow="ellipsis")
+            mark = Text.assemble(" ", (row.mark, style), f" {name}")
+            grid.add_row(mark, text, Text(took, "dim"))
+        return grid
 
-    def _row(self, name: str, text: str, done: bool, since: float) -> str:
-        passed = "" if done else f"  {duration(self._ui.clock() - since)}"
-        return f" {'✓' if done else '·'} {name:<12} {text}{passed}"
+
+STYLES: Final = {"✓": "green", "✗": "bold red", "·": "cyan"}
+SILENCE: Final = 5.0
+
+
+def _next(before: Row | None, text: str, now: float, *, done: bool, failed: bool) -> Row:
+    mark = "✗" if failed else "✓" if done else "·"
+    if before is not None and before.over and mark == before.mark:
+        return replace(before, text=text)  # said again; it did not take longer for that
+    since = now if before is None else before.since
+    return Row(text=text, since=since, mark=mark, took=now - since if done or failed else None)
+
+
+def _unfinished(rows: Mapping[str, Row]) -> list[str]:
+    return [name for name, row in list(rows.items()) if not row.over]
 
 
 def render(data: Any, form: str, table: Callable[[], str] | None) -> str:
@@ -193,7 +274,10 @@ def size(count: float) -> str:
 
 def plural(count: int, noun: str) -> str:
     """Spell a number of things: 1 worker, 2 workers."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    if count == 1:
+        return f"{count} {noun}"
+    ending = "ies" if noun.endswith(("ry", "ty", "cy")) else f"{noun[-1]}s"
+    return f"{count} {noun[:-1]}{ending}"
 
 
 def as_data(value: Mapping[str, Any]) -> dict[str, Any]:

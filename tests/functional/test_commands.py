@@ -93,3 +93,21 @@ def test_a_refused_call_names_what_is_not_allowed(
     assert main.run(["plan"]) == 2
     assert "You may not do ec2:DescribeVpcs" in capsys.readouterr().err
     world.server.world.faults.clear()
+
+
+def test_expired_credentials_end_create_with_the_command_that_goes_on(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.fault(
+        service="ec2", action="CreateRouteTable", kind="error", code="RequestExpired",
+        status=400, times=9, message="Request has expired.",
+    )  # fmt: skip
+
+    assert main.run(["create", "clusterous.yaml", "--yes"]) == 75
+
+    said = capsys.readouterr().err
+    assert "Nothing is lost" in said
+    assert "aws sso login" in said
+    assert "`clusterous create clusterous.yaml` goes on from here" in said
+    world.server.world.faults.clear()
+    assert main.run(["create", "clusterous.yaml", "--yes"]) == 0

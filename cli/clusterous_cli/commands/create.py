@@ -26,7 +26,9 @@ def command(settings: Settings, file: str | None) -> int:
         if not screen.confirm(f"create {config.name}?  {price.spelled()} [y/N]"):
             screen.warn("Nothing was created.")
             return 1
-    with screen.lines() as lines, converge.interruptible(pauses, screen.warn, "create"):
+    named = file or (f"--cluster {settings.cluster}" if settings.cluster else "")
+    again = f"clusterous create {named}".rstrip()
+    with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         converge.Create(cloud=cloud, design=drawn, lines=lines, pauses=pauses).run()
     cluster = record.open_cluster(config.name, cloud)
     screen.tell(f"✓ {config.name} is ready after {ui.duration(screen.passed)}.")

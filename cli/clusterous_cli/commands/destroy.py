@@ -30,7 +30,8 @@ def command(settings: Settings, name: str | None) -> int:
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
         return 1
-    with screen.lines() as lines, converge.interruptible(pauses, screen.warn, "destroy"):
+    again = f"clusterous destroy {who.name}"
+    with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses).run(found)
     opening.forget(who.name)
     screen.tell(f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left.")
