@@ -171,13 +171,17 @@ def _state(kind: str, body: Body) -> dict[str, Any]:
 
 
 def _failures(conditions: Iterable[Body]) -> dict[str, Any]:
-    """Keep the conditions that say how a job ended, or why pods cannot be made."""
+    """Keep the conditions that say how a job ended, or why pods cannot be made.
+
+    A job is only `Complete` or `Failed` when all its pods are gone, and a pod on a lost node does
+    not go; what is decided is said before (https://github.com/kubernetes/enhancements/issues/3998).
+    """
     state: dict[str, Any] = {}
     for condition in conditions:
         match (condition.get("type"), condition.get("status")):
-            case ("Complete", "True"):
+            case ("Complete" | "SuccessCriteriaMet", "True"):
                 state["complete"] = True
-            case ("Failed", "True"):
+            case ("Failed" | "FailureTarget", "True"):
                 state["broken"] = condition.get("message", "the job failed")
             case ("ReplicaFailure", "True"):
                 state["refused"] = condition.get("message", "")

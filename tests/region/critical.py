@@ -23,8 +23,12 @@ def of_create(
     The boot is that of the slowest node: from the RunInstances that made it to its last report.
     Empty while the log holds no create that came to its end.
     """
-    boots = _boots(log)
-    if seconds is None or not boots:
+    if seconds is None or not log:
+        return {}
+    # A controller goes on reporting; only what it said while `create` waited is its boot.
+    ended = float(log[0]["time"]) + seconds
+    boots = _boots([call for call in log if call["time"] <= ended])
+    if not boots:
         return {}
     chain = _slowest_chain(log, now or settings.Settings())
     boot = max(boots.values())

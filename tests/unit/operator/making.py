@@ -122,7 +122,8 @@ class FakeApi:
     def end_job(self, name: str, kind: str = "Complete", message: str = "") -> None:
         """Let a Job end."""
         condition = {"type": kind, "status": "True", "message": message}
-        count = {"succeeded": 1} if kind == "Complete" else {"failed": 7}
+        done = kind in ("Complete", "SuccessCriteriaMet")
+        count = {"succeeded": 1} if done else {"failed": 7}
         self.objects["Job", name]["status"] = {**count, "conditions": [condition]}
 
     def observe(self, app: App) -> Observed:

@@ -220,6 +220,17 @@ def test_a_batch_that_is_done_keeps_nothing_running() -> None:
     assert summary(app, api)["message"] == "Completed"
 
 
+def test_a_batch_is_done_although_a_pod_on_a_lost_node_never_ends() -> None:
+    app, api = make_app(run="Batch", workers=WORKERS), FakeApi()
+    ready(app, api)
+
+    api.end_job("sim-master", "SuccessCriteriaMet")
+    settle(app, api)
+
+    assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 0
+    assert summary(app, api)["conditions"]["Completed"]["status"] == "True"
+
+
 def test_suspend_leaves_no_pod() -> None:
     api = FakeApi()
     ready(make_app(workers=WORKERS), api)
