@@ -16,6 +16,17 @@ SECONDS: Final = 900.0
 DEAD: Final = ("shutting-down", "terminated")
 
 
+LINES: Final = {
+    names.ROLE_GATEWAY: "gateway",
+    names.ROLE_CONTROLLER: "controller",
+    names.ROLE_WORKER: "workers",
+}
+# So often a crash is no accident: Kubernetes would go on starting the same thing for ever.
+RESTARTS: Final = 3
+# Installing is tried again by itself, and the first try may come before the API server is whole.
+CHART_SECONDS: Final = 30.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
     """How far the machines are."""
@@ -23,7 +34,46 @@ class Progress:
     ready: bool
     failed: tuple[Node, ...]
     lines: Mapping[str, str]
+    done: frozenset[str] = frozenset()
     waiting: tuple[str, ...] = ()
+    trouble: "Trouble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What keeps the operator from coming up, in the words of the cluster."""
+
+    words: tuple[str, ...] = ()
+    crashing: bool = False
+    chart: bool = False
+
+
+def trouble(view: Mapping[str, Any]) -> Trouble:
+    """Read from the controller's view what went wrong with the operator."""
+    chart = str(view.get("chart", "")).strip()
+    containers = [one for one in view.get("containers", ()) if one["restarts"] or _says(one)]
+    words = [f"installing its chart failed: {chart}"] if chart else []
+    return Trouble(
+        words=(*words, *(_container_words(one) for one in containers)),
+        crashing=any(
+            one["restarts"] >= RESTARTS and one["reason"] in ("CrashLoopBackOff", "Error")
+            for one in containers
+        ),
+        chart=bool(chart),
+    )
+
+
+def _container_words(one: Mapping[str, Any]) -> str:
+    times = f", started again {_times(one['restarts'])}" if one["restarts"] else ""
+    return f"{one['pod']}: {one['reason']}{times}" + (f": {_says(one)}" if _says(one) else "")
+
+
+def _says(one: Mapping[str, Any]) -> str:
+    return str(one.get("said", "")).strip()
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def progress(nodes: Iterable[Node], wanted: Mapping[str, int]) -> Progress:
@@ -34,16 +84,18 @@ def progress(nodes: Iterable[Node], wanted: Mapping[str, int]) -> Progress:
     ready = {
         role: [node for node in found if is_ready(node, view)] for role, found in by_role.items()
     }
-    operator = operator_ready(view)
-    waiting = [] if operator else ["the operator"]
+    up, why = operator_ready(view), trouble(view)
+    waiting = [] if up else ["the operator"]
     waiting += [n.name for role in wanted for n in by_role[role] if n not in ready[role]]
-    counted = all(len(ready[role]) >= count for role, count in wanted.items())
+    enough = [LINES[role] for role, count in wanted.items() if len(ready[role]) >= count]
     return Progress(
-        ready=counted and operator,
+        ready=len(enough) == len(wanted) and up,
         failed=tuple(node for node in all_nodes if node.phase == "failed"),
-        lines={role: _line(by_role[role], ready[role], wanted[role]) for role in wanted}
-        | {"operator": "ready" if operator else _operator_line(view)},
+        lines={LINES[role]: _line(by_role[role], ready[role], wanted[role]) for role in wanted}
+        | {"operator": "ready" if up else _operator_line(view, why)},
+        done=frozenset([*enough, "operator"] if up else enough),
         waiting=tuple(waiting),
+        trouble=Trouble() if up else why,
     )
 
 
@@ -65,9 +117,11 @@ def operator_ready(view: Mapping[str, Any]) -> bool:
     return bool(counts) and all(len(c) == 2 and c[0] == c[1] != "0" for c in counts)
 
 
-def _operator_line(view: Mapping[str, Any]) -> str:
+def _operator_line(view: Mapping[str, Any], why: Trouble) -> str:
+    if why.words:
+        return why.words[0].splitlines()[0]
     waiting = str(view.get("waiting", "")).strip().splitlines()
-    return f"starting ({waiting[0]})" if waiting else "starting"
+    return f"starting ({waiting[0]})" if waiting else "starting" if view else "waits"
 
 
 def _line(found: list[Node], ready: list[Node], wanted: int) -> str:
@@ -93,23 +147,42 @@ def await_ready(
     *,
     seconds: float = SECONDS,
 ) -> tuple[Node, ...]:
-    """Wait until all machines and the operator are ready; a failed machine ends it at once."""
+    """Wait until all machines and the operator are ready; what failed for good ends it at once."""
     reports = record.Reports(cloud, who)
     deadline = pauses.clock() + seconds
     delay = 1.0
+    chart_good = pauses.clock()
     while True:
         nodes = record.merge(record.machines(cloud, who), reports.read())
         now = progress(nodes, wanted)
         for name, text in now.lines.items():
-            lines.set(name, text, done=text == "ready" or text.startswith(f"{wanted.get(name)} of"))
+            lines.set(name, text, done=name in now.done)
         if now.failed:
             raise failure(now.failed, nodes)
         if now.ready:
             return nodes
+        if not now.trouble.chart:
+            chart_good = pauses.clock()
+        if now.trouble.crashing or pauses.clock() - chart_good >= CHART_SECONDS:
+            lines.set("operator", "failed", failed=True)
+            raise operator_failure(now.trouble)
         if pauses.clock() > deadline:
             raise too_late(cloud, now, nodes, seconds)
         pauses.sleep(delay)
         delay = min(delay * 1.1, 4.0)
+
+
+def operator_failure(why: Trouble) -> FailedError:
+    """Tell why the operator does not come up, and what to do."""
+    return FailedError(
+        f"The machines are up, but the operator does not start:\n{_indented(why.words)}\n"
+        f"  Look closer: clusterous kubectl -n {names.NAMESPACE} describe pods\n"
+        "  When it is mended, run create again: it goes on waiting. Or destroy."
+    )
+
+
+def _indented(words: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for word in words for line in word.splitlines())
 
 
 def failure(failed: Iterable[Node], nodes: Iterable[Node]) -> FailedError:
@@ -130,6 +203,8 @@ def too_late(cloud: Aws, now: Progress, nodes: Iterable[Node], seconds: float) -
     """Tell what was waited for, and what the console of the first such machine says."""
     late = [node for node in nodes if node.name in now.waiting][:1]
     said = "".join(f"\n  {node.name}'s console ends:\n{console(cloud, node)}" for node in late)
+    if now.trouble.words:
+        said += f"\n  The operator:\n{_indented(now.trouble.words)}"
     return FailedError(
         f"Not ready after {ui.duration(seconds)}: {', '.join(now.waiting) or 'machines'}.{said}\n"
         "  Run create again to go on waiting, or destroy."

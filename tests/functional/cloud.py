@@ -4,7 +4,7 @@ import json
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -66,12 +66,18 @@ class World:
         self.server.world.settings = settings.changed(self.server.world.settings, changes)
 
     def create(
-        self, config: ClusterConfig, *, seconds: float = 20, failing: str = ""
+        self,
+        config: ClusterConfig,
+        *,
+        seconds: float = 20,
+        failing: str = "",
+        view: Mapping[str, Any] | None = None,
     ) -> tuple[record.Node, ...]:
         stop = threading.Event()
         cloud = Aws(self.cloud.session, "eu-west-1")
         cloud._clients = self.cloud._clients
-        nodes = threading.Thread(target=pretend, args=(cloud, config, stop, failing), daemon=True)
+        arguments = (cloud, config, stop, failing, view)
+        nodes = threading.Thread(target=pretend, args=arguments, daemon=True)
         nodes.start()
         try:
             return self.converge(config).run(seconds=seconds)
@@ -110,8 +116,17 @@ def outside() -> design.Outside:
     )
 
 
-def pretend(cloud: Aws, config: ClusterConfig, stop: threading.Event, failing: str) -> None:
-    """Play all nodes: report ready as soon as a machine runs; those *failing* fail."""
+def pretend(
+    cloud: Aws,
+    config: ClusterConfig,
+    stop: threading.Event,
+    failing: str,
+    seen: Mapping[str, Any] | None = None,
+) -> None:
+    """Play all nodes: report ready as soon as a machine runs; those *failing* fail.
+
+    *seen* is what the controller sees of the cluster otherwise than that all is well.
+    """
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     said: dict[str, str] = {}
     while not stop.wait(0.2):
@@ -119,6 +134,7 @@ def pretend(cloud: Aws, config: ClusterConfig, stop: threading.Event, failing: s
         view = {
             "nodes": {one["PrivateDnsName"].split(".")[0]: "Ready" for one in found},
             "operator": {"clusterous-operator": "1/1"},
+            **(seen or {}),
         }
         for one in found:
             body = {"phase": "ready", "host_key": "ssh-ed25519 AAAA", "cluster": view}

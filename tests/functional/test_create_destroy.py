@@ -94,6 +94,31 @@ def test_a_failed_node_fails_create_in_its_own_words_and_is_replaced(world: clou
     assert world.server.leftovers() == []
 
 
+@pytest.mark.parametrize(
+    "view",
+    [
+        pytest.param(
+            {"containers": [{"pod": "operator-1", "restarts": 3, "reason": "CrashLoopBackOff",
+                             "said": "ImportError: no kopf\n"}]},
+            id="the operator crashes",
+        ),
+        pytest.param({"chart": "InstallFailed: ImportError: no kopf\n"}, id="its chart fails"),
+    ],
+)  # fmt: skip
+def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch, view: dict[str, object]
+) -> None:
+    monkeypatch.setattr("clusterous_cli.nodes.CHART_SECONDS", 0.5)
+    sick = {"operator": {"clusterous-operator": "0/1"}, **view}
+
+    with pytest.raises(FailedError, match="ImportError: no kopf") as told:
+        world.create(REEF, seconds=60, view=sick)
+
+    assert told.value.exit_code == 1
+    assert "clusterous kubectl -n clusterous-system describe pods" in str(told.value)
+    assert len(world.create(REEF)) == 4
+
+
 def test_destroying_nothing_finds_nothing(world: cloud.World) -> None:
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
 

@@ -1,5 +1,36 @@
 # The controller's view of the cluster, for people without a way in: which nodes are ready, whether
-# the operator is. Sent when it changes, and every five minutes.
+# the operator is, and if not, why. Sent when it changes, and every five minutes.
+
+# What installing the operator's chart failed with.
+CHART='{{range .status.conditions}}{{if eq .type "Failed"}}{{if eq .status "True"}}{{.reason}}: {{.message}}{{end}}{{end}}{{end}}'
+# A line for each container that is not ready: NAMESPACE POD CONTAINER RESTARTS REASON MESSAGE
+CONTAINERS='{{range .items}}{{$pod := .metadata}}{{range .status.containerStatuses}}{{if not .ready}}{{$pod.namespace}} {{$pod.name}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}'
+
+# The containers of the operator, and of the job that installs it, which are not ready.
+troubles() {
+    k3s kubectl get pods -A -o go-template="$CONTAINERS" 2>/dev/null |
+        while read -r space pod container restarts reason message; do
+            case "$space/$pod $reason" in
+            *' Completed') continue ;;
+            clusterous-system/* | kube-system/helm-install-clusterous*) ;;
+            *) continue ;;
+            esac
+            printf ',{"pod":"%s","container":"%s","restarts":%s,"reason":"%s","said":%s}' \
+                "$pod" "$container" "$restarts" "$reason" "$(last_words | cut -c 1-400 | quoted)"
+        done
+}
+
+# The last line of the container's log; before it ever ran, what Kubernetes says of it.
+last_words() {
+    _said=
+    case $restarts/$reason in
+    0/Error) _said=$(k3s kubectl -n "$space" logs "$pod" -c "$container" --tail=1 2>/dev/null) ;;
+    0/*) ;;
+    *) _said=$(k3s kubectl -n "$space" logs "$pod" -c "$container" -p --tail=1 2>/dev/null) ;;
+    esac </dev/null
+    printf %s "${_said:-$message}"
+}
+
 view() {
     nodes=$(k3s kubectl get nodes --no-headers 2>/dev/null | while read -r name state _; do
         printf '"%s":"%s",' "$name" "$state"
@@ -10,8 +41,12 @@ view() {
         while read -r space pod _ state _; do
             case $state in Running | Completed) ;; *) echo "$space/$pod: $state" ;; esac
         done | head -n 5)
-    printf '{"nodes":{%s},"operator":{%s},"waiting":%s}' "${nodes%,}" "${operator%,}" \
-        "$(printf %s "$waiting" | quoted)"
+    chart=$(k3s kubectl -n kube-system get helmcharts.helm.cattle.io clusterous \
+        -o go-template="$CHART" 2>/dev/null)
+    containers=$(troubles)
+    printf '{"nodes":{%s},"operator":{%s},"waiting":%s,"chart":%s,"containers":[%s]}' \
+        "${nodes%,}" "${operator%,}" "$(printf %s "$waiting" | quoted)" \
+        "$(printf %s "$chart" | quoted)" "${containers#,}"
 }
 
 watch_cluster() {

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import shutil
 import subprocess
 from datetime import UTC, datetime
@@ -102,3 +103,46 @@ def test_the_chart_is_packed_the_same_way_each_time() -> None:
     assert [one["kind"] for one in documents] == ["Namespace", "ConfigMap", "HelmChart"]
     volume = yaml.safe_load(documents[1]["data"]["volume.yaml"])
     assert volume["nfs"]["server"] == "10.1.2.3"
+
+
+KUBECTL = r"""#!/bin/sh
+case "$*" in
+*'get nodes'*) echo 'ip-10-40-16-10   Ready    control-plane' ;;
+*'get deployments'*) echo 'clusterous-operator   0/1   1   0' ;;
+*'get pods'*--no-headers*) echo 'clusterous-system   operator-1   0/1   CrashLoopBackOff   4' ;;
+*'get pods'*)
+    echo 'clusterous-system operator-1 operator 4 CrashLoopBackOff "back-off 40s"'
+    echo 'clusterous-system operator-2 operator 0 ImagePullBackOff "Back-off pulling image \"x\""'
+    echo 'kube-system helm-install-clusterous-1 helm 0 Completed '
+    echo 'default program-1 main 9 CrashLoopBackOff ' ;;
+*'get helmcharts'*) printf 'InstallFailed: no matches for "Clusterous"\nline 2' ;;
+*'logs operator-1'*' -p '*) echo 'ValueError: "quotes" \ and more' ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def test_the_controller_tells_why_the_operator_is_not_ready(
+    bundle: boot.Bundle, tmp_path: Path
+) -> None:
+    text = script(bundle, "controller")
+    quoted = text[text.index("quoted()") : text.index("# report PHASE")]
+    view = text[text.index("CHART=") : text.index("watch_cluster()")]
+    (tmp_path / "k3s").write_text(KUBECTL)
+    (tmp_path / "k3s").chmod(0o755)
+
+    said = subprocess.run(
+        ["sh", "-c", f"set -u\n{quoted}\n{view}\nview"],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert said.stderr == ""
+    seen = json.loads(said.stdout)
+    assert seen["chart"] == 'InstallFailed: no matches for "Clusterous"\nline 2\n'
+    first, second = seen["containers"]
+    assert first == {
+        "pod": "operator-1", "container": "operator", "restarts": 4, "reason": "CrashLoopBackOff",
+        "said": 'ValueError: "quotes" \\ and more\n',
+    }  # fmt: skip
+    assert second["said"].startswith('"Back-off pulling image')
+    assert seen["nodes"] == {"ip-10-40-16-10": "Ready"}
