@@ -39,7 +39,11 @@ def _config(cluster: str, volume_address: str | None) -> dict[str, Any]:
 
 
 def _chart(version: str, chart: bytes) -> dict[str, Any]:
-    values = {"image": {"repository": OPERATOR_IMAGE, "tag": version, "pullPolicy": "IfNotPresent"}}
+    values = {
+        "image": {"repository": OPERATOR_IMAGE, "tag": version, "pullPolicy": "IfNotPresent"},
+        # Its image came with the boot files of the controller, and lies nowhere else.
+        "nodeSelector": {names.LABEL_ROLE: names.ROLE_CONTROLLER},
+    }
     return {
         "apiVersion": "helm.cattle.io/v1",
         "kind": "HelmChart",
