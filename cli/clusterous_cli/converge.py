@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
-from clusterous_cli import apply, errors, nodes, observe, planner, releases, remove, ui, wait
+from clusterous_cli import apply, errors, nodes, observe, planner, releases, remove, sweep, ui, wait
 from clusterous_cli.aws import Aws
 from clusterous_cli.design import Design
 from clusterous_cli.executor import Executor, Outcome
@@ -167,6 +167,7 @@ class Destroy:
     def run(self, found: Sequence[Found]) -> None:
         """Remove what was *found* and whatever shows itself later; raise if something stays."""
         reasons: dict[str, str] = {}
+        networks: set[str] = set()
         for _ in range(ROUNDS):
             foreign = strangers(found)
             outcome = self.execute(found, SECONDS_WITH_FOREIGN if foreign else SECONDS)
@@ -174,11 +175,12 @@ class Destroy:
             if stopped:
                 raise first_of(outcome)
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
+            networks |= networks_of(found)
             found = observe.survey(self.cloud, self.who, deep=True)
             if not left(found) or strangers(found):
                 break
-        if remaining := left(found):
-            raise left_behind(remaining, strangers(found), reasons)
+        if remaining := sweep.look(self.cloud, self.who, networks):
+            raise left_behind(remaining, reasons)
 
     def execute(self, found: Sequence[Found], seconds: float) -> Outcome:
         """Delete everything of ours among *found*."""
@@ -216,22 +218,29 @@ def _made_for_ours(one: Found, mine: set[str]) -> bool:
     return one.facts["instance"] in mine or any(owner and owner in says for owner in owners)
 
 
-def left_behind(
-    remaining: Sequence[Found], foreign: Sequence[Found], reasons: Mapping[str, str]
-) -> LeftBehindError:
-    """Tell what is left, why, and what to do."""
-    lines = []
-    for one in remaining:
-        if one in foreign:
-            says = f": {one.facts['says']}" if one.facts.get("says") else ""
-            lines.append(f"  {one.kind} {one.id} in this network was not made by clusterous{says}")
-        else:
-            lines.append(f"  {one.kind} {one.id}  {reasons.get(one.id, 'is still there')}")
+def networks_of(found: Sequence[Found]) -> set[str]:
+    """Return the ids of our networks."""
+    return {one.id for one in found if one.kind is Kind.VPC and one.ours}
+
+
+def left_behind(remaining: Sequence[sweep.Left], reasons: Mapping[str, str]) -> LeftBehindError:
+    """Tell what is left, why, what it costs, and what to do."""
+    lines = [f"  {one.kind} {one.id}{_why(one, reasons)}" for one in remaining]
     count = ui.plural(len(remaining), "thing")
     return LeftBehindError(
-        f"{count} would not go:\n" + "\n".join(lines) + "\nRemove what is not ours, or what uses"
-        " it, and run destroy again."
+        f"{count} would not go, and {sweep.price(remaining)}{' together' * (len(remaining) > 1)}:\n"
+        + "\n".join(lines)
+        + "\nRemove what is not ours, or what uses it, and run destroy again."
     )
+
+
+def _why(one: sweep.Left, reasons: Mapping[str, str]) -> str:
+    price = f", {one.hourly:.3f} $/h" if one.hourly else ""
+    if one.says:
+        return f"{price}: {one.says}"
+    # A machine is asked to go together with its like, so its id is only a part.
+    words = [reason for ids, reason in reasons.items() if one.id in ids.split()]
+    return f"{price}: {words[0] if words else 'is still there'}"
 
 
 @contextmanager

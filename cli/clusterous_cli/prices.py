@@ -25,4 +25,6 @@ FACTORS: Final[Mapping[str, float]] = {
 NAT_GATEWAY: Final = 0.045
 PUBLIC_ADDRESS: Final = 0.005
 DISK_GIB_MONTH: Final = 0.08
+SNAPSHOT_GIB_MONTH: Final = 0.05
+EFS_GIB_MONTH: Final = 0.30
 HOURS_PER_MONTH: Final = 730

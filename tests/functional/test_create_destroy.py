@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
-from clusterous_cli import config, observe, record
+from clusterous_cli import config, converge, observe, record, sweep
 from clusterous_cli.identity import Identity
 from clusterous_cli.planner import Action
 from tests.functional import cloud
@@ -152,13 +153,53 @@ def test_something_foreign_in_the_network_is_named(
         world.destroy("reef")
 
     assert told.value.exit_code == 3
-    kinds = {line.split()[0] for line in str(told.value).splitlines()[1:-1]}
+    kinds = {line.partition("-")[0].strip() for line in str(told.value).splitlines()[1:-1]}
     # What the interface holds, and the record, so that the next destroy still knows the cluster.
-    assert {"network-interface", "subnet", "vpc", "bucket"} <= kinds
-    assert not {"machines", "nat-gateway", "elastic-ip", "file-system", "iam-role"} & kinds
+    assert {"network interface eni", "subnet subnet", "network vpc"} <= kinds
+    assert "bucket clusterous-reef-" in str(told.value)
+    assert not {"machine i", "NAT gateway nat", "public address eipalloc", "volume fs"} & kinds
+    assert "role " not in str(told.value)
     ec2.delete_network_interface(NetworkInterfaceId=foreign)
     world.destroy("reef")
     assert world.server.leftovers() == []
+
+
+def test_the_last_look_finds_what_destroy_overlooks(world: cloud.World) -> None:
+    world.create(REEF)
+    ec2 = world.cloud.client("ec2")
+    # Made by hand or by another program, with the cluster's name and without its uid.
+    tags = [{"Key": names.TAG_CLUSTER, "Value": "reef"}]
+
+    def tagged(kind: str) -> list[dict[str, object]]:
+        return [{"ResourceType": kind, "Tags": tags}]
+
+    disk = ec2.create_volume(
+        AvailabilityZone="eu-west-1a", Size=100, VolumeType="gp3",
+        TagSpecifications=tagged("volume"),
+    )["VolumeId"]  # fmt: skip
+    address = ec2.allocate_address(Domain="vpc", TagSpecifications=tagged("elastic-ip"))
+
+    with pytest.raises(LeftBehindError) as told:
+        world.destroy("reef")
+
+    assert told.value.exit_code == 3
+    lines = str(told.value).splitlines()
+    assert lines[0] == "2 things would not go, and cost 0.018 $/h together:"
+    says = "bears the cluster's name, but was not made by clusterous"
+    assert lines[1] == f"  disk {disk}, 0.012 $/h: {says}"
+    assert lines[2] == f"  public address {address['AllocationId']}, 0.006 $/h: {says}"
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    assert converge.left(observe.survey(world.cloud, who, deep=True)) == []
+
+
+def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) -> None:
+    world.create(config.parse("name: reef-2\nworkers: 1\n"))
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+
+    assert sweep.look(world.cloud, who, ()) == ()
+    other = Identity(name="reef-2", account=world.cloud.account, region="eu-west-1")
+    found = {one.kind for one in sweep.look(world.cloud, other, ())}
+    assert {"machine", "network", "NAT gateway", "role", "bucket", "volume"} <= found
 
 
 @pytest.mark.parametrize("calls", range(0, MOST_CALLS, EVERY))

@@ -15,7 +15,7 @@ def command(settings: Settings, name: str | None) -> int:
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
     and is listed.
     """
-    from clusterous_cli import converge, observe, opening, show, ui, wait
+    from clusterous_cli import converge, observe, opening, show, sweep, ui, wait
 
     screen, pauses = ui.Ui(settings), wait.Pauses()
     cloud = opening.cloud(settings)
@@ -23,7 +23,7 @@ def command(settings: Settings, name: str | None) -> int:
     if who is None:
         return opening.nothing(screen, f"There is no cluster in {cloud.region}.")
     found = observe.survey(cloud, who, deep=True)
-    if not converge.left(found):
+    if not converge.left(found) and not sweep.look(cloud, who, ()):
         opening.forget(who.name)
         return opening.nothing(screen, f"There is nothing of {who.name} in {cloud.region}.")
     question = f"{show.removal_words(who.name, found)}\nType the cluster's name to go on:"
@@ -34,7 +34,10 @@ def command(settings: Settings, name: str | None) -> int:
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses).run(found)
     opening.forget(who.name)
-    screen.tell(f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left.")
+    screen.tell(
+        f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left"
+        f" (looked for {sweep.kinds()} kinds of things)."
+    )
     if not screen.for_people:
         screen.emit({"cluster": who.name, "left": []})
     return 0
