@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from clusterous_api import names
 from clusterous_cli import assets
@@ -168,6 +169,7 @@ def _script(
         REGION=who.region,
         BUCKET=who.bucket,
         DOMAIN=who.dns_suffix,
+        REPORTS=quote(who.reports, safe="/"),
         STEPS=steps,
         AFTER=assets.template("report.sh") if server else "",
     ).encode()

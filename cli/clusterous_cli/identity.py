@@ -46,6 +46,15 @@ class Identity:
             return "aws-cn"
         return "aws-us-gov" if self.region.startswith("us-gov-") else "aws"
 
+    @property
+    def reports(self) -> str:
+        """Name the folder of the bucket in which each machine writes INSTANCE.json.
+
+        It is spelled so that with the instance it is the machine's ARN: that is the only thing by
+        which a policy can tell a machine from others of the same role.
+        """
+        return f"nodes/arn:{self.partition}:ec2:{self.region}:{self.account}:instance"
+
     def role(self, kind: str) -> str:
         """Name the IAM role (and its instance profile) of a kind of machine."""
         return f"clusterous-{self.name}-{self.uid}-{kind}"

@@ -228,7 +228,7 @@ class Reports:
                 self._known[one["Key"]] = (one["ETag"], report)
         keys = {one["Key"] for one in listed}
         return {
-            key.removeprefix(NODES).removesuffix(".json"): report
+            key.rpartition("/")[2].removesuffix(".json"): report
             for key, (_, report) in self._known.items()
             if key in keys
         }

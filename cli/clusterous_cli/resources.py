@@ -275,7 +275,8 @@ def policy(who: Identity, role: str) -> str:
             "Sid": "Report",
             "Effect": "Allow",
             "Action": "s3:PutObject",
-            "Resource": f"{bucket}/nodes/*",
+            # Its own report only: who could write another's could plant an SSH host key there.
+            "Resource": f"{bucket}/nodes/${{ec2:SourceInstanceARN}}.json",
         },
     ]
     if role != names.ROLE_GATEWAY:

@@ -145,7 +145,7 @@ def pretend(
             said[one["InstanceId"]] = json.dumps(body)
             cloud.client("s3", reads=True).put_object(
                 Bucket=who.bucket,
-                Key=f"nodes/{one['InstanceId']}.json",
+                Key=f"{who.reports}/{one['InstanceId']}.json",
                 Body=json.dumps(body).encode(),
             )
 

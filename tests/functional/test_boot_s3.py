@@ -1,9 +1,11 @@
 """The way of nodes to S3: this machine's sh and curl, against signatures that are checked."""
 
 import hashlib
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -11,6 +13,7 @@ from clusterous_cli import assets, config
 from clusterous_cli.identity import Identity
 from tests.functional import cloud
 
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 REEF = config.parse("name: reef\nworkers: 1\n")
 # The role's credentials come from a variable instead of the machine's metadata service.
 STAND_IN = """
@@ -30,8 +33,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
 def shell(
     world: cloud.World, role: str, command: str, folder: Path, token: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    who = Identity(name="reef", account="123456789012", region="eu-west-1")
-    keys = world.server.credentials(who.role(role), "i-0123456789abcdef0")
+    keys = world.server.credentials(WHO.role(role), "i-0123456789abcdef0")
     credentials = (
         f'{{\n  "Code" : "Success",\n  "AccessKeyId" : "{keys.access_key_id}",\n'
         f'  "SecretAccessKey" : "{keys.secret_access_key}",\n'
@@ -39,7 +41,7 @@ def shell(
     )
     (folder / "s3.sh").write_text(assets.template("s3.sh") + STAND_IN)
     environment = {
-        "PATH": "/usr/bin:/bin", "REGION": "eu-west-1", "BUCKET": who.bucket,
+        "PATH": "/usr/bin:/bin", "REGION": "eu-west-1", "BUCKET": WHO.bucket,
         "DOMAIN": "amazonaws.com", "PORT": str(world.port), "CREDENTIALS": credentials,
         "CA": str(world.folder / "ca.pem"), "FETCH_TRIES": "2", "FETCH_PAUSE": "0",
     }  # fmt: skip
@@ -47,6 +49,14 @@ def shell(
         ["sh", "-c", f". ./s3.sh; {command}"],
         cwd=folder, env=environment, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
+
+
+def put(instance: str) -> str:
+    """The command of the boot script that writes an instance's report."""
+    line = re.search(r'^ +(s3 PUT .*) "\$\(digest', assets.template("boot.sh"), re.MULTILINE)
+    assert line is not None
+    command = assets.render(line[1], REPORTS=quote(WHO.reports, safe="/"))
+    return f'INSTANCE={instance}; {command} "$(digest <body)" --data-binary @body -o answer'
 
 
 def key_of(world: cloud.World, ending: str) -> str:
@@ -61,13 +71,25 @@ def test_a_worker_fetches_its_script_and_reports(world: cloud.World, tmp_path: P
 
     fetched = shell(world, "worker", f"fetch {key} {key.split('/')[1]} out", tmp_path)
     (tmp_path / "body").write_text('{"phase":"ready"}')
-    command = 's3 PUT nodes/i-1.json "$(digest <body)" --data-binary @body -o answer'
+    command = put("i-0123456789abcdef0")
     reported = shell(world, "worker", command, tmp_path)
 
     assert (fetched.returncode, fetched.stderr) == (0, "")
     content = (tmp_path / "out").read_bytes()
     assert hashlib.sha256(content).hexdigest() == key.split("/")[1]
     assert (reported.returncode, reported.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("role", ["worker", "controller", "gateway"])
+def test_no_machine_writes_the_report_of_another(
+    world: cloud.World, tmp_path: Path, role: str
+) -> None:
+    (tmp_path / "body").write_text('{"phase":"ready","host_key":"planted"}')
+
+    said = shell(world, role, put("i-0fedcba9876543210"), tmp_path)
+
+    assert said.returncode == 22
+    assert "403" in said.stderr
 
 
 @pytest.mark.parametrize("role", ["worker", "gateway"])

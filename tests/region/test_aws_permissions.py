@@ -220,6 +220,7 @@ def test_a_node_reads_only_what_its_role_may(aws: loopback.Account) -> None:
         allow("s3:GetObject", f"{node}/agent/*"),
         allow("s3:ListBucket", node, StringLike={"s3:prefix": "agent/*"}),
         allow("s3:PutObject", f"{node}/nodes/${{ec2:SourceInstanceID}}.json"),
+        allow("s3:PutObject", f"{node}/arns/${{ec2:SourceInstanceARN}}.json"),
         allow("ecr:GetAuthorizationToken"),
         allow("ecr:BatchGetImage", "arn:aws:ecr:eu-west-1:123456789012:repository/mine/*"),
     )
@@ -241,6 +242,10 @@ def test_a_node_reads_only_what_its_role_may(aws: loopback.Account) -> None:
     assert ask("list_objects_v2") == "AccessDenied"
     assert ask("put_object", Key="nodes/i-0123456789abcdef0.json", Body=b"{}") == ""
     assert ask("put_object", Key="nodes/i-other.json", Body=b"{}") == "AccessDenied"
+    own = "arn:aws:ec2:eu-west-1:123456789012:instance"
+    assert ask("put_object", Key=f"arns/{own}/i-0123456789abcdef0.json", Body=b"{}") == ""
+    assert ask("put_object", Key=f"arns/{own}/i-0123456789abcdef1.json") == "AccessDenied"
+    assert ask("put_object", Key="arns/${ec2:SourceInstanceARN}.json") == "AccessDenied"
     # Whether a missing object exists is told only to who may list.
     assert ask("get_object", Key="agent/none") == "AccessDenied"
     assert code(aws.client("ec2", keys).describe_instances) == "UnauthorizedOperation"

@@ -32,7 +32,7 @@ report() {
         [ ! -s "$STATE/cluster.json" ] || printf ',"cluster":%s' "$(cat "$STATE/cluster.json")"
         printf '}\n'
     } >"$_body"
-    s3 PUT "nodes/$INSTANCE.json" "$(digest <"$_body")" --data-binary "@$_body" -o /dev/null
+    s3 PUT "@REPORTS@/$INSTANCE.json" "$(digest <"$_body")" --data-binary "@$_body" -o /dev/null
 }
 
 phase() {

@@ -20,12 +20,12 @@ def check(world: World, identity: Identity, needs: Sequence[Access], protocol: P
     if len(documents) == 1 and policies.is_everything(documents[0]):
         return
     for access in needs:
-        if not policies.allows(documents, _with_caller(access, identity)):
+        if not policies.allows(documents, _with_caller(world, access, identity)):
             raise denied(identity, access, protocol)
 
 
 def allowed(world: World, identity: Identity, access: Access) -> bool:
-    return policies.allows(documents_of(world, identity), _with_caller(access, identity))
+    return policies.allows(documents_of(world, identity), _with_caller(world, access, identity))
 
 
 def documents_of(world: World, identity: Identity) -> list[Mapping[str, Any]]:
@@ -46,7 +46,7 @@ def _document(policy: Any) -> str:
     return text if text.lstrip().startswith("{") else unquote(text)
 
 
-def _with_caller(access: Access, identity: Identity) -> Access:
+def _with_caller(world: World, access: Access, identity: Identity) -> Access:
     caller = {
         "aws:principalarn": identity.arn,
         "aws:principalaccount": identity.account,
@@ -59,6 +59,9 @@ def _with_caller(access: Access, identity: Identity) -> Access:
         caller["aws:username"] = identity.user
     if identity.session:
         caller["ec2:sourceinstanceid"] = identity.session
+        caller["ec2:sourceinstancearn"] = (
+            f"arn:aws:ec2:{world.settings.region}:{identity.account}:instance/{identity.session}"
+        )
     own = {key.lower(): value for key, value in access.context.items()}
     return Access(action=access.action, resource=access.resource, context={**caller, **own})
 
