@@ -286,3 +286,17 @@ def test_an_image_that_was_pushed_is_seen_until_it_is_deleted(aws: loopback.Acco
     assert {digest for _, digest, _ in told} == {first, second}
     with pytest.raises(ClientError, match="RepositoryNotFoundException"):
         ecr.describe_images(repositoryName="app")
+
+
+def test_a_rule_is_revoked_without_its_description(aws: loopback.Account) -> None:
+    ec2 = aws.client("ec2")
+    group = ec2.create_security_group(GroupName="nodes", Description="nodes")["GroupId"]
+    peer = {"GroupId": group}
+    everything = {"IpProtocol": "-1", "UserIdGroupPairs": [{**peer, "Description": "mine"}]}
+    ec2.authorize_security_group_ingress(GroupId=group, IpPermissions=[everything])
+
+    bare = {"IpProtocol": "-1", "UserIdGroupPairs": [peer]}
+    ec2.revoke_security_group_ingress(GroupId=group, IpPermissions=[bare])
+
+    left = ec2.describe_security_groups(GroupIds=[group])["SecurityGroups"][0]
+    assert left["IpPermissions"] == []

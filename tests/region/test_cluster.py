@@ -7,6 +7,7 @@ again and again.
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.region.demo import EXAMPLE
 from tests.region.region import Region
 
 pytestmark = pytest.mark.region
@@ -205,37 +207,58 @@ def test_a_role_of_a_worker_reads_only_what_an_agent_needs(region: Region, folde
         assert "AccessDenied" in got.stderr or "403" in got.stderr
 
 
-@contextmanager
-def closed(region: Region, protocol: str, port: int) -> Iterator[None]:
-    """Take the rules for a port out of the nodes' security groups, and put them back."""
-    found = json.loads(
-        region.laptop_run(
-            ("aws", "ec2", "describe-security-groups", "--output", "json"),
-            capture_output=True,
-            text=True,
-        ).stdout
-    )["SecurityGroups"]
-    taken = [
-        (group["GroupId"], rule)
-        for group in found
+def rules_but(protocol: str, port: int, peers: dict[str, Any]) -> list[dict[str, Any]]:
+    """Spell rules that let everything of *peers* in but one port."""
+    ranges = {"tcp": [(0, 65535)], "udp": [(0, 65535)]}
+    ranges[protocol] = [(0, port - 1), (port + 1, 65535)]
+    return [
+        {**peers, "IpProtocol": kind, "FromPort": low, "ToPort": high}
+        for kind, each in ranges.items()
+        for low, high in each
+    ]
+
+
+def rules_letting_in(region: Region, protocol: str, port: int) -> list[tuple[str, dict[str, Any]]]:
+    """Find the cluster's rules through which *port* comes in, as (group, rule)."""
+    argv = ("aws", "ec2", "describe-security-groups", "--output", "json", "--filters")
+    told = region.laptop_run(
+        (*argv, "Name=tag:clusterous.io/cluster,Values=hard"), capture_output=True, text=True
+    )
+    return [
+        (group["GroupId"], {key: value for key, value in rule.items() if value})
+        for group in json.loads(told.stdout)["SecurityGroups"]
         for rule in group["IpPermissions"]
         if rule["IpProtocol"] == "-1"
         or (rule["IpProtocol"] == protocol and rule["FromPort"] <= port <= rule["ToPort"])
     ]
-    assert taken, f"no rule allows {protocol} {port}"
-    _change(region, "revoke", taken)
+
+
+@contextmanager
+def closed(region: Region, protocol: str, port: int) -> Iterator[None]:
+    """Close one port wherever the nodes' security groups let it in, and open it again."""
+    found = rules_letting_in(region, protocol, port)
+    assert found, f"no rule allows {protocol} {port}"
+    swaps = [
+        (group, rule, rules_but(protocol, port, peers) if rule["IpProtocol"] == "-1" else [])
+        for group, rule in found
+        for peers in [{key: value for key, value in rule.items() if key != "IpProtocol"}]
+    ]
+    for group, rule, instead in swaps:
+        change_rules(region, "revoke", group, [rule])
+        change_rules(region, "authorize", group, instead)
     try:
         yield
     finally:
-        _change(region, "authorize", taken)
+        for group, rule, instead in swaps:
+            change_rules(region, "revoke", group, instead)
+            change_rules(region, "authorize", group, [rule])
 
 
-def _change(region: Region, verb: str, rules: list[tuple[str, dict[str, Any]]]) -> None:
-    for group, rule in rules:
-        bare = {key: value for key, value in rule.items() if value not in ([], None)}
+def change_rules(region: Region, verb: str, group: str, rules: list[dict[str, Any]]) -> None:
+    if rules:
         argv = ("aws", "ec2", f"{verb}-security-group-ingress", "--group-id", group)
         region.laptop_run(
-            (*argv, "--ip-permissions", json.dumps([bare])), check=True, capture_output=True
+            (*argv, "--ip-permissions", json.dumps(rules)), check=True, capture_output=True
         )
 
 
@@ -314,6 +337,55 @@ def test_without_10250_there_are_no_logs(region: Region, folder: Path) -> None:
         ),
         "the kubelet is back",
     )
+
+
+def test_an_environment_file_of_2016_runs_as_it_is(region: Region, folder: Path) -> None:
+    shutil.copytree(EXAMPLE, folder / "montecarlo")
+
+    done = laptop(region, folder, "clusterous", "run", "montecarlo/environment.yml")
+
+    assert done.returncode == 0, done.stderr
+    assert "The job page: http://localhost:8080" in done.stderr + done.stdout
+    page = ("curl", "-sS", "--max-time", "5", "http://localhost:8080/progress")
+    until(
+        lambda: json.loads(laptop(region, folder, *page).stdout or "{}").get("done", 0) > 0,
+        "the workers compute",
+    )
+
+
+def test_running_it_again_builds_and_changes_nothing(region: Region, folder: Path) -> None:
+    before = changes(region)
+
+    done = laptop(region, folder, "clusterous", "run", "montecarlo/environment.yml")
+
+    assert done.returncode == 0, done.stderr
+    assert "not in the registry" not in done.stderr
+    assert changes(region) == before
+
+
+def test_what_was_copied_comes_back(region: Region, folder: Path) -> None:
+    done = laptop(region, folder, "clusterous", "get", "inputs/", "back")
+
+    assert done.returncode == 0, done.stderr
+    found = [path.name for path in (folder / "back").rglob("*.json")]
+    assert found == ["parameters.json"]
+
+
+def test_a_laptop_without_its_cache_goes_on(region: Region, folder: Path) -> None:
+    home = {"CLUSTEROUS_HOME": str(folder / "another-laptop")}
+
+    done = laptop(region, folder, "clusterous", "kubectl", "get", "capp", "-o", "name", env=home)
+
+    assert done.returncode == 0, done.stderr
+    assert "clusterousapp.clusterous.io/montecarlo" in done.stdout
+
+
+def test_status_tells_programs_the_same(region: Region, folder: Path) -> None:
+    done = laptop(region, folder, "clusterous", "status", "-o", "json")
+
+    assert done.returncode == 0, done.stderr
+    assert "montecarlo" in done.stdout
+    assert len(json.loads(done.stdout)["nodes"]) == 4
 
 
 def test_destroy_that_is_killed_at_many_points_leaves_nothing(region: Region, folder: Path) -> None:

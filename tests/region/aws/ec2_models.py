@@ -101,6 +101,15 @@ def _patch_others() -> None:
     _put(VPCBackend, "create_vpc", _create_vpc)
     _put(SubnetBackend, "delete_subnet", _delete_subnet)
     _put(ManagedPrefixListBackend, "create_default_pls", _create_prefix_lists)
+    _put(SecurityGroupRule, "__eq__", lambda self, other: _rule_key(self) == _rule_key(other))
+
+
+def _rule_key(rule: Any) -> tuple[Any, ...]:
+    """What makes two rules the same rule to AWS: not their descriptions, as moto thinks."""
+    ports = () if rule.ip_protocol == "-1" else (rule.from_port, rule.to_port)
+    peers = (rule.ip_range or {}, rule.source_group or {}, rule.prefix_list_id or {})
+    names = ("CidrIp", "CidrIpv6", "GroupId", "PrefixListId")
+    return (rule.ip_protocol, *ports, *(peer.get(name) for peer in peers for name in names))
 
 
 # --- images and prefix lists ------------------------------------------------------------------
