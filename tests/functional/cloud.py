@@ -127,27 +127,38 @@ def pretend(
 
     *seen* is what the controller sees of the cluster otherwise than that all is well.
     """
-    who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     said: dict[str, str] = {}
     while not stop.wait(0.2):
-        found = record.machines(cloud, who)
-        view = {
-            "nodes": {one["PrivateDnsName"].split(".")[0]: "Ready" for one in found},
-            "operator": {"clusterous-operator": "1/1"},
-            **(seen or {}),
-        }
-        for one in found:
-            body = {"phase": "ready", "host_key": "ssh-ed25519 AAAA", "cluster": view}
-            if record.tags_of(one)[names.TAG_ROLE] == failing:
-                body = {"phase": "failed", "error": "ctr: write: no space left on device\n"}
-            if said.get(one["InstanceId"]) == json.dumps(body):
-                continue
-            said[one["InstanceId"]] = json.dumps(body)
-            cloud.client("s3", reads=True).put_object(
-                Bucket=who.bucket,
-                Key=f"{who.reports}/{one['InstanceId']}.json",
-                Body=json.dumps(body).encode(),
-            )
+        report(cloud, config, said, failing, seen)
+
+
+def report(
+    cloud: Aws,
+    config: ClusterConfig,
+    said: dict[str, str],
+    failing: str = "",
+    seen: Mapping[str, Any] | None = None,
+) -> None:
+    """Put what all nodes say now, where they said something else before."""
+    who = Identity(name=config.name, account=cloud.account, region=cloud.region)
+    found = record.machines(cloud, who)
+    view = {
+        "nodes": {one["PrivateDnsName"].split(".")[0]: "Ready" for one in found},
+        "operator": {"clusterous-operator": "1/1"},
+        **(seen or {}),
+    }
+    for one in found:
+        body = {"phase": "ready", "host_key": "ssh-ed25519 AAAA", "cluster": view}
+        if record.tags_of(one)[names.TAG_ROLE] == failing:
+            body = {"phase": "failed", "error": "ctr: write: no space left on device\n"}
+        if said.get(one["InstanceId"]) == json.dumps(body):
+            continue
+        said[one["InstanceId"]] = json.dumps(body)
+        cloud.client("s3", reads=True).put_object(
+            Bucket=who.bucket,
+            Key=f"{who.reports}/{one['InstanceId']}.json",
+            Body=json.dumps(body).encode(),
+        )
 
 
 @contextmanager

@@ -117,6 +117,7 @@ def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
 
     assert told.value.exit_code == 1
     assert "clusterous kubectl -n clusterous-system describe pods" in str(told.value)
+    cloud.report(world.cloud, REEF, {})  # It is mended, and the controller says so.
     assert len(world.create(REEF)) == 4
 
 
