@@ -30,17 +30,14 @@ TYPE: Final = re.compile(
 ARM: Final = re.compile(r"(a1|[a-z]+[0-9]+g[a-z]*)\.")
 REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 
-KEYS: Final = (
-    "name",
-    "region",
-    "image",
-    "k3s",
-    "network",
-    "gateway",
-    "controller",
-    "workers",
-    "volume",
-)
+# The keys that hold keys of their own.
+SECTIONS: Final = {
+    "network": ("cidr", "zone"),
+    "gateway": ("type", "disk", "allow"),
+    "controller": ("type", "disk"),
+    "workers": ("type", "count", "disk"),
+}
+KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "volume")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +120,8 @@ class _Reader(yamltree.Reader):
         before = ClusterConfig(name="x")
         if "name" not in values and isinstance(root, yaml.MappingNode):
             self.wrong(root, "name is missing: what shall the cluster be called?")
-        network = self.section(values, "network", ("cidr", "zone"))
-        gateway = self.section(values, "gateway", ("type", "disk", "allow"))
+        network = self.section(values, "network")
+        gateway = self.section(values, "gateway")
         workers = self.pool(values, "workers", before.workers, counted=True)
         cidr = self.cidr(network.get("cidr"), before.cidr, workers)
         name, k3s = self.name(values.get("name")), self.k3s(values.get("k3s"), before.k3s)
@@ -144,10 +141,8 @@ class _Reader(yamltree.Reader):
             volume=self.choice(values.get("volume"), "volume", VOLUMES, before.volume),
         )
 
-    def section(
-        self, values: Mapping[str, yaml.Node], name: str, keys: tuple[str, ...]
-    ) -> dict[str, yaml.Node]:
-        return self.known(values[name], keys, name) if name in values else {}
+    def section(self, values: Mapping[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
+        return self.known(values[name], SECTIONS[name], name) if name in values else {}
 
     def pool(
         self, values: Mapping[str, yaml.Node], name: str, before: Pool, *, counted: bool
@@ -156,8 +151,7 @@ class _Reader(yamltree.Reader):
         if counted and isinstance(node, yaml.ScalarNode):
             count = self.whole(node, name, 0, MOST_WORKERS, before.count)
             return Pool(type=before.type, count=count, disk=before.disk)
-        keys = ("type", "count", "disk") if counted else ("type", "disk")
-        given = self.section(values, name, keys)
+        given = self.section(values, name)
         count = self.whole(given.get("count"), f"{name}.count", 0, MOST_WORKERS, before.count)
         return self.machine(given, name, before, count)
 
