@@ -1,7 +1,6 @@
 """Where helm is, and what the chart renders to."""
 
 import os
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,15 +8,15 @@ from typing import Any
 import pytest
 import yaml
 
+from tests import programs
+
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "clusterous"
 
 
 def helm() -> str:
     """Return the path of helm; without it, skip where that is allowed."""
-    cache = Path(os.environ.get("CLUSTEROUS_CACHE", Path.home() / ".cache" / "clusterous"))
-    found = [str(path) for path in sorted(cache.glob("parts/*/helm")) if path.is_file()]
-    program = os.environ.get("HELM") or shutil.which("helm") or (found[-1] if found else None)
+    program = os.environ.get("HELM") or programs.path("helm")
     if program is None:
         if os.environ.get("CI"):
             pytest.fail("helm is not there, and CI must not do without it")

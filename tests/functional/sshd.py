@@ -7,7 +7,6 @@ stand-ins in a folder that comes first on the servers' PATH.
 import contextlib
 import getpass
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,11 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterous_cli import ssh
+from tests import programs
 
 SSHD = "/usr/sbin/sshd"
-MISSING = [name for name in ("ssh", "ssh-keygen", "rsync") if not shutil.which(name)]
-REASON = f"not installed: {', '.join(MISSING)}" if MISSING else "no sshd"
-IS_THERE = not MISSING and Path(SSHD).exists()
+NEEDED = programs.needs("ssh", "ssh-keygen", "rsync", "sshd")
 
 CONFIG = """\
 ListenAddress {address}:{port}

@@ -1,7 +1,6 @@
 """Images built and pushed with a real buildah, where it is installed."""
 
 import os
-import shutil
 import socket
 import subprocess
 import time
@@ -14,9 +13,10 @@ import pytest
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli import builder, images, shell
 from clusterous_cli.builder import Builder
+from tests import programs
 from tests.functional.tls import certificate
 
-needs_buildah = pytest.mark.skipif(not shutil.which("buildah"), reason="no buildah here")
+needs_buildah = programs.needs("buildah")
 
 
 @pytest.fixture
@@ -115,6 +115,10 @@ log: {{level: error, accesslog: {{disabled: true}}}}
 """
 
 
+# User AWS, password "secret".
+HTPASSWD = "AWS:$2y$04$V6cxCusNnR2rx7Eps2lFSuHj9KdxP9aXx53zMYISDaizcYowBfAe2\n"
+
+
 @dataclass(frozen=True, slots=True)
 class Registry:
     address: str
@@ -124,14 +128,9 @@ class Registry:
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """A real registry with an authority of its own, that wants a password."""
-    if not shutil.which("docker-registry") or not shutil.which("htpasswd"):
-        pytest.skip("docker-registry and htpasswd are not installed")
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    htpasswd = subprocess.run(
-        ["htpasswd", "-Bbn", "AWS", "secret"], capture_output=True, text=True, check=True
-    )
-    (tmp_path / "htpasswd").write_text(htpasswd.stdout.strip() + "\n")
+    (tmp_path / "htpasswd").write_text(HTPASSWD)
     authority = certificate("authority")
     serving = certificate("127.0.0.1", authority)
     (tmp_path / "registry.pem").write_text(serving.pem)
@@ -140,7 +139,7 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     config = tmp_path / "registry.yml"
     config.write_text(REGISTRY_CONFIG.format(home=tmp_path, port=port))
-    server = subprocess.Popen(["docker-registry", "serve", config])
+    server = subprocess.Popen([str(programs.path("docker-registry")), "serve", config])
     try:
         _until_listening(port)
         yield Registry(f"127.0.0.1:{port}", tmp_path)
@@ -160,7 +159,7 @@ def _until_listening(port: int) -> None:
     raise TimeoutError("the registry does not listen")
 
 
-@needs_buildah
+@programs.needs("buildah", "docker-registry")
 def test_pushes_an_image(
     found: Builder,
     context: Path,
@@ -168,11 +167,11 @@ def test_pushes_an_image(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "aws").write_text('#!/bin/sh\necho "$@" >"${0%/*}/called"\necho secret\n')
-    (programs / "aws").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    own = tmp_path / "bin"
+    own.mkdir()
+    (own / "aws").write_text('#!/bin/sh\necho "$@" >"${0%/*}/called"\necho secret\n')
+    (own / "aws").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
     reference = f"{registry.address}/reef/hello:{images.content_tag(context)}"
 
     builder.build(found, reference, context, images.containerfile(context), lambda line: None)
@@ -182,7 +181,7 @@ def test_pushes_an_image(
 
     tags = registry.home / "store/docker/registry/v2/repositories/reef/hello/_manifests/tags"
     assert [path.name for path in tags.iterdir()] == [images.content_tag(context)]
-    assert (programs / "called").read_text() == (
+    assert (own / "called").read_text() == (
         "ecr get-login-password --region eu-west-1 --profile mine\n"
     )
     assert "secret" not in found.auth_file.read_text()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from clusterous_api import names
 from clusterous_cli import config, main
 from tests.functional import cloud
 
@@ -111,3 +112,21 @@ def test_expired_credentials_end_create_with_the_command_that_goes_on(
     assert "`clusterous create clusterous.yaml` goes on from here" in said
     world.server.world.faults.clear()
     assert main.run(["create", "clusterous.yaml", "--yes"]) == 0
+
+
+def test_what_destroy_leaves_is_listed_for_programs_too(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tags = [{"Key": names.TAG_CLUSTER, "Value": "reef"}]
+    ec2 = world.cloud.client("ec2")
+    made = ec2.allocate_address(
+        Domain="vpc", TagSpecifications=[{"ResourceType": "elastic-ip", "Tags": tags}]
+    )
+
+    assert main.run(["destroy", "reef", "--yes", "-o", "json"]) == 3
+
+    said = capsys.readouterr()
+    address = made["AllocationId"]
+    left = [{"kind": "public address", "id": address, "ours": False, "hourly": 0.0055}]
+    assert json.loads(said.out) == {"cluster": "reef", "left": left}
+    assert f"public address {address}, 0.006 $/h" in said.err

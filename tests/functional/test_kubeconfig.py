@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import ssl
 import subprocess
 import threading
@@ -15,13 +14,14 @@ import pytest
 
 from clusterous_cli import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.kubeconfig import Link
+from tests import programs
 from tests.functional import sshd
 from tests.functional.sshd import Site
 from tests.functional.tls import certificate
 
 pytestmark = [
-    pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON),
-    pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl is not installed"),
+    sshd.NEEDED,
+    programs.needs("kubectl"),
 ]
 
 
@@ -102,7 +102,8 @@ def config(link: Link, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def kubectl(config: Path) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if k != "CLUSTEROUS_HOME"}
-    argv = ["kubectl", "--kubeconfig", config, "--request-timeout=20s", "get", "--raw", "/hello"]
+    program = str(programs.path("kubectl"))
+    argv = [program, "--kubeconfig", config, "--request-timeout=20s", "get", "--raw", "/hello"]
     return subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=90)
 
 

@@ -18,7 +18,7 @@ from clusterous_cli.identity import Identity
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
 
-pytestmark = pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON)
+pytestmark = sshd.NEEDED
 
 APPS = "/apis/clusterous.io/v1/namespaces/default/clusterousapps"
 ENVIRONMENT = """

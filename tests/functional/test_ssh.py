@@ -18,7 +18,7 @@ from clusterous_cli.transfer import Volume
 from tests.functional import sshd
 from tests.functional.sshd import Site
 
-pytestmark = pytest.mark.skipif(not sshd.IS_THERE, reason=sshd.REASON)
+pytestmark = sshd.NEEDED
 
 VOLUME = Volume(server="10.40.128.11")
 

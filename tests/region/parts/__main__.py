@@ -15,6 +15,9 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     begun = time.monotonic()
     try:
+        if not arguments:
+            # Even if no part is missing: the cache may come from another machine, without programs.
+            host.ensure(_tell, {**host.TOOLS, **host.FOR_TESTS})
         found = parts.ensure(arguments or None, _tell)
     except (cache.BuildError, host.MissingToolsError) as error:
         _tell(f"Error: {error}")

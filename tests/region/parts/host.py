@@ -27,6 +27,16 @@ TOOLS: Final[Mapping[str, str]] = {
     "unshare": "util-linux",
     "zstd": "zstd",
 }
+# What only the tests run. An SSH server that was not there before is installed, but not started.
+FOR_TESTS: Final[Mapping[str, str]] = {
+    "bash": "bash",
+    "dash": "dash",
+    "nc": "netcat-openbsd",
+    "openssl": "openssl",
+    "ss": "iproute2",
+    "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
+}
 POLICY: Final = Path("/usr/sbin/policy-rc.d")
 NO_DAEMONS: Final = "#!/bin/sh\n# No service starts while packages are installed.\nexit 101\n"
 # Services and tools live here, also for users whose PATH lacks it.

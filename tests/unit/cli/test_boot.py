@@ -3,7 +3,6 @@
 import hashlib
 import hmac
 import json
-import shutil
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ import yaml
 from clusterous_cli import assets, boot, config, manifests, pki
 from clusterous_cli.identity import Identity
 from clusterous_cli.resources import Blob
+from tests import programs
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 NAMES = ("k3s", "images", "ecr-credential-provider", "operator")
@@ -62,9 +62,8 @@ def test_scripts_hold_no_secret_and_workers_fetch_none_of_the_servers(
 
 @pytest.mark.parametrize("role", ["gateway", "controller", "worker"])
 @pytest.mark.parametrize("shell", ["dash", "bash"])
+@programs.needs("dash", "bash")
 def test_every_sh_takes_the_scripts(bundle: boot.Bundle, role: str, shell: str) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"no {shell} here")
     said = subprocess.run([shell, "-n"], input=script(bundle, role), text=True, capture_output=True)
 
     assert (said.returncode, said.stderr) == (0, "")

@@ -1,7 +1,6 @@
 """The cluster's secrets: authorities that verify what they signed, tokens with the right hash."""
 
 import hashlib
-import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509 import verification
 
 from clusterous_cli import pki
+from tests import programs
 
 NOW = datetime.now(UTC)
 
@@ -32,7 +32,7 @@ def test_the_admins_certificate_is_signed_by_the_client_authority(secrets: pki.S
     assert admin.not_valid_after_utc < NOW + timedelta(days=366)
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl here")
+@programs.needs("openssl")
 @pytest.mark.parametrize("stem", pki.AUTHORITIES)
 def test_openssl_accepts_the_authorities(secrets: pki.Secrets, stem: str, tmp_path: Path) -> None:
     (tmp_path / "ca.crt").write_text(secrets.tls[f"{stem}.crt"])
