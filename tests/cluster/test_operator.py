@@ -48,7 +48,7 @@ def test_brings_an_app_up(lab: Lab) -> None:
     address = lab.get("services", "sim-master")["spec"]["clusterIP"]
     (pod, *_) = [one for one in lab.all("pods") if "workers" in one["metadata"]["name"]]
     assert pod["spec"]["hostAliases"] == [
-        {"ip": address, "hostnames": ["master", "master.marathon.mesos"]}
+        {"ip": address, "hostnames": ["master", "sim-master", "master.marathon.mesos"]}
     ]
 
 
