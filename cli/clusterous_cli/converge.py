@@ -223,14 +223,23 @@ def networks_of(found: Sequence[Found]) -> set[str]:
     return {one.id for one in found if one.kind is Kind.VPC and one.ours}
 
 
-def left_behind(remaining: Sequence[sweep.Left], reasons: Mapping[str, str]) -> LeftBehindError:
+class Remains(LeftBehindError):
+    """What destroy could not remove, also as values."""
+
+    def __init__(self, message: str, left: Sequence[sweep.Left]) -> None:
+        super().__init__(message)
+        self.left = tuple(left)
+
+
+def left_behind(remaining: Sequence[sweep.Left], reasons: Mapping[str, str]) -> Remains:
     """Tell what is left, why, what it costs, and what to do."""
     lines = [f"  {one.kind} {one.id}{_why(one, reasons)}" for one in remaining]
     count = ui.plural(len(remaining), "thing")
-    return LeftBehindError(
+    return Remains(
         f"{count} would not go, and {sweep.price(remaining)}{' together' * (len(remaining) > 1)}:\n"
         + "\n".join(lines)
-        + "\nRemove what is not ours, or what uses it, and run destroy again."
+        + "\nRemove what is not ours, or what uses it, and run destroy again.",
+        remaining,
     )
 
 

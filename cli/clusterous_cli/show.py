@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from clusterous_api import names
-from clusterous_cli import cost, prices, ui
+from clusterous_cli import cost, prices, sweep, ui
 from clusterous_cli.config import ClusterConfig
 from clusterous_cli.design import Design
 from clusterous_cli.planner import Action, Found, Plan, Step
@@ -197,6 +197,12 @@ def _apps(apps: Sequence[Mapping[str, Any]] | None) -> list[str]:
         return []
     rows = [("app", "state")] + [(str(app["name"]), str(app["state"])) for app in apps]
     return [ui.table(rows)]
+
+
+def left_data(one: sweep.Left) -> dict[str, Any]:
+    """Return for programs what destroy left behind; an hourly price of None is not known."""
+    hourly = None if one.hourly is None else round(one.hourly, 4)
+    return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
 
 
 def removal_words(name: str, found: Sequence[Found]) -> str:

@@ -32,7 +32,13 @@ def command(settings: Settings, name: str | None) -> int:
         return 1
     again = f"clusterous destroy {who.name}"
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
-        converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses).run(found)
+        try:
+            converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses).run(found)
+        except converge.Remains as error:
+            if not screen.for_people:
+                left = [show.left_data(one) for one in error.left]
+                screen.emit({"cluster": who.name, "left": left})
+            raise
     opening.forget(who.name)
     screen.tell(
         f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left"
