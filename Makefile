@@ -29,7 +29,7 @@ image: .venv/ready          ## the operator's image, with podman (or ENGINE=dock
 	$(ENGINE) build --tag ghcr.io/clusterous/clusterous-operator:dev build/image
 
 docs: .venv/ready           ## the pages that are made from the program
-	$(PY) docs/commands.py
+	$(PY) docs/commands.py && $(PY) docs/picture.py
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
