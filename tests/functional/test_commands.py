@@ -1,6 +1,7 @@
 """The commands as a person calls them, against the strict AWS: what is printed, which exit code."""
 
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,10 @@ def world(
     account.server.reset()
     account.renew()
     monkeypatch.chdir(tmp_path)
+    # The gateway is only played: nobody answers, which is told at once.
+    (tmp_path / "ssh").write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     answers = cloud.outside()
     monkeypatch.setattr("clusterous_cli.design.Outside", lambda: answers)
     monkeypatch.setattr("clusterous_cli.releases.fetched", account.fetched)
