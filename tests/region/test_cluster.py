@@ -30,7 +30,7 @@ workers: {type: t3.medium, count: 2}
 """
 
 # A run is killed when it has changed this much in the account, or has been quiet for this long.
-STEP, QUIET = 4, 4.0
+CREATE_STEP, DESTROY_STEP, QUIET = 4, 3, 4.0
 LEAST_KILLS = 10
 
 Argv = tuple[str, ...]
@@ -61,7 +61,7 @@ def changes(region: Region) -> int:
     )
 
 
-def run_until_killed(region: Region, folder: Path, argv: Argv) -> int | None:
+def run_until_killed(region: Region, folder: Path, argv: Argv, step: int) -> int | None:
     """Run *argv* and kill it at a point of its work; the exit code if it ended before."""
     before, moved = changes(region), time.monotonic()
     with (folder / "words.log").open("a") as words:
@@ -71,7 +71,7 @@ def run_until_killed(region: Region, folder: Path, argv: Argv) -> int | None:
             now = changes(region)
             if now > seen:
                 seen, moved = now, time.monotonic()
-            if now >= before + STEP or time.monotonic() - moved > QUIET:
+            if now >= before + step or time.monotonic() - moved > QUIET:
                 os.kill(process.pid, signal.SIGKILL)
                 process.wait()
                 return None
@@ -79,10 +79,10 @@ def run_until_killed(region: Region, folder: Path, argv: Argv) -> int | None:
     return int(process.returncode)
 
 
-def kill_again_and_again(region: Region, folder: Path, argv: Argv) -> tuple[int, int]:
+def kill_again_and_again(region: Region, folder: Path, argv: Argv, step: int) -> tuple[int, int]:
     """Kill *argv* at up to fourteen points of its work, then let it end: (kills, exit code)."""
     for kills in range(14):
-        code = run_until_killed(region, folder, argv)
+        code = run_until_killed(region, folder, argv, step)
         if code is not None:
             return kills, code
     with (folder / "words.log").open("a") as words:
@@ -114,7 +114,7 @@ def by_role(region: Region, role: str) -> list[dict[str, Any]]:
 def test_create_that_is_killed_at_many_points_converges(region: Region, folder: Path) -> None:
     argv = ("clusterous", "create", "hard.yaml", "--yes")
 
-    kills, code = kill_again_and_again(region, folder, argv)
+    kills, code = kill_again_and_again(region, folder, argv, CREATE_STEP)
 
     assert code == 0, (folder / "words.log").read_text()[-3000:]
     assert kills >= LEAST_KILLS
@@ -388,7 +388,7 @@ def test_status_tells_programs_the_same(region: Region, folder: Path) -> None:
 def test_destroy_that_is_killed_at_many_points_leaves_nothing(region: Region, folder: Path) -> None:
     argv = ("clusterous", "destroy", "--cluster", "hard", "--yes")
 
-    kills, code = kill_again_and_again(region, folder, argv)
+    kills, code = kill_again_and_again(region, folder, argv, DESTROY_STEP)
 
     assert code == 0, (folder / "words.log").read_text()[-3000:]
     assert kills >= LEAST_KILLS
