@@ -100,9 +100,11 @@ def site(home: Path) -> Iterator[Site]:
             made.start(name)
         yield made
     finally:
-        ssh.close(access.home)
-        for name in list(made.running):
-            made.stop(name)
+        try:
+            ssh.close(access.home)
+        finally:
+            for name in list(made.running):
+                made.stop(name)
 
 
 def _config(home: Path, host: ssh.Host, programs: Path) -> Path:
