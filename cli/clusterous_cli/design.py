@@ -94,6 +94,7 @@ def _drawn(
     zone: str,
     outside: Outside,
 ) -> Design:
+    _same_volume(config, found, before)
     version = assets.version()
     volume = wanted_resources.addresses(config.cidr).volume if config.volume == "efs" else None
     documents = manifests.documents(
@@ -117,6 +118,17 @@ def _drawn(
         artifacts={published.blobs[one.name].key: one for one in published.artifacts},
         created=created,
     )
+
+
+def _same_volume(
+    config: ClusterConfig, found: tuple[Found, ...], before: Mapping[str, Any]
+) -> None:
+    """Refuse another volume: a controller that runs would never hear of it."""
+    there = observe.index(found).found
+    recorded = before["config"]["volume"] if before and "controller" in there else config.volume
+    was = "efs" if "volume" in there else recorded
+    if was != config.volume:
+        raise UserError(f"volume is {was}, not {config.volume}\n{planner.LIVING}")
 
 
 def _failed(reports: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
@@ -155,7 +167,7 @@ def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> str:
     """Choose the zone: where the cluster is, or where all wanted types can be had."""
     for one in found:
         if one.kind is Kind.SUBNET and one.key == "private":
-            return str(one.facts["zone"])
+            return _same_zone(config.zone, cloud.region, str(one.facts["zone"]))
     types = {config.gateway.type, config.controller.type, config.workers.type}
     offered = cloud.pages(
         "ec2",
@@ -167,6 +179,16 @@ def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> str:
     return choose_zone(
         config.zone, cloud.region, types, [(o["InstanceType"], o["Location"]) for o in offered]
     )
+
+
+def _same_zone(asked: str | None, region: str, zone: str) -> str:
+    if asked and _whole(asked, region) != zone:
+        raise UserError(f"network.zone is {zone}, not {_whole(asked, region)}\n{planner.LIVING}")
+    return zone
+
+
+def _whole(zone: str, region: str) -> str:
+    return zone if len(zone) > 1 else f"{region}{zone}"
 
 
 def choose_zone(
@@ -182,7 +204,7 @@ def choose_zone(
         if fitting:
             return fitting[0]
         raise UserError(f"No zone of {region} has all of {', '.join(sorted(types))}.")
-    zone = asked if len(asked) > 1 else f"{region}{asked}"
+    zone = _whole(asked, region)
     if zone not in fitting:
         raise UserError(f"network.zone: {zone} has not all these types; {', '.join(fitting)} have.")
     return zone

@@ -55,9 +55,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps, in an order that respects what each needs."""
+    """The steps, in an order that respects what each needs, and what none of them mends."""
 
     steps: tuple[Step, ...]
+    unchanged: tuple[str, ...] = ()
 
     @property
     def pending(self) -> tuple[Step, ...]:
@@ -74,13 +75,37 @@ CHANGEABLE: Final = frozenset(
 FOR_NEW_ONES: Final = frozenset({"user_data", "image", "profile", "subnet", "group", "address"})
 
 
+REMOVE: Final = """create does not remove machines yet. For each that shall go
+(clusterous status -o json shows its node and its id):
+    clusterous kubectl drain NODE --ignore-daemonsets --delete-emptydir-data
+    clusterous kubectl delete node NODE
+    aws ec2 terminate-instances --instance-ids ID"""
+LIVING: Final = (
+    "This cannot be changed while the cluster lives. Put it back in the file, or"
+    " destroy the cluster and create it anew."
+)
+
+
 def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
     """Compare and return the steps; refuse what would mean to make a living thing anew."""
+    wanted = [one for one in wanted if one.key in observed.found or one.facts.get("count") != 0]
     ids = {key: found.id for key, found in observed.found.items()}
     steps = [_step(resource, observed.found.get(resource.key), ids) for resource in wanted]
     refuse([step for step in steps if step.action is Action.CHANGE])
     surplus = [_surplus(found) for found in observed.surplus]
-    return Plan(steps=ordered([*(_replacing(step, observed) for step in steps), *surplus]))
+    return Plan(
+        steps=ordered([*(_replacing(step, observed) for step in steps), *surplus]),
+        unchanged=tuple(words for resource in wanted for words in _too_many(resource, observed)),
+    )
+
+
+def _too_many(resource: Resource, observed: Observed) -> list[str]:
+    # To end one safely, its programs must first move away, which AWS alone cannot be asked for.
+    found = observed.found.get(resource.key)
+    if resource.kind is not Kind.MACHINES or found is None:
+        return []
+    there, asked = found.facts["count"], resource.facts["count"]
+    return [f"{resource.key}s: {there} run, {asked} wanted. {REMOVE}"] if there > asked else []
 
 
 def _replacing(step: Step, observed: Observed) -> Step:
@@ -167,11 +192,7 @@ def refuse(changes: Iterable[Step]) -> None:
             if not isinstance(step.resource.facts[name], Ref | tuple) and name != "count"
         ] or [f"{step.key}: {', '.join(step.drift)} is not as create makes it"]
     if wrong:
-        raise UserError(
-            "\n".join(wrong)
-            + "\nThis cannot be changed while the cluster lives. Put it back in the file, or"
-            " destroy the cluster and create it anew."
-        )
+        raise UserError("\n".join([*wrong, LIVING]))
 
 
 def ordered(steps: Sequence[Step]) -> tuple[Step, ...]:

@@ -25,6 +25,7 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
         "account": design.who.account,
         "pending": len(design.plan.pending),
         "steps": [_step_data(step) for step in design.plan.steps],
+        "unchanged": list(design.plan.unchanged),
         "cost": {
             "currency": "USD",
             "hourly": round(price.hourly, 4),
@@ -48,9 +49,15 @@ def _step_data(step: Step) -> dict[str, Any]:
 
 
 def plan_table(design: Design, price: cost.Cost) -> str:
-    """Return a plan for people: one line per part, and what it costs."""
+    """Return a plan for people: one line per part, what it costs, and what it does not mend."""
+    return "\n".join([_changes(design, price), *(f"  ! {one}" for one in design.plan.unchanged)])
+
+
+def _changes(design: Design, price: cost.Cost) -> str:
     plan, config = design.plan, design.config
     where = f"cluster {design.who.name} in {design.who.region}"
+    if not plan.pending and plan.unchanged:
+        return f"{where}: not as the file wants it, but nothing that create can do"
     if not plan.pending:
         return f"{where}: as wanted, nothing to do ({price.spelled()})"
     state = "nothing exists yet" if _is_new(plan) else f"{len(plan.pending)} changes"

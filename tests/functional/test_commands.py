@@ -73,6 +73,50 @@ def test_a_cluster_from_plan_to_nothing(
     assert "nothing of reef" in capsys.readouterr().err
 
 
+def test_what_create_does_not_change_is_told(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["create", "--yes"]) == 0
+    Path("fewer.yaml").write_text("name: reef\nworkers: 0\n")
+    capsys.readouterr()
+
+    assert main.run(["plan", "fewer.yaml", "-o", "json"]) == 4
+    told = json.loads(capsys.readouterr().out)["unchanged"]
+    assert told[0].startswith("workers: 1 run, 0 wanted.")
+    assert main.run(["create", "fewer.yaml", "--yes"]) == 0
+    assert told[0] in capsys.readouterr().err.partition("reef is ready")[2]
+    assert main.run(["plan", "fewer.yaml"]) == 4
+    assert "not as the file wants it" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("made", "wished", "says"),
+    [
+        pytest.param(
+            "network: {zone: a}", "network: {zone: b}",
+            "network.zone is eu-west-1a, not eu-west-1b", id="another zone",
+        ),
+        pytest.param("volume: efs", "volume: none", "volume is efs, not none", id="no volume"),
+        pytest.param("volume: none", "volume: efs", "volume is none, not efs", id="a volume"),
+    ],
+)  # fmt: skip
+def test_what_a_living_cluster_cannot_become_is_refused(
+    world: cloud.World, capsys: pytest.CaptureFixture[str], made: str, wished: str, says: str
+) -> None:
+    Path("clusterous.yaml").write_text(f"{FILE}{made}\n")
+    assert main.run(["create", "--yes"]) == 0
+    before = world.mutating()
+    Path("clusterous.yaml").write_text(f"{FILE}{wished}\n")
+
+    for command in (["plan"], ["create", "--yes"]):
+        capsys.readouterr()
+        assert main.run(command) == 2
+        said = capsys.readouterr().err
+        assert said.startswith(f"✗ {says}\n")
+        assert "destroy the cluster and create it anew" in said
+    assert world.mutating() == before
+
+
 def test_without_a_terminal_a_question_names_its_flag(
     world: cloud.World, capsys: pytest.CaptureFixture[str]
 ) -> None:

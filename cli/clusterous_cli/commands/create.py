@@ -32,6 +32,8 @@ def command(settings: Settings, file: str | None) -> int:
         converge.Create(cloud=cloud, design=drawn, lines=lines, pauses=pauses).run()
     cluster = record.open_cluster(config.name, cloud)
     screen.tell(f"✓ {config.name} is ready after {ui.duration(screen.passed)}.")
+    for words in drawn.plan.unchanged:
+        screen.warn(f"  ! {words}")
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, price, opening.now()))
     screen.hint("Next: clusterous run FILE · clusterous status")

@@ -12,7 +12,8 @@ from clusterous_cli.options import Settings
 def command(settings: Settings, file: str | None) -> int:
     """Show what create would do with FILE, and what it would cost; change nothing.
 
-    Exit code 0: all is as FILE wants it. 4: changes are pending.
+    Exit code 0: all is as FILE wants it. 4: changes are pending, or something differs that create
+    does not change yet, which is told.
     """
     from clusterous_cli import cost, design, opening, show, ui
 
@@ -21,7 +22,8 @@ def command(settings: Settings, file: str | None) -> int:
     drawn = design.draw(cloud, config)
     price = cost.of(config, cloud.region)
     screen.emit(show.plan_data(drawn, price), lambda: show.plan_table(drawn, price))
-    if not drawn.plan.pending:
+    if drawn.plan.pending:
+        screen.hint(f"Next: clusterous create{' ' + file if file else ''}")
+    elif not drawn.plan.unchanged:
         return 0
-    screen.hint(f"Next: clusterous create{' ' + file if file else ''}")
     return 4

@@ -107,6 +107,26 @@ def test_a_living_network_is_not_made_anew() -> None:
         planner.plan(wanted("name: reef\nnetwork: {cidr: 10.50.0.0/16}\n"), Observed(found=found))
 
 
+@pytest.mark.parametrize("count", [0, 1])
+def test_workers_that_are_too_many_are_kept_and_told(count: int) -> None:
+    planned = planner.plan(
+        wanted(f"name: reef\nworkers: {count}\n"), Observed(found=all_there(wanted()))
+    )
+
+    assert planned.pending == ()
+    assert [words.splitlines()[0] for words in planned.unchanged] == [
+        f"workers: 2 run, {count} wanted. create does not remove machines yet. For each that shall"
+        " go"
+    ]
+
+
+def test_no_workers_wanted_and_none_there_is_as_wanted() -> None:
+    none = wanted("name: reef\nworkers: 0\n")
+    found = {key: one for key, one in all_there(none).items() if key != "worker"}
+
+    assert planner.plan(none, Observed(found=found)).pending == ()
+
+
 def test_a_failed_machine_goes_before_its_successor_comes() -> None:
     found = all_there(wanted())
     broken = Found(kind=Kind.MACHINES, key="controller", id="i-1", facts={})
