@@ -146,5 +146,8 @@ def _until_listening(host: ssh.Host) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []  # It has just ended, as sshd's children do.
     return [n for child in children for n in (*_descendants(int(child)), int(child))]
