@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.region.aws import loopback, signatures
+from tests.region.aws import loopback, s3_body, signatures
+from tests.region.aws.errors import Refusal
 from tests.region.aws.keys import Credentials, Identity, Key
 
 BUCKET = "signed-things"
@@ -370,6 +371,10 @@ def test_signed_chunks_are_checked_as_in_awss_own_example() -> None:
         "0055627c9e194cb4542bae2aa5492e3c1575bbb81b612b7d234b86a503ef5497",
         "b6c6ea8a5354eaf15b3cb7646744f4275b71ea724fed81ceb9323e279d449df9",
     ]
+    s3_body._check_chunk(verified, found[1], f"chunk-signature={found[2]}", b"")
+    with pytest.raises(Refusal) as refused:
+        s3_body._check_chunk(verified, found[1], f"chunk-signature={found[2]}", b"another")
+    assert refused.value.code == "SignatureDoesNotMatch"
 
 
 def test_a_refused_upload_is_told_so(aws: loopback.Account) -> None:
