@@ -55,6 +55,13 @@ UNKNOWN_KEY: Final = frozenset(
 DENIED: Final = frozenset(
     {"AccessDenied", "UnauthorizedOperation", "AccessDeniedException", "OptInRequired", "403"}
 )
+# What IAM calls otherwise than the call itself is called.
+PERMISSIONS: Final = {
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+}
 QUOTAS: Final = re.compile(r"LimitExceeded$|QuotaExceeded$|TooManyBuckets|^LimitExceeded")
 CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
 
@@ -231,7 +238,8 @@ def classify(code: str, text: str, status: int, service: str, action: str) -> Cl
     if code in UNKNOWN_KEY:
         return errors.BadCredentials(f"AWS does not accept the credentials. {text} ({code})")
     if code in DENIED:
-        return errors.Denied(f"You may not do {name}. {text}")
+        permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
+        return errors.Denied(f"You may not do {permission}. {text}", call=permission)
     if QUOTAS.search(code):
         return errors.QuotaReached(
             f"A limit of your AWS account is reached: {text} ({code}). Ask for more under Service"

@@ -164,8 +164,11 @@ class Destroy:
     lines: ui.Lines
     pauses: wait.Pauses
 
-    def run(self, found: Sequence[Found]) -> None:
-        """Remove what was *found* and whatever shows itself later; raise if something stays."""
+    def run(self, found: Sequence[Found]) -> tuple[str, ...]:
+        """Remove what was *found* and whatever shows itself later; raise if something stays.
+
+        Return in words what the last look could not see.
+        """
         reasons: dict[str, str] = {}
         networks: set[str] = set()
         for _ in range(ROUNDS):
@@ -179,8 +182,10 @@ class Destroy:
             found = observe.survey(self.cloud, self.who, deep=True)
             if not left(found) or strangers(found):
                 break
-        if remaining := sweep.look(self.cloud, self.who, networks):
-            raise left_behind(remaining, reasons)
+        seen = sweep.look(self.cloud, self.who, networks)
+        if seen.left:
+            raise left_behind(seen, reasons)
+        return seen.unseen
 
     def execute(self, found: Sequence[Found], seconds: float) -> Outcome:
         """Delete everything of ours among *found*."""
@@ -226,20 +231,21 @@ def networks_of(found: Sequence[Found]) -> set[str]:
 class Remains(LeftBehindError):
     """What destroy could not remove, also as values."""
 
-    def __init__(self, message: str, left: Sequence[sweep.Left]) -> None:
+    def __init__(self, message: str, seen: sweep.Seen) -> None:
         super().__init__(message)
-        self.left = tuple(left)
+        self.seen = seen
 
 
-def left_behind(remaining: Sequence[sweep.Left], reasons: Mapping[str, str]) -> Remains:
+def left_behind(seen: sweep.Seen, reasons: Mapping[str, str]) -> Remains:
     """Tell what is left, why, what it costs, and what to do."""
+    remaining = seen.left
     lines = [f"  {one.kind} {one.id}{_why(one, reasons)}" for one in remaining]
     count = ui.plural(len(remaining), "thing")
     return Remains(
         f"{count} would not go, and {sweep.price(remaining)}{' together' * (len(remaining) > 1)}:\n"
-        + "\n".join(lines)
+        + "\n".join([*lines, *(f"  {words}" for words in seen.unseen)])
         + "\nRemove what is not ours, or what uses it, and run destroy again.",
-        remaining,
+        seen,
     )
 
 

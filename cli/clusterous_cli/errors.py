@@ -44,7 +44,11 @@ class NoCapacity(TransientError):
 
 
 class Denied(UserError):
-    """The caller may not do this."""
+    """The caller may not do this; *call* is what IAM calls it."""
+
+    def __init__(self, message: str, *, call: str = "") -> None:
+        super().__init__(message)
+        self.call = call
 
 
 class BadCredentials(UserError):

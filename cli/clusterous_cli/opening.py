@@ -72,11 +72,13 @@ def identity(name: str | None, session: aws.Aws) -> Identity | None:
     return Identity(name=chosen, account=session.account, region=session.region)
 
 
-def nothing(screen: ui.Ui, message: str) -> int:
-    """Say that there is nothing to do."""
+def nothing(screen: ui.Ui, message: str, unseen: Sequence[str] = ()) -> int:
+    """Say that there is nothing to do, and what could not be looked for."""
     screen.tell(message)
+    for words in unseen:
+        screen.warn(f"  ! {words}")
     if not screen.for_people:
-        screen.emit({"left": []})
+        screen.emit({"left": [], "unseen": list(unseen)})
     return 0
 
 

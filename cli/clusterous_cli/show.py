@@ -206,8 +206,14 @@ def _apps(apps: Sequence[Mapping[str, Any]] | None) -> list[str]:
     return [ui.table(rows)]
 
 
-def left_data(one: sweep.Left) -> dict[str, Any]:
-    """Return for programs what destroy left behind; an hourly price of None is not known."""
+def seen_data(cluster: str, seen: sweep.Seen) -> dict[str, Any]:
+    """Return for programs what destroy left behind, and what it could not look for."""
+    left = [_left_data(one) for one in seen.left]
+    return {"cluster": cluster, "left": left, "unseen": list(seen.unseen)}
+
+
+def _left_data(one: sweep.Left) -> dict[str, Any]:
+    # An hourly price of None is not known.
     hourly = None if one.hourly is None else round(one.hourly, 4)
     return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
 

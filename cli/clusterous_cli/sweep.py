@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api import names
-from clusterous_cli import prices
+from clusterous_cli import errors, prices, ui
 from clusterous_cli.aws import Aws
 from clusterous_cli.identity import Identity
 from clusterous_cli.record import tags_of
@@ -28,6 +28,14 @@ class Left:
     ours: bool
     hourly: float | None = 0.0
     says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """What is still there, and in words where nobody could look."""
+
+    left: tuple[Left, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +127,30 @@ WALKS: Final = (
 )  # fmt: skip
 
 
-def look(cloud: Aws, who: Identity, networks: Iterable[str]) -> tuple[Left, ...]:
+def look(cloud: Aws, who: Identity, networks: Iterable[str]) -> Seen:
     """List all that is there of the cluster; *networks* are those that it had."""
     known = tuple(sorted(set(networks)))
-    looks: list[Callable[[], list[Left]]] = [_of_ec2(cloud, who, known, walk) for walk in WALKS]
-    looks += [_of_service(cloud, who, service) for service in SERVICES]
+    looks = [_looked(walk.kind, _of_ec2(cloud, who, known, walk)) for walk in WALKS]
+    looks += [_looked(kind, _of_service(cloud, who, service)) for kind, service in SERVICES.items()]
     with ThreadPoolExecutor(max_workers=len(looks)) as pool:
         parts = list(pool.map(lambda one: one(), looks))
-    return tuple(sorted((one for part in parts for one in part), key=lambda one: one.kind))
+    return Seen(
+        left=tuple(sorted((one for part in parts for one in part.left), key=lambda one: one.kind)),
+        unseen=tuple(words for part in parts for words in part.unseen),
+    )
+
+
+def _looked(kind: str, walked: Callable[[], list[Left]]) -> Callable[[], Seen]:
+    """Let one look that is not permitted be no reason to forget what the others see."""
+
+    def looked() -> Seen:
+        try:
+            return Seen(left=tuple(walked()))
+        except errors.Denied as error:
+            things = ui.plural(2, kind).removeprefix("2 ")
+            return Seen(unseen=(f"could not look for {things}: not permitted ({error.call})",))
+
+    return looked
 
 
 def kinds() -> int:
@@ -266,4 +290,10 @@ def _file_system_price(one: Item) -> float:
     return size * prices.EFS_GIB_MONTH / prices.HOURS_PER_MONTH
 
 
-SERVICES: Final[tuple[Service, ...]] = (_roles, _profiles, _buckets, _repositories, _file_systems)
+SERVICES: Final[Mapping[str, Service]] = {
+    "role": _roles,
+    "instance profile": _profiles,
+    "bucket": _buckets,
+    "image repository": _repositories,
+    "volume": _file_systems,
+}

@@ -11,6 +11,7 @@ import pytest
 from clusterous_api import names
 from clusterous_cli import config, main
 from tests.functional import cloud
+from tests.region.aws import settings
 
 FILE = "name: reef\nworkers:\n  count: 1\n"
 
@@ -26,6 +27,7 @@ def world(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
     account.server.reset()
+    account.configure(user_policy=dict(settings.ADMINISTRATOR))
     account.renew()
     monkeypatch.chdir(tmp_path)
     # The gateway is only played: nobody answers, which is told at once.
@@ -177,5 +179,30 @@ def test_what_destroy_leaves_is_listed_for_programs_too(
     said = capsys.readouterr()
     address = made["AllocationId"]
     left = [{"kind": "public address", "id": address, "ours": False, "hourly": 0.0055}]
-    assert json.loads(said.out) == {"cluster": "reef", "left": left}
+    assert json.loads(said.out) == {"cluster": "reef", "left": left, "unseen": []}
     assert f"public address {address}, 0.006 $/h" in said.err
+
+
+def test_what_destroy_may_not_look_for_is_told_and_is_no_failure(
+    world: cloud.World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["create", "--yes"]) == 0
+    everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
+    refused = ["ec2:DescribeKeyPairs", "ec2:DescribeSnapshots", "s3:ListAllMyBuckets"]
+    deny = {"Effect": "Deny", "Action": refused, "Resource": "*"}
+    world.configure(user_policy={"Version": "2012-10-17", "Statement": [everything, deny]})
+    capsys.readouterr()
+
+    assert main.run(["destroy", "--yes", "-o", "json"]) == 0
+
+    said = capsys.readouterr()
+    unseen = [
+        "could not look for snapshots: not permitted (ec2:DescribeSnapshots)",
+        "could not look for key pairs: not permitted (ec2:DescribeKeyPairs)",
+        "could not look for buckets: not permitted (s3:ListAllMyBuckets)",
+    ]
+    assert json.loads(said.out) == {"cluster": "reef", "left": [], "unseen": unseen}
+    assert all(f"! {words}\n" in said.err for words in unseen)
+    assert main.run(["destroy", "reef", "--yes"]) == 0
+    assert f"! {unseen[1]}\n" in capsys.readouterr().err
+    assert world.server.leftovers() == []

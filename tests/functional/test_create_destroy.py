@@ -197,9 +197,9 @@ def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) ->
     world.create(config.parse("name: reef-2\nworkers: 1\n"))
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
 
-    assert sweep.look(world.cloud, who, ()) == ()
+    assert sweep.look(world.cloud, who, ()) == sweep.Seen()
     other = Identity(name="reef-2", account=world.cloud.account, region="eu-west-1")
-    found = {one.kind for one in sweep.look(world.cloud, other, ())}
+    found = {one.kind for one in sweep.look(world.cloud, other, ()).left}
     assert {"machine", "network", "NAT gateway", "role", "bucket", "volume"} <= found
 
 

@@ -23,9 +23,10 @@ def command(settings: Settings, name: str | None) -> int:
     if who is None:
         return opening.nothing(screen, f"There is no cluster in {cloud.region}.")
     found = observe.survey(cloud, who, deep=True)
-    if not converge.left(found) and not sweep.look(cloud, who, ()):
+    if not converge.left(found) and not (seen := sweep.look(cloud, who, ())).left:
         opening.forget(who.name)
-        return opening.nothing(screen, f"There is nothing of {who.name} in {cloud.region}.")
+        nothing = f"There is nothing of {who.name} in {cloud.region}."
+        return opening.nothing(screen, nothing, seen.unseen)
     question = f"{show.removal_words(who.name, found)}\nType the cluster's name to go on:"
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
@@ -33,17 +34,19 @@ def command(settings: Settings, name: str | None) -> int:
     again = f"clusterous destroy {who.name}"
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         try:
-            converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses).run(found)
+            destroy = converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses)
+            unseen = destroy.run(found)
         except converge.Remains as error:
             if not screen.for_people:
-                left = [show.left_data(one) for one in error.left]
-                screen.emit({"cluster": who.name, "left": left})
+                screen.emit(show.seen_data(who.name, error.seen))
             raise
     opening.forget(who.name)
     screen.tell(
         f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left"
-        f" (looked for {sweep.kinds()} kinds of things)."
+        f" (looked for {sweep.kinds() - len(unseen)} kinds of things)."
     )
+    for words in unseen:
+        screen.warn(f"  ! {words}")
     if not screen.for_people:
-        screen.emit({"cluster": who.name, "left": []})
+        screen.emit(show.seen_data(who.name, sweep.Seen(unseen=unseen)))
     return 0
