@@ -58,7 +58,6 @@ def _with_caller(world: World, access: Access, identity: Identity) -> Access:
     if identity.user:
         caller["aws:username"] = identity.user
     if identity.session:
-        caller["ec2:sourceinstanceid"] = identity.session
         caller["ec2:sourceinstancearn"] = (
             f"arn:aws:ec2:{world.settings.region}:{identity.account}:instance/{identity.session}"
         )
