@@ -25,6 +25,11 @@ LINES: Final = {
 RESTARTS: Final = 3
 # Installing is tried again by itself, and the first try may come before the API server is whole.
 CHART_SECONDS: Final = 30.0
+# What cannot be pulled is tried again for ever; a registry that is slow or just restarts is not it.
+PULL_SECONDS: Final = 60.0
+PULLS: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +51,17 @@ class Trouble:
     words: tuple[str, ...] = ()
     crashing: bool = False
     chart: bool = False
+    pulling: bool = False
 
 
 def trouble(view: Mapping[str, Any]) -> Trouble:
     """Read from the controller's view what went wrong with the operator."""
     chart = str(view.get("chart", "")).strip()
-    containers = [one for one in view.get("containers", ()) if one["restarts"] or _says(one)]
+    containers = [
+        one
+        for one in view.get("containers", ())
+        if one["restarts"] or _says(one) or one["reason"] in PULLS
+    ]
     words = [f"installing its chart failed: {chart}"] if chart else []
     return Trouble(
         words=(*words, *(_container_words(one) for one in containers)),
@@ -60,6 +70,7 @@ def trouble(view: Mapping[str, Any]) -> Trouble:
             for one in containers
         ),
         chart=bool(chart),
+        pulling=any(one["reason"] in PULLS for one in containers),
     )
 
 
@@ -151,7 +162,7 @@ def await_ready(
     reports = record.Reports(cloud, who)
     deadline = pauses.clock() + seconds
     delay = 1.0
-    chart_good = pauses.clock()
+    chart_good = pull_good = pauses.clock()
     while True:
         nodes = record.merge(record.machines(cloud, who), reports.read())
         now = progress(nodes, wanted)
@@ -163,7 +174,11 @@ def await_ready(
             return nodes
         if not now.trouble.chart:
             chart_good = pauses.clock()
-        if now.trouble.crashing or pauses.clock() - chart_good >= CHART_SECONDS:
+        if not now.trouble.pulling:
+            pull_good = pauses.clock()
+        stuck = pauses.clock() - chart_good >= CHART_SECONDS
+        stuck |= pauses.clock() - pull_good >= PULL_SECONDS
+        if now.trouble.crashing or stuck:
             lines.set("operator", "failed", failed=True)
             raise operator_failure(now.trouble)
         if pauses.clock() > deadline:

@@ -104,12 +104,18 @@ def test_a_failed_node_fails_create_in_its_own_words_and_is_replaced(world: clou
             id="the operator crashes",
         ),
         pytest.param({"chart": "InstallFailed: ImportError: no kopf\n"}, id="its chart fails"),
+        pytest.param(
+            {"containers": [{"pod": "operator-1", "restarts": 0, "reason": "ImagePullBackOff",
+                             "said": "ErrImagePull: ImportError: no kopf\n"}]},
+            id="its image cannot be pulled",
+        ),
     ],
 )  # fmt: skip
 def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, view: dict[str, object]
 ) -> None:
     monkeypatch.setattr("clusterous_cli.nodes.CHART_SECONDS", 0.5)
+    monkeypatch.setattr("clusterous_cli.nodes.PULL_SECONDS", 0.5)
     sick = {"operator": {"clusterous-operator": "0/1"}, **view}
 
     with pytest.raises(FailedError, match="ImportError: no kopf") as told:

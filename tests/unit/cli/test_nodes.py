@@ -52,6 +52,17 @@ def test_the_third_crash_is_no_accident(restarts: int, reason: str, crashing: bo
     assert "ValueError: x" in now.lines["operator"]
 
 
+@pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
+def test_an_image_that_cannot_be_pulled_is_told_in_its_own_words(reason: str) -> None:
+    now = seen(
+        containers=[container(reason=reason, said='Back-off pulling image "x:1": not found')]
+    )
+
+    assert now.trouble.pulling
+    assert not now.trouble.crashing
+    assert now.lines["operator"] == f'operator-1: {reason}: Back-off pulling image "x:1": not found'
+
+
 def test_a_chart_that_fails_is_told_in_its_own_words() -> None:
     now = seen(chart="InstallFailed: no matches for kind\n")
 
