@@ -34,6 +34,7 @@ class Parts:
         self._lock = threading.Lock()
         self._left: dict[str, set[str]] = {}
         self._failed: set[str] = set()
+        self._begun: dict[str, dict[str, str]] = {}  # by part: what is under way, with its name
         for step in steps:
             if step.action is not Action.KEEP:
                 self._left.setdefault(step.part, set()).add(step.key)
@@ -43,18 +44,24 @@ class Parts:
         """Note that a step begun, is done or failed."""
         with self._lock:
             left = self._left.get(step.part, set())
+            begun = self._begun.setdefault(step.part, {})
+            name = step.key.rpartition("/")[2].removeprefix("s3:")
+            if event == "begun":
+                begun[step.key] = name
+            else:
+                begun.pop(step.key, None)
             if event == "done":
                 left.discard(step.key)
             count = self._all.get(step.part, 0)
             if event in ("failed", "stopped"):
                 self._failed.add(step.part)
-                name = step.key.rpartition("/")[2].removeprefix("s3:")
                 self._lines.set(step.part, f"{name} {event}", failed=True)
             elif step.part in self._failed:
                 return  # what else is done there does not mend it
             elif left:
                 done = f"{count - len(left)} of " if len(left) < count else ""
-                self._lines.set(step.part, f"{done}{ui.plural(count, 'step')}")
+                last = f": {', '.join(begun.values())}" if done and 0 < len(begun) <= 2 else ""
+                self._lines.set(step.part, f"{done}{ui.plural(count, 'step')}{last}")
             elif event == "done":
                 self._lines.set(step.part, ui.plural(count, "step"), done=True)
 
@@ -121,7 +128,10 @@ class Create:
             chosen = remover.act if step.action is Action.DELETE else builder.act
             return chosen(step, ids)
 
-        executor = Executor(act=act, pauses=self.pauses, lookup=self.lookup, tell=parts.tell)
+        executor = Executor(
+            act=act, pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
+            remind=self.lines.remind,
+        )  # fmt: skip
         return executor.run(steps, {})
 
     def lookup(self, step: Step) -> str | None:
@@ -193,8 +203,9 @@ class Destroy:
         parts = Parts(self.lines, steps)
         remover = remove.Remover(self.cloud, self.who, self.pauses)
         executor = Executor(
-            act=remover.act, pauses=self.pauses, tell=parts.tell, seconds=seconds, keep_going=True
-        )
+            act=remover.act, pauses=self.pauses, tell=parts.tell, remind=self.lines.remind,
+            seconds=seconds, keep_going=True,
+        )  # fmt: skip
         return executor.run(steps, {})
 
 

@@ -38,6 +38,7 @@ class Executor:
     pauses: Pauses
     lookup: Lookup = lambda step: None
     tell: Tell = lambda step, event: None
+    remind: Callable[[], None] = lambda: None
     seconds: float = SECONDS
     jitter: Callable[[], float] = random.random
     keep_going: bool = False
@@ -82,6 +83,7 @@ class Executor:
                     running[pool.submit(self._attempt, by_key[key], dict(known))] = by_key[key]
             if not running:
                 return
+            self.remind()
             for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
                 step = running.pop(future)
                 try:

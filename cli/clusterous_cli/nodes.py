@@ -168,6 +168,7 @@ def await_ready(
         now = progress(nodes, wanted)
         for name, text in now.lines.items():
             lines.set(name, text, done=name in now.done)
+        lines.remind()
         if now.failed:
             raise failure(now.failed, nodes)
         if now.ready:

@@ -114,6 +114,9 @@ class Lines:
         """Say what *name* is doing; what is *done* or has *failed* stops its clock."""
         raise NotImplementedError
 
+    def remind(self) -> None:
+        """Say what is waited for, if nothing was said for long; to be called now and then."""
+
     @property
     def unfinished(self) -> list[str]:
         """The names of the lines that are neither done nor failed."""
@@ -146,6 +149,7 @@ class TimedLines(Lines):
         self._ui = ui
         self._rows: dict[str, Row] = {}
         self._said: dict[str, tuple[Row, float]] = {}
+        self._last = ui.clock()
 
     def set(self, name: str, text: str, *, done: bool = False, failed: bool = False) -> None:
         """Print the line if it is time to say something new."""
@@ -159,7 +163,18 @@ class TimedLines(Lines):
             self._said[name] = (row, now)
             mark = f"{row.mark} " if row.over else ""
             took = f" after {duration(row.took)}" if row.took and row.took >= 1 else ""
-            self._ui.tell(f"[{now - self._ui.began:6.1f} s] {name}: {mark}{row.text}{took}")
+            self._tell(now, f"{name}: {mark}{row.text}{took}")
+
+    def remind(self) -> None:
+        now = self._ui.clock()
+        if now - self._last >= REMINDER and self.unfinished:
+            rows = [(name, self._rows[name]) for name in self.unfinished]
+            waits = "; ".join(f"{name} ({row.text})" for name, row in rows)
+            self._tell(now, f"still waiting: {waits}")
+
+    def _tell(self, now: float, text: str) -> None:
+        self._last = now
+        self._ui.tell(f"[{now - self._ui.began:6.1f} s] {text}")
 
     @property
     def unfinished(self) -> list[str]:
@@ -210,6 +225,7 @@ class LiveLines(Lines):
 
 STYLES: Final = {"✓": "green", "✗": "bold red", "·": "cyan"}
 SILENCE: Final = 5.0
+REMINDER: Final = 30.0
 
 
 def _next(before: Row | None, text: str, now: float, *, done: bool, failed: bool) -> Row:

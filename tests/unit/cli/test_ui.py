@@ -61,6 +61,26 @@ def test_without_a_terminal_a_long_part_is_heard_of_every_five_seconds() -> None
     assert said == ["workers: 0 of 4 ready", "workers: 1 of 4 ready", "workers: 3 of 4 ready"]
 
 
+def test_without_a_terminal_half_a_minute_of_silence_ends_with_what_is_waited_for() -> None:
+    clock = Clock()
+    shown, err = screen(clock)
+    lines = ui.TimedLines(shown)
+    parts = converge.Parts(lines, steps(2))
+    parts.tell(steps(2)[0], "done")
+    lines.set("access", "18 steps", done=True)
+
+    for second in range(1, 70):
+        clock.now = float(second)
+        parts.tell(steps(2)[1], "begun")
+        lines.remind()
+
+    assert err.getvalue().splitlines()[2:] == [
+        "[   5.0 s] files: 1 of 2 steps: file",
+        "[  35.0 s] still waiting: files (1 of 2 steps: file)",
+        "[  65.0 s] still waiting: files (1 of 2 steps: file)",
+    ]
+
+
 def test_a_failure_is_said_at_once_and_stays() -> None:
     clock = Clock()
     shown, err = screen(clock)
