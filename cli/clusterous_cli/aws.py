@@ -175,7 +175,11 @@ def translated(service: str, action: str, region: str) -> Iterator[None]:
         yield
     except botocore_errors.ClientError as error:
         raise _answered(error, service, action) from error
-    except (ResponseParserError, botocore_errors.HTTPClientError) as error:
+    except (
+        ResponseParserError,
+        botocore_errors.HTTPClientError,
+        botocore_errors.ConnectionError,
+    ) as error:
         raise _lost(error, service, action, region) from error
     except (
         botocore_errors.NoCredentialsError,
@@ -195,14 +199,13 @@ def translated(service: str, action: str, region: str) -> Iterator[None]:
 
 
 def _lost(error: Exception, service: str, action: str, region: str) -> ClusterousError:
-    if isinstance(
-        error, botocore_errors.EndpointConnectionError | botocore_errors.ConnectTimeoutError
-    ):
+    if isinstance(error, botocore_errors.SSLError):  # may also come in the midst of an answer
+        return errors.Unclear(f"No safe connection to AWS: {error}")
+    if isinstance(error, botocore_errors.ConnectionError):  # it never came to a connection
         return errors.Unreachable(
-            f"AWS cannot be reached: {error} Check the network, a proxy, and the region ({region})."
+            f"AWS cannot be reached: {str(error).rstrip('.')}. Check the network, a proxy"
+            f" (HTTPS_PROXY), and the region ({region})."
         )
-    if isinstance(error, botocore_errors.SSLError | botocore_errors.ProxyConnectionError):
-        return errors.Unreachable(f"No safe connection to AWS: {error}")
     return errors.Unclear(f"The answer to {_name(service, action)} was lost: {error}")
 
 

@@ -52,6 +52,11 @@ def test_errors_become_exit_codes(
     [
         ["create", "no-such-file.yaml"],
         ["plan", "."],
+        ["plan", "typo.yaml"],
+        ["run", "nofile"],
+        ["put", "nofile"],
+        ["get", "result"],
+        ["destroy"],
         ["create"],
         ["--region", "eu-wset-1", "status"],
         ["--profile", "nobody", "status"],
