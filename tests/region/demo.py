@@ -57,13 +57,12 @@ class Story:
     def type(self, *argv: str, check: bool = True) -> int:
         """Run *argv* on the laptop as typed at its prompt, its words indented under it."""
         self.tell(f"$ {' '.join(argv)}")
-        process = self.region.laptop_popen(
+        with self.region.laptop_popen(
             argv, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-        assert process.stdout is not None
-        for line in process.stdout:
-            self.tell(f"  {line.rstrip()}")
-        code = int(process.wait())
+        ) as process:
+            for line in process.stdout or ():
+                self.tell(f"  {line.rstrip()}")
+        code = int(process.returncode)
         if check and code:
             raise StoryError(f"{' '.join(argv)} ended with exit code {code}")
         return code
