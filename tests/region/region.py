@@ -185,8 +185,9 @@ class Region:
 
     def aws(self, method: str, path: str, value: Any = None) -> Any:
         """Use the simulator's own controls: faults, config, log, snapshot; see `aws.control`."""
+        laptop_there = self._namespace("laptop")
         trust = ssl.create_default_context(cafile=self.places.tls / "ca.pem")
-        wire = netns.connect(self._namespace("laptop"), addresses.AWS_API, 443, timeout=30)
+        wire = netns.connect(laptop_there, addresses.AWS_API, 443, timeout=30)
         with trust.wrap_socket(wire, server_hostname="ec2.eu-west-1.amazonaws.com") as secure:
             connection = HTTPConnection("ec2.eu-west-1.amazonaws.com")
             connection.sock = secure

@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.region.parts import wheels
+
 HERE = Path(__file__).parent
 IMAGE = HERE / "image"
-LOCK = HERE.parents[2] / "requirements.lock"
 # The AWS program is installed at the version in the lock; the key need not know all other lines.
 SOURCES = (Path(__file__), IMAGE)
 
@@ -67,10 +68,14 @@ def _bootstrap(target: Path) -> None:
 def _install_aws(target: Path) -> None:
     """Install the AWS program beside the system's Python, trusting what the system trusts."""
     lib = target / "opt/aws/lib"
-    options = ["--quiet", "--no-compile", "--only-binary=:all:", "--python-version=3.11"]
-    constraints = ["--constraint", str(LOCK)] if LOCK.exists() else []
+    # The lock's own entries, not the lock as constraints: pip wants every name with its hashes.
+    wanted = target / "opt/aws/requirements.txt"
+    wanted.parent.mkdir(parents=True, exist_ok=True)
+    wanted.write_text(wheels.locked(wheels.closure(["awscli"])))
+    options = ["--quiet", "--no-compile", "--no-deps", "--require-hashes"]
+    wheel = ["--only-binary=:all:", "--python-version=3.11", f"--requirement={wanted}"]
     pip = [sys.executable, "-m", "pip", "install"]
-    subprocess.run([*pip, *options, *constraints, "--target", str(lib), "awscli"], check=True)
+    subprocess.run([*pip, *options, *wheel, "--target", str(lib)], check=True)
     shutil.rmtree(lib / "awscli/examples", ignore_errors=True)
     for bundle in lib.rglob("cacert.pem"):
         bundle.unlink()

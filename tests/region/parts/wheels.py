@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -34,8 +35,13 @@ def build(target: Path, found: Found, tell: Tell) -> None:
 
 def operator_lock() -> str:
     """Return the part of the lock that the operator needs, and nothing of the CLI's."""
+    return locked(operator_closure())
+
+
+def locked(names: set[str]) -> str:
+    """Return the lock's entries for *names*: a file that pip takes with --require-hashes."""
     pinned = parse_lock(LOCK.read_text())
-    return "".join(pinned[name] for name in sorted(operator_closure()))
+    return "".join(pinned[name] for name in sorted(names))
 
 
 def parse_lock(text: str) -> dict[str, str]:
@@ -51,7 +57,12 @@ def parse_lock(text: str) -> dict[str, str]:
 def operator_closure() -> set[str]:
     """Return the distributions that the operator's extra needs, as installed here."""
     project = tomllib.loads(PYPROJECT.read_text())["project"]
-    waiting = [Requirement(line) for line in project["optional-dependencies"]["operator"]]
+    return closure(project["optional-dependencies"]["operator"])
+
+
+def closure(requirements: Iterable[str]) -> set[str]:
+    """Return the names of all distributions that *requirements* bring, as installed here."""
+    waiting = [Requirement(line) for line in requirements]
     found: set[str] = set()
     while waiting:
         requirement = waiting.pop()
