@@ -60,3 +60,11 @@ def test_the_operator_needs_nothing_of_the_cli() -> None:
 
     assert {"kopf", "aiohttp"} <= needed
     assert not {"boto3", "rich", "moto", "pytest"} & needed
+
+
+def test_what_machines_install_is_locked_to_the_last_name() -> None:
+    """pip 23.2 refuses a requirement without a pin and a hash once any other has one."""
+    entries = wheels.parse_lock(wheels.locked(wheels.closure(["awscli"])))
+
+    assert {"awscli", "docutils", "pyyaml"} <= set(entries)
+    assert all("--hash=" in entry for entry in entries.values())
