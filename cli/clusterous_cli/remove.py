@@ -139,8 +139,13 @@ def _file_system(to: Remover, found: Found) -> None:
 
 def _file_system_state(to: Remover, id: str) -> str | None:
     listed = to.cloud.call("efs", "describe_file_systems", FileSystemId=id)["FileSystems"]
-    states = [one["LifeCycleState"] for one in listed if one["LifeCycleState"] != "deleted"]
-    return states[0] if states else None
+    return _lasting(listed)
+
+
+def _lasting(listed: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the state of what EFS lists, None when that is `deleted` or nothing is listed."""
+    states = (one["LifeCycleState"] for one in listed)
+    return next((state for state in states if state != "deleted"), None)
 
 
 def _mount_target(to: Remover, found: Found) -> None:
@@ -151,8 +156,7 @@ def _mount_target(to: Remover, found: Found) -> None:
 
 def _mount_state(to: Remover, id: str) -> str | None:
     listed = to.cloud.call("efs", "describe_mount_targets", MountTargetId=id)["MountTargets"]
-    states = [one["LifeCycleState"] for one in listed if one["LifeCycleState"] != "deleted"]
-    return states[0] if states else None
+    return _lasting(listed)
 
 
 def _profile(to: Remover, found: Found) -> None:

@@ -15,12 +15,10 @@ CHAINS: Mapping[str, tuple[str, ...]] = {
 Call = Mapping[str, Any]
 
 
-def of_create(
-    log: Sequence[Call], seconds: float | None, now: settings.Settings | None = None
-) -> dict[str, Any]:
+def of_create(log: Sequence[Call], seconds: float | None) -> dict[str, Any]:
     """Compare *seconds* of a first `create` with its critical path, from the region's *log*.
 
-    The boot is that of the slowest node: from the RunInstances that made it to its last report.
+    The boot is that of the slowest node: from the first RunInstances to the node's last report.
     Empty while the log holds no create that came to its end.
     """
     if seconds is None or not log:
@@ -30,7 +28,7 @@ def of_create(
     boots = _boots([call for call in log if call["time"] <= ended])
     if not boots:
         return {}
-    chain = _slowest_chain(log, now or settings.Settings())
+    chain = _slowest_chain(log, settings.Settings())
     boot = max(boots.values())
     return {
         "seconds": seconds,
@@ -52,7 +50,7 @@ def _slowest_chain(log: Sequence[Call], now: settings.Settings) -> float:
 
 
 def _boots(log: Sequence[Call]) -> dict[str, float]:
-    """Seconds from launch to last report, by the node's role session (role/instance)."""
+    """Seconds from the first launch to last report, by the node's role session (role/instance)."""
     launches = [call["time"] for call in log if call["action"] == "RunInstances"]
     reports = [
         call
