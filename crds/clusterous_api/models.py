@@ -5,7 +5,7 @@ it leaves alone, so that a newer CRD does not break an older reader.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -47,6 +47,13 @@ class Dependency:
     until: Until = Until.READY
 
 
+class Spread(StrEnum):
+    """Over what the pods of a component are spread evenly."""
+
+    NODE = "Node"
+    ZONE = "Zone"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """On which nodes a component may run."""
@@ -54,11 +61,50 @@ class Placement:
     role: str | None = None
     pool: str | None = None
     node_selector: Body
+    tolerations: tuple[Body, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    priority_class_name: str | None = None
+
+
+class Replace(StrEnum):
+    """How a change of the pod reaches the pods that run."""
+
+    ROLLING = "RollingUpdate"
+    RECREATE = "Recreate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strategy:
+    """How a component is updated; a share is a number of pods or a percentage such as 25%."""
+
+    type: Replace = Replace.ROLLING
+    max_surge: int | str | None = None
+    max_unavailable: int | str | None = None
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drain:
+    """How a pod is asked to finish, by HTTP or by a command, and how long it may take."""
+
+    http_get: Body | None = None  # path and port
+    exec: tuple[str, ...] = ()
+    deadline_seconds: int = 300
+
+
+class ScaledBy(StrEnum):
+    """Who decides on the number of workers."""
+
+    OPERATOR = "Operator"
+    AUTOSCALER = "Autoscaler"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Component:
-    """A named group of equal pods. *replicas* None means: fill the cluster."""
+    """A named group of equal pods. *replicas* None means: fill the cluster.
+
+    Where an autoscaler has not spoken yet, *replicas* is what it starts from.
+    """
 
     name: str
     image: str
@@ -70,6 +116,10 @@ class Component:
     placement: Placement
     depends_on: tuple[Dependency, ...] = ()
     template: Body
+    security_context: Body
+    drain: Drain | None = None
+    strategy: Strategy
+    scaled_by: ScaledBy = ScaledBy.OPERATOR
     replicas: int | None = 1
     min: int = 0
     max: int | None = None
@@ -93,6 +143,7 @@ class NewClaim:
 
     size: str = names.DEFAULT_VOLUME_SIZE
     storage_class: str | None = None
+    access_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +168,12 @@ VolumeSource = ClusterVolume | ExistingClaim | NewClaim | NfsExport | EfsFileSys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SharedVolume:
-    """What is mounted at /home/data, and which folder of it."""
+    """What is mounted at /home/data, which folder of it, and what becomes of it in the end."""
 
     source: VolumeSource
     sub_path: str = ""
+    fs_group: int | None = None
+    is_kept: bool = True  # when the app is deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,9 +187,90 @@ class Exposure:
     message: str = ""
 
 
+class Quorum(StrEnum):
+    """How many of the named components make a batch a success."""
+
+    ALL = "All"
+    ANY = "Any"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuccessPolicy:
+    """Whose end with code 0 is the success of a batch."""
+
+    operator: Quorum = Quorum.ALL
+    components: tuple[str, ...] = (names.MASTER,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """How a batch is tried, when it is done, and when it is cleared away. Times in seconds."""
+
+    backoff_limit: int = 6
+    active_deadline_seconds: int | None = None
+    ttl_seconds_after_finished: int | None = None
+    success_policy: SuccessPolicy = SuccessPolicy()
+
+
+class Action(StrEnum):
+    """What a rule does about a failure."""
+
+    RESTART_GROUP = "RestartGroup"
+    RESTART_APP = "RestartApp"
+    IGNORE = "Ignore"
+    FAIL = "Fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule of a failure policy; an empty tuple fits everything, but not both codes and reasons.
+
+    A failure fits when its exit code is among the codes, or its reason among the reasons.
+    """
+
+    action: Action
+    components: tuple[str, ...] = ()
+    exit_codes: tuple[int, ...] = ()
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailurePolicy:
+    """What to do when a container fails; the first rule that fits counts."""
+
+    rules: tuple[Rule, ...]
+    max_restarts: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Idle:
+    """When a service has nothing to do: less than *cpu* (a quantity) in all, for so long."""
+
+    after_seconds: int
+    cpu: int | str = "50m"
+
+
+class LogFormat(StrEnum):
+    """How the lines of the output are to be read."""
+
+    TEXT = "Text"
+    JSON = "JSON"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logging:
+    """What the log pipeline is told."""
+
+    enabled: bool = True
+    format: LogFormat = LogFormat.TEXT
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """One ClusterousApp. *components* starts with the master and the workers, if there are any."""
+    """One ClusterousApp. *components* starts with the master and the workers, if there are any.
+
+    *labels* and *annotations* are the object's own, as far as the reader kept them.
+    """
 
     namespace: str
     name: str
@@ -147,6 +281,13 @@ class App:
     components: tuple[Component, ...]
     volume: SharedVolume
     expose: tuple[Exposure, ...]
+    batch: Batch = Batch()
+    idle: Idle | None = None
+    failure_policy: FailurePolicy | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+    logging: Logging = Logging()
+    labels: Body = field(default_factory=dict)
+    annotations: Body = field(default_factory=dict)
 
     def component(self, name: str) -> Component | None:
         """Return the component of that name."""
@@ -163,8 +304,9 @@ class App:
         return self.component(names.WORKERS)
 
     def is_job(self, component: Component) -> bool:
-        """Tell whether it is to end: a batch's master, or one waited for until Complete."""
-        if self.run is Run.BATCH and component.name == names.MASTER:
+        """Tell whether it is to end: one that makes a batch, or is waited for until Complete."""
+        counts = {names.MASTER, *self.batch.success_policy.components}
+        if self.run is Run.BATCH and component.name in counts:
             return True
         return any(
             need.name == component.name and need.until is Until.COMPLETE
@@ -179,6 +321,8 @@ def parse(body: Body) -> App:
     spec = body.get("spec") or {}
     components = _components(spec)
     _check_dependencies(components)
+    policy = spec.get("failurePolicy")
+    idle = spec.get("idle")
     return App(
         namespace=metadata.get("namespace", "default"),
         name=metadata["name"],
@@ -189,7 +333,52 @@ def parse(body: Body) -> App:
         components=components,
         volume=_volume(spec.get("sharedVolume") or {}),
         expose=tuple(_exposure(item, components) for item in spec.get("expose") or ()),
+        batch=_batch(spec.get("batch") or {}),
+        idle=None if idle is None else _idle(idle),
+        failure_policy=None if policy is None else _failure_policy(policy),
+        image_pull_secrets=tuple(item["name"] for item in spec.get("imagePullSecrets") or ()),
+        logging=_logging(spec.get("logging") or {}),
+        labels=metadata.get("labels") or {},
+        annotations=metadata.get("annotations") or {},
     )
+
+
+def _batch(item: Body) -> Batch:
+    success = item.get("successPolicy")
+    return Batch(
+        backoff_limit=item.get("backoffLimit", 6),
+        active_deadline_seconds=item.get("activeDeadlineSeconds"),
+        ttl_seconds_after_finished=item.get("ttlSecondsAfterFinished"),
+        success_policy=SuccessPolicy() if success is None else _success_policy(success),
+    )
+
+
+def _success_policy(item: Body) -> SuccessPolicy:
+    operator = Quorum(item.get("operator", Quorum.ALL))
+    return SuccessPolicy(operator=operator, components=tuple(item["components"]))
+
+
+def _idle(item: Body) -> Idle:
+    return Idle(after_seconds=item["afterSeconds"], cpu=item.get("cpu", "50m"))
+
+
+def _failure_policy(item: Body) -> FailurePolicy:
+    rules = tuple(_rule(one) for one in item["rules"])
+    return FailurePolicy(rules=rules, max_restarts=item.get("maxRestarts", 3))
+
+
+def _rule(item: Body) -> Rule:
+    return Rule(
+        action=Action(item["action"]),
+        components=tuple(item.get("components") or ()),
+        exit_codes=tuple(item.get("exitCodes") or ()),
+        reasons=tuple(item.get("reasons") or ()),
+    )
+
+
+def _logging(item: Body) -> Logging:
+    chosen = LogFormat(item.get("format", LogFormat.TEXT))
+    return Logging(enabled=item.get("enabled", True), format=chosen)
 
 
 def _components(spec: Body) -> tuple[Component, ...]:
@@ -199,12 +388,21 @@ def _components(spec: Body) -> tuple[Component, ...]:
         found.append(_component(names.MASTER, spec["master"], image, replicas=1))
     if spec.get("workers") is not None:
         workers = spec["workers"]
-        found.append(_component(names.WORKERS, workers, image, replicas=workers.get("replicas")))
+        found.append(_component(names.WORKERS, workers, image, replicas=_workers(workers)))
     for item in spec.get("components") or ():
-        found.append(_component(item["name"], item, image, replicas=item.get("replicas", 1)))
+        replicas = None if item.get("fill") else item.get("replicas", 1)
+        found.append(_component(item["name"], item, image, replicas=replicas))
     if not found:
         raise UserError("The app has no component; give it a master, workers or components.")
     return tuple(found)
+
+
+def _workers(item: Body) -> int | None:
+    """Return how many workers are asked for; an autoscaler starts from one at least."""
+    replicas: int | None = item.get("replicas")
+    if replicas is None and item.get("scaledBy") == ScaledBy.AUTOSCALER:
+        return max(1, int(item.get("min", 1)))
+    return replicas
 
 
 def _component(name: str, item: Body, image: str, replicas: int | None) -> Component:
@@ -222,6 +420,10 @@ def _component(name: str, item: Body, image: str, replicas: int | None) -> Compo
         placement=_placement(item.get("placement") or {}),
         depends_on=tuple(_dependency(need) for need in item.get("dependsOn") or ()),
         template=item.get("template") or {},
+        security_context=item.get("securityContext") or {},
+        drain=_drain(item["drain"]) if item.get("drain") else None,
+        strategy=_strategy(name, item.get("strategy") or {}),
+        scaled_by=ScaledBy(item.get("scaledBy", ScaledBy.OPERATOR)),
         replicas=replicas,
         min=item.get("min", 0),
         max=item.get("max"),
@@ -239,7 +441,31 @@ def _port(item: Body) -> Port:
 
 def _placement(item: Body) -> Placement:
     return Placement(
-        role=item.get("role"), pool=item.get("pool"), node_selector=item.get("nodeSelector") or {}
+        role=item.get("role"),
+        pool=item.get("pool"),
+        node_selector=item.get("nodeSelector") or {},
+        tolerations=tuple(item.get("tolerations") or ()),
+        spread=tuple(Spread(one) for one in item.get("spread") or ()),
+        priority_class_name=item.get("priorityClassName"),
+    )
+
+
+def _drain(item: Body) -> Drain:
+    return Drain(
+        http_get=item.get("httpGet"),
+        exec=tuple((item.get("exec") or {}).get("command") or ()),
+        deadline_seconds=item.get("deadlineSeconds", 300),
+    )
+
+
+def _strategy(name: str, item: Body) -> Strategy:
+    """Read how to update; two masters at once could both write the results."""
+    ours = Replace.RECREATE if name == names.MASTER else Replace.ROLLING
+    return Strategy(
+        type=Replace(item.get("type", ours)),
+        max_surge=item.get("maxSurge"),
+        max_unavailable=item.get("maxUnavailable"),
+        paused=item.get("paused", False),
     )
 
 
@@ -248,16 +474,23 @@ def _dependency(item: Body) -> Dependency:
 
 
 def _volume(item: Body) -> SharedVolume:
-    return SharedVolume(source=_volume_source(item), sub_path=item.get("subPath", ""))
+    return SharedVolume(
+        source=_volume_source(item),
+        sub_path=item.get("subPath", ""),
+        fs_group=item.get("fsGroup"),
+        is_kept=item.get("retentionPolicy", "Retain") == "Retain",
+    )
 
 
 def _volume_source(item: Body) -> VolumeSource:
     if item.get("claimName"):
         return ExistingClaim(name=item["claimName"])
-    if item.get("size") or item.get("storageClassName"):
+    own = ("size", "storageClassName", "accessMode")
+    if any(item.get(key) for key in own) or item.get("retentionPolicy") == "Delete":
         return NewClaim(
             size=item.get("size", names.DEFAULT_VOLUME_SIZE),
             storage_class=item.get("storageClassName"),
+            access_mode=item.get("accessMode"),
         )
     existing = item.get("existing") or {}
     if existing.get("nfs"):

@@ -56,6 +56,14 @@ ENV_MASTER_HOST: Final = "CLUSTEROUS_MASTER_HOST"
 ANNOTATION_APPLIED: Final = f"{DOMAIN}/applied"
 ANNOTATION_RUN: Final = f"{DOMAIN}/run"
 
+# On the pods of a component: how often failurePolicy has restarted it, and for the log pipeline.
+ANNOTATION_RESTARTS: Final = f"{DOMAIN}/restarts"
+LABEL_LOGGING: Final = f"{DOMAIN}/logging"
+LABEL_LOG_FORMAT: Final = f"{DOMAIN}/log-format"
+
+# On an app, by its users: a new value resumes an app that was suspended for being idle.
+ANNOTATION_RESUME: Final = f"{DOMAIN}/resume"
+
 # The cluster's own volume: its claim in each namespace, which no app's own claim can be named
 # like, because those have no dot; and its key in CLUSTER_CONFIG.
 CLUSTER_CLAIM: Final = "shared.clusterous.io"

@@ -41,7 +41,7 @@ def test_names() -> None:
     assert CRD["metadata"]["name"] == f"{names.PLURAL}.{names.GROUP}"
 
 
-OF_SOME = ("name", "replicas", "min", "max")
+OF_SOME = ("name", "replicas", "min", "max", "scaled_by")
 ITEM = SPEC["components"]["items"]
 
 
@@ -50,13 +50,27 @@ ITEM = SPEC["components"]["items"]
     [
         pytest.param(SPEC["master"], fields_of(models.Component, *OF_SOME), id="master"),
         pytest.param(SPEC["workers"], fields_of(models.Component, "name"), id="workers"),
-        pytest.param(ITEM, fields_of(models.Component, "min", "max"), id="component"),
+        pytest.param(ITEM, fields_of(models.Component, "scaled_by") | {"fill"}, id="component"),
         pytest.param(ITEM["properties"]["ports"]["items"], fields_of(models.Port), id="port"),
         pytest.param(
             ITEM["properties"]["dependsOn"]["items"], fields_of(models.Dependency), id="dependency"
         ),
         pytest.param(ITEM["properties"]["placement"], fields_of(models.Placement), id="placement"),
         pytest.param(SPEC["expose"]["items"], fields_of(models.Exposure), id="expose"),
+        pytest.param(ITEM["properties"]["strategy"], fields_of(models.Strategy), id="strategy"),
+        pytest.param(ITEM["properties"]["drain"], fields_of(models.Drain), id="drain"),
+        pytest.param(SPEC["batch"], fields_of(models.Batch), id="batch"),
+        pytest.param(
+            SPEC["batch"]["properties"]["successPolicy"],
+            fields_of(models.SuccessPolicy),
+            id="success",
+        ),
+        pytest.param(SPEC["failurePolicy"], fields_of(models.FailurePolicy), id="failurePolicy"),
+        pytest.param(
+            SPEC["failurePolicy"]["properties"]["rules"]["items"], fields_of(models.Rule), id="rule"
+        ),
+        pytest.param(SPEC["idle"], fields_of(models.Idle), id="idle"),
+        pytest.param(SPEC["logging"], fields_of(models.Logging), id="logging"),
     ],
 )
 def test_fields(schema: dict[str, Any], fields: set[str]) -> None:
@@ -64,7 +78,8 @@ def test_fields(schema: dict[str, Any], fields: set[str]) -> None:
 
 
 def test_top_fields() -> None:
-    ours = fields_of(models.App, "namespace", "name", "uid", "generation", "volume", "components")
+    of_metadata = ("namespace", "name", "uid", "generation", "labels", "annotations")
+    ours = fields_of(models.App, *of_metadata, "volume", "components")
 
     assert set(SPEC) == ours | {"image", "master", "workers", "components", "sharedVolume"}
 
@@ -75,6 +90,23 @@ def test_choices() -> None:
     assert SPEC["run"]["enum"] == list(models.Run)
     assert until["enum"] == list(models.Until)
     assert (SPEC["run"]["default"], until["default"]) == (models.Run.SERVICE, models.Until.READY)
+
+
+CHOICES = {
+    "workers.scaledBy": models.ScaledBy,
+    "workers.strategy.type": models.Replace,
+    "workers.placement.spread": models.Spread,
+    "batch.successPolicy.operator": models.Quorum,
+    "failurePolicy.rules.action": models.Action,
+    "logging.format": models.LogFormat,
+}
+
+
+@pytest.mark.parametrize("where", CHOICES)
+def test_choices_are_the_models(where: str) -> None:
+    schema = dict(walk(SPEC, "spec"))[f"spec.{where}"]
+
+    assert schema.get("items", schema)["enum"] == list(CHOICES[where])
 
 
 def test_components_may_not_take_the_names_of_ours() -> None:
