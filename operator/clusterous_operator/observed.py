@@ -89,6 +89,7 @@ class Pod:
     deleting: bool
     requests: Amounts
     trouble: Trouble | None
+    restarts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -213,6 +214,7 @@ def pod(body: Body) -> Pod:
         deleting="deletionTimestamp" in metadata,
         requests=_shared(quantity.of_pod(spec)),
         trouble=trouble.of_pod(body),
+        restarts=trouble.restarts(body),
     )
 
 
