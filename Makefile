@@ -4,7 +4,7 @@ ENGINE ?= podman
 # As the parts are built (build.sh), so that vet and test find in Go's cache what that left there.
 export CGO_ENABLED := 0
 export GOFLAGS += -trimpath -buildvcs=false
-.PHONY: demo test check region clean image docs
+.PHONY: demo test check region clean image docs bench-operator bench-gate
 
 demo: .venv/ready           ## the whole story in a simulated AWS region; writes build/demo.json
 	$(PY) -m tests.region demo
@@ -30,6 +30,12 @@ image: .venv/ready          ## the operator's image, with podman (or ENGINE=dock
 
 docs: .venv/ready           ## the pages that are made from the program
 	$(PY) docs/commands.py && $(PY) docs/picture.py
+
+bench-operator: .venv/ready ## the operator against its bound and a peer; build/bench/operator.json
+	$(PY) -m bench.operator run $(BENCH)
+
+bench-gate: .venv/ready     ## a few quick runs, held to bench/operator/gate.json
+	$(PY) -m bench.operator gate
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv

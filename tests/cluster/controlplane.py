@@ -19,6 +19,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent import futures
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -60,6 +61,25 @@ class Programs:
     kube: Path
     kine: Path
     kwok: Path
+
+
+_ROOM: Final[Manifest] = {
+    "cpu": "4",
+    "memory": "16Gi",
+    "pods": "110",
+    "ephemeral-storage": "100Gi",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What may be otherwise than in most tests."""
+
+    # Requests per second of controller manager and scheduler; twice as many in a burst.
+    qps: int = 1000
+    room: Manifest = field(default_factory=lambda: _ROOM)  # of the nodes that it begins with
+    audit: Manifest | None = None  # an audit policy; the log is then home/audit.log
+    provisioner: bool = True  # make a volume for each claim of the class `standard`
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,10 +126,21 @@ class ControlPlane:
         _write_kubeconfig(target, self.port, self.ca_pem, user, namespace=namespace)
         return target
 
-    def add_nodes(self, names: Sequence[str], *, labels: Manifest | None = None) -> None:
+    @property
+    def audit_log(self) -> Path:
+        return self.home / "audit.log"
+
+    def add_nodes(
+        self,
+        names: Sequence[str],
+        *,
+        labels: Manifest | None = None,
+        room: Manifest | None = None,
+    ) -> None:
         """Register nodes that kwok keeps alive."""
-        for name in names:
-            self.api("POST", "/api/v1/nodes", _node(name, labels or {}))
+        bodies = [_node(name, labels or {}, room or _ROOM) for name in names]
+        with futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda body: self.api("POST", "/api/v1/nodes", body), bodies))
 
     def lose_node(self, name: str) -> None:
         """Let a node fall silent, as a machine does that lost its power.
@@ -206,6 +237,7 @@ def start(
     kwok: Path,
     nodes: int = 0,
     node_grace_seconds: int = NODE_GRACE_SECONDS,
+    options: Options | None = None,
 ) -> Iterator[ControlPlane]:
     """Run a control plane with *nodes* nodes (node-0, node-1, …) while the block lasts.
 
@@ -213,7 +245,8 @@ def start(
     thread that started them ends.
     """
     home.mkdir(parents=True, exist_ok=True)
-    plane = _prepare(home, Programs(kube=kube, kine=kine, kwok=kwok), node_grace_seconds)
+    chosen = options or Options()
+    plane = _prepare(home, Programs(kube=kube, kine=kine, kwok=kwok), node_grace_seconds, chosen)
     try:
         plane.launch(KINE)
         plane.wait_until((home / "kine.sock").exists, "kine's socket")
@@ -222,9 +255,10 @@ def start(
         for name in (CONTROLLER_MANAGER, SCHEDULER, KWOK):
             plane.launch(name)
         plane.api("POST", "/apis/storage.k8s.io/v1/storageclasses", _storage_class())
-        plane.add_nodes([f"node-{index}" for index in range(nodes)])
+        plane.add_nodes([f"node-{index}" for index in range(nodes)], room=chosen.room)
         plane.wait_until(lambda: _is_settled(plane, nodes), "nodes and service accounts")
-        threading.Thread(target=plane.provision, name="provisioner", daemon=True).start()
+        if chosen.provisioner:
+            threading.Thread(target=plane.provision, name="provisioner", daemon=True).start()
         yield plane
     finally:
         plane.close()
@@ -242,7 +276,7 @@ def _is_ready(node: Manifest) -> bool:
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
 
-def _prepare(home: Path, programs: Programs, grace_seconds: int) -> ControlPlane:
+def _prepare(home: Path, programs: Programs, grace_seconds: int, options: Options) -> ControlPlane:
     port = _free_port()
     authority = _Authority.create()
     (home / "ca.crt").write_bytes(authority.pem)
@@ -259,23 +293,30 @@ def _prepare(home: Path, programs: Programs, grace_seconds: int) -> ControlPlane
         certificate, key = authority.issue(home / name, user, group=group)
         keys = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
         _write_kubeconfig(home / f"{name}.kubeconfig", port, authority.pem, keys)
+    if options.audit is not None:
+        (home / "audit-policy.yaml").write_text(json.dumps(options.audit))
     tls = ssl.create_default_context(cafile=str(home / "ca.crt"))
     tls.load_cert_chain(home / "admin.crt", home / "admin.key")
     return ControlPlane(
         home=home,
         port=port,
         kubeconfig=home / "admin.kubeconfig",
-        argvs=_argvs(home, programs, port, grace_seconds),
+        argvs=_argvs(home, programs, port, grace_seconds, options),
         tls=tls,
         ca_pem=authority.pem,
     )
 
 
 def _argvs(
-    home: Path, programs: Programs, port: int, grace_seconds: int
+    home: Path, programs: Programs, port: int, grace_seconds: int, options: Options
 ) -> dict[str, Sequence[str]]:
     kube = str(programs.kube)
-    clients = ("--kube-api-qps=1000", "--kube-api-burst=2000", "--leader-elect=false")
+    clients = (
+        f"--kube-api-qps={options.qps}",
+        f"--kube-api-burst={2 * options.qps}",
+        "--leader-elect=false",
+    )
+    audit = (f"--audit-policy-file={home}/audit-policy.yaml", f"--audit-log-path={home}/audit.log")
     return {
         KINE: [
             str(programs.kine),
@@ -303,6 +344,7 @@ def _argvs(
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={home}/accounts.key",
             f"--service-account-signing-key-file={home}/accounts.key",
+            *(audit if options.audit is not None else ()),
         ],
         CONTROLLER_MANAGER: [
             kube,
@@ -341,8 +383,7 @@ def _free_port() -> int:
         return port
 
 
-def _node(name: str, labels: Manifest) -> Manifest:
-    room = {"cpu": "4", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi"}
+def _node(name: str, labels: Manifest, room: Manifest) -> Manifest:
     return {
         "apiVersion": "v1",
         "kind": "Node",

@@ -1,0 +1,73 @@
+"""The regression gate: quick runs against a range that several earlier runs have drawn. Pure.
+
+As Kueue does it, but on ratios and counts only: seconds say more about the machine of the day than
+about the operator. The middle one of the runs counts, and may be worse than the calibrated mean by
+the tolerance of its figure.
+"""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Figures = Mapping[str, float]
+
+APPS: Final = 100
+# Against the writer and the server on the same machine in the same minutes, runs differ by some
+# per cent; writes are counted, and differ only where events happen to meet.
+_OF_RATIO: Final = 0.2
+_OF_COUNT: Final = 0.1
+_OF_MEMORY: Final = 0.1
+TOLERANCES: Final[Mapping[str, float]] = {
+    f"times_writer_{APPS}": _OF_RATIO,
+    f"cpu_to_server_{APPS}": _OF_RATIO,
+    "change_p50_times_server": _OF_RATIO,
+    f"writes_per_app_clusterous_{APPS}": _OF_COUNT,
+    "writes_per_change": _OF_COUNT,
+    f"resident_mib_clusterous_{APPS}": _OF_MEMORY,
+    "unanswered_changes": 0.0,
+    "quiet_writes": 0.0,
+    "restart_writes": 0.0,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A figure that left its range."""
+
+    figure: str
+    value: float
+    limit: float
+
+
+def calibrated(runs: Sequence[Figures], machine: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the range that these runs draw."""
+    return {
+        "runs": len(runs),
+        "machine": dict(machine),
+        "figures": {
+            name: _range([one[name] for one in runs], tolerance)
+            for name, tolerance in TOLERANCES.items()
+        },
+    }
+
+
+def _range(values: Sequence[float], tolerance: float) -> dict[str, float]:
+    mean = statistics.fmean(values)
+    return {
+        "mean": round(mean, 3),
+        "lowest": min(values),
+        "highest": max(values),
+        "tolerance": tolerance,
+        "limit": round(mean * (1 + tolerance), 3),
+    }
+
+
+def breaches(runs: Sequence[Figures], ranges: Mapping[str, Any]) -> list[Breach]:
+    """Return the figures whose middle value is over the limit."""
+    found = []
+    for name, one in ranges["figures"].items():
+        value = statistics.median(run[name] for run in runs)
+        if value > one["limit"]:
+            found.append(Breach(figure=name, value=value, limit=one["limit"]))
+    return found
