@@ -8,6 +8,7 @@ import json
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from clusterous_api import names
@@ -16,6 +17,7 @@ from clusterous_operator.quantity import Amounts
 from clusterous_operator.trouble import Trouble
 
 Body = Mapping[str, Any]
+HostPort = tuple[str, int]  # protocol and number
 
 DEPLOYMENT = "Deployment"
 JOB = "Job"
@@ -89,7 +91,14 @@ class Pod:
     deleting: bool
     requests: Amounts
     trouble: Trouble | None
+    ports: frozenset[HostPort] = frozenset()  # of its node
+    placing: Body | None = None  # what says where it may run, while it wants a place
     restarts: int = 0
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether it wants a place on a node and has none."""
+        return self.placing is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,6 +223,8 @@ def pod(body: Body) -> Pod:
         deleting="deletionTimestamp" in metadata,
         requests=_shared(quantity.of_pod(spec)),
         trouble=trouble.of_pod(body),
+        ports=_shared_ports(host_ports(spec)),
+        placing=_placing(body),
         restarts=trouble.restarts(body),
     )
 
@@ -225,6 +236,59 @@ def _shared(requests: Amounts) -> Amounts:
     """Return one mapping for all pods that request the same: most of them do."""
     key = tuple(sorted(requests.items()))
     return _requests_seen.setdefault(key, requests)
+
+
+def host_ports(spec: Body) -> frozenset[HostPort]:
+    """Return the ports of the node that a pod takes; on which of its addresses does not matter."""
+    whole = spec.get("hostNetwork")
+    containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    found = set()
+    for item in containers:
+        for port in item.get("ports") or ():
+            number = port.get("hostPort") or (port["containerPort"] if whole else 0)
+            if number:
+                found.add((port.get("protocol", "TCP"), number))
+    return frozenset(found)
+
+
+_ports_seen: dict[frozenset[HostPort], frozenset[HostPort]] = {}
+
+
+def _shared_ports(ports: frozenset[HostPort]) -> frozenset[HostPort]:
+    return _ports_seen.setdefault(ports, ports)
+
+
+_PLACING = ("nodeSelector", "affinity", "tolerations")
+_NO_CLAIM = ("persistentvolumeclaim", "resourceclaim")
+
+
+def _placing(body: Body) -> Body | None:
+    """Keep of a pod without a node where it may run, one mapping for all that are alike.
+
+    What waits for something else than room, or is about to go, wants no place.
+    """
+    spec, status = body.get("spec") or {}, body.get("status") or {}
+    gone = "deletionTimestamp" in body["metadata"] or status.get("phase") in ("Succeeded", "Failed")
+    if spec.get("nodeName") or gone or spec.get("schedulingGates"):
+        return None
+    if any(sign in _unscheduled(status).lower() for sign in _NO_CLAIM):
+        return None
+    placing = {key: spec[key] for key in _PLACING if spec.get(key)}
+    return _shared_placing(json.dumps(placing, sort_keys=True))
+
+
+@lru_cache(maxsize=1024)
+def _shared_placing(text: str) -> Body:
+    found: Body = json.loads(text)
+    return found
+
+
+def _unscheduled(status: Body) -> str:
+    """Return why the scheduler has found no node so far."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled":
+            return str(condition.get("message", ""))
+    return ""
 
 
 def node(body: Body) -> Node:
