@@ -12,7 +12,8 @@ from functools import lru_cache
 from typing import Any
 
 from clusterous_api import names
-from clusterous_operator import quantity, trouble
+from clusterous_operator import failure, quantity, trouble
+from clusterous_operator.failure import Fallen, Verdict
 from clusterous_operator.quantity import Amounts
 from clusterous_operator.trouble import Trouble
 
@@ -94,6 +95,8 @@ class Pod:
     ports: frozenset[HostPort] = frozenset()  # of its node
     placing: Body | None = None  # what says where it may run, while it wants a place
     restarts: int = 0
+    fallen: Fallen | None = None  # what failed in it, for the failure policy
+    cost: int = 0  # of its deletion: those with less go first
 
     @property
     def waits(self) -> bool:
@@ -120,6 +123,7 @@ class Node:
     taints: tuple[Taint, ...]
     allocatable: Amounts
     schedulable: bool
+    answers: bool = True  # its kubelet does; it may be cordoned all the same
 
 
 def child(kind: str, body: Body) -> Child:
@@ -168,16 +172,36 @@ def _state(kind: str, body: Body) -> dict[str, Any]:
     state = {key: status[key] for key in _STATE_FIELDS[kind] if key in status}
     if kind in (DEPLOYMENT, JOB):
         state |= _failures(status.get("conditions") or ())
+        template = spec.get("template") or {}
+        if again := failure.attempt(template.get("metadata") or {}):
+            state["attempt"] = again
     if kind == DEPLOYMENT:
         state["wanted"] = spec.get("replicas", 1)
     if kind == JOB:
         state["suspended"] = bool(spec.get("suspend"))
         state["wanted"] = spec.get("parallelism", 1)
+        state |= {key: spec[key] for key in JOB_LIMITS if key in spec}
     if kind == SERVICE:
         state["address"] = spec.get("clusterIP", "")
     if kind == CLAIM:
         state["modes"] = tuple(spec.get("accessModes") or ())
+        state |= _storage(spec)
+        if told := _resizing(status.get("conditions") or ()):
+            state["resizing"] = told
     return state
+
+
+JOB_LIMITS = ("backoffLimit", "activeDeadlineSeconds")
+
+
+def _storage(spec: Body) -> dict[str, Any]:
+    """Return of a claim what it asks for, of which class, and the volume that it got."""
+    found = {
+        "size": ((spec.get("resources") or {}).get("requests") or {}).get("storage"),
+        "class": spec.get("storageClassName"),
+        "volume": spec.get("volumeName"),
+    }
+    return {key: value for key, value in found.items() if value}
 
 
 def _failures(conditions: Iterable[Body]) -> dict[str, Any]:
@@ -191,11 +215,33 @@ def _failures(conditions: Iterable[Body]) -> dict[str, Any]:
         match (condition.get("type"), condition.get("status")):
             case ("Complete" | "SuccessCriteriaMet", "True"):
                 state["complete"] = True
+                state.setdefault("ended_at", condition.get("lastTransitionTime", ""))
             case ("Failed" | "FailureTarget", "True"):
                 state["broken"] = condition.get("message", "the job failed")
+                state["why"] = condition.get("reason", "")
+                state.setdefault("ended_at", condition.get("lastTransitionTime", ""))
             case ("ReplicaFailure", "True"):
                 state["refused"] = condition.get("message", "")
     return state
+
+
+_RESIZES = {
+    "Resizing": "it is being resized",
+    "FileSystemResizePending": "it grows when its pods are started again",
+    "ControllerResizeError": "it cannot be resized",
+    "NodeResizeError": "its file system cannot be resized",
+}
+
+
+def _resizing(conditions: Iterable[Body]) -> str:
+    """Return how far a change of a claim's size has come; the last condition tells most."""
+    said = ""
+    for condition in conditions:
+        words = _RESIZES.get(condition.get("type", ""))
+        if words and condition.get("status") == "True":
+            why = condition.get("message", "") if "cannot" in words else ""
+            said = f"{words}: {why}" if why else words
+    return said
 
 
 def version(body: Body) -> int:
@@ -226,7 +272,14 @@ def pod(body: Body) -> Pod:
         ports=_shared_ports(host_ports(spec)),
         placing=_placing(body),
         restarts=trouble.restarts(body),
+        fallen=failure.of_pod(body),
+        cost=_cost(metadata.get("annotations") or {}),
     )
+
+
+def _cost(annotations: Body) -> int:
+    text = annotations.get(names.ANNOTATION_DELETION_COST, "0")
+    return int(text) if text.lstrip("-").isdigit() else 0
 
 
 _requests_seen: dict[tuple[tuple[str, Any], ...], Amounts] = {}
@@ -308,6 +361,7 @@ def node(body: Body) -> Node:
         schedulable=_condition(status, "Ready") == "True"
         and not spec.get("unschedulable", False)
         and "deletionTimestamp" not in metadata,
+        answers=_condition(status, "Ready") == "True",
     )
 
 
@@ -331,6 +385,11 @@ class Observed:
     others: tuple[Pod, ...] = ()  # pods of others, where they matter
     capacity_known: bool = True
     cluster: Body = field(default_factory=dict)  # data of the ConfigMap clusterous-cluster
+    before: Body = field(default_factory=dict)  # the app's status: what is known of what is gone
+    verdict: Verdict = Verdict()  # of the failure policy
+    idle: bool = False  # suspended for having nothing to do
+    cleared: bool = False  # done for so long that only the data is to stay
+    can_grow: bool = True  # the storage class of its claim lets volumes grow
 
     def pods_of(self, component: str) -> tuple[Pod, ...]:
         """Return the live pods of a component."""

@@ -11,7 +11,15 @@ from clusterous_api.models import App
 from clusterous_operator import conditions, recorder, sizing, status
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.situation import Size
-from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
+from tests.unit.operator.making import (
+    NOW,
+    FakeApi,
+    make_app,
+    make_node,
+    make_pod,
+    settle,
+    summary,
+)
 
 WORKERS = {"replicas": 2}
 
@@ -126,9 +134,17 @@ def test_counts_each_component() -> None:
     one_worker_short(app, api)
 
     found = summary(app, api)
+    counts = {"updated": 1, "failed": 0, "restarts": 0}
     assert found["components"] == [
-        {"name": "master", "desired": 1, "ready": 1, "updated": 1, "failed": 0},
-        {"name": "workers", "desired": 2, "ready": 1, "updated": 2, "failed": 0},
+        {"name": "master", "desired": 1, "ready": 1, **counts},
+        {
+            "name": "workers",
+            "desired": 2,
+            "ready": 1,
+            **counts,
+            "updated": 2,
+            "progress": "1 of 2 ready",
+        },
     ]
     assert (found["master"], found["workers"], found["message"]) == (
         "1/1",
@@ -160,9 +176,201 @@ def test_says_what_does_not_fit() -> None:
     )
     api.pods = (make_pod(requests={"cpu": Decimal(2)}), waiting)
 
-    told = summary(app, api)["message"]
+    found = summary(app, api)
 
-    assert told == "workers: 1 waits: no node fits; needs 4 CPUs and the largest has 2 CPUs free"
+    told = "workers: 1 waits: no node fits; needs 4 CPUs and the largest has 2 CPUs free"
+    assert found["message"] == told
+    assert found["conditions"]["Ready"]["reason"] == "Unschedulable"
+
+
+@pytest.mark.parametrize(
+    ("requests", "told"),
+    [
+        pytest.param(
+            {"cpu": Decimal(8)},
+            "1 waits: no node is large enough; needs 8 CPUs and the largest has 4 CPUs",
+            id="larger than any node",
+        ),
+        pytest.param(
+            {"nvidia.com/gpu": Decimal(1)},
+            "1 waits: no node has nvidia.com/gpu; needs 1 nvidia.com/gpu",
+            id="on no node",
+        ),
+        pytest.param({}, "1 waits: 0/1 nodes are available", id="as the scheduler says"),
+    ],
+)
+def test_says_what_will_never_fit(requests: dict[str, Decimal], told: str) -> None:
+    app, api = make_app(), FakeApi()
+    fresh(app, api)
+    trouble = ("Unschedulable", "0/1 nodes are available")
+    api.pods = (make_pod(node=None, trouble=trouble, requests=requests),)
+
+    assert summary(app, api)["components"][0]["reason"] == told
+
+
+def test_says_why_no_pod_is_made() -> None:
+    app, api = make_app(), FakeApi()
+    fresh(app, api)
+    message = (
+        'pods "x" is forbidden: exceeded quota: team, requested: pods=1, used: pods=3, '
+        "limited: pods=3"
+    )
+    refused = {"type": "ReplicaFailure", "status": "True", "message": message}
+    api.objects["Deployment", "sim-master"]["status"] = {"conditions": [refused]}
+
+    found = summary(app, api)["conditions"]["Ready"]
+
+    assert found["reason"] == "QuotaExceeded"
+    assert found["message"] == (
+        "master: quota team is used up: it allows pods 3, of which 3 are used; a pod needs 1 more"
+    )
+
+
+def test_what_broke_is_told_before_what_waits() -> None:
+    app, api = (
+        make_app(workers={**WORKERS, "dependsOn": [{"name": "db"}]}, components=[DB]),
+        (FakeApi()),
+    )
+    fresh(app, api)
+    api.pods = (
+        make_pod(node=None, trouble=("Unschedulable", "no")),
+        make_pod("db", trouble=("Crash", "crashed with exit code 1")),
+    )
+
+    found = summary(app, api)["conditions"]["Ready"]
+
+    assert (found["reason"], found["message"]) == ("Crash", "db: crashed with exit code 1")
+
+
+DB = {"name": "db"}
+
+
+def test_a_pod_that_crashed_is_not_ready_whatever_its_deployment_says() -> None:
+    app, api = make_app(), FakeApi()
+    ready(app, api)
+    api.pods = (make_pod(trouble=("Crash", "crashed with exit code 1")),)
+
+    assert summary(app, api)["conditions"]["Ready"]["status"] == "False"
+
+
+def test_names_the_node_that_is_lost() -> None:
+    app, api = make_app(), FakeApi()
+    fresh(app, api)
+    api.nodes = (make_node("n1", answers=False, schedulable=False),)
+    api.pods = (make_pod(node="n1", ready=False),)
+
+    found = summary(app, api)["conditions"]["Ready"]
+
+    assert found["reason"] == "NodeLost"
+    assert found["message"] == "master: node n1 does not answer; its pods are being replaced"
+
+
+def test_tells_how_far_an_update_has_come() -> None:
+    app, api = make_app(workers={"replicas": 10}), FakeApi()
+    ready(app, api)
+    api.objects["Deployment", "sim-workers"]["status"] |= {"updatedReplicas": 3, "replicas": 12}
+
+    found = summary(app, api)
+
+    assert found["components"][1]["progress"] == "3 of 10 updated"
+    assert found["message"] == "workers: 3 of 10 updated"
+
+
+def test_tells_that_an_update_is_held_back() -> None:
+    app, api = make_app(workers={**WORKERS, "strategy": {"paused": True}}), FakeApi()
+    ready(app, api)
+    api.objects["Deployment", "sim-workers"]["status"] |= {"updatedReplicas": 0}
+
+    assert summary(app, api)["message"] == "workers: paused; 0 of 2 updated"
+
+
+def test_tells_how_a_batch_goes() -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+    ready(app, api)
+    api.objects["Job", "sim-master"]["status"] |= {"failed": 2}
+
+    found = summary(app, api)["components"][0]
+
+    assert (found["progress"], found["succeeded"]) == ("0 of 1 done, 2 of 7 tries failed", 0)
+
+
+def test_counts_restarts() -> None:
+    app, api = make_app(), FakeApi()
+    ready(app, api)
+    api.pods = (make_pod(restarts=2), make_pod(restarts=1))
+
+    assert summary(app, api)["components"][0]["restarts"] == 3
+
+
+def test_is_not_suspended_before_the_last_pod_is_gone() -> None:
+    app, api = make_app(suspend=True), FakeApi()
+    ready(app, api)
+    api.pods = (make_pod(deleting=True),)
+
+    found = summary(app, api)
+
+    assert found["conditions"]["Suspended"]["status"] == "False"
+    assert found["message"] == "1 pod is still ending."
+
+
+CLAIM = ("PersistentVolumeClaim", "sim-data")
+
+
+@pytest.mark.parametrize(
+    ("claim_spec", "claim_status", "told"),
+    [
+        pytest.param(
+            {},
+            {"phase": "Pending"},
+            "Pending (20Gi, ReadWriteOnce): the cluster has no default storage class; name one",
+            id="no class",
+        ),
+        pytest.param(
+            {"storageClassName": "fast"},
+            {"phase": "Pending"},
+            "Pending: storage class fast has made no volume yet (20Gi, ReadWriteOnce); "
+            "`kubectl describe pvc sim-data` shows what it says",
+            id="not made yet",
+        ),
+        pytest.param(
+            {"volumeName": "v"},
+            {"phase": "Pending"},
+            "Pending: volume v is not there, or is another's",
+            id="no such volume",
+        ),
+        pytest.param({}, {"phase": "Lost"}, "Lost: its volume is gone", id="lost"),
+        pytest.param(
+            {},
+            {"phase": "Bound", "conditions": [{"type": "Resizing", "status": "True"}]},
+            "Bound; it is being resized",
+            id="resizing",
+        ),
+        pytest.param(
+            {},
+            {
+                "phase": "Bound",
+                "conditions": [
+                    {"type": "ControllerResizeError", "status": "True", "message": "no"}
+                ],
+            },
+            "Bound; it cannot be resized: no",
+            id="not resized",
+        ),
+    ],
+)
+def test_says_what_the_volume_waits_for(
+    claim_spec: dict[str, Any], claim_status: dict[str, Any], told: str
+) -> None:
+    app, api = make_app(sharedVolume={"size": "20Gi"}), FakeApi()
+    fresh(app, api)
+    size = {"resources": {"requests": {"storage": "20Gi"}}}
+    api.objects[CLAIM]["spec"] |= {**size, **claim_spec}
+    api.objects[CLAIM]["status"] = claim_status
+
+    found = summary(app, api)["conditions"]["VolumeBound"]
+
+    assert found["message"] == f"The claim sim-data is {told}."
+    assert found["status"] == str(claim_status["phase"] == "Bound")
 
 
 def test_waits_are_no_failures() -> None:
