@@ -12,7 +12,7 @@ demo: .venv/ready           ## the whole story in a simulated AWS region; writes
 test: .venv/ready           ## parts first, then style, types, import contracts and every test
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses=2
 
 check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
