@@ -11,7 +11,7 @@ from collections.abc import Coroutine
 
 import kopf
 
-from clusterous_api.errors import ClusterousError
+from clusterous_api.errors import ClusterousError, UserError
 from clusterous_operator import handlers, login, probes, settings
 from clusterous_operator.cluster import Cluster
 from clusterous_operator.machine import Machine
@@ -19,10 +19,15 @@ from clusterous_operator.machine import Machine
 logger = logging.getLogger("clusterous_operator")
 
 
+def clock() -> float:
+    """Return seconds that also pass while the machine sleeps: a Lease runs out meanwhile."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 async def operate(chosen: settings.Settings) -> None:
     """Run until a signal comes or a part fails."""
     async with Cluster(login.connection) as cluster:
-        machine = Machine(chosen, cluster, time.monotonic)
+        machine = Machine(chosen, cluster, clock)
         async with probes.served(machine):
             if not await _stopped_before(machine.wait_for_crd()):
                 await _side_by_side(machine)
@@ -63,7 +68,11 @@ async def _side_by_side(machine: Machine) -> None:
 
 def main() -> int:
     """Start the operator; return its exit code."""
-    chosen = settings.read(os.environ, sys.argv[1:])
+    try:
+        chosen = settings.read(os.environ, sys.argv[1:])
+    except UserError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     logging.basicConfig(
         level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

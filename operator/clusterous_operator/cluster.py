@@ -23,9 +23,12 @@ Login = Callable[[], kopf.ConnectionInfo]
 PATHS: Mapping[str, tuple[str, str]] = {
     names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
     "ConfigMap": ("/api/v1", "configmaps"),
+    "CustomResourceDefinition": ("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
     "Deployment": ("/apis/apps/v1", "deployments"),
     "Event": ("/apis/events.k8s.io/v1", "events"),
     "Job": ("/apis/batch/v1", "jobs"),
+    "Lease": ("/apis/coordination.k8s.io/v1", "leases"),
+    "Namespace": ("/api/v1", "namespaces"),
     "Node": ("/api/v1", "nodes"),
     "PersistentVolume": ("/api/v1", "persistentvolumes"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
@@ -58,6 +61,10 @@ class GoneError(TransientError):
     """The version to watch from is too old; list again."""
 
 
+class NotLeaderError(TransientError):
+    """We may not write, since another operator may be writing."""
+
+
 class BusyError(TransientError):
     """The API server cannot answer now; *after* seconds it may."""
 
@@ -86,6 +93,8 @@ class Cluster:
 
     def __init__(self, login: Login) -> None:
         self._login = login
+        self._seconds_left: Callable[[], float] = lambda: float("inf")
+        self._count: Callable[[str, str], None] = lambda method, code: None
         self._info: kopf.ConnectionInfo | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -103,6 +112,14 @@ class Cluster:
         """Close the session."""
         if self._session is not None:
             await self._session.close()
+
+    def guard(self, seconds_left: Callable[[], float]) -> None:
+        """Ask before each write how long it may take at most."""
+        self._seconds_left = seconds_left
+
+    def count_by(self, count: Callable[[str, str], None]) -> None:
+        """Tell method and status code of each answer."""
+        self._count = count
 
     async def _connect(self) -> None:
         """Read the credentials; a new session only where they differ, as it ends all watches."""
@@ -124,25 +141,49 @@ class Cluster:
         metadata = manifest["metadata"]
         where = path(manifest["kind"], metadata.get("namespace"), metadata["name"], sub)
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
-        return await self._call("PATCH", where, query, manifest, _APPLY)
+        return await self._write("PATCH", where, query, manifest, _APPLY)
 
-    async def patch(self, kind: str, namespace: str, name: str, body: Mapping[str, Any]) -> Body:
+    async def patch(
+        self,
+        kind: str,
+        namespace: str,
+        name: str,
+        body: Mapping[str, Any],
+        *,
+        unfenced_seconds: float | None = None,
+    ) -> Body:
         """Change single fields; null removes one."""
         query = {"fieldManager": names.FIELD_MANAGER}
-        return await self._call("PATCH", path(kind, namespace, name), query, body, _MERGE)
+        where = path(kind, namespace, name)
+        return await self._write("PATCH", where, query, body, _MERGE, unfenced_seconds)
 
-    async def delete(self, kind: str, namespace: str, name: str, uid: str) -> None:
-        """Remove this very object, its dependents after it."""
-        body = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
-        await self._call("DELETE", path(kind, namespace, name), {}, body)
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, version: int | None = None
+    ) -> None:
+        """Remove this very object, its dependents after it; only as it was seen, if *version*."""
+        conditions = {"uid": uid} | ({"resourceVersion": str(version)} if version else {})
+        body = {"propagationPolicy": "Background", "preconditions": conditions}
+        await self._write("DELETE", path(kind, namespace, name), {}, body)
 
-    async def create(self, kind: str, namespace: str, body: Mapping[str, Any]) -> Body:
+    async def create(
+        self,
+        kind: str,
+        namespace: str,
+        body: Mapping[str, Any],
+        *,
+        unfenced_seconds: float | None = None,
+    ) -> Body:
         """Make an object."""
-        return await self._call("POST", path(kind, namespace), {}, body)
+        where = path(kind, namespace)
+        return await self._write("POST", where, {}, body, unfenced_seconds=unfenced_seconds)
 
     async def read(self, kind: str, namespace: str | None, name: str) -> Body:
         """Return an object."""
         return await self._call("GET", path(kind, namespace, name), {})
+
+    async def release(self) -> Body:
+        """Return what Kubernetes says of its own release."""
+        return await self._call("GET", "/version", {})
 
     async def list_pages(
         self, kind: str, namespace: str | None, selectors: Mapping[str, str]
@@ -171,6 +212,7 @@ class Cluster:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=_SILENCE_SECONDS)
         with _Translated():
             async with self._open("GET", path(kind, namespace), query, timeout=timeout) as answer:
+                self._count("GET", str(answer.status))
                 if answer.status == 401:
                     await self._connect()
                 await _check(answer)
@@ -180,6 +222,26 @@ class Cluster:
                         raise _error(event["object"].get("code", 500), event["object"], 0.0)
                     yield event["type"], event["object"]
 
+    async def _write(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any],
+        content: str = "application/json",
+        unfenced_seconds: float | None = None,
+    ) -> Body:
+        """Write, but not for longer than we may: afterwards another may be writing.
+
+        The API server is told, too, so that it does not carry out late what waited in its queue.
+        """
+        seconds = self._seconds_left() if unfenced_seconds is None else unfenced_seconds
+        if seconds <= 0:
+            raise NotLeaderError("Another operator may be writing; we wait for the Lease.")
+        if seconds < _REQUEST_SECONDS:
+            query = {**query, "timeout": f"{max(round(seconds * 1000), 1)}ms"}
+        return await self._call(method, where, query, body, content, seconds)
+
     async def _call(
         self,
         method: str,
@@ -187,12 +249,18 @@ class Cluster:
         query: Mapping[str, str],
         body: Mapping[str, Any] | None = None,
         content: str = "application/json",
+        seconds: float = _REQUEST_SECONDS,
     ) -> Body:
         data = None if body is None else json.dumps(body, separators=(",", ":"))
+        headers = {"Content-Type": content}
+        end = asyncio.get_running_loop().time() + seconds
         for attempt in (1, 2):
+            timeout = _timeout(end - asyncio.get_running_loop().time())
             with _Translated():
-                headers = {"Content-Type": content}
-                async with self._open(method, where, query, data=data, headers=headers) as answer:
+                async with self._open(
+                    method, where, query, data=data, headers=headers, timeout=timeout
+                ) as answer:
+                    self._count(method, str(answer.status))
                     if answer.status != 401 or attempt == 2:
                         await _check(answer)
                         found: Body = json.loads(await answer.read())
@@ -206,6 +274,15 @@ class Cluster:
         if self._session is None:
             raise RuntimeError("use the cluster as a context manager")
         return self._session.request(method, where, params=query, **more)
+
+
+def _timeout(seconds: float) -> aiohttp.ClientTimeout:
+    # Not rounded up to whole seconds, which is what aiohttp otherwise does with longer ones.
+    return aiohttp.ClientTimeout(
+        total=min(max(seconds, 0.001), _REQUEST_SECONDS),
+        sock_connect=10.0,
+        ceil_threshold=float("inf"),
+    )
 
 
 class _Translated:

@@ -11,7 +11,15 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
-from clusterous_operator.cluster import BusyError, Cluster, MissingError
+from clusterous_operator.cluster import (
+    BusyError,
+    Cluster,
+    ConflictError,
+    MissingError,
+    NotLeaderError,
+)
+from clusterous_operator.leader import Leader
+from clusterous_operator.lease import Terms
 from clusterous_operator.metrics import Metrics
 from clusterous_operator.observed import Child, Node, Pod
 from clusterous_operator.reconcile import Reconciler
@@ -32,6 +40,7 @@ _OTHERS = {
 _CAPACITY_SECONDS = 0.5  # changes of nodes and of others' pods come in bursts
 _CRD_SECONDS = 1.0
 _RELIST_SECONDS = 1.0
+_CANARY_SECONDS = 20.0  # how often the Lease is renewed where it is nothing but the canary
 
 
 class _Config:
@@ -56,6 +65,17 @@ class Machine:
         self._clock = clock
         self._runner: asyncio.Task[None] | None = None
         self.stopping = False
+        self._leading = asyncio.Event()
+        self.leader = Leader(
+            cluster=cluster,
+            namespace=settings.own_namespace,
+            identity=settings.identity,
+            terms=Terms() if settings.lease else Terms(renew=_CANARY_SECONDS),
+            clock=clock,
+            changed=self._leads,
+            alone=not settings.lease,
+        )
+        cluster.guard(self.leader.seconds_left)
         self._config: Table[_Config] = Table(_Config)
         self._apps = [
             Watch(kind=names.KIND, namespace=one, table=self.store.apps, changed=self._apps_changed)
@@ -152,7 +172,7 @@ class Machine:
 
     def watches(self) -> Sequence[Watch[Any]]:
         """Return all watches, those included that start only when they matter."""
-        return (*self._apps, *self._watches, *self._others)
+        return (*self._apps, *self._watches, *self._others, self.leader.watch)
 
     # What comes in.
 
@@ -236,7 +256,8 @@ class Machine:
 
     def is_ready(self) -> bool:
         """Tell whether the CRD is served and the cache is full."""
-        return all(one.synced.is_set() for one in (*self._apps, *self._watches))
+        needed = (*self._apps, *self._watches, self.leader.watch)
+        return all(one.synced.is_set() for one in needed)
 
     async def run(self) -> None:
         """Watch and work until told to stop."""
@@ -250,20 +271,28 @@ class Machine:
     async def stop(self) -> None:
         """Let the work in hand come to its end, then end."""
         self.stopping = True
+        at_rest = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.grace_seconds):
                 await self.queue.idle()
+                at_rest = True
         if self._runner is not None:
             self._runner.cancel()
             await asyncio.wait([self._runner])
+            self._runner = None
+            # The next operator need not wait, unless a write of ours may still be on its way.
+            if at_rest:
+                await self.leader.release()
 
     async def _run(self) -> None:
         async with asyncio.TaskGroup() as group:
-            for watch in self._watches:
+            watches = (*self._watches, self.leader.watch)
+            for watch in watches:
                 group.create_task(watch.run(self.cluster))
-            for watch in self._watches:
+            for watch in watches:
                 await watch.synced.wait()
             logger.info("Caches are full; %d apps.", len(self.store.apps))
+            group.create_task(self.leader.run())
             group.create_task(self._watch_capacity())
             group.create_task(self._resync())
             for _ in range(self.settings.workers):
@@ -295,12 +324,26 @@ class Machine:
             if not was_asked:
                 self._apps_changed(self.store.apps.all())
 
+    def _leads(self, leads: bool) -> None:
+        """Begin to write, or stop."""
+        if leads:
+            logger.info("%s holds the Lease and works.", self.settings.identity)
+            self._apps_changed(self.store.apps.all())
+            self._leading.set()
+        else:
+            logger.warning("%s has lost the Lease and stands by.", self.settings.identity)
+            self._leading.clear()
+
     async def _work(self) -> None:
         while True:
+            await self._leading.wait()
             key, since = await self.queue.take()
             if self.stopping:
                 self.queue.done(key)
                 await asyncio.Event().wait()  # what is left waits for the next operator
+            if not self._leading.is_set():
+                self.queue.done(key)
+                continue  # all apps are looked at when we lead again
             started = self._clock()
             self.metrics.taken(asyncio.get_running_loop().time() - since)
             try:
@@ -314,6 +357,10 @@ class Machine:
         name = "/".join(key)
         try:
             look_again = await self.reconciler.reconcile(key)
+        except (ConflictError, NotLeaderError) as error:
+            # Something was changed since we looked, so that we look again; no more than that.
+            logger.debug("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key))
+            return "requeue"
         except UserError as error:
             logger.info("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key))
             return "error"

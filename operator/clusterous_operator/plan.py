@@ -5,7 +5,7 @@ business, a field of ours that was changed is put back.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from clusterous_api import names
@@ -16,10 +16,14 @@ from clusterous_operator.observed import CLAIM, VOLUME, Child
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Apply:
-    """Make or mend an object. *exists* False: it must not be another's that has its name."""
+    """Make or mend an object. *exists* False: it must not be another's that has its name.
+
+    *version* is the one that was seen; should it not be the present one, we look again.
+    """
 
     manifest: Manifest
     exists: bool
+    version: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +72,9 @@ def _step(manifest: Manifest, child: Child | None) -> Step | None:
             return _job_step(manifest, child)
         case observed.SERVICE if _has_address(manifest) == (child.state["address"] == "None"):
             return Delete(child=child)  # made anew: an address is given once and for all
-    return Apply(manifest=manifest, exists=True) if differs(manifest, child) else None
+    if not differs(manifest, child):
+        return None
+    return Apply(manifest=manifest, exists=True, version=child.version)
 
 
 def _has_address(service: Manifest) -> bool:

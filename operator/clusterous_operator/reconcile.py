@@ -1,17 +1,24 @@
 """One look at one app: observe, plan, act, report. Level-triggered: why we look does not matter."""
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from clusterous_api import models, names
 from clusterous_api.errors import UserError
 from clusterous_api.models import App
-from clusterous_operator import manifests, plan, recorder, situation, sizing, status
-from clusterous_operator.cluster import Cluster, ConflictError, MissingError
+from clusterous_operator import manifests, observed, plan, recorder, situation, sizing, status
+from clusterous_operator.cluster import (
+    BusyError,
+    Cluster,
+    ConflictError,
+    MissingError,
+    RefusedError,
+)
 from clusterous_operator.metrics import Metrics
 from clusterous_operator.observed import Child, Observed
 from clusterous_operator.record import Record
@@ -47,6 +54,8 @@ class Reconciler:
         self._clock = clock
         self._now = now
         self._targets: dict[Key, sizing.Target] = {}
+        self._recorder = recorder.Recorder(cluster, clock)
+        self._reported: dict[Key, float] = {}  # when a status was written last
 
     def fillers(self) -> list[Key]:
         """Return the apps that depend on what the nodes have left."""
@@ -57,6 +66,7 @@ class Reconciler:
         record = self._store.apps.find(*key)
         if record is None or record.deleting:
             self._targets.pop(key, None)
+            self._reported.pop(key, None)
             return None
         look_again = None
         try:
@@ -65,11 +75,16 @@ class Reconciler:
             look_again = size.look_again
             wanted = status.summarize(app, seen, size, record.status, self._time())
         except UserError as error:
-            wanted = status.stalled(record.generation, str(error), record.status, self._time())
-            await self._report(record, wanted)
+            reason = "Refused" if isinstance(error, RefusedError) else "Invalid"
+            told = (record.generation, str(error), record.status, self._time(), reason)
+            await self._report(record, status.stalled(*told))
             raise
-        await self._report(record, wanted)
-        return look_again
+        except BusyError:
+            if not record.status:
+                await self._report(record, status.taken_up(record.generation, {}, self._time()))
+            raise
+        waits = await self._report(record, wanted)
+        return min((one for one in (look_again, waits) if one is not None), default=None)
 
     async def _settle(self, app: App) -> tuple[Observed, Size]:
         """Act until nothing is left to do now; return what is then to be seen."""
@@ -112,11 +127,11 @@ class Reconciler:
 
     async def _step(self, app: App, step: plan.Step) -> None:
         match step:
-            case plan.Apply(manifest=manifest, exists=exists):
-                body = await self._apply(app, manifest, exists)
+            case plan.Apply(manifest=manifest):
+                body = await self._apply(app, step)
                 self._remember(manifest["kind"], body)
             case plan.Patch(child=child, body=change):
-                body = await self._cluster.patch(child.kind, child.namespace, child.name, change)
+                body = await self._patch(child, change)
                 self._remember(child.kind, body)
             case plan.Delete(child=child):
                 await self._delete(child)
@@ -127,18 +142,45 @@ class Reconciler:
         table = self._store.children(kind)
         table.put(table.trim(body))
 
-    async def _apply(
-        self, app: App, manifest: manifests.Manifest, exists: bool
-    ) -> Mapping[str, Any]:
-        """Apply a manifest; what we have not seen before may be somebody else's."""
-        try:
-            return await self._cluster.apply(manifest, force=exists)
-        except ConflictError:
-            if not exists:
-                await self._check_ours(app, manifest)
-            return await self._cluster.apply(manifest, force=True)
+    async def _apply(self, app: App, step: plan.Apply) -> Mapping[str, Any]:
+        """Apply a manifest: to the very version that was seen, or to nothing at all.
 
-    async def _check_ours(self, app: App, manifest: manifests.Manifest) -> None:
+        What we have not seen before may be somebody else's; what has changed since we saw it is
+        looked at again before anything is written, as another operator may have done so.
+        """
+        manifest = step.manifest
+        if step.exists:
+            metadata = manifest["metadata"]
+            kind, namespace = manifest["kind"], metadata.get("namespace")
+            async with self._unless_changed(kind, namespace, metadata["name"]):
+                return await self._cluster.apply(_at(manifest, step.version), force=True)
+        try:
+            return await self._cluster.apply(manifest, force=False)
+        except ConflictError:
+            version = await self._check_ours(app, manifest)
+            return await self._cluster.apply(_at(manifest, version), force=True)
+
+    async def _patch(self, child: Child, change: Mapping[str, Any]) -> Mapping[str, Any]:
+        body = _at(change, child.version)
+        async with self._unless_changed(child.kind, child.namespace, child.name):
+            return await self._cluster.patch(child.kind, child.namespace, child.name, body)
+
+    @contextlib.asynccontextmanager
+    async def _unless_changed(
+        self, kind: str, namespace: str | None, name: str
+    ) -> AsyncIterator[None]:
+        """Where a write finds another version than it was meant for, remember that one."""
+        try:
+            yield
+        except ConflictError:
+            table = self._store.children(kind)
+            with contextlib.suppress(MissingError):
+                found = await self._cluster.read(kind, namespace, name)
+                table.put(table.trim(found))
+            raise
+
+    async def _check_ours(self, app: App, manifest: manifests.Manifest) -> int:
+        """Return the version of the object that has the name already, if it is ours."""
         metadata = manifest["metadata"]
         kind, name = manifest["kind"], metadata["name"]
         found = await self._cluster.read(kind, metadata.get("namespace"), name)
@@ -153,19 +195,28 @@ class Reconciler:
                 f"There is a {kind} {name} already, which does not belong to this app. "
                 "Rename the app or its component, or remove that object."
             )
+        return observed.version(found)
 
     async def _delete(self, child: Child) -> None:
-        self._metrics.wrote(child.kind)
+        kind, namespace, name = child.kind, child.namespace, child.name
         try:
-            await self._cluster.delete(child.kind, child.namespace, child.name, child.uid)
+            async with self._unless_changed(kind, namespace, name):
+                await self._cluster.delete(kind, namespace, name, child.uid, child.version)
         except MissingError:
-            logger.debug("%s %s is gone already.", child.kind, child.name)
-        self._store.children(child.kind).put(dataclasses.replace(child, deleting=True))
+            logger.debug("%s %s is gone already.", kind, name)
+        else:
+            self._metrics.wrote(kind)
+        self._store.children(kind).put(dataclasses.replace(child, deleting=True))
 
-    async def _report(self, record: Record, wanted: status.Status) -> None:
-        """Write the status if it says something new, and an event where a person wants to know."""
-        if wanted == record.status:
-            return
+    async def _report(self, record: Record, wanted: status.Status) -> float | None:
+        """Write the status if it says something new, and an event where a person wants to know.
+
+        What is not urgent waits: for how long, is returned.
+        """
+        key = (record.namespace, record.name)
+        elapsed = self._clock() - self._reported.get(key, float("-inf"))
+        if not status.worth_writing(record.status, wanted, elapsed):
+            return None if wanted == record.status else status.COUNTS_SECONDS - elapsed
         body = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -174,14 +225,22 @@ class Reconciler:
             "status": wanted,
         }
         try:
-            answer = await self._cluster.apply(body, force=True, sub="status")
+            answer = await self._cluster.apply(_at(body, record.version), force=True, sub="status")
         except MissingError:
-            return  # deleted meanwhile; its children go with it
+            return None  # deleted meanwhile; its children go with it
         self._metrics.wrote(names.KIND)
         self._store.apps.put(Record.read(answer))
-        for note in recorder.notes(record.status.get("conditions") or (), wanted["conditions"]):
-            await recorder.tell(self._cluster, record, note, self._time(precise=True))
+        self._reported[key] = self._clock()
+        for note in recorder.notes(record.status, wanted):
+            await self._recorder.tell(record, note, self._time(precise=True))
+        return None
 
     def _time(self, *, precise: bool = False) -> str:
         shape = "%Y-%m-%dT%H:%M:%S.%fZ" if precise else "%Y-%m-%dT%H:%M:%SZ"
         return self._now().strftime(shape)
+
+
+def _at(body: Mapping[str, Any], version: int) -> dict[str, Any]:
+    """Return *body* for nothing but this version of its object; 0 stands for any."""
+    known = {"resourceVersion": str(version)} if version else {}
+    return {**body, "metadata": {**body.get("metadata", {}), **known}}

@@ -1,10 +1,13 @@
 """What can be chosen about the operator itself; read once, from the environment and the flags."""
 
 import argparse
+import socket
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clusterous_api import names
+from clusterous_api.errors import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,8 @@ class Settings:
     shrink_seconds: float = 20.0  # how long fewer workers must be enough before some are ended
     coalesce_seconds: float = 0.05  # changes of children come in bursts
     grace_seconds: float = 20.0
+    lease: bool = True  # off: nobody else serves these namespaces, whoever may be writing
+    identity: str = ""  # of the holder of the Lease; one that survives a restart takes it up again
     log_level: str = "INFO"
 
 
@@ -38,6 +43,8 @@ def read(environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
 
     option("namespaces", "", "namespaces to serve, separated by commas; empty: all")
     option("own-namespace", environ.get("POD_NAMESPACE", base.own_namespace), "where we live")
+    option("lease", "on", "write only as the holder of a Lease: on or off")
+    option("identity", environ.get("POD_NAME", _anybody()), "who we are to other operators")
     option("workers", base.workers, "apps that are worked on at the same time")
     option("port", base.port, "port of probes and metrics")
     option("resync-seconds", base.resync_seconds, "how often to look at everything again")
@@ -47,9 +54,22 @@ def read(environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
     return Settings(
         namespaces=tuple(filter(None, (one.strip() for one in chosen.namespaces.split(",")))),
         own_namespace=chosen.own_namespace,
+        lease=_switch("lease", chosen.lease),
+        identity=chosen.identity,
         workers=int(chosen.workers),
         port=int(chosen.port),
         resync_seconds=float(chosen.resync_seconds),
         shrink_seconds=float(chosen.shrink_seconds),
         log_level=chosen.log_level.upper(),
     )
+
+
+def _anybody() -> str:
+    """Return a name that no other process has; in a pod its own is better, as it outlives one."""
+    return f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+
+
+def _switch(name: str, value: str) -> bool:
+    if value.lower() not in ("on", "off"):
+        raise UserError(f"--{name} is {value!r}; write on or off.")
+    return value.lower() == "on"

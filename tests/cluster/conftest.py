@@ -91,7 +91,8 @@ class Operator:
         """Start it, and wait until it says that it is ready."""
         kubeconfig = self.plane.service_account_kubeconfig(names.NAMESPACE, self.account)
         command = [sys.executable, "-m", "clusterous_operator"]
-        flags = [f"--port={self.port}", "--shrink-seconds=1", *self.flags]
+        who = f"--identity=operator-{self.port}"  # as a restarted container, so is it the same
+        flags = [f"--port={self.port}", "--shrink-seconds=1", who, *self.flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["/usr/bin/setpriv", "--pdeathsig", "KILL", *command, *flags],

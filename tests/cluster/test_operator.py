@@ -303,7 +303,7 @@ def test_serves_one_namespace_with_the_rights_of_that_alone(
     kinds = ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
     for one in charting.render(*values):
         if one["kind"] in kinds:
-            text = json.dumps(one).replace('"clusterous-operator', '"narrow')
+            text = json.dumps(one).replace('"name": "clusterous-operator', '"name": "narrow')
             install(lab.plane, json.loads(text))
     narrow = Operator(
         plane=lab.plane,

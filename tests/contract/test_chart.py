@@ -48,7 +48,8 @@ def needed(namespaces: tuple[str, ...]) -> set[Right]:
     told = {right(names.KIND, "patch", "/status"), right("Event", "create")}
     # kopf reads apps, too; owning children that block a deletion asks for the finalizers.
     more = {right(names.KIND, "get"), right(names.KIND, "update", "/finalizers")}
-    return watched | made | removed | told | more | {right("ConfigMap", "get")}
+    held = {right("Lease", verb) for verb in ("get", "create", "patch")}
+    return watched | made | removed | told | more | held | {right("ConfigMap", "get")}
 
 
 @pytest.mark.parametrize(
