@@ -1,0 +1,151 @@
+"""Runs: each a scenario or a kill point in a place of its own, judged at its end."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos import faults, invariants, site, stories
+from tests.chaos.grounds import Grounds
+from tests.chaos.invariants import Violation
+from tests.chaos.scenarios import Scenario
+from tests.chaos.site import Site, StuckError
+from tests.chaos.stories import STORIES, Story
+from tests.cluster.controlplane import ControlPlaneError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """The undisturbed run of a story: where it ends, and what the operator wrote on the way."""
+
+    ending: Mapping[str, Any]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of a run. *struck* is the write at which the operator was killed, if it was."""
+
+    name: str
+    seconds: float
+    converged: bool
+    violations: Sequence[Violation] = ()
+    trouble: str = ""
+    struck: str | None = None
+    is_kill_point: bool = False
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def is_good(self) -> bool:
+        """Tell whether it went as it must."""
+        return self.converged and not self.violations
+
+
+def undisturbed(grounds: Grounds, story: Story, seed: int) -> tuple[Reference, Outcome]:
+    """Tell a story in good weather."""
+    reference = Reference(ending={}, writes=())
+
+    def play(place: Site) -> Sequence[Violation]:
+        nonlocal reference
+        place.man()
+        stories.tell(place, story.prepare)
+        place.wait_quiet()
+        before = len(place.writes())
+        stories.tell(place, story.steps)
+        ending = place.wait_quiet()
+        writes = tuple(str(one.call) for one in place.writes()[before:])
+        reference = Reference(ending=ending, writes=writes)
+        return ()
+
+    outcome = _run(grounds, f"undisturbed-{story.name}", seed, play)
+    return reference, outcome
+
+
+def killed(
+    grounds: Grounds, story: Story, reference: Reference, seed: int, *, number: int, late: bool
+) -> Outcome:
+    """Tell a story in which the operator is killed at one of its writes."""
+    struck: str | None = None
+
+    def play(place: Site) -> Sequence[Violation]:
+        nonlocal struck
+        post = place.man()
+        if story.prepare:
+            stories.tell(place, story.prepare)
+            place.wait_quiet()
+        fault = faults.Kills(
+            namespace=place.namespace, number=number, late=late, kill=post.operator.kill
+        )
+        post.proxy.faults = (fault,)
+        stories.tell(place, story.steps)
+        place.settle(reference.ending)
+        struck = fault.struck
+        return ()
+
+    name = f"{story.name}-{number}-{'after' if late else 'before'}"
+    outcome = _run(grounds, name, seed, play)
+    return Outcome(
+        name=outcome.name,
+        seconds=outcome.seconds,
+        converged=outcome.converged,
+        violations=outcome.violations,
+        trouble=outcome.trouble,
+        struck=struck,
+        is_kill_point=True,
+        facts=outcome.facts,
+    )
+
+
+def troubled(
+    grounds: Grounds, scenario: Scenario, references: Mapping[str, Reference], seed: int
+) -> Outcome:
+    """Run a scenario."""
+    wanted = references[scenario.story].ending
+    return _run(
+        grounds,
+        scenario.name,
+        seed,
+        lambda place: scenario.play(place, wanted),
+        stale=scenario.stale,
+    )
+
+
+def _run(
+    grounds: Grounds,
+    name: str,
+    seed: int,
+    play: Callable[[Site], Sequence[Violation]],
+    *,
+    stale: bool = False,
+) -> Outcome:
+    began = time.monotonic()
+    found: list[Violation] = []
+    trouble = ""
+    with site.opened(grounds, name, seed=seed) as place:
+        try:
+            found += play(place)
+            place.clear()
+        except (StuckError, ControlPlaneError, AssertionError) as error:
+            trouble = str(error)
+        history = grounds.recorder.history(place.namespace)
+        facts = {
+            "writes": len(place.writes()),
+            "starts": sum(one.operator.starts for one in place.posts),
+            "ended_itself": sum(one.operator.ends for one in place.posts),
+            "unwell": sum(one.operator.unwell for one in place.posts),
+            "changes_seen": len(history),
+        }
+    found += invariants.check(history, stale=stale)
+    return Outcome(
+        name=name,
+        seconds=round(time.monotonic() - began, 1),
+        converged=not trouble,
+        violations=found,
+        trouble=trouble,
+        facts=facts,
+    )
+
+
+def story(name: str) -> Story:
+    """Return a story."""
+    return STORIES[name]

@@ -1,0 +1,199 @@
+"""What a user does to an app in the course of its life, step by step.
+
+Each story is first told undisturbed: that says where it ends and how many writes it takes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clusterous_api import names
+from tests.chaos import history
+from tests.chaos.history import APP, World
+from tests.chaos.site import Site
+
+NAME: Final = "sim"
+# How long a pod takes to leave; without that no overlap of old and new would ever be seen.
+_LINGER = "700ms"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """Something that the user does, and what must come of it before the next."""
+
+    name: str
+    act: Callable[[Site], object]
+    reached: Callable[[World], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """Steps that only prepare, and those that chaos is about."""
+
+    name: str
+    prepare: tuple[Step, ...] = ()
+    steps: tuple[Step, ...]
+
+
+def tell(site: Site, steps: tuple[Step, ...]) -> None:
+    """Do the steps, each when the one before has come to its end."""
+    for step in steps:
+        step.act(site)
+        site.until(step.reached, f"the end of “{step.name}”")
+
+
+# What is asked for.
+
+
+def group(site: Site, **more: Any) -> dict[str, Any]:
+    """Return a component on the nodes of the site, whose pods take a moment to leave."""
+    annotations = {"clusterous.test/linger": _LINGER, **more.pop("annotations", {})}
+    template = {"metadata": {"annotations": annotations}}
+    return {"placement": {"pool": site.pool}, "template": template, **more}
+
+
+def spec(site: Site, **more: Any) -> dict[str, Any]:
+    """Return the specification that most stories begin with."""
+    ports = [{"name": "http", "port": 8080}]
+    waits = [{"name": names.MASTER}]
+    return {
+        "master": group(site, ports=ports),
+        "workers": group(site, replicas=2, dependsOn=waits),
+        **more,
+    }
+
+
+# What is waited for.
+
+
+def app(world: World) -> history.Body | None:
+    """Return the app, if its status is about the newest generation."""
+    found = world.find(APP, NAME)
+    if found is None:
+        return None
+    told = found.get("status", {}).get("observedGeneration")
+    return found if told == found["metadata"]["generation"] else None
+
+
+def says(kind: str, value: str = "True") -> Callable[[World], bool]:
+    """Return a check of a condition."""
+
+    def check(world: World) -> bool:
+        found = app(world)
+        return found is not None and history.condition(found, kind).get("status") == value
+
+    return check
+
+
+def ready(world: World) -> bool:
+    """Tell whether the app says that it is ready, and no pod of before is left."""
+    return says("Ready")(world) and not any(map(history.is_leaving, world.all("Pod")))
+
+
+def stopped(world: World) -> bool:
+    """Tell whether the app is suspended, and no pod is left."""
+    return says("Suspended")(world) and not any(True for _ in world.all("Pod"))
+
+
+def finished(world: World) -> bool:
+    """Tell whether the batch is done, and only the ended pod of the master is left."""
+    left = [one for one in world.all("Pod") if one["status"]["phase"] != "Succeeded"]
+    return says("Completed")(world) and not left
+
+
+def gone(world: World) -> bool:
+    """Tell whether nothing is left of the app but its data."""
+    kinds = (APP, "Deployment", "ReplicaSet", "Job", "Pod", "Service")
+    return not any(True for kind in kinds for _ in world.all(kind))
+
+
+def at_once(world: World) -> bool:
+    """Do not wait."""
+    return True
+
+
+def _change(name: str, reached: Callable[[World], bool], **spec: Any) -> Step:
+    return Step(name=name, act=lambda site: site.lab.change(NAME, **spec), reached=reached)
+
+
+def _scale(count: int) -> Step:
+    def act(site: Site) -> object:
+        return site.lab.patch("clusterousapps", f"{NAME}/scale", {"spec": {"replicas": count}})
+
+    return Step(name=f"scale to {count}", act=act, reached=ready)
+
+
+def _again(site: Site) -> None:
+    """Delete the app, and make another one of its name as soon as that can be had."""
+    site.lab.delete("clusterousapps", NAME)
+    site.lab.create(NAME, **spec(site, image="example.org/sim:3"))
+
+
+def _end_master(site: Site) -> None:
+    """Let the batch's master end with code 0."""
+    for pod in site.world().pods(NAME, names.MASTER):
+        done = {"metadata": {"annotations": {"clusterous.test/hold": None}}}
+        site.lab.patch("pods", pod["metadata"]["name"], done)
+
+
+def _create_batch(site: Site) -> object:
+    hold = {"annotations": {"clusterous.test/hold": "true"}}
+    asked = spec(site, run="Batch")
+    return site.lab.create(NAME, **{**asked, "master": {**asked["master"], **group(site, **hold)}})
+
+
+def _create_with_database(site: Site) -> object:
+    database = {"name": "db", **group(site, ports=[{"name": "sql", "port": 5432}])}
+    return site.lab.create(NAME, **spec(site, components=[database]))
+
+
+CREATE: Final = Step(
+    name="create", act=lambda site: site.lab.create(NAME, **spec(site)), reached=ready
+)
+UPDATE: Final = _change("update the image", ready, image="example.org/sim:2")
+SCALE_UP: Final = _scale(4)
+SCALE_DOWN: Final = _scale(1)
+SUSPEND: Final = _change("suspend", stopped, suspend=True)
+RESUME: Final = _change("resume", ready, suspend=False)
+DELETE: Final = Step(
+    name="delete", act=lambda site: site.lab.delete("clusterousapps", NAME), reached=gone
+)
+
+STORIES: Final = {
+    story.name: story
+    for story in (
+        Story(name="create", steps=(CREATE,)),
+        Story(name="update", prepare=(CREATE,), steps=(UPDATE,)),
+        Story(name="scale", prepare=(CREATE,), steps=(SCALE_UP, SCALE_DOWN)),
+        Story(name="suspend", prepare=(CREATE,), steps=(SUSPEND, RESUME)),
+        Story(
+            name="delete",
+            prepare=(CREATE,),
+            steps=(_change("update the image", at_once, image="example.org/sim:2"), DELETE),
+        ),
+        Story(
+            name="replace",
+            prepare=(CREATE,),
+            steps=(Step(name="delete and make again", act=_again, reached=ready),),
+        ),
+        Story(
+            name="batch",
+            steps=(
+                Step(name="create", act=_create_batch, reached=ready),
+                Step(name="let the master end", act=_end_master, reached=finished),
+            ),
+        ),
+        Story(
+            name="remove",
+            prepare=(Step(name="create", act=_create_with_database, reached=ready),),
+            steps=(_change("remove a component", ready, components=None),),
+        ),
+        Story(name="short", steps=(CREATE, UPDATE)),
+        Story(
+            name="life",
+            steps=(CREATE, UPDATE, SCALE_UP, SCALE_DOWN, SUSPEND, RESUME),
+        ),
+    )
+}
+# Those in which the operator is killed at every write.
+KILLED_IN: Final = ("create", "update", "scale", "suspend", "delete", "replace", "batch", "remove")
