@@ -1,0 +1,100 @@
+"""Every name that the world sees: API group, labels, annotations, tags, object and DNS names."""
+
+from typing import Final
+
+DOMAIN: Final = "clusterous.io"
+
+# The custom resource.
+GROUP: Final = DOMAIN
+VERSION: Final = "v1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "ClusterousApp"
+PLURAL: Final = "clusterousapps"
+SHORT: Final = "capp"
+
+# Who writes: the field manager of server-side apply, and the value of the managed-by label.
+FIELD_MANAGER: Final = "clusterous-operator"
+MANAGED_BY: Final = "clusterous-operator"
+
+# Labels on children of an app.
+LABEL_APP: Final = f"{DOMAIN}/app"
+LABEL_COMPONENT: Final = f"{DOMAIN}/component"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+
+# Labels on nodes, and the tags of the machines behind them.
+LABEL_ROLE: Final = f"{DOMAIN}/role"
+LABEL_POOL: Final = f"{DOMAIN}/pool"
+ROLE_CONTROLLER: Final = "controller"
+ROLE_WORKER: Final = "worker"
+ROLE_GATEWAY: Final = "gateway"
+CONTROL_PLANE_TAINT: Final = "node-role.kubernetes.io/control-plane"
+
+# Tags on everything in AWS; the truth about what exists.
+TAG_CLUSTER: Final = f"{DOMAIN}/cluster"
+TAG_UID: Final = f"{DOMAIN}/uid"
+TAG_ROLE: Final = f"{DOMAIN}/role"
+TAG_POOL: Final = f"{DOMAIN}/pool"
+
+# Components with a name of their own.
+MASTER: Final = "master"
+WORKERS: Final = "workers"
+
+# The shared volume.
+VOLUME_PATH: Final = "/home/data"
+DEFAULT_VOLUME_SIZE: Final = "20Gi"
+
+# Where the operator lives on a cluster, and what tells it about the cluster's own volume.
+NAMESPACE: Final = "clusterous-system"
+CLUSTER_CONFIG: Final = "clusterous-cluster"
+
+# The Lease of the one operator that writes.
+LEASE: Final = "clusterous-operator"
+
+# Environment of every component's containers.
+ENV_APP: Final = "CLUSTEROUS_APP"
+ENV_COMPONENT: Final = "CLUSTEROUS_COMPONENT"
+ENV_MASTER_HOST: Final = "CLUSTEROUS_MASTER_HOST"
+
+# Annotations on children: the hash of what was last applied, and of what a Job was asked to run.
+ANNOTATION_APPLIED: Final = f"{DOMAIN}/applied"
+ANNOTATION_RUN: Final = f"{DOMAIN}/run"
+
+# On the pods of a component: how often failurePolicy has restarted it, and for the log pipeline.
+ANNOTATION_RESTARTS: Final = f"{DOMAIN}/restarts"
+LABEL_LOGGING: Final = f"{DOMAIN}/logging"
+LABEL_LOG_FORMAT: Final = f"{DOMAIN}/log-format"
+
+# Kubernetes' own: of the pods of a ReplicaSet those with less go first when there are to be fewer.
+ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+
+# On an app, by its users: a new value resumes an app that was suspended for being idle.
+ANNOTATION_RESUME: Final = f"{DOMAIN}/resume"
+
+# The cluster's own volume: its claim in each namespace, which no app's own claim can be named
+# like, because those have no dot; and its key in CLUSTER_CONFIG.
+CLUSTER_CLAIM: Final = "shared.clusterous.io"
+CLUSTER_VOLUME_KEY: Final = "volume.yaml"
+VOLUME_NAME: Final = "data"
+
+# The predecessor's programs find each other under these names.
+LEGACY_DNS_SUFFIX: Final = "marathon.mesos"
+
+
+def child(app: str, component: str) -> str:
+    """Return the name of a component's Deployment, Job and Service."""
+    return f"{app}-{component}"
+
+
+def claim(app: str) -> str:
+    """Return the name of the claim that an app gets when it uses no other."""
+    return f"{app}-data"
+
+
+def persistent_volume(namespace: str, app: str | None = None) -> str:
+    """Return the name of a static volume; dots keep namespace *a-b* apart from app *b* in *a*."""
+    return ".".join(filter(None, ("clusterous", namespace, app)))
+
+
+def selector(app: str, component: str) -> dict[str, str]:
+    """Return the labels by which a component's pods are found."""
+    return {LABEL_APP: app, LABEL_COMPONENT: component}
