@@ -45,7 +45,11 @@ def needed(namespaces: tuple[str, ...]) -> set[Right]:
     watched = {right(one.kind, verb) for one in machine.watches() for verb in ("list", "watch")}
     made = {right(kind, verb) for kind in MADE for verb in ("get", "create", "patch")}
     removed = {right(kind, "delete") for kind in REMOVED}
-    told = {right(names.KIND, "patch", "/status"), right("Event", "create")}
+    told = {
+        right(names.KIND, "patch", "/status"),
+        right("Event", "create"),
+        right("Event", "patch"),
+    }
     # kopf reads apps, too; owning children that block a deletion asks for the finalizers.
     more = {right(names.KIND, "get"), right(names.KIND, "update", "/finalizers")}
     held = {right("Lease", verb) for verb in ("get", "create", "patch")}
