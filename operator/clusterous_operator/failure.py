@@ -1,0 +1,137 @@
+"""What a failure policy makes of the failures that are to be seen: who starts again, or the end.
+
+Pure, and without a memory of its own: each pod carries the number of the attempt that it belongs to
+(`clusterous.io/restarts`), and a failure counts only if it is of the attempt that its component is
+at. So the same failure, seen again, changes nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from clusterous_api import names
+from clusterous_api.models import Action, FailurePolicy, Rule
+
+Body = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """How a container, or a pod as a whole, failed."""
+
+    code: int | None = None
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """Say it to people."""
+        if self.code is None:
+            return self.reason
+        told = f"exit code {self.code}"
+        return told if self.reason in ("", "Error") else f"{told} ({self.reason})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fallen:
+    """A pod of which something failed: of which attempt, and whose it is (a ReplicaSet or Job)."""
+
+    attempt: int
+    owner: str
+    failures: tuple[Failure, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The attempt that each component is to be at, and why the app has failed, if it has."""
+
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    failed: str = ""
+
+
+def judge(
+    policy: FailurePolicy, attempts: Mapping[str, int], fallen: Mapping[str, Sequence[Fallen]]
+) -> Verdict:
+    """Return what *policy* wants, when components are at *attempts* and these pods have failed."""
+    found = list(_found(policy, attempts, fallen))
+    ends = [told for _, told, rule in found if rule.action is Action.FAIL]
+    if ends:
+        return Verdict(attempts=attempts, failed=ends[0])
+    wanted = _raised(attempts, found)
+    most = max(wanted.values(), default=0)
+    if most > policy.max_restarts:
+        first = next(told for name, told, _ in found if name in wanted)
+        return Verdict(attempts=attempts, failed=f"{first}, after {_times(most - 1)}")
+    return Verdict(attempts={**attempts, **wanted})
+
+
+_Found = tuple[str, str, Rule]  # the component, what happened in words, what is to be done
+
+
+def _found(
+    policy: FailurePolicy, attempts: Mapping[str, int], fallen: Mapping[str, Sequence[Fallen]]
+) -> Iterable[_Found]:
+    for name in sorted(fallen.keys() & attempts.keys()):
+        for one in fallen[name]:
+            if one.attempt != attempts[name]:
+                continue
+            for failure in one.failures:
+                rule = _rule(policy, name, failure)
+                if rule is not None and rule.action is not Action.IGNORE:
+                    yield name, f"{name} failed: {failure.words}", rule
+
+
+def _rule(policy: FailurePolicy, component: str, failure: Failure) -> Rule | None:
+    """Return the first rule that fits."""
+    for rule in policy.rules:
+        theirs = not rule.components or component in rule.components
+        if theirs and (failure.code in rule.exit_codes or failure.reason in rule.reasons):
+            return rule
+    return None
+
+
+def _raised(attempts: Mapping[str, int], found: Iterable[_Found]) -> dict[str, int]:
+    """Return the components that start again, with the numbers of their next attempts."""
+    wanted: dict[str, int] = {}
+    for name, _, rule in found:
+        if rule.action is Action.RESTART_APP:
+            return dict.fromkeys(attempts, max(attempts.values()) + 1)
+        wanted[name] = attempts[name] + 1
+    return wanted
+
+
+def _times(count: int) -> str:
+    return {0: "no restart", 1: "1 restart"}.get(count, f"{count} restarts")
+
+
+def attempt(metadata: Body) -> int:
+    """Return the number of the attempt that a pod or a pod template belongs to."""
+    text = (metadata.get("annotations") or {}).get(names.ANNOTATION_RESTARTS, "0")
+    return int(text) if text.isdigit() else 0
+
+
+def of_pod(body: Body) -> Fallen | None:
+    """Return the failures of a pod; those of a pod that is being ended say nothing."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    if "deletionTimestamp" in metadata:
+        return None
+    failures = tuple(dict.fromkeys(_failures(status)))
+    if not failures:
+        return None
+    owners = metadata.get("ownerReferences") or ()
+    owner = next((one.get("uid", "") for one in owners if one.get("controller")), "")
+    return Fallen(attempt=attempt(metadata), owner=owner, failures=failures)
+
+
+def _failures(status: Body) -> Iterable[Failure]:
+    for key in ("initContainerStatuses", "containerStatuses"):
+        for container in status.get(key) or ():
+            for state in ("state", "lastState"):
+                ended = (container.get(state) or {}).get("terminated")
+                if ended and ended.get("exitCode"):
+                    yield Failure(code=ended["exitCode"], reason=ended.get("reason", ""))
+    if status.get("phase") == "Failed":
+        if status.get("reason"):
+            yield Failure(reason=status["reason"])
+        for condition in status.get("conditions") or ():
+            if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+                yield Failure(reason=condition.get("reason", ""))
