@@ -1,6 +1,6 @@
 """The app that everything is measured with: one master with a port, and some workers.
 
-It mounts the cluster's own volume, as apps on our clusters do: claim and volume are made once for
+It mounts the cluster's own volume, as apps on our clusters do: claim and volume are there once for
 the namespace, and each app has a Service and two Deployments.
 """
 
@@ -10,6 +10,7 @@ from typing import Any, Final
 from bench.operator import testbed
 from clusterous_api import models, names
 from clusterous_operator import manifests
+from tests.cluster.controlplane import ControlPlane
 
 Manifest = Mapping[str, Any]
 
@@ -60,6 +61,23 @@ def is_ready(app: Manifest) -> bool:
     return status.get("observedGeneration") == app["metadata"]["generation"] and any(
         one["type"] == "Ready" and one["status"] == "True" for one in status["conditions"]
     )
+
+
+def make_volume(plane: ControlPlane) -> None:
+    """Make the namespace's volume, and wait until its claim is bound.
+
+    Every side needs it, and the controller that binds it may take until its next round.
+    """
+    app = {**body("none"), "metadata": {**body("none")["metadata"], "uid": "none"}}
+    for manifest in children(app):
+        if manifest["kind"] in ("PersistentVolume", "PersistentVolumeClaim"):
+            testbed.install(plane, manifest, testbed.NAMESPACE)
+
+    def is_bound() -> bool:
+        claims = plane.api("GET", f"/api/v1/namespaces/{testbed.NAMESPACE}/persistentvolumeclaims")
+        return all(one["status"]["phase"] == "Bound" for one in claims["items"])
+
+    plane.wait_until(is_bound, "the volume")
 
 
 def deployment_is_ready(deployment: Manifest) -> bool:

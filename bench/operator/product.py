@@ -40,10 +40,11 @@ SIGNS: Final[Sequence[Sign]] = (Sign(path=apps.APPS, read=_of_ready_app),)
 
 
 def install(bed: Testbed) -> None:
-    """Install CRD, account, rights, and the ConfigMap with the cluster's own volume."""
+    """Install CRD, account, rights, and the cluster's own volume."""
     nfs = apps.VOLUME["nfs"]
     values = [f"clusterConfig.volume.nfs.{key}={value}" for key, value in nfs.items()]
     testbed.install_chart(bed, CHART, names.NAMESPACE, *values)
+    apps.make_volume(bed.plane)
 
 
 @dataclass(kw_only=True)

@@ -6,7 +6,7 @@ appears, its Service, then its Deployments, then a status; when those are ready,
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -69,7 +69,6 @@ class _Work:
         self._queue: asyncio.Queue[tuple[str, bool]] = asyncio.Queue()
         self._apps: dict[str, Manifest] = {}
         self._ready: dict[str, set[str]] = {}
-        self._shared: set[str] = set()
 
     async def watch_apps(self) -> None:
         """Take up new apps."""
@@ -102,20 +101,17 @@ class _Work:
             )
 
     async def _make_children(self, app: Manifest) -> None:
-        address = await self._make_first(app)
-        made = [one for one in apps.children(app, address) if one["kind"] == "Deployment"]
-        await asyncio.gather(*(self._apply(one) for one in made))
-
-    async def _make_first(self, app: Manifest) -> str:
-        """Make what comes before the pods, the shared volume only once; return the address."""
-        found = [one for one in apps.children(app) if testbed.path(one) not in self._shared]
-        self._shared |= {testbed.path(one) for one in found if one["kind"] != "Service"}
-        answers = await asyncio.gather(*(self._apply(one) for one in found))
-        service = next(one for one in answers if one["kind"] == "Service")
-        return str(service["spec"]["clusterIP"])
+        (service,) = _of_kind("Service", apps.children(app))
+        address = (await self._apply(service))["spec"]["clusterIP"]
+        deployments = _of_kind("Deployment", apps.children(app, address))
+        await asyncio.gather(*(self._apply(one) for one in deployments))
 
     async def _apply(self, manifest: Manifest) -> Manifest:
         return await self._client.apply(testbed.path(manifest), manifest, _MANAGER)
+
+
+def _of_kind(kind: str, found: Iterable[Manifest]) -> list[Manifest]:
+    return [one for one in found if one["kind"] == kind]
 
 
 def _status(app: Manifest, *, is_ready: bool) -> Manifest:
