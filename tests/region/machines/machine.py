@@ -76,16 +76,21 @@ class Machine:
 
     @property
     def pid(self) -> int | None:
-        """The machine's first process, as the host numbers it."""
+        """The machine's first process, as the host numbers it, once it is its init.
+
+        Before that, systemd-nspawn's children still stand in the host's root: what is done through
+        them would be lost when the machine's own root takes its place.
+        """
         process = self._process
         if process is None:
             return None
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
         try:
             numbers = children.read_text().split()
-        except FileNotFoundError:
+            is_init = bool(numbers) and Path(f"/proc/{numbers[0]}/comm").read_text() == "systemd\n"
+        except (FileNotFoundError, ProcessLookupError):
             return None
-        return int(numbers[0]) if numbers else None
+        return int(numbers[0]) if is_init else None
 
     def start(self, namespace: str, snapshot: Snapshot) -> None:
         """Power on, in the network *namespace* that the fabric made."""
