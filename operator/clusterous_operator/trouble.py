@@ -34,11 +34,16 @@ class Reason(StrEnum):
     QUOTA_EXCEEDED = "QuotaExceeded"
     POD_SECURITY = "PodSecurity"
     REFUSED = "Refused"
+    VOLUME_PENDING = "VolumePending"
+    NODE_LOST = "NodeLost"
+    GAVE_UP = "GaveUp"
 
 
 UNSCHEDULABLE = Reason.UNSCHEDULABLE
 # These may pass without anybody's doing anything: others end, nodes come.
-_PATIENT = frozenset({Reason.UNSCHEDULABLE, Reason.SCHEDULING_GATED})
+_PATIENT = frozenset(
+    {Reason.UNSCHEDULABLE, Reason.SCHEDULING_GATED, Reason.VOLUME_PENDING, Reason.NODE_LOST}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ import pytest
 
 from clusterous_api import models
 from clusterous_api.models import App
-from clusterous_operator import conditions, recorder, sizing, status
+from clusterous_operator import conditions, sizing, status
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.situation import Size
 from tests.unit.operator.making import (
@@ -535,28 +535,6 @@ def test_a_mistake_is_told_and_the_rest_is_kept() -> None:
     assert (told["Ready"], told["Stalled"], told["VolumeBound"]) == ("False", "True", "True")
     assert (found["observedGeneration"], found["message"]) == (2, "It cannot be.")
     assert found["workers"] == "2/2"
-
-
-def condition(reason: str, message: str = "") -> list[dict[str, str]]:
-    return [{"type": "Ready", "reason": reason, "message": message}]
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "reasons"),
-    [
-        ("", "Progressing", []),
-        ("Progressing", "Ready", ["Ready"]),
-        ("Ready", "Ready", []),
-        ("Ready", "Trouble", ["Trouble"]),
-        ("Trouble", "Trouble", []),
-        ("Progressing", "Completed", ["Completed"]),
-        ("Ready", "Invalid", ["Invalid"]),
-    ],
-)
-def test_events_only_tell_what_changed(before: str, after: str, reasons: list[str]) -> None:
-    found = recorder.notes(condition(before), condition(after))
-
-    assert [one.reason for one in found] == reasons
 
 
 def test_models_and_status_agree_on_an_app_without_workers() -> None:
