@@ -35,6 +35,10 @@ class Call:
         """Tell whether it changes something."""
         return self.method in _WRITES
 
+    def changes(self, namespace: str) -> bool:
+        """Tell whether it writes to *namespace*; a Lease is the operators' own affair."""
+        return self.is_write and self.namespace == namespace and self.plural != "leases"
+
     @property
     def is_watch(self) -> bool:
         """Tell whether its answer is a stream of events."""

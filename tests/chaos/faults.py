@@ -47,7 +47,7 @@ class Kills(Fault):
         self.struck: str | None = None  # the write at which it happened
 
     async def before(self, call: Call) -> Reply | None:
-        if not (call.is_write and call.namespace == self._namespace):
+        if not call.changes(self._namespace):
             return None
         self.counted += 1
         if self.counted != self._number:
@@ -91,7 +91,7 @@ class KillsEach(Fault):
         return reply
 
     def _is_due(self, call: Call) -> bool:
-        return self._left > 0 and call.is_write and call.namespace == self._namespace
+        return self._left > 0 and call.changes(self._namespace)
 
     def _strike(self) -> None:
         self._left -= 1

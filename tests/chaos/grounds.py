@@ -3,9 +3,10 @@
 import contextlib
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -31,12 +32,23 @@ class Grounds:
     background: Background
     recorder: Recorder
     home: Path
+    chart: Sequence[Mapping[str, Any]]
 
     def token(self, account: str = "clusterous-operator") -> str:
         """Return a new token of the operator's account."""
         path = f"{SYSTEM}/serviceaccounts/{account}/token"
         answer = self.plane.api("POST", path, {"spec": {"expirationSeconds": 3600 * 24}})
         return str(answer["status"]["token"])
+
+    def let_live_in(self, namespace: str) -> None:
+        """Give the operator's account in *namespace* the rights that it has in its own, so that
+        operators of several namespaces do not share a Lease."""
+        base = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+        for manifest in self.chart:
+            if manifest["kind"] in ("Role", "RoleBinding"):
+                moved = {"name": manifest["metadata"]["name"], "namespace": namespace}
+                path = f"{base}/{manifest['kind'].lower()}s"
+                self.plane.api("POST", path, {**manifest, "metadata": moved})
 
     def proxy(self, name: str, noted: list[Write]) -> Proxy:
         """Return a new proxy that listens already."""
@@ -65,10 +77,11 @@ def prepared(home: Path, nodes: int = 4) -> Iterator[Grounds]:
         )
         plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": names.NAMESPACE}})
         install(plane, yaml.safe_load((ROOT / "crds" / "clusterousapps.yaml").read_text()))
-        for manifest in charting.render():
+        chart = charting.render()
+        for manifest in chart:
             if manifest["kind"] not in ("Deployment", "Service"):
                 install(plane, manifest)
         plane.wait_until(lambda: served(plane), "our CRD")
         recorder = Recorder(plane.url, plane.tls)
         recorder.start(behind)
-        yield Grounds(plane=plane, background=behind, recorder=recorder, home=home)
+        yield Grounds(plane=plane, background=behind, recorder=recorder, home=home, chart=chart)

@@ -17,6 +17,7 @@ from tests.chaos.proxy import Proxy, Write
 from tests.cluster.conftest import Lab, free_port
 
 _QUIET_SECONDS = 0.6
+_MOST_ENDS = 10
 
 
 class StuckError(Exception):
@@ -66,7 +67,13 @@ class Site:
             port=free_port(),
             server=proxy.url,
             token=self.grounds.token(),
-            flags=(f"--namespaces={self.namespace}", "--shrink-seconds=1", *flags),
+            flags=(
+                f"--namespaces={self.namespace}",
+                f"--own-namespace={self.namespace}",
+                f"--identity={name}",  # like a pod's name: it outlives a restart
+                "--shrink-seconds=1",
+                *flags,
+            ),
         )
         self.posts.append(Post(operator=operator, proxy=proxy))
         operator.start()
@@ -89,6 +96,8 @@ class Site:
         """Start again what has ended."""
         for post in self.posts:
             post.operator.tend()
+            if post.operator.ends > _MOST_ENDS:
+                raise StuckError(f"the operator keeps ending: {post.operator.last_words()}")
 
     def _told(self) -> str:
         apps = [one.get("status", {}).get("message") for one in self.world().all("ClusterousApp")]
@@ -97,7 +106,7 @@ class Site:
 
     def writes(self) -> list[Write]:
         """Return what the operators have written here."""
-        return [one for one in list(self.noted) if one.call.namespace == self.namespace]
+        return [one for one in list(self.noted) if one.call.changes(self.namespace)]
 
     def is_quiet(self) -> bool:
         """Tell whether nothing has been written for a while."""
@@ -156,6 +165,7 @@ def opened(
         patience=patience,
     )
     try:
+        grounds.let_live_in(namespace)
         site.lab.until(lambda: bool(site.lab.all("serviceaccounts")), "the service account")
         yield site
     finally:
