@@ -114,80 +114,6 @@ def test_fills(
     assert sizing.fill(nodes, pods, siblings, one) == count
 
 
-amounts = st.integers(0, 8)
-
-
-@st.composite
-def clusters(draw: st.DrawFn) -> tuple[list[Node], list[Pod], sizing.Demand]:
-    nodes = [
-        make_node(
-            f"n{index}",
-            room={"cpu": draw(amounts), "memory": draw(amounts), "pods": draw(st.integers(0, 6))},
-            labels={"zone": draw(st.sampled_from("ab"))},
-            taints=(TAINT,) if draw(st.booleans()) else (),
-            schedulable=draw(st.booleans()),
-        )
-        for index in range(draw(st.integers(0, 4)))
-    ]
-    pods = [
-        make_pod(
-            node=f"n{draw(st.integers(0, 4))}",
-            requests={"cpu": Decimal(draw(st.integers(0, 3)))},
-            ended=draw(st.booleans()),
-        )
-        for _ in range(draw(st.integers(0, 4)))
-    ]
-    requests = {"cpu": draw(st.integers(1, 3)), "memory": draw(st.integers(0, 3))}
-    spec: dict[str, Any] = {"containers": [{"resources": {"requests": requests}}]}
-    if draw(st.booleans()):
-        spec["tolerations"] = [{"key": "gpu", "operator": "Exists"}]
-    if draw(st.booleans()):
-        spec["nodeSelector"] = {"zone": "a"}
-    return nodes, pods, sizing.demand(spec)
-
-
-def placed_one_by_one(nodes: list[Node], pods: list[Pod], one: sizing.Demand) -> int:
-    """Count the dull way: place pods until no node takes another."""
-    count = 0
-    bound = [pod for pod in pods if not pod.ended]
-    while True:
-        for node in nodes:
-            here = [pod for pod in bound if pod.node == node.name]
-            fits = all(
-                sum(pod.requests.get(name, Decimal(0)) for pod in here) + amount
-                <= node.allocatable.get(name, 0)
-                for name, amount in one.requests.items()
-                if amount > 0
-            )
-            tolerated = not node.taints or bool(one.spec.get("tolerations"))
-            selected = one.spec.get("nodeSelector", {}).items() <= node.labels.items()
-            has_slot = len(here) < node.allocatable["pods"]
-            if node.schedulable and fits and tolerated and selected and has_slot:
-                bound.append(make_pod(node=node.name, requests=one.requests))
-                count += 1
-                break
-        else:
-            return count
-
-
-@given(clusters())
-def test_finds_what_a_scheduler_finds(case: tuple[list[Node], list[Pod], sizing.Demand]) -> None:
-    nodes, pods, one = case
-
-    assert sizing.fill(nodes, pods, [], one) == placed_one_by_one(nodes, pods, one)
-
-
-@given(clusters(), st.integers(0, 3))
-def test_a_sibling_never_makes_room(
-    case: tuple[list[Node], list[Pod], sizing.Demand], count: int
-) -> None:
-    nodes, pods, one = case
-
-    with_sibling = sizing.fill(nodes, pods, [worker("1", count)], one)
-
-    assert with_sibling <= sizing.fill(nodes, pods, [], one)
-
-
 @pytest.mark.parametrize(
     ("count", "least", "most", "found"),
     [(5, 0, None, 5), (5, 8, None, 8), (5, 0, 3, 3), (0, 2, 4, 2), (9, 0, 9, 9)],
@@ -216,3 +142,156 @@ def test_forgets_to_shrink_when_the_room_is_back() -> None:
     again = sizing.steady(back, 2, 125.0, 20.0)
 
     assert (back, again.count) == (sizing.Target(count=5), 5)
+
+
+def test_gives_up_no_more_than_was_too_much_all_the_time() -> None:
+    began = sizing.steady(sizing.Target(count=5), 4, 100.0, 20.0)
+    dips = sizing.steady(began, 1, 120.0, 20.0)
+    later = sizing.steady(dips, 1, 140.0, 20.0)
+
+    assert [began.count, dips.count, later.count] == [5, 4, 1]
+
+
+PATIENCE = 20.0
+readings = st.lists(st.tuples(st.integers(1, 30), st.integers(0, 9)), min_size=1, max_size=40)
+
+
+@given(readings)
+def test_never_above_what_fitted_within_patience_nor_below_it(
+    history: list[tuple[int, int]],
+) -> None:
+    """What fitted at any time within patience still runs; what runs has fitted at some time."""
+    now, target, seen = 0.0, None, []
+    for passed, fresh in history:
+        now += passed
+        target = sizing.steady(target, fresh, now, PATIENCE)
+        seen.append((now, fresh))
+        recent = [count for at, count in seen if now - at < PATIENCE]
+
+        assert max(recent) <= target.count <= max(count for _, count in seen)
+
+
+@given(readings, st.integers(0, 9))
+def test_comes_to_rest_when_the_room_does(history: list[tuple[int, int]], last: int) -> None:
+    now, target = 0.0, None
+    for passed, fresh in history:
+        now += passed
+        target = sizing.steady(target, fresh, now, PATIENCE)
+    for _ in range(3):
+        now += PATIENCE
+        target = sizing.steady(target, last, now, PATIENCE)
+
+    assert target == sizing.Target(count=last)
+
+
+def filling(name: str, least: int = 0, most: int | None = None) -> sizing.Group:
+    return sizing.Group(name=name, demand=worker(), min=least, max=most)
+
+
+def retarget(
+    current: dict[str, sizing.Target], *groups: sizing.Group, cpus: int = 8, now: float = 0.0
+) -> dict[str, int]:
+    nodes = [make_node(room={"cpu": str(cpus)})]
+    found = sizing.targets(
+        lambda asked: sizing.fill_groups(nodes, [], [], asked), groups, current, now, PATIENCE
+    )
+    return {name: target.count for name, target in found.items()}
+
+
+def test_groups_share_from_the_start() -> None:
+    assert retarget({}, filling("a"), filling("b")) == {"a": 4, "b": 4}
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        pytest.param([filling("a", most=1), filling("b")], {"a": 1, "b": 7}, id="max"),
+        pytest.param([filling("a", least=6), filling("b")], {"a": 6, "b": 2}, id="min"),
+        pytest.param([filling("a", least=9), filling("b")], {"a": 9, "b": 0}, id="min waits"),
+        pytest.param([filling(x) for x in "abc"], {"a": 3, "b": 3, "c": 2}, id="an odd one"),
+    ],
+)
+def test_bounds_of_groups(groups: list[sizing.Group], expected: dict[str, int]) -> None:
+    assert retarget({}, *groups) == expected
+
+
+def test_a_new_group_waits_until_the_old_one_has_made_room() -> None:
+    old = {"a": sizing.Target(count=8)}
+    waits = {
+        "a": sizing.Target(count=8, shrinking_since=0.0, enough=4),
+        "b": sizing.Target(count=0),
+    }
+
+    assert retarget(old, filling("a"), filling("b")) == {"a": 8, "b": 0}
+    assert retarget(waits, filling("a"), filling("b"), now=PATIENCE) == {"a": 4, "b": 4}
+
+
+@given(
+    st.dictionaries(st.sampled_from("abc"), st.integers(0, 8), max_size=3),
+    st.integers(0, 12),
+)
+def test_groups_never_grow_above_what_fits(before: dict[str, int], cpus: int) -> None:
+    current = {name: sizing.Target(count=count) for name, count in before.items()}
+
+    found = retarget(current, *(filling(name) for name in "abc"), cpus=cpus)
+
+    grown = any(found[name] > before.get(name, 0) for name in found)
+    assert not grown or sum(found.values()) <= cpus
+    assert all(found[name] >= count for name, count in before.items())
+
+
+ALONE = {
+    "affinity": {
+        "podAntiAffinity": {
+            REQUIRED: [{"topologyKey": "host", "labelSelector": {"matchLabels": {"app": "sim"}}}]
+        }
+    }
+}
+HOSTS = [make_node(name, labels={"host": name}) for name in "abc"]
+
+
+def test_keeps_away_from_a_sibling_that_has_its_place() -> None:
+    master = sizing.demand({}, 0, labels={"app": "sim"}, on=["b"])
+    one = sizing.demand({"containers": [], **ALONE}, labels={"app": "sim"})
+
+    assert sizing.fill(HOSTS, [], [master], one) == 2
+
+
+def test_a_sibling_that_wants_to_be_alone_keeps_others_away() -> None:
+    master = sizing.demand(ALONE, 0, labels={"app": "sim"}, on=["b"])
+    one = sizing.demand(worker("2").spec, labels={"app": "sim"})
+
+    assert sizing.fill(HOSTS, [], [master], one) == 4
+
+
+SPREAD = {
+    "topologyKey": "host",
+    "maxSkew": 1,
+    "whenUnsatisfiable": "DoNotSchedule",
+    "labelSelector": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        pytest.param({}, 3, id="a full node holds the others back"),
+        pytest.param({"maxSkew": 3}, 5, id="as far as the skew goes"),
+        pytest.param({"whenUnsatisfiable": "ScheduleAnyway"}, 5, id="a wish does not"),
+        pytest.param({"minDomains": 3}, 2, id="too few domains"),
+        pytest.param({"nodeTaintsPolicy": "Honor"}, 4, id="a tainted node does not count"),
+        pytest.param({"labelSelector": {"matchLabels": {"x": "y"}}}, 5, id="means others"),
+        pytest.param({"topologyKey": "zone"}, 0, id="nodes without the label"),
+    ],
+)
+def test_spread(changes: dict[str, Any], count: int) -> None:
+    hosts = [
+        make_node("a", labels={"host": "a"}),
+        make_node("b", labels={"host": "b"}, taints=(TAINT,), room={"cpu": "1"}),
+    ]
+    constraint = {"topologySpreadConstraints": [SPREAD | changes]}
+    tolerant = {} if "nodeTaintsPolicy" in changes else {"tolerations": [{"operator": "Exists"}]}
+
+    found = sizing.fill(hosts, [], [], worker(**constraint, **tolerant))
+
+    assert found == count
