@@ -285,7 +285,7 @@ class App:
     idle: Idle | None = None
     failure_policy: FailurePolicy | None = None
     image_pull_secrets: tuple[str, ...] = ()
-    logging: Logging = Logging()
+    logging: Logging | None = None
     labels: Body = field(default_factory=dict)
     annotations: Body = field(default_factory=dict)
 
@@ -337,7 +337,7 @@ def parse(body: Body) -> App:
         idle=None if idle is None else _idle(idle),
         failure_policy=None if policy is None else _failure_policy(policy),
         image_pull_secrets=tuple(item["name"] for item in spec.get("imagePullSecrets") or ()),
-        logging=_logging(spec.get("logging") or {}),
+        logging=None if spec.get("logging") is None else _logging(spec["logging"]),
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
     )

@@ -33,7 +33,9 @@ PATHS: Mapping[str, tuple[str, str]] = {
     "PersistentVolume": ("/api/v1", "persistentvolumes"),
     "PersistentVolumeClaim": ("/api/v1", "persistentvolumeclaims"),
     "Pod": ("/api/v1", "pods"),
+    "PodMetrics": ("/apis/metrics.k8s.io/v1beta1", "pods"),
     "Service": ("/api/v1", "services"),
+    "StorageClass": ("/apis/storage.k8s.io/v1", "storageclasses"),
 }
 
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML, and faster to read
@@ -71,6 +73,10 @@ class BusyError(TransientError):
     def __init__(self, message: str, after: float = 0.0) -> None:
         super().__init__(message)
         self.after = after
+
+
+class SilentError(BusyError):
+    """A stream was open, and nothing came."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -298,6 +304,8 @@ class _Translated:
         trace: TracebackType | None,
     ) -> None:
         """Raise ours from theirs."""
+        if isinstance(error, aiohttp.SocketTimeoutError):
+            raise SilentError("The API server has fallen silent.") from error
         if isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
             told = str(error) or type(error).__name__
             raise BusyError(f"The API server does not answer: {told}") from error

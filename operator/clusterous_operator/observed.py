@@ -13,6 +13,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_operator import failure, quantity, trouble
+from clusterous_operator import idle as idleness
 from clusterous_operator.failure import Fallen, Verdict
 from clusterous_operator.quantity import Amounts
 from clusterous_operator.trouble import Trouble
@@ -386,10 +387,11 @@ class Observed:
     capacity_known: bool = True
     cluster: Body = field(default_factory=dict)  # data of the ConfigMap clusterous-cluster
     before: Body = field(default_factory=dict)  # the app's status: what is known of what is gone
-    verdict: Verdict = Verdict()  # of the failure policy
-    idle: bool = False  # suspended for having nothing to do
+    verdict: Verdict = field(default_factory=Verdict)  # of the failure policy
+    idle: idleness.State | None = None  # where the app is to be suspended when it has nothing to do
     cleared: bool = False  # done for so long that only the data is to stay
-    can_grow: bool = True  # the storage class of its claim lets volumes grow
+    can_grow: bool = False  # the storage class of its claim lets volumes grow
+    reach: Body | None = None  # which nodes its volume can be used on; None: not asked
 
     def pods_of(self, component: str) -> tuple[Pod, ...]:
         """Return the live pods of a component."""

@@ -11,7 +11,7 @@ from typing import Any
 from clusterous_api import names
 from clusterous_operator import merge, observed, quantity
 from clusterous_operator.manifests import Manifest
-from clusterous_operator.observed import CLAIM, VOLUME, Child
+from clusterous_operator.observed import CLAIM, JOB_LIMITS, VOLUME, Child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,7 @@ class Delete:
 
 
 Step = Apply | Patch | Delete
+_OURS = (names.LABEL_APP, names.LABEL_MANAGED_BY)
 Children = Mapping[tuple[str, str], Child]
 
 
@@ -67,7 +68,7 @@ def _step(manifest: Manifest, child: Child | None) -> Step | None:
         case observed.VOLUME:
             return _volume_step(child)
         case observed.CLAIM:
-            return None  # data is never edited; most of a claim may not be, anyway
+            return _claim_step(manifest, child)
         case observed.JOB:
             return _job_step(manifest, child)
         case observed.SERVICE if _has_address(manifest) == (child.state["address"] == "None"):
@@ -88,15 +89,30 @@ def _volume_step(child: Child) -> Step | None:
     return Patch(child=child, body={"spec": {"claimRef": {"uid": None, "resourceVersion": None}}})
 
 
+def _claim_step(manifest: Manifest, child: Child) -> Step | None:
+    """Let a claim of ours go with its app, or stay: the rest of a claim is never edited."""
+    metadata = manifest["metadata"]
+    if any(child.labels.get(key) != metadata["labels"].get(key) for key in _OURS):
+        return None  # somebody else made it: it is used, but it is not ours to give away
+    owners = metadata.get("ownerReferences") or []
+    if owners and child.owner_uid is None:
+        return Patch(child=child, body={"metadata": {"ownerReferences": owners}})
+    if not owners and child.owner_uid is not None:
+        return Patch(child=child, body={"metadata": {"ownerReferences": None}})
+    return None
+
+
 def _job_step(manifest: Manifest, child: Child) -> Step | None:
     """Replace a Job that is asked to run something else; its template may not be changed."""
     if child.run != manifest["metadata"]["annotations"][names.ANNOTATION_RUN]:
         return Delete(child=child)
-    suspend = manifest["spec"]["suspend"]
-    ended = child.state.get("complete") or child.state.get("broken")
-    if ended or suspend == child.state.get("suspended"):
+    if child.state.get("complete") or child.state.get("broken"):
         return None
-    return Patch(child=child, body={"spec": {"suspend": suspend}})
+    spec = manifest["spec"]
+    changes = {key: spec.get(key) for key in JOB_LIMITS if spec.get(key) != child.state.get(key)}
+    if spec["suspend"] != child.state.get("suspended"):
+        changes["suspend"] = spec["suspend"]
+    return Patch(child=child, body={"spec": changes}) if changes else None
 
 
 def differs(manifest: Manifest, child: Child) -> bool:

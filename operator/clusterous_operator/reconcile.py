@@ -10,8 +10,18 @@ from typing import Any
 
 from clusterous_api import models, names
 from clusterous_api.errors import UserError
-from clusterous_api.models import App
-from clusterous_operator import manifests, observed, plan, recorder, situation, sizing, status
+from clusterous_api.models import App, Component, ScaledBy
+from clusterous_operator import (
+    drain,
+    manifests,
+    observed,
+    plan,
+    recorder,
+    situation,
+    sizing,
+    status,
+    storage,
+)
 from clusterous_operator.cluster import (
     BusyError,
     Cluster,
@@ -19,6 +29,7 @@ from clusterous_operator.cluster import (
     MissingError,
     RefusedError,
 )
+from clusterous_operator.lookup import USAGE_SECONDS, Answers, Lookup
 from clusterous_operator.metrics import Metrics
 from clusterous_operator.observed import Child, Observed
 from clusterous_operator.record import Record
@@ -53,7 +64,8 @@ class Reconciler:
         self._want_capacity = want_capacity
         self._clock = clock
         self._now = now
-        self._targets: dict[Key, sizing.Target] = {}
+        self._lookup = Lookup(cluster, clock, now)
+        self._targets: dict[Key, Mapping[str, sizing.Target]] = {}
         self._recorder = recorder.Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
 
@@ -70,9 +82,12 @@ class Reconciler:
             return None
         look_again = None
         try:
-            app = models.parse(record.body())
+            body = record.body()
+            app = models.parse(body)
+            await self._speak_first(app, body["spec"], record)
             seen, size = await self._settle(app)
-            look_again = size.look_again
+            look_again = self._look_again(app, seen, size)
+            record = self._store.apps.find(*key) or record
             wanted = status.summarize(app, seen, size, record.status, self._time())
         except UserError as error:
             reason = "Refused" if isinstance(error, RefusedError) else "Invalid"
@@ -86,35 +101,129 @@ class Reconciler:
         waits = await self._report(record, wanted)
         return min((one for one in (look_again, waits) if one is not None), default=None)
 
+    async def refuse(self, key: Key, reason: str, why: str) -> None:
+        """Say why an app is not touched at all; nothing of it is changed, nothing removed."""
+        record = self._store.apps.find(*key)
+        if record is not None and not record.deleting:
+            before = record.status
+            wanted = status.stalled(record.generation, why, before, self._time(), reason)
+            await self._report(record, wanted)
+
     async def _settle(self, app: App) -> tuple[Observed, Size]:
         """Act until nothing is left to do now; return what is then to be seen."""
+        answers = Answers()
+        seen, size = self._observe(app, answers)
+        if self._lookup.is_needed(app, seen):
+            answers = await self._lookup.answers(app, seen)
+            seen, size = self._observe(app, answers)
         for _ in range(_ROUNDS):
-            seen, size = self._observe(app)
+            if situation.is_news(app, seen):
+                await self._note(app, seen, size)
             facts = situation.facts(app, seen, size)
+            if why := storage.refusal(app, seen, facts.replicas):
+                raise UserError(why)
             wanted = manifests.desired(app, facts)
-            steps = plan.plan(wanted, manifests.kept(app), seen.children)
+            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children)
+            steps += storage.growth(app, seen)
             if not steps:
                 break
+            await self._spare_the_busy(app, seen, steps)
             await self._carry_out(app, steps)
-        return self._observe(app)
+            seen, size = self._observe(app, answers)
+        return seen, size
 
-    def _observe(self, app: App) -> tuple[Observed, Size]:
+    def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
         key = (app.namespace, app.name)
-        filling = situation.fills(app)
+        filling = bool(situation.fillers(app)) and not app.suspend
         waiting = any(
             pod.trouble is not None and pod.trouble.reason == UNSCHEDULABLE
             for pod in self._store.pods.of(key)
         )
         if filling or waiting:
             self._want_capacity()
-        seen = self._store.observe(app, whole_cluster=filling or waiting)
-        before = self._targets.get(key)
-        size = situation.size(app, seen, before, self._clock(), self._patience)
-        if size.target is not None:
-            self._targets[key] = size.target
+        seen = self._decided(app, filling or waiting, answers)
+        before = self._targets.get(key, {})
+        size = situation.size(
+            app, seen, before, self._clock(), self._patience, self._other_fillers(key)
+        )
+        if size.targets:
+            self._targets[key] = size.targets
         else:
             self._targets.pop(key, None)
         return seen, size
+
+    def _decided(self, app: App, whole_cluster: bool, answers: Answers) -> Observed:
+        """Return what is seen, and what follows from that together with what the status tells."""
+        record = self._store.apps.find(app.namespace, app.name)
+        seen = dataclasses.replace(
+            self._store.observe(app, whole_cluster=whole_cluster),
+            before={} if record is None else record.status,
+            idle=answers.idle,
+            can_grow=answers.can_grow,
+            reach=answers.reach,
+        )
+        if (verdict := situation.judged(app, seen)).attempts:
+            seen = dataclasses.replace(seen, verdict=verdict)
+        if situation.clears_in(app, seen, self._now()) == 0:
+            seen = dataclasses.replace(seen, cleared=True)
+        return seen
+
+    def _other_fillers(self, key: Key) -> frozenset[situation.Filler]:
+        return frozenset(
+            (*other, name)
+            for other, targets in self._targets.items()
+            if other != key
+            for name in targets
+        )
+
+    def _look_again(self, app: App, seen: Observed, size: Size) -> float | None:
+        """Return in how many seconds time alone may change what is wanted."""
+        clears = None if seen.cleared else situation.clears_in(app, seen, self._now())
+        watches = seen.idle is not None and not seen.idle.suspended
+        later = (size.look_again, clears, USAGE_SECONDS if watches else None)
+        return min((one for one in later if one is not None), default=None)
+
+    async def _note(self, app: App, seen: Observed, size: Size) -> None:
+        """Write the status before we act: it is all that will be left of why we did."""
+        record = self._store.apps.find(app.namespace, app.name)
+        if record is not None:
+            wanted = status.summarize(app, seen, size, record.status, self._time())
+            await self._report(record, wanted, at_once=True)
+
+    async def _speak_first(self, app: App, spec: Mapping[str, Any], record: Record) -> None:
+        """Give an autoscaler a number to begin with: without one it takes scaling for disabled.
+
+        Once, by the scale subresource, as it does itself; from then on the number is its own.
+        """
+        workers = app.workers
+        if workers is None or workers.scaled_by is not ScaledBy.AUTOSCALER:
+            return
+        if spec["workers"].get("replicas") is None:
+            body = _at({"spec": {"replicas": workers.replicas}}, record.version)
+            await self._cluster.patch(names.KIND, app.namespace, f"{app.name}/scale", body)
+            self._metrics.wrote(names.KIND)
+
+    async def _spare_the_busy(self, app: App, seen: Observed, steps: list[plan.Step]) -> None:
+        """Let those pods go first that do least, where a component that drains becomes smaller."""
+        for step in steps:
+            match step:
+                case plan.Apply(manifest={"kind": "Deployment"} as manifest, exists=True):
+                    name = manifest["metadata"]["labels"][names.LABEL_COMPONENT]
+                    component, keep = app.component(name), manifest["spec"]["replicas"]
+                    if component is not None and component.drain is not None and keep:
+                        await self._mark(app, component, seen, keep)
+
+    async def _mark(self, app: App, component: Component, seen: Observed, keep: int) -> None:
+        child = situation.workload(app, component, seen)
+        if child is None or child.state["wanted"] <= keep:
+            return
+        cpu = await self._lookup.cpu(app.namespace)
+        for name, cost in drain.costs(seen.pods_of(component.name), cpu, keep).items():
+            note = {"metadata": {"annotations": {names.ANNOTATION_DELETION_COST: str(cost)}}}
+            # It is a hint to the ReplicaSet; a pod that is gone by now needs none.
+            with contextlib.suppress(MissingError, RefusedError):
+                await self._cluster.patch("Pod", app.namespace, name, note)
+                self._metrics.wrote("Pod")
 
     async def _carry_out(self, app: App, steps: list[plan.Step]) -> None:
         """Carry the steps out side by side; all are tried before the first failure is told."""
@@ -208,13 +317,16 @@ class Reconciler:
             self._metrics.wrote(kind)
         self._store.children(kind).put(dataclasses.replace(child, deleting=True))
 
-    async def _report(self, record: Record, wanted: status.Status) -> float | None:
+    async def _report(
+        self, record: Record, wanted: status.Status, *, at_once: bool = False
+    ) -> float | None:
         """Write the status if it says something new, and an event where a person wants to know.
 
         What is not urgent waits: for how long, is returned.
         """
         key = (record.namespace, record.name)
-        elapsed = self._clock() - self._reported.get(key, float("-inf"))
+        last = float("-inf") if at_once else self._reported.get(key, float("-inf"))
+        elapsed = self._clock() - last
         if not status.worth_writing(record.status, wanted, elapsed):
             return None if wanted == record.status else status.COUNTS_SECONDS - elapsed
         body = {

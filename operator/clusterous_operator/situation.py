@@ -1,25 +1,44 @@
 """From what is observed to the facts that manifests depend on: who may run, how many. Pure."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import yaml
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_api.models import App, Component, Dependency, Until
-from clusterous_operator import manifests, sizing
+from clusterous_api.models import App, Component, Dependency, Quorum, Run, Until
+from clusterous_operator import failure, idle, manifests, sizing
+from clusterous_operator.failure import Verdict
 from clusterous_operator.manifests import Facts
-from clusterous_operator.observed import CLAIM, DEPLOYMENT, JOB, SERVICE, Child, Observed
+from clusterous_operator.observed import CLAIM, DEPLOYMENT, JOB, SERVICE, Child, Observed, Pod
+from clusterous_operator.usage import Usage
+
+# Why an app has failed for good, as its conditions tell it.
+FAILED_BY_POLICY = "FailurePolicy"
+TOO_LATE = "DeadlineExceeded"
+GAVE_UP = "MasterFailed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How many workers fill the cluster, and when to look again because it may shrink."""
+    """How many pods fill the cluster, by component, and when to look again as it may shrink."""
 
-    target: sizing.Target | None = None
+    targets: Mapping[str, sizing.Target] = field(default_factory=dict)
     look_again: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """That an app is done, or has failed for good; *at* is empty where nobody said when."""
+
+    succeeded: bool
+    reason: str
+    words: str = ""
+    at: str = ""
 
 
 def facts(app: App, seen: Observed, size: Size) -> Facts:
@@ -31,6 +50,9 @@ def facts(app: App, seen: Observed, size: Size) -> Facts:
         cluster_volume=_cluster_volume(seen.cluster),
         region=seen.cluster.get("region"),
         single_node=_single_node(app, seen),
+        attempts=seen.verdict.attempts,
+        halted=is_asleep(app, seen) or ended(app, seen) is not None,
+        cleared=seen.cleared,
     )
 
 
@@ -40,28 +62,253 @@ def workload(app: App, component: Component, seen: Observed) -> Child | None:
     return seen.children.get((kind, names.child(app.name, component.name)))
 
 
+def is_asleep(app: App, seen: Observed) -> bool:
+    """Tell whether it is suspended, by its user or for having nothing to do."""
+    return app.suspend or (seen.idle is not None and seen.idle.suspended)
+
+
+# How it ends.
+
+
+def ended(app: App, seen: Observed) -> Ended | None:
+    """Tell whether the app is done or has failed for good, and how."""
+    if seen.verdict.failed:
+        at = str(seen.before.get("completionTime", ""))
+        return Ended(succeeded=False, reason=FAILED_BY_POLICY, words=seen.verdict.failed, at=at)
+    if app.master is None or not app.is_job(app.master):
+        return None
+    found = _by_jobs(app, seen)
+    before = remembered(app, seen)
+    if found is None:
+        is_gone = any(_job(app, one, seen) is None for one in _counted(app))
+        return before if is_gone else None
+    # It was told once when it ended; a condition that a Job gets later is about the same end.
+    return found if before is None else dataclasses.replace(found, at=before.at)
+
+
 def finished(app: App, seen: Observed) -> bool:
-    """Tell whether a batch is done: its master has ended with code 0."""
-    return app.master is not None and app.is_job(app.master) and _complete(app, app.master, seen)
+    """Tell whether a batch is done."""
+    end = ended(app, seen)
+    return end is not None and end.succeeded
 
 
 def broken(app: App, seen: Observed) -> str | None:
-    """Return why a batch's master will never be done, if so."""
-    if app.master is None or not app.is_job(app.master):
+    """Return why an app will never be done, or run, as it is, if so."""
+    end = ended(app, seen)
+    return None if end is None or end.succeeded else end.words
+
+
+def _by_jobs(app: App, seen: Observed) -> Ended | None:
+    """Return how a batch ended by what its Jobs say, as far as they are at the newest attempt."""
+    master = None if app.master is None else _job(app, app.master, seen)
+    counted = [_job(app, one, seen) for one in _counted(app)]
+    enough = any if app.batch.success_policy.operator is Quorum.ANY else all
+    if app.run is Run.BATCH and enough(job is not None and _is_complete(job) for job in counted):
+        times = [job.state["ended_at"] for job in counted if job is not None and _is_complete(job)]
+        at = min(times) if enough is any else max(times)
+        return Ended(succeeded=True, reason="Completed", at=at)
+    hopeless = all if enough is any else any
+    if _is_lost(master) and (master not in counted or _is_late(master)):
+        return _broken(master)
+    if hopeless(map(_is_lost, counted)):
+        return _broken(next(filter(_is_lost, counted)))
+    return None
+
+
+def _counted(app: App) -> list[Component]:
+    """Return the components whose end makes a batch; of a service only the master's matters."""
+    if app.run is not Run.BATCH:
+        return [app.master] if app.master is not None else []
+    return [one for one in app.components if one.name in app.batch.success_policy.components]
+
+
+def _job(app: App, component: Component, seen: Observed) -> Child | None:
+    """Return a component's Job, unless it is to be replaced by another run."""
+    child = workload(app, component, seen)
+    if child is None or child.kind != JOB or child.deleting:
         return None
-    job = workload(app, app.master, seen)
-    return None if job is None else job.state.get("broken")
+    again = seen.verdict.attempts.get(component.name, 0)
+    return child if child.run == manifests.job_run(app, component, again) else None
+
+
+def _is_complete(job: Child) -> bool:
+    return bool(job.state.get("complete"))
+
+
+def _is_lost(job: Child | None) -> bool:
+    return job is not None and "broken" in job.state
+
+
+def _is_late(job: Child | None) -> bool:
+    return job is not None and job.state.get("why") == TOO_LATE
+
+
+def _broken(job: Child | None) -> Ended:
+    state = {} if job is None else job.state
+    reason = TOO_LATE if _is_late(job) else GAVE_UP
+    return Ended(
+        succeeded=False,
+        reason=reason,
+        words=state.get("broken", ""),
+        at=state.get("ended_at", ""),
+    )
+
+
+def remembered(app: App, seen: Observed) -> Ended | None:
+    """Return the end that the status tells of, if it is about what the Jobs are to run now."""
+    before = seen.before
+    if not before.get("completionTime") or before.get("run") != manifests.run_of(app):
+        return None
+    told = _completed(before)
+    reason = told.get("reason", "")
+    if told.get("status") != "True" and reason == FAILED_BY_POLICY:
+        return None  # the verdict remembers that, as long as the spec stays
+    return Ended(
+        succeeded=told.get("status") == "True",
+        reason=GAVE_UP if reason == "Failed" else reason,
+        words=told.get("message", ""),
+        at=before["completionTime"],
+    )
+
+
+def _completed(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    conditions = status.get("conditions") or ()
+    return next((item for item in conditions if item["type"] == "Completed"), {})
+
+
+def memory(app: App, seen: Observed) -> dict[str, Any]:
+    """Return the part of the status that is there for ourselves, to be read at the next look."""
+    end = ended(app, seen)
+    again = max(seen.verdict.attempts.values(), default=0)
+    found: dict[str, Any] = {"restarts": again} if again else {}
+    if seen.idle is not None:
+        found["idle"] = idle.write(seen.idle)
+    if end is not None:
+        found["run"] = manifests.run_of(app)
+        found |= {"completionTime": end.at} if end.at else {}
+    return found
+
+
+def clears_in(app: App, seen: Observed, now: datetime) -> float | None:
+    """Return in how many seconds all but the data goes: some time after the end, if asked for.
+
+    Not before the status tells of the end: it is all that is left of it. And what is gone stays so,
+    whatever the clock says then.
+    """
+    ttl = app.batch.ttl_seconds_after_finished
+    end = None if ttl is None else ended(app, seen)
+    if ttl is None or end is None:
+        return None
+    if not end.at or seen.before.get("completionTime") != end.at:
+        return 1.0
+    if all(workload(app, one, seen) is None for one in app.components):
+        return 0.0
+    passed = (now - datetime.fromisoformat(end.at)).total_seconds()
+    return max(0.0, ttl - passed)
+
+
+# What the failure policy says.
+
+
+def judged(app: App, seen: Observed) -> Verdict:
+    """Return what the failure policy makes of what is seen."""
+    policy = app.failure_policy
+    told = _ended_by_policy(seen.before)
+    if policy is None and told is None and not seen.before.get("restarts"):
+        return Verdict()
+    if told is not None and told.get("observedGeneration") != app.generation:
+        attempts = dict.fromkeys((one.name for one in app.components), 0)  # a new spec, a new start
+    else:
+        attempts = _attempts(app, seen)
+        if told is not None:
+            return Verdict(attempts=attempts, failed=told.get("message", ""))
+    if policy is None:
+        return Verdict(attempts=attempts)
+    verdict = failure.judge(policy, attempts, _fallen(app, seen))
+    return _without_the_done(app, seen, verdict)
+
+
+def _ended_by_policy(before: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    told = _completed(before)
+    is_so = told.get("status") == "False" and told.get("reason") == FAILED_BY_POLICY
+    return told if is_so else None
+
+
+def _attempts(app: App, seen: Observed) -> dict[str, int]:
+    """Return the attempts that components are at: by what runs, and by what the status tells."""
+    told = {item["name"]: item for item in seen.before.get("components") or ()}
+    found = {}
+    for one in app.components:
+        child = workload(app, one, seen)
+        state = {} if child is None else child.state
+        before = told.get(one.name, {}).get("policyRestarts", 0)
+        found[one.name] = max(state.get("attempt", 0), before)
+    return found
+
+
+def _fallen(app: App, seen: Observed) -> dict[str, list[failure.Fallen]]:
+    """Return the failed pods that are of what runs now, by component."""
+    found: dict[str, list[failure.Fallen]] = {}
+    for pod in seen.pods:
+        if pod.fallen is None or pod.component is None:
+            continue
+        component = app.component(pod.component)
+        child = None if component is None else workload(app, component, seen)
+        if child is not None and _is_of(pod.fallen, child):
+            found.setdefault(pod.component, []).append(pod.fallen)
+    return found
+
+
+def _is_of(fallen: failure.Fallen, child: Child) -> bool:
+    """Tell whether a pod belongs to this very Job, or to a Deployment that is to have pods."""
+    if child.kind == JOB:
+        return fallen.owner == child.uid and not _is_complete(child)
+    return bool(child.state["wanted"])
+
+
+def _without_the_done(app: App, seen: Observed, verdict: Verdict) -> Verdict:
+    """Leave a Job that is complete as it is: there is nothing to start again."""
+    attempts = dict(verdict.attempts)
+    for one in app.components:
+        child = workload(app, one, seen)
+        if child is not None and child.kind == JOB and _is_complete(child):
+            attempts[one.name] = child.state.get("attempt", 0)
+    return dataclasses.replace(verdict, attempts=attempts)
+
+
+def is_news(app: App, seen: Observed) -> bool:
+    """Tell whether something is decided that must be in the status before anything is done.
+
+    The deed takes away what speaks for it: failed pods go when their component starts again, and
+    an app that is suspended uses nothing.
+    """
+    verdict, before = seen.verdict, seen.before
+    if seen.idle is not None and seen.idle.suspended and not idle.read(before).suspended:
+        return True
+    if not verdict.attempts:
+        return False
+    told = {item["name"]: item.get("policyRestarts", 0) for item in before.get("components") or ()}
+    if any(number > told.get(name, 0) for name, number in verdict.attempts.items()):
+        return True
+    known = _ended_by_policy(before) or {}
+    return bool(verdict.failed) and known.get("observedGeneration") != app.generation
+
+
+# How many run.
 
 
 def replicas(app: App, seen: Observed, size: Size) -> dict[str, int]:
     """Return how many pods each component is to have; those that may not start yet are left out."""
-    ended = finished(app, seen) or broken(app, seen) is not None
+    end = ended(app, seen)
+    is_known = end is not None and seen.before.get("completionTime") == end.at
+    asleep = is_asleep(app, seen)
     found: dict[str, int] = {}
     for one in app.components:
         child = workload(app, one, seen)
         may_start = _started(child) or all(_met(app, need, seen) for need in one.depends_on)
-        if app.suspend or ended:
-            found |= {one.name: 0} if child is not None or may_start else {}
+        if asleep or end is not None:
+            # What has ended is not made again, should it be gone.
+            found |= {one.name: 0} if child is not None or (may_start and not is_known) else {}
         elif may_start:
             found[one.name] = wanted(one, size)
         elif child is not None:
@@ -73,7 +320,8 @@ def wanted(component: Component, size: Size) -> int:
     """Return how many pods a component is to have when it runs."""
     if component.replicas is not None:
         return component.replicas
-    return component.min if size.target is None else size.target.count
+    target = size.targets.get(component.name)
+    return component.min if target is None else target.count
 
 
 def waits_for(app: App, component: Component, seen: Observed) -> Dependency | None:
@@ -99,7 +347,7 @@ def _met(app: App, need: Dependency, seen: Observed) -> bool:
 
 def _complete(app: App, component: Component, seen: Observed) -> bool:
     child = workload(app, component, seen)
-    return child is not None and child.kind == JOB and bool(child.state.get("complete"))
+    return child is not None and child.kind == JOB and _is_complete(child)
 
 
 def is_ready(app: App, component: Component, seen: Observed) -> bool:
@@ -115,55 +363,96 @@ def is_ready(app: App, component: Component, seen: Observed) -> bool:
     return bool(settled and state.get("readyReplicas", 0) >= state["wanted"])
 
 
-def fills(app: App) -> bool:
-    """Tell whether the app asks for as many workers as the cluster holds."""
-    return app.workers is not None and app.workers.replicas is None and not app.suspend
+# How many fill the cluster.
+
+Filler = tuple[str, str, str]  # namespace, app, component
+
+
+def fillers(app: App) -> list[Component]:
+    """Return the components of which there are to be as many as the cluster holds."""
+    return [one for one in app.components if one.replicas is None and not app.is_job(one)]
+
+
+def fills(app: App, seen: Observed) -> bool:
+    """Tell whether it depends on the room in the cluster how many pods it is to have now."""
+    return bool(fillers(app)) and not is_asleep(app, seen) and ended(app, seen) is None
 
 
 def size(
-    app: App, seen: Observed, current: sizing.Target | None, now: float, patience: float
+    app: App,
+    seen: Observed,
+    current: Mapping[str, sizing.Target],
+    now: float,
+    patience: float,
+    others: Collection[Filler] = (),
 ) -> Size:
-    """Return how many workers fill the cluster, for an app that asks for that."""
-    workers = app.workers
-    if workers is None or not fills(app):
+    """Return how many pods fill the cluster; *others* are the groups of other apps that do so."""
+    if not fills(app, seen):
         return Size()
-    before = current or _running(app, workers, seen)
+    filling = fillers(app)
+    before = {one.name: current.get(one.name) or _running(app, one, seen) for one in filling}
+    known = {name: target for name, target in before.items() if target is not None}
     if not seen.capacity_known:
-        return Size(target=before or sizing.Target(count=workers.min))
-    fresh = sizing.bounded(_room(app, workers, seen), workers.min, workers.max)
-    target = sizing.steady(before, fresh, now, patience)
-    since = target.shrinking_since
-    return Size(target=target, look_again=None if since is None else since + patience - now)
+        least = {one.name: sizing.Target(count=one.min) for one in filling}
+        return Size(targets=least | known)
+    groups = [_group(app, one) for one in filling]
+    usage = Usage(_beside(app, seen, others))
+    siblings = _waiting(app, seen)
+    targets = sizing.targets(
+        lambda asked: sizing.fill_beside(seen.nodes, usage, siblings, asked),
+        groups,
+        known,
+        now,
+        patience,
+    )
+    since = [one.shrinking_since for one in targets.values() if one.shrinking_since is not None]
+    return Size(targets=targets, look_again=min(since) + patience - now if since else None)
 
 
-def _running(app: App, workers: Component, seen: Observed) -> sizing.Target | None:
+def _group(app: App, one: Component) -> sizing.Group:
+    return sizing.Group(name=one.name, demand=_demand(app, one), min=one.min, max=one.max)
+
+
+def _running(app: App, component: Component, seen: Observed) -> sizing.Target | None:
     """After a restart of the operator, what runs is what was meant."""
-    child = workload(app, workers, seen)
+    child = workload(app, component, seen)
     return None if child is None else sizing.Target(count=child.state["wanted"])
 
 
-def _room(app: App, workers: Component, seen: Observed) -> int:
-    ours = tuple(one for one in seen.pods if one.component != names.WORKERS)
-    return sizing.fill(
-        seen.nodes, (*ours, *seen.others), _waiting(app, seen), _demand(app, workers, seen)
-    )
+def _beside(app: App, seen: Observed, others: Collection[Filler]) -> list[Pod]:
+    """Return the pods that take room from those that fill.
+
+    What waits for a place is among them, but not where it is to fill a cluster itself: two that
+    make way for each other would both end with nothing, and begin anew.
+    """
+    ours = {one.name for one in fillers(app)}
+    found = [one for one in seen.pods if one.component not in ours and not one.waits]
+    for one in seen.others:
+        if not one.waits or (one.namespace, one.app, one.component) not in others:
+            found.append(one)
+    return found
 
 
 def _waiting(app: App, seen: Observed) -> list[sizing.Demand]:
     """Return the pods of this app's other components that have no place yet."""
     found = []
     for one in app.components:
-        if one.name == names.WORKERS or one.replicas is None or _complete(app, one, seen):
+        if one.replicas is None or _complete(app, one, seen):
             continue
-        placed = sum(1 for pod in seen.pods_of(one.name) if pod.node is not None)
-        if (missing := one.replicas - placed) > 0:
-            found.append(_demand(app, one, seen, missing))
+        on = [pod.node for pod in seen.pods_of(one.name) if pod.node is not None]
+        missing = max(0, one.replicas - len(on))
+        found.append(_demand(app, one, missing, on))
     return found
 
 
-def _demand(app: App, component: Component, seen: Observed, count: int = 1) -> sizing.Demand:
+def _demand(
+    app: App, component: Component, count: int = 1, on: Collection[str] = ()
+) -> sizing.Demand:
     template = manifests.pod_template(app, component, Facts())
-    return sizing.demand(template["spec"], count)
+    return sizing.demand(template["spec"], count, labels=template["metadata"]["labels"], on=on)
+
+
+# Volumes and addresses.
 
 
 def _addresses(app: App, seen: Observed) -> dict[str, str]:
@@ -196,18 +485,3 @@ def _single_node(app: App, seen: Observed) -> bool:
     if claim is not None:
         return "ReadWriteOnce" in claim.state["modes"]
     return len(seen.nodes) <= 1
-
-
-__all__ = [
-    "Size",
-    "broken",
-    "facts",
-    "fills",
-    "finished",
-    "is_ready",
-    "replicas",
-    "size",
-    "waits_for",
-    "wanted",
-    "workload",
-]

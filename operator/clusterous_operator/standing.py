@@ -13,7 +13,7 @@ from clusterous_api.models import App, Component, Dependency
 from clusterous_operator import manifests, observed, quantity, situation, sizing, trouble
 from clusterous_operator.observed import Child, Node, Observed, Pod
 from clusterous_operator.situation import Size
-from clusterous_operator.trouble import Trouble
+from clusterous_operator.trouble import Reason, Trouble
 
 State = Mapping[str, Any]
 
@@ -68,7 +68,8 @@ def of(app: App, component: Component, seen: Observed, size: Size) -> Group:
     child = situation.workload(app, component, seen)
     need = situation.waits_for(app, component, seen)
     wanted = situation.replicas(app, seen, size).get(component.name, 0)
-    goal = situation.wanted(component, size) if need and not app.suspend else wanted
+    waits = need is not None and not situation.is_asleep(app, seen)
+    goal = situation.wanted(component, size) if waits else wanted
     state = {} if child is None else child.state
     is_job = app.is_job(component)
     desired = _job_goal(wanted, state) if is_job else goal
@@ -96,7 +97,8 @@ def _waiting(component: Component, need: Dependency | None, size: Size) -> str:
     """Return what keeps a component from having any pod at all."""
     if need is not None:
         return f"waits until {need.name} is {need.until.lower()}"
-    if component.replicas is None and size.target is not None and size.target.count == 0:
+    target = size.targets.get(component.name)
+    if target is not None and target.count == 0:
         return "no node has room for one"  # to fill the cluster with nothing is not to be ready
     return ""
 
@@ -161,7 +163,7 @@ def _trouble(
     last = _last_failure(component, seen) if state.get("failed") else None
     if state.get("broken"):
         told = state["broken"] if last is None else last.words
-        return Trouble(reason="GaveUp", words=f"gave up: {told}")
+        return Trouble(reason=Reason.GAVE_UP, words=f"gave up: {told}")
     first = min(in_trouble, key=_severity, default=None)
     if first is not None and first.trouble is not None and not first.trouble.only_waits:
         return first.trouble
@@ -171,8 +173,14 @@ def _trouble(
         return _lost(component, seen) or last
     waiting = len([one for one in in_trouble if one.trouble and one.trouble.only_waits])
     who = f"{waiting} waits" if waiting == 1 else f"{waiting} wait"
+    if _waits_for_volume(first.trouble):
+        return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
     why = _no_place(app, component, first, first.trouble, seen)
     return Trouble(reason=first.trouble.reason, words=f"{who}{why}")
+
+
+def _waits_for_volume(told: Trouble) -> bool:
+    return "unbound" in told.words and "PersistentVolumeClaim" in told.words
 
 
 def _severity(pod: Pod) -> tuple[bool, str]:
@@ -192,16 +200,14 @@ def _lost(component: Component, seen: Observed) -> Trouble | None:
     for pod in sorted(seen.pods_of(component.name), key=lambda one: one.name):
         if pod.node in silent and not pod.ready:
             words = f"node {pod.node} does not answer; its pods are being replaced"
-            return Trouble(reason="NodeLost", words=words)
+            return Trouble(reason=Reason.NODE_LOST, words=words)
     return None
 
 
 def _no_place(app: App, component: Component, pod: Pod, told: Trouble, seen: Observed) -> str:
     """Say for what a pod waits, as precisely as the nodes that we know allow."""
-    if told.reason != trouble.UNSCHEDULABLE:
+    if told.reason != Reason.UNSCHEDULABLE:
         return f": {told.words}"
-    if "unbound" in told.words and "PersistentVolumeClaim" in told.words:
-        return " for the volume to be bound"
     ready = [one for one in seen.nodes if one.schedulable]
     if not ready:
         return ": no node is ready"

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clusterous_api import names
-from clusterous_api.models import App, ExistingClaim, Exposure
-from clusterous_operator import conditions, history, situation, standing
+from clusterous_api.models import App, ExistingClaim, Exposure, Quorum
+from clusterous_operator import conditions, history, situation, standing, storage
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.observed import Child, Observed
-from clusterous_operator.situation import Size
+from clusterous_operator.situation import Ended, Size
 from clusterous_operator.standing import Group
 
 Status = dict[str, Any]
@@ -25,21 +25,22 @@ COUNTS_SECONDS = 1.0
 def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], now: str) -> Status:
     """Return the whole status; *before* is the present one, *now* the time of what changes."""
     groups = [standing.of(app, one, seen, size) for one in app.components]
-    finished = situation.finished(app, seen)
+    end = situation.ended(app, seen)
     found = [
-        *_outcome(app, seen, groups, finished),
-        *_parts(app, groups, finished),
+        *_outcome(app, seen, groups, end),
+        *_parts(app, seen, groups, end),
         _volume(app, seen),
-        _suspended(app, groups),
-        _completed(finished, situation.broken(app, seen)),
+        _suspended(app, seen, groups),
+        _completed(end),
     ]
     endpoints = [_endpoint(app, one) for one in app.expose]
     return {
         "observedGeneration": app.generation,
         "conditions": conditions.write(found, before.get("conditions") or (), app.generation, now),
-        "components": [_entry(one) for one in groups],
+        "components": [_entry(one, seen.verdict.attempts.get(one.name, 0)) for one in groups],
         **({"endpoints": endpoints} if endpoints else {}),
         **history.times(before, found, now),
+        **situation.memory(app, seen),
         **_for_people(seen, groups, found),
         **_for_scale(app, groups),
     }
@@ -107,26 +108,49 @@ def _awaited(status: Mapping[str, Any]) -> list[object]:
 
 
 def _outcome(
-    app: App, seen: Observed, groups: Sequence[Group], finished: bool
+    app: App, seen: Observed, groups: Sequence[Group], end: Ended | None
 ) -> tuple[Condition, Condition, Condition]:
     """Return Ready, Reconciling and Stalled, which always tell one story."""
-    gave_up = situation.broken(app, seen)
     reason, message = _first_trouble(groups)
-    if gave_up is not None:
-        return _three(ready=False, busy=False, stuck=True, reason="MasterFailed", message=message)
-    if finished:
-        done = "The master has ended with code 0."
-        return _three(ready=True, busy=False, stuck=False, reason="Completed", message=done)
-    if app.suspend:
+    if end is not None and not end.succeeded:
+        by_job = end.reason == situation.GAVE_UP and any(one.trouble for one in groups)
+        told = message if by_job else end.words
+        return _three(ready=False, busy=False, stuck=True, reason=end.reason, message=told)
+    if end is not None:
+        return _three(
+            ready=True, busy=False, stuck=False, reason="Completed", message=_done_words(app)
+        )
+    if situation.is_asleep(app, seen):
         left = sum(_left(one) for one in groups)
         is_one = left == 1
         words = f"{left} {'pod is' if is_one else 'pods are'} still ending."
-        words = words if left else "Nothing runs until suspend is false."
-        why = "Suspending" if left else "Suspended"
+        words = words if left else _asleep_words(app)
+        why = "Suspending" if left else _asleep_reason(app)
         return _three(ready=False, busy=left > 0, stuck=False, reason=why, message=words)
     if all(one.is_ready for one in groups):
         return _three(ready=True, busy=False, stuck=False, reason="Ready", message="All is ready.")
     return _three(ready=False, busy=True, stuck=False, reason=reason, message=message)
+
+
+def _done_words(app: App) -> str:
+    policy = app.batch.success_policy
+    if policy.components == (names.MASTER,):
+        return "The master has ended with code 0."
+    enough = "One of" if policy.operator is Quorum.ANY else "All of"
+    return f"{enough} {', '.join(policy.components)} ended with code 0."
+
+
+def _asleep_reason(app: App) -> str:
+    return "Suspended" if app.suspend else "Idle"
+
+
+def _asleep_words(app: App) -> str:
+    if app.suspend:
+        return "Nothing runs until suspend is false."
+    return (
+        "It had nothing to do. A change of its spec resumes it, or `kubectl annotate capp "
+        f"{app.name} {names.ANNOTATION_RESUME}=$(date +%s) --overwrite`."
+    )
 
 
 def _left(group: Group) -> int:
@@ -156,18 +180,21 @@ def _urgency(group: Group) -> tuple[bool, bool, bool]:
     return (not group.is_broken, group.trouble is None, not group.waiting)
 
 
-def _parts(app: App, groups: Sequence[Group], finished: bool) -> Iterable[Condition]:
+def _parts(
+    app: App, seen: Observed, groups: Sequence[Group], end: Ended | None
+) -> Iterable[Condition]:
     types = {names.MASTER: Type.MASTER_READY, names.WORKERS: Type.WORKERS_READY}
     for one in groups:
         if one.name in types:
-            yield _part(types[one.name], one, app, finished)
+            if end is not None and end.succeeded:
+                yield Condition(type=types[one.name], status=True, reason="Completed")
+            elif end is None and situation.is_asleep(app, seen):
+                yield Condition(type=types[one.name], status=False, reason=_asleep_reason(app))
+            else:
+                yield _part(types[one.name], one)
 
 
-def _part(kind: Type, group: Group, app: App, finished: bool) -> Condition:
-    if finished:
-        return Condition(type=kind, status=True, reason="Completed")
-    if app.suspend:
-        return Condition(type=kind, status=False, reason="Suspended")
+def _part(kind: Type, group: Group) -> Condition:
     counts = f"{group.ready} of {group.desired} ready"
     if group.is_ready:
         return Condition(type=kind, status=True, reason="Ready", message=counts)
@@ -188,6 +215,8 @@ def _volume(app: App, seen: Observed) -> Condition:
         why, phase = f"The claim {name} is being deleted.", "Deleting"
     elif bound and claim.state.get("resizing"):
         why, phase = f"The claim {name} is Bound; {claim.state['resizing']}.", "VolumeResizing"
+    elif bound and (told := storage.words(app, seen)):
+        why, phase = f"The claim {name} is Bound; {told}.", "NotResizable"
     else:
         why = f"The claim {name} is {phase}{_why_not_bound(claim, phase)}."
     return Condition(type=Type.VOLUME_BOUND, status=bound, reason=phase, message=why)
@@ -213,22 +242,24 @@ def _why_not_bound(claim: Child, phase: str) -> str:
     )
 
 
-def _suspended(app: App, groups: Iterable[Group]) -> Condition:
-    if not app.suspend:
+def _suspended(app: App, seen: Observed, groups: Iterable[Group]) -> Condition:
+    if not situation.is_asleep(app, seen):
         return Condition(type=Type.SUSPENDED, status=False, reason="Running")
     left = any(_left(one) for one in groups)
-    reason = "Suspending" if left else "Suspended"
+    reason = "Suspending" if left else _asleep_reason(app)
     return Condition(type=Type.SUSPENDED, status=not left, reason=reason)
 
 
-def _completed(finished: bool, gave_up: str | None) -> Condition:
-    if gave_up is not None:
-        return Condition(type=Type.COMPLETED, status=False, reason="Failed", message=gave_up)
-    reason = "Completed" if finished else "Running"
-    return Condition(type=Type.COMPLETED, status=finished, reason=reason)
+def _completed(end: Ended | None) -> Condition:
+    if end is None:
+        return Condition(type=Type.COMPLETED, status=False, reason="Running")
+    if end.succeeded:
+        return Condition(type=Type.COMPLETED, status=True, reason="Completed")
+    reason = "Failed" if end.reason == situation.GAVE_UP else end.reason
+    return Condition(type=Type.COMPLETED, status=False, reason=reason, message=end.words)
 
 
-def _entry(group: Group) -> dict[str, Any]:
+def _entry(group: Group, again: int) -> dict[str, Any]:
     is_under_way = group.succeeded is not None or not group.is_ready
     return {
         "name": group.name,
@@ -237,6 +268,7 @@ def _entry(group: Group) -> dict[str, Any]:
         "updated": group.updated,
         "failed": group.failed,
         "restarts": group.restarts,
+        **({"policyRestarts": again} if again else {}),
         **({} if group.succeeded is None else {"succeeded": group.succeeded}),
         **({"reason": group.told} if group.told else {}),
         **({"progress": group.progress} if is_under_way else {}),

@@ -16,9 +16,11 @@ __all__ = [
     "Manifest",
     "claim_name",
     "desired",
+    "job_run",
     "kept",
     "on_cluster_volume",
     "pod_template",
+    "run_of",
 ]
 
 claim_name = volumes.claim_name
@@ -32,18 +34,23 @@ def desired(app: App, facts: Facts) -> list[Manifest]:
     The pods of an app know each other by the addresses of their Services: workloads are wanted only
     when all those are known, and only of the components that may run already.
     """
+    data = volumes.volume(app, facts)
+    if facts.cleared:
+        return [_marked(one) for one in data]
     made = [services.service(app, one) for one in app.components]
-    first = [*volumes.volume(app, facts), *(one for one in made if one is not None)]
+    first = [*data, *(one for one in made if one is not None)]
     runnable = [one for one in app.components if one.name in facts.replicas]
     if any(services.has_address(one) and one.name not in facts.addresses for one in app.components):
         runnable = []
-    second = [_told_apart(app, one, workloads.workload(app, one, facts)) for one in runnable]
+    second = [_workload(app, one, facts) for one in runnable]
     return [_marked(one) for one in (*first, *second)]
 
 
-def kept(app: App) -> frozenset[tuple[str, str]]:
+def kept(app: App, facts: Facts) -> frozenset[tuple[str, str]]:
     """Return kind and name of all objects that the app may have; others of its are removed."""
-    found = set()
+    found: set[tuple[str, str]] = set()
+    if facts.cleared:
+        return frozenset(found)
     for one in app.components:
         name = names.child(app.name, one.name)
         found.add(("Job" if app.is_job(one) else "Deployment", name))
@@ -52,13 +59,32 @@ def kept(app: App) -> frozenset[tuple[str, str]]:
     return frozenset(found)
 
 
-def _told_apart(app: App, component: Component, manifest: Manifest) -> Manifest:
-    """Note on a Job what the user asked it to run: only a change of that makes it run again."""
+def run_of(app: App) -> str:
+    """Return a hash of what the Jobs of an app are asked to run, by which a done batch is known."""
+    asked = {one.name: _asked(app, one) for one in app.components if app.is_job(one)}
+    return _hash(asked)
+
+
+def job_run(app: App, component: Component, attempt: int) -> str:
+    """Return a hash of what the Job of a component is asked to run, at which attempt."""
+    return _hash([*_asked(app, component), *([{"attempt": attempt}] if attempt else [])])
+
+
+def _workload(app: App, component: Component, facts: Facts) -> Manifest:
+    """Note on a Job what it is to run and how often before: only a change of these runs it anew."""
+    manifest = workloads.workload(app, component, facts)
     if manifest["kind"] != "Job":
         return manifest
+    run = job_run(app, component, facts.attempts.get(component.name, 0))
+    return _annotated(manifest, names.ANNOTATION_RUN, run)
+
+
+def _asked(app: App, component: Component) -> list[object]:
+    """Return what the user asked a component to run."""
     asked = (component.image, component.command, component.args, component.env)
     more = (component.resources, component.template, app.volume.sub_path)
-    return _annotated(manifest, names.ANNOTATION_RUN, _hash([*asked, *more]))
+    who = [component.security_context] if component.security_context else []
+    return [*asked, *more, *who]
 
 
 def _marked(manifest: Manifest) -> Manifest:

@@ -20,6 +20,9 @@ class Facts:
     cluster_volume: Mapping[str, Any] | None = None  # the ConfigMap's volume.yaml
     region: str | None = None
     single_node: bool = False
+    attempts: Mapping[str, int] = field(default_factory=dict)  # by component, beyond the first
+    halted: bool = False  # suspended, idle, done or failed: what is not done yet must not go on
+    cleared: bool = False  # done long enough ago: only the data stays
 
 
 def labels(app: App, component: str) -> dict[str, str]:
@@ -42,11 +45,23 @@ def owner(app: App) -> dict[str, Any]:
     }
 
 
+def inherited(app: App) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the labels and annotations of the app that its children carry, too.
+
+    The reader of the app has kept no others than those on the operator's lists, and what is ours.
+    """
+    ours = f"{names.DOMAIN}/"
+    noted = {key: value for key, value in app.annotations.items() if not key.startswith(ours)}
+    return dict(app.labels), noted
+
+
 def metadata(app: App, component: str) -> dict[str, Any]:
     """Return the metadata of a component's Deployment, Job or Service."""
+    given, noted = inherited(app)
     return {
         "namespace": app.namespace,
         "name": names.child(app.name, component),
-        "labels": labels(app, component),
+        "labels": {**given, **labels(app, component)},
+        **({"annotations": noted} if noted else {}),
         "ownerReferences": [owner(app)],
     }

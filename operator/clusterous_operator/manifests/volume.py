@@ -1,4 +1,4 @@
-"""The claim behind /home/data. Nothing here has an owner: data outlives its app."""
+"""The claim behind /home/data. It has no owner unless asked for: data outlives its app."""
 
 from collections.abc import Sequence
 from typing import Any, assert_never
@@ -13,7 +13,8 @@ from clusterous_api.models import (
     NewClaim,
     NfsExport,
 )
-from clusterous_operator.manifests._common import Facts, Manifest
+from clusterous_operator.manifests._common import Facts, Manifest, inherited
+from clusterous_operator.manifests._common import owner as owner_of
 
 # As AWS recommends for EFS; noresvport lets a mount come back after the network was away.
 EFS_OPTIONS = (
@@ -91,14 +92,18 @@ def _efs(source: EfsFileSystem, facts: Facts) -> str:
 
 
 def _dynamic(app: App, source: NewClaim, facts: Facts) -> Manifest:
+    # Storage that lives on a node can be shared by its pods only, and refuses the other mode.
+    ours = "ReadWriteOnce" if facts.single_node else "ReadWriteMany"
     spec: dict[str, Any] = {
-        # Storage that lives on a node can be shared by its pods only, and refuses the other mode.
-        "accessModes": ["ReadWriteOnce" if facts.single_node else "ReadWriteMany"],
+        "accessModes": [source.access_mode or ours],
         "resources": {"requests": {"storage": source.size}},
     }
     if source.storage_class:
         spec["storageClassName"] = source.storage_class
-    return _claim(app, names.claim(app.name), spec)
+    claim = _claim(app, names.claim(app.name), spec)
+    if app.volume.is_kept:
+        return claim
+    return {**claim, "metadata": {**claim["metadata"], "ownerReferences": [owner_of(app)]}}
 
 
 def _static(
@@ -140,13 +145,16 @@ def _static(
 
 
 def _claim(app: App, name: str, spec: dict[str, Any], owner: str | None = "") -> Manifest:
+    # What the whole namespace shares carries nothing of one app.
+    given, noted = ({}, {}) if owner is None else inherited(app)
     return {
         "apiVersion": "v1",
         "kind": "PersistentVolumeClaim",
         "metadata": {
             "namespace": app.namespace,
             "name": name,
-            "labels": _labels(app, app.name if owner == "" else owner),
+            "labels": {**given, **_labels(app, app.name if owner == "" else owner)},
+            **({"annotations": noted} if noted else {}),
         },
         "spec": spec,
     }

@@ -4,10 +4,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from clusterous_api import names
-from clusterous_api.models import App, Component, Placement
+from clusterous_api.models import (
+    Action,
+    App,
+    Component,
+    Drain,
+    FailurePolicy,
+    LogFormat,
+    Placement,
+    Replace,
+    Spread,
+    Strategy,
+)
 from clusterous_operator import merge
 from clusterous_operator.manifests import volume
-from clusterous_operator.manifests._common import Facts, Manifest, labels, metadata
+from clusterous_operator.manifests._common import Facts, Manifest, inherited, labels, metadata
 
 # A node that does not answer is given up after ten seconds, not after the usual five minutes, so
 # that its pods are replaced within a minute of its loss.
@@ -16,8 +27,10 @@ _LOST_NODE = tuple(
     for state in ("not-ready", "unreachable")
 )
 LOST_NODE_SECONDS = 10
-JOB_RETRIES = 6
 _OLD_REPLICA_SETS = 2
+# What a pod gets on top of its deadline: the hook may use that up, and the program must still end.
+_AFTER_DRAIN_SECONDS = 10
+_TOPOLOGY = {Spread.NODE: "kubernetes.io/hostname", Spread.ZONE: "topology.kubernetes.io/zone"}
 
 
 def workload(app: App, component: Component, facts: Facts) -> Manifest:
@@ -27,8 +40,6 @@ def workload(app: App, component: Component, facts: Facts) -> Manifest:
 
 
 def _deployment(app: App, component: Component, facts: Facts) -> Manifest:
-    # Two masters at once could both write the results: the old one ends before the new one starts.
-    strategy = {"strategy": {"type": "Recreate"}} if component.name == names.MASTER else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -37,10 +48,26 @@ def _deployment(app: App, component: Component, facts: Facts) -> Manifest:
             "replicas": facts.replicas[component.name],
             "revisionHistoryLimit": _OLD_REPLICA_SETS,
             "selector": {"matchLabels": names.selector(app.name, component.name)},
-            **strategy,
+            **_strategy(component.name, component.strategy),
             "template": pod_template(app, component, facts),
         },
     }
+
+
+def _strategy(name: str, strategy: Strategy) -> dict[str, Any]:
+    """Return how pods are replaced, as far as it is not what Deployments do anyway."""
+    paused = {"paused": True} if strategy.paused else {}
+    # Two masters at once could both write the results: the old one ends before the new one starts.
+    if name == names.MASTER:
+        return {"strategy": {"type": "Recreate"}, **paused}
+    if strategy.type is Replace.RECREATE:
+        # Without the null the default of a Deployment that rolled before would stay, and forbid it.
+        return {"strategy": {"type": "Recreate", "rollingUpdate": None}, **paused}
+    shares = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
+    given = {key: value for key, value in shares.items() if value is not None}
+    if not given:
+        return paused
+    return {"strategy": {"type": "RollingUpdate", "rollingUpdate": given}, **paused}
 
 
 def _job(app: App, component: Component, facts: Facts) -> Manifest:
@@ -53,25 +80,86 @@ def _job(app: App, component: Component, facts: Facts) -> Manifest:
         "spec": {
             "parallelism": count,
             "completions": count,
-            "backoffLimit": JOB_RETRIES,
-            "suspend": app.suspend,
+            "backoffLimit": app.batch.backoff_limit,
+            "suspend": facts.halted,
+            **_deadline(app, component),
+            **_pod_failure_policy(component.name, app.failure_policy),
             "template": {**template, "spec": {**template["spec"], "restartPolicy": "Never"}},
         },
     }
 
 
+def _deadline(app: App, component: Component) -> dict[str, int]:
+    """Return when a batch has failed; a suspended Job's time does not run."""
+    seconds = app.batch.active_deadline_seconds
+    if seconds is None or component.name != names.MASTER:
+        return {}
+    return {"activeDeadlineSeconds": seconds}
+
+
+_NATIVE = {Action.IGNORE: "Ignore", Action.FAIL: "FailJob"}
+
+
+def _pod_failure_policy(name: str, policy: FailurePolicy | None) -> dict[str, Any]:
+    """Return what the Job itself can do about exit codes; failure.py does the rest.
+
+    A code belongs to the first rule that names it. After a rule by reason a code may not fail the
+    Job any more: the failure may be that rule's.
+    """
+    rules: list[dict[str, Any]] = []
+    taken: set[int] = set()
+    by_reason = False
+    for rule in policy.rules if policy is not None else ():
+        if rule.components and name not in rule.components:
+            continue
+        codes = sorted(set(rule.exit_codes) - taken)
+        if codes and rule.action in _NATIVE and not (by_reason and rule.action is Action.FAIL):
+            on = {"operator": "In", "values": codes}
+            rules.append({"action": _NATIVE[rule.action], "onExitCodes": on})
+        taken |= set(codes)
+        by_reason = by_reason or bool(rule.reasons)
+    return {"podFailurePolicy": {"rules": rules}} if rules else {}
+
+
 def pod_template(app: App, component: Component, facts: Facts) -> dict[str, Any]:
     """Return the pods of a component: ours, then the user's overlay, then what must hold."""
+    given, noted = inherited(app)
     ours = {
-        "metadata": {"labels": labels(app, component.name)},
+        "metadata": {
+            "labels": {**given, **_log_labels(app), **labels(app, component.name)},
+            **({"annotations": noted} if noted else {}),
+        },
         "spec": _pod_spec(app, component, facts),
     }
     merged = merge.strategic(ours, component.template)
     own_labels = {**merged["metadata"].get("labels", {}), **labels(app, component.name)}
     return {
         **merged,
-        "metadata": {**merged["metadata"], "labels": own_labels},
+        "metadata": {
+            **merged["metadata"],
+            "labels": own_labels,
+            **_attempt(merged["metadata"], facts.attempts.get(component.name, 0)),
+        },
         "spec": _patient(merged["spec"]),
+    }
+
+
+def _attempt(merged: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Number the pods that a failure policy has started again: a new number replaces them."""
+    if not number:
+        return {}
+    return {
+        "annotations": {**merged.get("annotations", {}), names.ANNOTATION_RESTARTS: f"{number}"}
+    }
+
+
+def _log_labels(app: App) -> dict[str, str]:
+    if app.logging is None:
+        return {}
+    shape = "json" if app.logging.format is LogFormat.JSON else "text"
+    return {
+        names.LABEL_LOGGING: str(app.logging.enabled).lower(),
+        names.LABEL_LOG_FORMAT: shape,
     }
 
 
@@ -80,7 +168,7 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
         # A Service more is a variable more in every later pod, and the pods then differ.
         "enableServiceLinks": False,
         "automountServiceAccountToken": False,
-        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "securityContext": _security_context(app, component),
         "containers": [_container(app, component)],
         "volumes": [
             {
@@ -93,6 +181,10 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
     optional = {
         "nodeSelector": _node_selector(component.placement),
         "hostAliases": _aliases(app.name, facts.addresses),
+        "imagePullSecrets": [{"name": one} for one in app.image_pull_secrets],
+        "priorityClassName": component.placement.priority_class_name,
+        "topologySpreadConstraints": _spread(app, component),
+        "terminationGracePeriodSeconds": _grace(component.drain),
     }
     return spec | {key: value for key, value in optional.items() if value}
 
@@ -108,6 +200,7 @@ def _container(app: App, component: Component) -> dict[str, Any]:
             {"name": one.name, "containerPort": one.target_port, "protocol": one.protocol}
             for one in component.ports
         ],
+        "lifecycle": _lifecycle(component.drain),
     }
     return {
         "name": component.name,
@@ -115,7 +208,44 @@ def _container(app: App, component: Component) -> dict[str, Any]:
         "env": _environment(app, component),
         "volumeMounts": [mount | sub_path],
         "securityContext": {"allowPrivilegeEscalation": False},
+        # The last words of a program that crashed come with its pod's status: trouble.py.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     } | {key: value for key, value in optional.items() if value}
+
+
+def _security_context(app: App, component: Component) -> dict[str, Any]:
+    shared = {} if app.volume.fs_group is None else {"fsGroup": app.volume.fs_group}
+    given = {**shared, **component.security_context}
+    # To change the owner of each file at each start takes hours where there are millions.
+    policy = {"fsGroupChangePolicy": "OnRootMismatch"} if "fsGroup" in given else {}
+    return {"seccompProfile": {"type": "RuntimeDefault"}, **policy, **given}
+
+
+def _spread(app: App, component: Component) -> list[dict[str, Any]]:
+    """Spread evenly as far as there is room; never let a pod wait for evenness."""
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": _TOPOLOGY[one],
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": names.selector(app.name, component.name)},
+        }
+        for one in component.placement.spread
+    ]
+
+
+def _grace(drain: Drain | None) -> int | None:
+    return None if drain is None else drain.deadline_seconds + _AFTER_DRAIN_SECONDS
+
+
+def _lifecycle(drain: Drain | None) -> dict[str, Any]:
+    """Return the hook that lets a program finish: the kubelet waits for its end."""
+    if drain is None:
+        return {}
+    if drain.exec:
+        return {"preStop": {"exec": {"command": list(drain.exec)}}}
+    asked = drain.http_get or {}
+    return {"preStop": {"httpGet": {"path": asked.get("path", "/"), "port": asked["port"]}}}
 
 
 def _environment(app: App, component: Component) -> list[Mapping[str, Any]]:
@@ -146,9 +276,11 @@ def _node_selector(placement: Placement) -> dict[str, str]:
 
 
 def _tolerations(placement: Placement) -> list[dict[str, Any]]:
+    given = [dict(one) for one in placement.tolerations]
     if placement.role != names.ROLE_CONTROLLER:
-        return []
-    return [{"key": names.CONTROL_PLANE_TAINT, "operator": "Exists", "effect": "NoSchedule"}]
+        return given
+    ours = {"key": names.CONTROL_PLANE_TAINT, "operator": "Exists", "effect": "NoSchedule"}
+    return [ours, *given]
 
 
 def _patient(spec: Mapping[str, Any]) -> dict[str, Any]:

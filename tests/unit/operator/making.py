@@ -153,7 +153,8 @@ class FakeApi:
 def steps_of(app: App, seen: Observed, size: Size | None = None) -> list[plan.Step]:
     """Return what the reconcile would do."""
     facts = situation.facts(app, seen, size or Size())
-    return plan.plan(manifests.desired(app, facts), manifests.kept(app), seen.children)
+    wanted = manifests.desired(app, facts)
+    return plan.plan(wanted, manifests.kept(app, facts), seen.children)
 
 
 def settle(app: App, api: FakeApi, size: Size | None = None) -> list[plan.Step]:

@@ -222,4 +222,4 @@ def test_what_is_kept_is_what_is_wanted() -> None:
     app = make_app(master=MASTER, workers={})
     children = {key for key in wanted(app) if not key[0].startswith("Persistent")}
 
-    assert manifests.kept(app) == children
+    assert manifests.kept(app, READY) == children

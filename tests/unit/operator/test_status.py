@@ -488,7 +488,7 @@ def test_a_claim_that_is_not_there_is_named() -> None:
 
 def test_filling_workers_want_what_fits() -> None:
     app, api = make_app(workers={}), FakeApi()
-    size = Size(target=sizing.Target(count=3))
+    size = Size(targets={"workers": sizing.Target(count=3)})
     settle(app, api, size)
 
     assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 3
@@ -497,7 +497,7 @@ def test_filling_workers_want_what_fits() -> None:
 
 def test_filling_with_nothing_is_not_ready() -> None:
     app, api = make_app(workers={}), FakeApi()
-    size = Size(target=sizing.Target(count=0))
+    size = Size(targets={"workers": sizing.Target(count=0)})
     settle(app, api, size)
     api.run()
 
