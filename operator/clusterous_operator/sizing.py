@@ -288,15 +288,18 @@ def targets(
     held = {name for name, target in found.items() if target.count > fresh[name]}
     if not held:
         return found
-    beside = fit([_held(one, found[one.name]) if one.name in held else one for one in groups])
+    beside = fit([_kept(one, found[one.name], current.get(one.name)) for one in groups])
     for name in found.keys() - held:
-        before = current[name].count if name in current else 0
-        found[name] = Target(count=max(before, min(fresh[name], beside[name])))
+        found[name] = Target(count=min(fresh[name], beside[name]))
     return found
 
 
-def _held(group: Group, target: Target) -> Group:
-    return dataclasses.replace(group, min=target.count, max=target.count)
+def _kept(group: Group, target: Target, before: Target | None) -> Group:
+    """Let a group keep what it has; one that is to shrink does not grow meanwhile."""
+    if target.shrinking_since is not None:
+        return dataclasses.replace(group, min=target.count, max=target.count)
+    least = 0 if before is None else before.count
+    return dataclasses.replace(group, min=max(group.min, min(least, target.count)))
 
 
 __all__ = [
