@@ -45,7 +45,7 @@ def pids(places: Places) -> list[int]:
 
 
 def groups(places: Places) -> list[str]:
-    own = [places.group] if any(cgroups.ROOT.glob(f"*/{places.group}")) else []
+    own = [places.group] if cgroups.exists(places.group) else []
     return [*cgroups.of_region(places.name), *own]
 
 

@@ -107,9 +107,7 @@ def _service_addresses() -> list[str]:
 
 def _join_group(places: Places) -> None:
     """Be in a control group of our own, so that no child of ours is ever lost from sight."""
-    group = cgroups.ROOT / "systemd" / places.group
-    group.mkdir(parents=True, exist_ok=True)
-    (group / "cgroup.procs").write_text(str(os.getpid()))
+    cgroups.join(places.group)
 
 
 def _start_aws(places: Places, settings: Settings, files: tls.Files, parts: ExitStack) -> AwsServer:

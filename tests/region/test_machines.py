@@ -352,7 +352,8 @@ def test_what_the_machine_sets_in_its_kernel_is_not_set_in_the_host(
 
 
 def test_containers_find_in_the_machine_what_they_need(lab: Lab, front: Instance) -> None:
-    lab.says(front, "mkdir /sys/fs/cgroup/memory/pod && rmdir /sys/fs/cgroup/memory/pod")
+    memory = cgroups.ROOT / ("" if cgroups.is_unified() else "memory")
+    lab.says(front, f"mkdir {memory}/pod && rmdir {memory}/pod")
     lab.says(front, "ip link add vx type vxlan id 1 dstport 8472 dev eth0 && ip link delete vx")
     lower = (
         "mkdir -p l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w x m && umount m"

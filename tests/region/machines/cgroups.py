@@ -1,8 +1,8 @@
 """Control groups of machines: one per machine in every hierarchy, so that none of its processes
 can be lost from sight.
 
-The kernel's groups are of version 1 (with or without the unified hierarchy beside it); a machine
-sees its own group as the root, and pods are groups below it.
+The kernel's groups are of version 2, or of version 1 (with or without the unified hierarchy beside
+it); a machine sees its own group as the root, and pods are groups below it.
 """
 
 import contextlib
@@ -16,6 +16,25 @@ from typing import Final
 
 ROOT: Final = Path("/sys/fs/cgroup")
 PARENT: Final = "clusterous"
+# What a kubelet asks for, and what the limits of a machine need.
+_CONTROLLERS: Final = ("cpu", "cpuset", "memory", "pids", "io")
+
+
+def is_unified() -> bool:
+    """Tell whether the host's groups are of version 2 and nothing else."""
+    return (ROOT / "cgroup.controllers").exists()
+
+
+def exists(group: str) -> bool:
+    """Tell whether *group* is there, in any hierarchy."""
+    return any((hierarchy / group).is_dir() for hierarchy in _hierarchies())
+
+
+def join(group: str) -> None:
+    """Put this process into *group*, which is made; only to be found there, without limits."""
+    folder = (ROOT if is_unified() else ROOT / "systemd") / group
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "cgroup.procs").write_text(str(os.getpid()))
 
 
 def machine(region: str, instance_id: str) -> str:
@@ -44,10 +63,22 @@ def make(group: str, *, vcpus: int, memory_mib: int, host_cpus: int) -> list[Pat
         folder.mkdir(parents=True, exist_ok=True)
         if folder.is_relative_to(ROOT / "cpuset"):
             _inherit_cpuset(folder)
+    if is_unified():
+        _hand_down(ROOT / group)
     _write(ROOT / "memory" / group / "memory.limit_in_bytes", str(memory_mib << 20))
+    _write(ROOT / group / "memory.max", str(memory_mib << 20))
     if vcpus < host_cpus:
         _write(ROOT / "cpu" / group / "cpu.cfs_quota_us", str(vcpus * 100_000))
+        _write(ROOT / group / "cpu.max", f"{vcpus * 100_000} 100000")
     return folders
+
+
+def _hand_down(folder: Path) -> None:
+    """Let *folder* have the controllers: each group gives them to its children, or does not."""
+    for parent in reversed([one for one in folder.parents if one.is_relative_to(ROOT)]):
+        present = (parent / "cgroup.controllers").read_text().split()
+        wanted = " ".join(f"+{name}" for name in _CONTROLLERS if name in present)
+        _write(parent / "cgroup.subtree_control", wanted)
 
 
 def pids(group: str) -> list[int]:
@@ -61,8 +92,9 @@ def pids(group: str) -> list[int]:
 
 def kill(group: str) -> None:
     """Kill whatever is in *group* now; the unified hierarchy does it without a race."""
+    unified = ROOT if is_unified() else ROOT / "unified"
     with contextlib.suppress(OSError):  # it ended meanwhile, or the kernel is older than 5.14
-        _write(ROOT / "unified" / group / "cgroup.kill", "1")
+        _write(unified / group / "cgroup.kill", "1")
     for pid in pids(group):
         _signal_kill(pid)
 
@@ -105,10 +137,13 @@ def _rmdir(folder: Path) -> None:
 
 
 def _hierarchies() -> list[Path]:
+    if is_unified():
+        return [ROOT]
     found = sorted(path for path in ROOT.iterdir() if path.is_dir() and not path.is_symlink())
-    if (ROOT / "cgroup.controllers").exists() or not found:
-        raise OSError(f"{ROOT} has no hierarchies of version 1, which the machines need")
-    return [path for path in found if (path / "cgroup.procs").exists()]
+    groups = [path for path in found if (path / "cgroup.procs").exists()]
+    if not groups:
+        raise OSError(f"{ROOT} has no control groups, which the machines need")
+    return groups
 
 
 def _inherit_cpuset(folder: Path) -> None:

@@ -8,11 +8,13 @@
 set -eu
 
 if [ "${1:-}" != --inside ]; then
-    for procs in /sys/fs/cgroup/*/"$3"/cgroup.procs; do
-        echo $$ >"$procs"
+    for procs in /sys/fs/cgroup/"$3"/cgroup.procs /sys/fs/cgroup/*/"$3"/cgroup.procs; do
+        [ ! -e "$procs" ] || echo $$ >"$procs"
     done
+    # Of version 2 it finds its group by the host's names, and gives the machine a view of its own.
+    [ -e /sys/fs/cgroup/cgroup.controllers ] && view= || view=--cgroup
     exec nsenter "--net=/run/netns/$4" \
-        unshare --cgroup --mount --propagation private "$0" --inside "$@"
+        unshare $view --mount --propagation private "$0" --inside "$@"
 fi
 shift
 rootfs=$1 folder=$2
@@ -27,7 +29,9 @@ awk '$2 ~ "^/run/netns" { print $2 }' /proc/mounts | sort --reverse |
     xargs --no-run-if-empty umount --lazy
 mount -t tmpfs -o mode=755,size=1m run /run
 
-# systemd-nspawn wants the hierarchies as its own groups see them: with the machine's as the root.
+# systemd-nspawn wants hierarchies of version 1 as its own groups see them: with the machine's as the
+# root.
+[ ! -e /sys/fs/cgroup/cgroup.controllers ] || exec "$@"
 kinds=$(awk '$3 ~ /^cgroup2?$/ { print $2, $3, $4 }' /proc/mounts)
 umount --lazy --recursive /sys/fs/cgroup
 mount -t tmpfs -o mode=755,size=1m cgroups /sys/fs/cgroup

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tests.region.machines import cgroups
+
 LAUNCH: Final = Path(__file__).with_name("launch.sh")
 
 # systemd-nspawn's own code for "the machine has asked to be started again".
@@ -71,5 +73,6 @@ def _nspawn(name: str, folders: Folders, shared: Path) -> Sequence[str]:
         f"--bind={shared}:/srv/efs",
         # Layers of container images cannot lie on the overlay that the machine's root is.
         f"--bind={folders.rancher}:/var/lib/rancher",
-        "systemd.unified_cgroup_hierarchy=0",
+        # As the host has it: one kernel has one kind of control groups.
+        f"systemd.unified_cgroup_hierarchy={int(cgroups.is_unified())}",
     ]
