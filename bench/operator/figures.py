@@ -35,11 +35,17 @@ def _of_rises(rises: Sequence[Rise]) -> dict[str, float]:
         found[f"cpu_to_server_{apps}"] = round(rise.cpu[OURS] / rise.cpu["kube-apiserver"], 3)
         if (writer := by.get((WRITER, apps))) is not None:
             found[f"times_writer_{apps}"] = round(rise.seconds / writer.seconds, 3)
+            found[f"cpu_times_writer_{apps}"] = round(_work(rise) / _work(writer), 3)
         if (dask := by.get((DASK, apps))) is not None:
             found[f"times_faster_than_dask_{apps}"] = round(dask.seconds / rise.seconds, 2)
     if (resident := by.get((OURS, 1000))) is not None and resident.resident_mib is not None:
         found["resident_mib_1000"] = resident.resident_mib
     return found | _growth([one for one in rises if one.side == OURS])
+
+
+def _work(rise: Rise) -> float:
+    """Return the CPU seconds of all programs that took part: what others do does not change it."""
+    return sum(seconds for name, seconds in rise.cpu.items() if name != "others")
 
 
 def _growth(ours: Sequence[Rise]) -> dict[str, float]:

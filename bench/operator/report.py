@@ -8,7 +8,10 @@ from bench.operator import targets
 from bench.operator.rise import Rise
 
 Figures = Mapping[str, float]
-_HEAD = ("side", "apps", "seconds", "created", "p50", "CPU s", "server's", "MiB", "writes/app")
+_HEAD = (
+    *("side", "apps", "seconds", "p50", "CPU s", "of server", "of others"),
+    *("MiB", "writes/app"),
+)
 
 
 def document(
@@ -49,10 +52,10 @@ def _row(one: Rise) -> tuple[str, ...]:
         one.side,
         f"{one.apps}",
         f"{one.seconds:.1f}",
-        f"{one.created_seconds:.1f}",
         f"{one.ready_seconds['p50']:.1f}",
         f"{writer_or_own:.1f}",
         f"{one.cpu['kube-apiserver'] + one.cpu['kine']:.1f}",
+        f"{one.cpu['others']:.1f}",
         "" if one.resident_mib is None else f"{one.resident_mib:.1f}",
         f"{sum(one.writes.values()) / one.apps:.2f}",
     )
