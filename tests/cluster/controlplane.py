@@ -358,6 +358,7 @@ def _argvs(
             "--concurrent-deployment-syncs=20",
             "--concurrent-replicaset-syncs=20",
             "--concurrent-gc-syncs=40",
+            "--horizontal-pod-autoscaler-sync-period=1s",
             *clients,
         ],
         SCHEDULER: [
