@@ -14,8 +14,10 @@ from typing import Any
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError
 from clusterous_api.models import App
-from clusterous_operator import idle, quantity, storage
+from clusterous_operator import idle as idleness
+from clusterous_operator import quantity, storage
 from clusterous_operator.cluster import Cluster, MissingError
+from clusterous_operator.idle import State
 from clusterous_operator.observed import Observed
 
 logger = logging.getLogger(__name__)
@@ -31,7 +33,7 @@ Usage = Mapping[str, Decimal]
 class Answers:
     """What was found out for one look at one app."""
 
-    idle: idle.State | None = None
+    idle: State | None = None
     can_grow: bool = False
     reach: Mapping[str, Any] | None = None
 
@@ -93,16 +95,16 @@ class Lookup:
             return None, USAGE_SECONDS
         return {item["metadata"]["name"]: _cpu(item) for item in answer["items"]}, USAGE_SECONDS
 
-    async def _idle(self, app: App, seen: Observed) -> idle.State | None:
+    async def _idle(self, app: App, seen: Observed) -> State | None:
         if app.idle is None:
             return None
-        before = idle.read(seen.before)
+        before = idleness.read(seen.before)
         running = [one.name for one in seen.pods if one.ready and not one.ended]
         is_up = running and not before.suspended and not app.suspend
-        return idle.decide(
+        return idleness.decide(
             app.idle,
             before,
-            used=idle.used(running, await self.cpu(app.namespace)) if is_up else None,
+            used=idleness.used(running, await self.cpu(app.namespace)) if is_up else None,
             now=self._now(),
             resume=app.annotations.get(names.ANNOTATION_RESUME, ""),
             changed=seen.before.get("observedGeneration", app.generation) != app.generation,
