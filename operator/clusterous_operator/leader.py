@@ -98,7 +98,7 @@ class Leader:
     async def _wait(self, step: Wait) -> None:
         self._news.clear()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(step.seconds):
+            async with asyncio.timeout(min(step.seconds, self._terms.nap)):
                 await self._news.wait()
 
     async def _hold(self, over: Claim | None) -> None:

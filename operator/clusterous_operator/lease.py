@@ -21,6 +21,7 @@ class Terms:
     renew: float = 2.5
     margin: float = 2.0  # for a request on its way when its time is over
     retry: float = 0.5
+    nap: float = 1.0  # the longest: clocks go on while a machine sleeps, its timers do not
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

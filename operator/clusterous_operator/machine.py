@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from clusterous_api import names
@@ -18,6 +19,7 @@ from clusterous_operator.cluster import (
     MissingError,
     NotLeaderError,
 )
+from clusterous_operator.fitness import Fitness
 from clusterous_operator.leader import Leader
 from clusterous_operator.lease import Terms
 from clusterous_operator.metrics import Metrics
@@ -41,6 +43,8 @@ _CAPACITY_SECONDS = 0.5  # changes of nodes and of others' pods come in bursts
 _CRD_SECONDS = 1.0
 _RELIST_SECONDS = 1.0
 _CANARY_SECONDS = 20.0  # how often the Lease is renewed where it is nothing but the canary
+_MISSED_SECONDS = 30.0  # how long a write of ours may take to come back through the watch
+_SILENT_SECONDS = 200.0  # a bookmark comes every minute
 
 
 class _Config:
@@ -53,13 +57,21 @@ class _Config:
         self.data: Mapping[str, str] = body.get("data") or {}
 
 
+class _Namespace:
+    """A namespace whose apps are served, in the form of a table's item."""
+
+    def __init__(self, body: Mapping[str, Any]) -> None:
+        self.name: str = body["metadata"]["name"]
+        self.version = int(body["metadata"].get("resourceVersion", 0))
+
+
 class Machine:
     """All parts of one operator, and the tasks that move them."""
 
     def __init__(self, settings: Settings, cluster: Cluster, clock: Callable[[], float]) -> None:
         self.settings = settings
         self.cluster = cluster
-        self.store = Store()
+        self.store = Store(settings.inherit)
         self.queue = WorkQueue()
         self.metrics = Metrics()
         self._clock = clock
@@ -76,7 +88,10 @@ class Machine:
             alone=not settings.lease,
         )
         cluster.guard(self.leader.seconds_left)
+        cluster.count_by(self.metrics.answered)
         self._config: Table[_Config] = Table(_Config)
+        self._served: Table[_Namespace] = Table(_Namespace)
+        self.fitness = Fitness(cluster, self._everything_changed)
         self._apps = [
             Watch(kind=names.KIND, namespace=one, table=self.store.apps, changed=self._apps_changed)
             for one in self._scopes()
@@ -148,6 +163,7 @@ class Machine:
     def _of_cluster(self) -> list[Watch[Any]]:
         config = {"fieldSelector": f"metadata.name={names.CLUSTER_CONFIG}"}
         return [
+            *self._of_namespaces(),
             Watch(
                 kind="PersistentVolume",
                 namespace=None,
@@ -170,6 +186,26 @@ class Machine:
             ),
         ]
 
+    def _of_namespaces(self) -> list[Watch[Any]]:
+        """Watch the namespaces to serve; one that loses its labels is reported as deleted."""
+        if not self.settings.namespace_selector:
+            return []
+        selectors = {"labelSelector": self.settings.namespace_selector}
+        return [
+            Watch(
+                kind="Namespace",
+                namespace=None,
+                table=self._served,
+                changed=self._served_changed,
+                selectors=selectors,
+            )
+        ]
+
+    def _serves(self, namespace: str) -> bool:
+        """Tell whether apps of a namespace are ours to serve."""
+        chosen = self.settings.namespace_selector
+        return not chosen or self._served.find("", namespace) is not None
+
     def watches(self) -> Sequence[Watch[Any]]:
         """Return all watches, those included that start only when they matter."""
         return (*self._apps, *self._watches, *self._others, self.leader.watch)
@@ -178,7 +214,7 @@ class Machine:
 
     def took(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take an app from kopf. *kind* None is from a list, which does not tell what vanished."""
-        record = Record.read(body)
+        record = self.store.apps.trim(body)
         if kind is None:
             self._relist_wanted.set()
         table = self.store.apps
@@ -186,7 +222,15 @@ class Machine:
 
     def _apps_changed(self, items: Iterable[Record]) -> None:
         for item in items:
-            self.queue.add((item.namespace, item.name))
+            if self._serves(item.namespace):
+                self.queue.add((item.namespace, item.name))
+
+    def _everything_changed(self) -> None:
+        self._apps_changed(self.store.apps.all())
+
+    def _served_changed(self, items: Iterable[_Namespace]) -> None:
+        for item in items:
+            self._wake_namespace(item.name)
 
     def _children_changed(self, items: Iterable[Child]) -> None:
         for item in items:
@@ -218,7 +262,7 @@ class Machine:
             return
         found = self._config.find(self.settings.own_namespace, names.CLUSTER_CONFIG)
         self.store.cluster = {} if found is None else found.data
-        self._apps_changed(self.store.apps.all())
+        self._everything_changed()
 
     def _capacity_changed(self, items: Iterable[Pod], *, everybody: bool = False) -> None:
         """Wake the apps that fill the cluster, when others take or leave room."""
@@ -228,7 +272,9 @@ class Machine:
                 self.queue.add(key, _CAPACITY_SECONDS)
 
     def _wake(self, namespace: str, app: str | None) -> None:
-        if app is not None and self.store.apps.find(namespace, app) is not None:
+        if app is None or not self._serves(namespace):
+            return
+        if self.store.apps.find(namespace, app) is not None:
             self.queue.add((namespace, app), self.settings.coalesce_seconds)
 
     def _wake_namespace(self, namespace: str) -> None:
@@ -258,6 +304,18 @@ class Machine:
         """Tell whether the CRD is served and the cache is full."""
         needed = (*self._apps, *self._watches, self.leader.watch)
         return all(one.synced.is_set() for one in needed)
+
+    def trouble(self) -> str | None:
+        """Return what only a restart mends: parts that ended, watches that are open and silent."""
+        if self._runner is not None and self._runner.done() and not self.stopping:
+            return "The operator's tasks have ended."
+        seconds = self.leader.canary.silent_seconds()
+        if seconds > _MISSED_SECONDS:
+            return f"Our own write of {seconds:.0f} s ago has not come back through the watch."
+        for watch in self.watches():
+            if watch.silent_seconds() > _SILENT_SECONDS:
+                return f"The watch of {watch.kind} has been silent for {_SILENT_SECONDS:.0f} s."
+        return None
 
     async def run(self) -> None:
         """Watch and work until told to stop."""
@@ -293,6 +351,8 @@ class Machine:
                 await watch.synced.wait()
             logger.info("Caches are full; %d apps.", len(self.store.apps))
             group.create_task(self.leader.run())
+            group.create_task(self.fitness.run())
+            await self.fitness.known.wait()
             group.create_task(self._watch_capacity())
             group.create_task(self._resync())
             for _ in range(self.settings.workers):
@@ -322,13 +382,13 @@ class Machine:
                 for watch in self._apps:
                     await watch.list(self.cluster)
             if not was_asked:
-                self._apps_changed(self.store.apps.all())
+                self._everything_changed()
 
     def _leads(self, leads: bool) -> None:
         """Begin to write, or stop."""
         if leads:
             logger.info("%s holds the Lease and works.", self.settings.identity)
-            self._apps_changed(self.store.apps.all())
+            self._everything_changed()
             self._leading.set()
         else:
             logger.warning("%s has lost the Lease and stands by.", self.settings.identity)
@@ -352,11 +412,20 @@ class Machine:
                 self.queue.done(key)
             self.metrics.reconciled(result, self._clock() - started)
 
+    async def _look(self, key: Key) -> float | None:
+        if not self._serves(key[0]):
+            return None
+        unfit = self.fitness.unfit
+        if unfit is not None:
+            await self.reconciler.refuse(key, unfit.reason, unfit.words)
+            return None
+        return await self.reconciler.reconcile(key)
+
     async def _reconcile(self, key: Key) -> str:
         """Reconcile an app; whatever goes wrong is its own problem, and is tried again."""
         name = "/".join(key)
         try:
-            look_again = await self.reconciler.reconcile(key)
+            look_again = await self._look(key)
         except (ConflictError, NotLeaderError) as error:
             # Something was changed since we looked, so that we look again; no more than that.
             logger.debug("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key))
@@ -369,6 +438,7 @@ class Machine:
             logger.info("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key, after))
             return "error"
         except Exception:  # a bug in one app's path must not stop the others
+            self.metrics.panicked()
             logger.exception("%s: next try in %.1f s.", name, self.queue.failed(key))
             return "error"
         self.queue.succeeded(key)
@@ -378,12 +448,37 @@ class Machine:
         return "requeue_after"
 
     def _show(self) -> None:
-        show = self.metrics.watch_gauge
-        show("workqueue_depth", "Apps that wait for a worker", lambda: len(self.queue))
-        show("clusterous_apps", "Apps that are known", lambda: len(self.store.apps))
-        show("clusterous_pods", "Pods of apps that are known", lambda: len(self.store.pods))
+        queue, metrics = self.queue, self.metrics
+        metrics.workers(self.settings.workers)
+        show = metrics.of_queue
+        show("workqueue_depth", "Apps that wait for a worker", lambda: len(queue))
+        show("workqueue_adds_total", "Apps put in the queue", lambda: queue.adds)
+        show("workqueue_retries_total", "Apps put there after a failure", lambda: queue.retries)
         show(
-            "clusterous_watch_lists_total",
-            "How often a kind had to be listed",
-            lambda: sum(one.lists for one in self.watches()),
+            "workqueue_unfinished_work_seconds",
+            "Time spent on what is still being worked on",
+            lambda: sum(queue.busy_seconds()),
         )
+        show(
+            "workqueue_longest_running_processor_seconds",
+            "The longest of these",
+            lambda: max(queue.busy_seconds(), default=0.0),
+        )
+        metrics.asked(
+            "leader_election_master_status",
+            "Whether we write",
+            ("name",),
+            lambda: {(names.LEASE,): float(self.leader.leads)},
+        )
+        by_kind = (
+            ("clusterous_watch_age_seconds", "Since something was heard", lambda one: one.age()),
+            ("clusterous_watch_lists_total", "Lists of a kind", lambda one: one.lists),
+            ("clusterous_watch_events_total", "Changes of a kind", lambda one: one.events),
+            ("clusterous_cache_objects", "Objects remembered", lambda one: len(one.table)),
+        )
+        for name, what, value in by_kind:
+            metrics.asked(name, what, ("kind", "namespace"), partial(self._by_watch, value))
+
+    def _by_watch(self, value: Callable[[Watch[Any]], float]) -> dict[tuple[str, ...], float]:
+        listed = (one for one in self.watches() if one.lists)
+        return {(one.kind, one.namespace or ""): value(one) for one in listed}

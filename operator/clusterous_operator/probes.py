@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from clusterous_operator import figures
 from clusterous_operator.machine import Machine
 
 
@@ -14,9 +15,9 @@ async def served(machine: Machine) -> AsyncIterator[None]:
     app = web.Application()
     app.add_routes(
         [
-            web.get("/healthz", _alive),
+            web.get("/healthz", lambda request: _alive(machine)),
             web.get("/readyz", lambda request: _ready(machine)),
-            web.get("/metrics", lambda request: _metrics(machine)),
+            web.get("/metrics", lambda request: _metrics(request, machine)),
         ]
     )
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
@@ -28,15 +29,26 @@ async def served(machine: Machine) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def _alive(request: web.Request) -> web.Response:
-    return web.Response(text="ok\n")
+async def _alive(machine: Machine) -> web.Response:
+    trouble = machine.trouble()
+    return _answer(trouble is None, trouble or "")
 
 
 async def _ready(machine: Machine) -> web.Response:
-    if machine.is_ready():
-        return web.Response(text="ok\n")
-    return web.Response(status=503, text="waiting for the CRD and for full caches\n")
+    """A standby is ready, too: it may take over at any time."""
+    return _answer(machine.is_ready(), "waiting for the CRD and for full caches")
 
 
-async def _metrics(machine: Machine) -> web.Response:
-    return web.Response(body=machine.metrics.text(), content_type="text/plain", charset="utf-8")
+def _answer(well: bool, trouble: str) -> web.Response:
+    return web.Response(text="ok\n") if well else web.Response(status=503, text=f"{trouble}\n")
+
+
+async def _metrics(request: web.Request, machine: Machine) -> web.StreamResponse:
+    """Send the figures piece by piece: those of thousands of apps are larger than the apps."""
+    response = web.StreamResponse(headers={"Content-Type": "text/plain; version=0.0.4"})
+    await response.prepare(request)
+    await response.write(machine.metrics.text())
+    for piece in figures.text(machine.store.apps.all()):
+        await response.write(piece)
+    await response.write_eof()
+    return response

@@ -341,7 +341,7 @@ class Reconciler:
         except MissingError:
             return None  # deleted meanwhile; its children go with it
         self._metrics.wrote(names.KIND)
-        self._store.apps.put(Record.read(answer))
+        self._store.apps.put(self._store.apps.trim(answer))
         self._reported[key] = self._clock()
         for note in recorder.notes(record.status, wanted):
             await self._recorder.tell(record, note, self._time(precise=True))

@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clusterous_operator import observed
+from clusterous_operator.inherit import Inherit
 
 Body = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One ClusterousApp without its managed fields and annotations."""
+    """One ClusterousApp without its managed fields; of labels and annotations those that count."""
 
     namespace: str
     name: str
@@ -21,9 +22,11 @@ class Record:
     deleting: bool
     spec: Body
     status: Body = field(compare=False)  # written by us: no reason to look again
+    labels: Body = field(default_factory=dict)
+    annotations: Body = field(default_factory=dict)
 
     @classmethod
-    def read(cls, body: Body) -> "Record":
+    def read(cls, body: Body, inherit: Inherit) -> "Record":
         """Cut an API object down."""
         metadata = body["metadata"]
         return cls(
@@ -35,6 +38,8 @@ class Record:
             deleting="deletionTimestamp" in metadata,
             spec=body.get("spec") or {},
             status=body.get("status") or {},
+            labels=inherit.labels_of(metadata),
+            annotations=inherit.annotations_of(metadata),
         )
 
     def body(self) -> dict[str, Any]:
@@ -44,5 +49,7 @@ class Record:
             "name": self.name,
             "uid": self.uid,
             "generation": self.generation,
+            "labels": self.labels,
+            "annotations": self.annotations,
         }
         return {"metadata": metadata, "spec": self.spec}

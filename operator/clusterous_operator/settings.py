@@ -4,10 +4,12 @@ import argparse
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
+from clusterous_operator import inherit
+from clusterous_operator.inherit import Inherit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +17,7 @@ class Settings:
     """The choices, all with a default."""
 
     namespaces: tuple[str, ...] = ()  # none: the whole cluster
+    namespace_selector: str = ""  # of the whole cluster, the namespaces with these labels
     own_namespace: str = names.NAMESPACE
     workers: int = 16
     host: str = "0.0.0.0"
@@ -26,6 +29,7 @@ class Settings:
     lease: bool = True  # off: nobody else serves these namespaces, whoever may be writing
     identity: str = ""  # of the holder of the Lease; one that survives a restart takes it up again
     log_level: str = "INFO"
+    inherit: Inherit = field(default_factory=Inherit)
 
 
 def read(environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
@@ -42,6 +46,7 @@ def read(environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
         )
 
     option("namespaces", "", "namespaces to serve, separated by commas; empty: all")
+    option("namespace-selector", "", "labels of the namespaces to serve; empty: whatever labels")
     option("own-namespace", environ.get("POD_NAMESPACE", base.own_namespace), "where we live")
     option("lease", "on", "write only as the holder of a Lease: on or off")
     option("identity", environ.get("POD_NAME", _anybody()), "who we are to other operators")
@@ -49,10 +54,15 @@ def read(environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
     option("port", base.port, "port of probes and metrics")
     option("resync-seconds", base.resync_seconds, "how often to look at everything again")
     option("shrink-seconds", base.shrink_seconds, "patience before a filling group shrinks")
+    option("inherit-labels", "", "labels of apps that their children get, separated by commas")
+    option("inherit-annotations", "", "annotations of apps that their children get, likewise")
     option("log-level", base.log_level, "DEBUG, INFO, WARNING or ERROR")
     chosen = parser.parse_args(argv)
+    if chosen.namespaces and chosen.namespace_selector:
+        raise UserError("Give --namespaces or --namespace-selector, not both.")
     return Settings(
         namespaces=tuple(filter(None, (one.strip() for one in chosen.namespaces.split(",")))),
+        namespace_selector=chosen.namespace_selector,
         own_namespace=chosen.own_namespace,
         lease=_switch("lease", chosen.lease),
         identity=chosen.identity,
@@ -61,6 +71,10 @@ def read(environ: Mapping[str, str], argv: Sequence[str]) -> Settings:
         resync_seconds=float(chosen.resync_seconds),
         shrink_seconds=float(chosen.shrink_seconds),
         log_level=chosen.log_level.upper(),
+        inherit=Inherit(
+            labels=inherit.keys("inherit-labels", chosen.inherit_labels),
+            annotations=inherit.keys("inherit-annotations", chosen.inherit_annotations),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from clusterous_api import names
 from clusterous_api.models import App
 from clusterous_operator import manifests, observed
+from clusterous_operator.inherit import Inherit
 from clusterous_operator.observed import Child, Node, Observed, Pod
 from clusterous_operator.record import Record
 
@@ -115,11 +116,14 @@ def _trim(kind: str) -> Callable[[Body], Child]:
     return lambda body: observed.child(kind, body)
 
 
+_NOTHING = Inherit()
+
+
 class Store:
     """All tables, and the snapshot of them that one app's reconcile looks at."""
 
-    def __init__(self) -> None:
-        self.apps: Table[Record] = Table(Record.read)
+    def __init__(self, inherit: Inherit = _NOTHING) -> None:
+        self.apps: Table[Record] = Table(lambda body: Record.read(body, inherit))
         self.deployments = Table(_trim(observed.DEPLOYMENT), _of_app)
         self.jobs = Table(_trim(observed.JOB), _of_app)
         self.services = Table(_trim(observed.SERVICE), _of_app)

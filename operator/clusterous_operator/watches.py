@@ -6,12 +6,13 @@ every object costs it a task; docs/adr/0003-kubernetes-client.md has the figures
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from clusterous_api.errors import TransientError, UserError
-from clusterous_operator.cluster import Cluster, GoneError
+from clusterous_operator.cluster import Cluster, GoneError, SilentError
 from clusterous_operator.store import T, Table
 
 logger = logging.getLogger(__name__)
@@ -31,6 +32,25 @@ class Watch(Generic[T]):
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     lists: int = 0
     events: int = 0
+    clock: Callable[[], float] = time.monotonic
+    heard: float = 0.0  # when the API server last said something about this kind
+    waiting_since: float | None = None  # for any word on an open stream
+
+    def age(self) -> float:
+        """Return for how long nothing was heard; what is true then may be as old."""
+        return self.clock() - self.heard
+
+    def silent_seconds(self) -> float:
+        """Return for how long streams that were open have brought neither event nor bookmark.
+
+        An API server that does not answer at all is another matter: waiting does not mend us, but
+        neither does a restart.
+        """
+        return 0.0 if self.waiting_since is None else self.clock() - self.waiting_since
+
+    def _hear(self) -> None:
+        self.heard = self.clock()
+        self.waiting_since = None
 
     async def run(self, cluster: Cluster) -> None:
         """Keep the table true until cancelled."""
@@ -43,6 +63,7 @@ class Watch(Generic[T]):
             except GoneError:
                 logger.info("The watch of %s is too old; listing again.", self.kind)
             except (TransientError, UserError) as error:
+                self.waiting_since = None
                 logger.warning("Watching %s: %s", self.kind, error)
                 await asyncio.sleep(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
@@ -55,6 +76,7 @@ class Watch(Generic[T]):
             items += [self.table.trim(body) for body in page.items]
             version = page.version
         self.lists += 1
+        self._hear()
         changed = self.table.replace(items, self.namespace)
         self.synced.set()
         self.changed(changed)
@@ -64,14 +86,20 @@ class Watch(Generic[T]):
         """Follow the changes; a stream that ends in peace is taken up where it ended."""
         failures = 0
         while True:
+            if self.waiting_since is None:
+                self.waiting_since = self.clock()
             try:
                 async for kind, body in self._watch(cluster, version):
+                    self._hear()
+                    self.waiting_since = self.heard
                     version = body["metadata"]["resourceVersion"]
                     self._take(kind, body)
                     failures = 0
             except GoneError:
                 raise
             except TransientError as error:
+                if not isinstance(error, SilentError):
+                    self.waiting_since = None
                 logger.info("Watching %s: %s", self.kind, error)
                 failures += 1
                 if failures >= len(_PAUSES):

@@ -26,11 +26,18 @@ class WorkQueue:
         self._jitter = jitter
         self._ready: asyncio.Queue[Key] = asyncio.Queue()
         self._wanted: dict[Key, float] = {}  # since when
-        self._busy: set[Key] = set()
+        self._busy: dict[Key, float] = {}  # since when
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
         self._idle = asyncio.Event()
         self._idle.set()
+        self.adds = 0
+        self.retries = 0
+
+    def busy_seconds(self) -> list[float]:
+        """Return for how long each key has been worked on that still is."""
+        now = asyncio.get_running_loop().time()
+        return [now - since for since in self._busy.values()]
 
     def __len__(self) -> int:
         """Return how many keys wait."""
@@ -45,6 +52,7 @@ class WorkQueue:
             return
         self._stop_timer(key)
         self._wanted[key] = asyncio.get_running_loop().time()
+        self.adds += 1
         if key not in self._busy:
             self._ready.put_nowait(key)
 
@@ -64,13 +72,13 @@ class WorkQueue:
     async def take(self) -> tuple[Key, float]:
         """Wait for a key; return it and since when it has been wanted."""
         key = await self._ready.get()
-        self._busy.add(key)
+        self._busy[key] = asyncio.get_running_loop().time()
         self._idle.clear()
         return key, self._wanted.pop(key)
 
     def done(self, key: Key) -> None:
         """Say that the work on *key* has ended, well or not."""
-        self._busy.discard(key)
+        self._busy.pop(key, None)
         if not self._busy:
             self._idle.set()
         if key in self._wanted:
@@ -86,6 +94,7 @@ class WorkQueue:
 
     def failed(self, key: Key, at_least: float = 0.0) -> float:
         """Ask for *key* again after a while; return how long."""
+        self.retries += 1
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         pause: float = min(self._first_delay * 2 ** min(count, 30), self._last_delay)

@@ -40,8 +40,8 @@ def right(kind: str, verb: str, sub: str = "") -> Right:
     return (group, plural + sub, verb)
 
 
-def needed(namespaces: tuple[str, ...]) -> set[Right]:
-    machine = Machine(Settings(namespaces=namespaces), cluster.Cluster(connection), lambda: 0.0)
+def needed(settings: Settings) -> set[Right]:
+    machine = Machine(settings, cluster.Cluster(connection), lambda: 0.0)
     watched = {right(one.kind, verb) for one in machine.watches() for verb in ("list", "watch")}
     made = {right(kind, verb) for kind in MADE for verb in ("get", "create", "patch")}
     removed = {right(kind, "delete") for kind in REMOVED}
@@ -52,21 +52,40 @@ def needed(namespaces: tuple[str, ...]) -> set[Right]:
     }
     # kopf reads apps, too; owning children that block a deletion asks for the finalizers.
     more = {right(names.KIND, "get"), right(names.KIND, "update", "/finalizers")}
+    more |= {right("CustomResourceDefinition", "get")}
+    # What lookup.py asks, the marks on idle pods, and the first word to an autoscaler.
+    more |= {right("StorageClass", "get"), right("PodMetrics", "list"), right("Pod", "patch")}
+    more |= {right(names.KIND, "patch", "/scale")}
     held = {right("Lease", verb) for verb in ("get", "create", "patch")}
     return watched | made | removed | told | more | held | {right("ConfigMap", "get")}
 
 
 @pytest.mark.parametrize(
-    ("values", "namespaces"),
+    ("values", "settings"),
     [
-        pytest.param((), (), id="the whole cluster"),
-        pytest.param(("watchNamespaces={lab}",), ("lab",), id="one namespace"),
+        pytest.param((), Settings(), id="the whole cluster"),
+        pytest.param(("watchNamespaces={lab}",), Settings(namespaces=("lab",)), id="one namespace"),
+        pytest.param(
+            ("namespaceSelector=served=yes",),
+            Settings(namespace_selector="served=yes"),
+            id="labelled namespaces",
+        ),
     ],
 )
-def test_grants_exactly_what_is_needed(
-    values: tuple[str, ...], namespaces: tuple[str, ...]
-) -> None:
-    assert granted(charting.render(*values)) == needed(namespaces)
+def test_grants_exactly_what_is_needed(values: tuple[str, ...], settings: Settings) -> None:
+    assert granted(charting.render(*values)) == needed(settings)
+
+
+@pytest.mark.parametrize(
+    ("values", "why"),
+    [
+        pytest.param(("replicas=2", "lease=false"), "need lease", id="two writers"),
+        pytest.param(("watchNamespaces={a}", "namespaceSelector=b"), "not both", id="both ways"),
+    ],
+)
+def test_refuses_what_contradicts_itself(values: tuple[str, ...], why: str) -> None:
+    with pytest.raises(AssertionError, match=why):
+        charting.render(*values)
 
 
 def test_in_namespaced_mode_apps_are_read_only_there() -> None:
@@ -74,8 +93,10 @@ def test_in_namespaced_mode_apps_are_read_only_there() -> None:
 
     (whole,) = kinds(manifests, "ClusterRole")
     assert {one for rule in whole["rules"] for one in rule["resources"]} == {
+        "customresourcedefinitions",
         "nodes",
         "persistentvolumes",
+        "storageclasses",
     }
     roles = {one["metadata"]["namespace"] for one in kinds(manifests, "Role")}
     assert roles == {"lab", "field", "clusterous-system"}

@@ -24,13 +24,16 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end -}}
 {{- end }}
 
-{{/* What the operator may do in the namespaces of the apps: no secret is read, no pod written. */}}
+{{/* What the operator may do in the namespaces of the apps: no secret is read, no pod made. */}}
 {{- define "clusterous.rules" -}}
 - apiGroups: [clusterous.io]
   resources: [clusterousapps]
   verbs: [get, list, watch]
 - apiGroups: [clusterous.io]
   resources: [clusterousapps/status]
+  verbs: [patch]
+- apiGroups: [clusterous.io]
+  resources: [clusterousapps/scale] # a first number of workers for an autoscaler
   verbs: [patch]
 - apiGroups: [clusterous.io]
   resources: [clusterousapps/finalizers] # to be named as an owner that blocks, where that is checked
@@ -50,6 +53,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
+- apiGroups: [""]
+  resources: [pods] # their deletion cost, so that of workers to be ended the idle ones go first
+  verbs: [patch]
+- apiGroups: [metrics.k8s.io]
+  resources: [pods]
+  verbs: [list]
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch] # what is told again is counted on the first event

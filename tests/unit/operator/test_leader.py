@@ -82,7 +82,7 @@ class Candidate:
             namespace="system",
             identity=name,
             # Real time only paces the loop; what is decided goes by the cluster's clock.
-            terms=Terms(duration=10, renew=0.01, margin=2, retry=0.01),
+            terms=Terms(duration=10, renew=0.01, margin=2, retry=0.01, nap=0.01),
             clock=lambda: cluster.time,
             changed=self.turns.append,
             **more,
