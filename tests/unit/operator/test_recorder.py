@@ -8,6 +8,7 @@ import pytest
 
 from clusterous_operator import recorder, status
 from clusterous_operator.cluster import BusyError, MissingError
+from clusterous_operator.inherit import Inherit
 from clusterous_operator.record import Record
 from clusterous_operator.recorder import Note, Recorder
 from clusterous_operator.situation import Size
@@ -169,7 +170,7 @@ class Desk:
 
     def tell(self, reason: str = "Crash", message: str = "crashed", uid: str = "u") -> None:
         body = make_body()
-        record = Record.read({**body, "metadata": {**body["metadata"], "uid": uid}})
+        record = Record.read({**body, "metadata": {**body["metadata"], "uid": uid}}, Inherit())
         note = Note(warning=True, reason=reason, message=message)
         asyncio.run(self.recorder.tell(record, note, NOW))
 
