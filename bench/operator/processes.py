@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.operator.errors import BenchError
+
 OWN_PID: Final = os.getpid()
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PROC: Final = Path("/proc")
@@ -63,6 +65,8 @@ def memory(pid: int) -> Memory:
     """Return the memory of a process."""
     lines = (_PROC / str(pid) / "status").read_text().splitlines()
     found = dict(line.split(":", 1) for line in lines if ":" in line)
+    if "VmRSS" not in found:  # a process that has ended has none
+        raise BenchError(f"process {pid} has ended")
     return Memory(resident_mib=_mib(found["VmRSS"]), peak_mib=_mib(found["VmHWM"]))
 
 

@@ -29,6 +29,7 @@ USER: Final = f"system:serviceaccount:{names.NAMESPACE}:{ACCOUNT}"
 CHART: Final = ROOT / "charts" / "clusterous"
 CONTAINERFILE: Final = ROOT / "images" / "operator" / "Containerfile"
 _OWN_PACKAGES: Final = (ROOT / "crds" / "clusterous_api", ROOT / "operator" / "clusterous_operator")
+_CRD: Final = ROOT / "crds" / "clusterousapps.yaml"
 _READY_SECONDS: Final = 60.0
 
 
@@ -113,10 +114,10 @@ class Operator:
             async with asyncio.timeout(_READY_SECONDS):
                 while not await asyncio.to_thread(check):
                     if self.process is None or self.process.poll() is not None:
-                        raise BenchError(f"the operator ended: {self.last_words()}")
+                        raise BenchError("the operator has ended")
                     await asyncio.sleep(pause)
         except TimeoutError as error:
-            raise BenchError(f"waited in vain for {what}: {self.last_words()}") from error
+            raise BenchError(f"waited in vain for {what}") from error
 
     def last_words(self) -> str:
         """Return the end of its log."""
@@ -154,6 +155,8 @@ class Product:
             await operator.until(operator.is_ready, "the operator's /readyz")
             await asyncio.sleep(1)
             yield operator.pid
+        except BenchError as error:
+            raise BenchError(f"{error}; the operator: {operator.last_words()}") from error
         finally:
             if operator.process is not None:
                 operator.process.kill()
@@ -168,6 +171,7 @@ def _app_folder(scratch: Path) -> Path:
         for package in _OWN_PACKAGES:
             ignored = shutil.ignore_patterns("__pycache__")
             shutil.copytree(package, folder / package.name, ignore=ignored)
+        shutil.copy2(_CRD, folder / "clusterous_api")  # as in our wheel
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(folder)], check=True)
     return folder
 
