@@ -171,16 +171,7 @@ def _trouble(
         return trouble.of_refusal(state["refused"])
     if first is None or first.trouble is None:
         return _lost(component, seen) or last
-    waiting = len([one for one in in_trouble if one.trouble and one.trouble.only_waits])
-    who = f"{waiting} waits" if waiting == 1 else f"{waiting} wait"
-    if _waits_for_volume(first.trouble):
-        return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
-    why = _no_place(app, component, first, first.trouble, seen)
-    return Trouble(reason=first.trouble.reason, words=f"{who}{why}")
-
-
-def _waits_for_volume(told: Trouble) -> bool:
-    return "unbound" in told.words and "PersistentVolumeClaim" in told.words
+    return _wait(app, component, in_trouble, seen)
 
 
 def _severity(pod: Pod) -> tuple[bool, str]:
@@ -204,14 +195,35 @@ def _lost(component: Component, seen: Observed) -> Trouble | None:
     return None
 
 
-def _no_place(app: App, component: Component, pod: Pod, told: Trouble, seen: Observed) -> str:
-    """Say for what a pod waits, as precisely as the nodes that we know allow."""
-    if told.reason != Reason.UNSCHEDULABLE:
-        return f": {told.words}"
+def _wait(
+    app: App, component: Component, in_trouble: Iterable[Pod], seen: Observed
+) -> Trouble | None:
+    """Return for what pods wait, and how many."""
+    spec = manifests.pod_template(app, component, manifests.Facts())["spec"]
+    waiting = [one for one in in_trouble if one.trouble is not None and one.trouble.only_waits]
+    # While an update waits for room, so may pods of before it, which ask for something else.
+    asked = quantity.of_pod(spec)
+    waiting = [one for one in waiting if one.requests == asked] or waiting
+    first = min(waiting, key=_severity)
+    if first.trouble is None:
+        return None
+    who = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}"
+    if _waits_for_volume(first.trouble):
+        return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
+    is_plain = first.trouble.reason != Reason.UNSCHEDULABLE
+    why = f": {first.trouble.words}" if is_plain else _no_place(first, first.trouble, spec, seen)
+    return Trouble(reason=first.trouble.reason, words=f"{who}{why}")
+
+
+def _waits_for_volume(told: Trouble) -> bool:
+    return "unbound" in told.words and "PersistentVolumeClaim" in told.words
+
+
+def _no_place(pod: Pod, told: Trouble, spec: Mapping[str, Any], seen: Observed) -> str:
+    """Say why a pod has no place, as precisely as the nodes that we know allow."""
     ready = [one for one in seen.nodes if one.schedulable]
     if not ready:
         return ": no node is ready"
-    spec = manifests.pod_template(app, component, manifests.Facts())["spec"]
     usable = [one for one in ready if sizing.admits(one, spec)]
     if not usable:
         return ": no node is of the kind that its placement asks for"

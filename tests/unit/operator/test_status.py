@@ -208,6 +208,21 @@ def test_says_what_will_never_fit(requests: dict[str, Decimal], told: str) -> No
     assert summary(app, api)["components"][0]["reason"] == told
 
 
+def test_what_waits_since_before_an_update_is_not_what_is_asked_for_now() -> None:
+    app, api = make_app(master={"resources": {"requests": {"cpu": "3"}}}), FakeApi()
+    fresh(app, api)
+    trouble = ("Unschedulable", "no")
+    api.pods = (
+        make_pod("other", requests={"cpu": Decimal(2)}),
+        make_pod(name="a-old", node=None, trouble=trouble, requests={"cpu": Decimal(8)}),
+        make_pod(name="b-new", node=None, trouble=trouble, requests={"cpu": Decimal(3)}),
+    )
+
+    told = summary(app, api)["components"][0]["reason"]
+
+    assert told == "1 waits: no node fits; needs 3 CPUs and the largest has 2 CPUs free"
+
+
 def test_says_why_no_pod_is_made() -> None:
     app, api = make_app(), FakeApi()
     fresh(app, api)

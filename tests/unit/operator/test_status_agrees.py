@@ -114,7 +114,7 @@ def situations(draw: st.DrawFn) -> tuple[App, FakeApi, Observed]:
         api.run()
     for (kind, name), body in sorted(api.objects.items()):
         if kind == "Deployment" and draw(st.booleans()):
-            body["status"] = draw(COUNTS)
+            body["status"] = body["status"] | draw(COUNTS)
         if kind == "Job" and (end := draw(JOB_ENDS)):
             api.end_job(name, end)
         if kind == "PersistentVolumeClaim":
