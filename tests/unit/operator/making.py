@@ -1,6 +1,7 @@
 """Apps and API objects for the operator's tests: state only what matters, the rest is ordinary."""
 
 import copy
+import dataclasses
 import itertools
 import json
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from clusterous_api import models, names
 from clusterous_api.models import App
 from clusterous_operator import manifests, observed, plan, quantity, situation, status
+from clusterous_operator.idle import State
 from clusterous_operator.observed import Child, Node, Observed, Pod, Taint
 from clusterous_operator.situation import Size
 from clusterous_operator.trouble import Trouble
@@ -72,6 +74,8 @@ class FakeApi:
         self.cluster: dict[str, str] = {}
         self.nodes: tuple[Node, ...] = (make_node(),)
         self.pods: tuple[Pod, ...] = ()
+        self.told: Mapping[str, Any] = {}  # the app's status
+        self.idle: State | None = None
 
     def carry_out(self, steps: Sequence[plan.Step]) -> None:
         """Do what the reconcile would ask for."""
@@ -119,9 +123,17 @@ class FakeApi:
             if kind == "PersistentVolumeClaim":
                 body["status"] = {"phase": "Bound"}
 
-    def end_job(self, name: str, kind: str = "Complete", message: str = "") -> None:
+    def end_job(
+        self,
+        name: str,
+        kind: str = "Complete",
+        message: str = "",
+        reason: str = "",
+        at: str = "",
+    ) -> None:
         """Let a Job end."""
-        condition = {"type": kind, "status": "True", "message": message}
+        condition = {"type": kind, "status": "True", "message": message, "reason": reason}
+        condition["lastTransitionTime"] = at
         done = kind in ("Complete", "SuccessCriteriaMet")
         count = {"succeeded": 1} if done else {"failed": 7}
         self.objects["Job", name]["status"] = {**count, "conditions": [condition]}
@@ -135,7 +147,7 @@ class FakeApi:
             has_shared=(observed.CLAIM, names.CLUSTER_CLAIM) in children,
         )
         claim = manifests.claim_name(app, manifests.Facts(on_cluster_volume=on_cluster_volume))
-        return Observed(
+        seen = Observed(
             on_cluster_volume=on_cluster_volume,
             children=children,
             pods=self.pods,
@@ -143,7 +155,10 @@ class FakeApi:
             claim=children.get((observed.CLAIM, claim)),
             nodes=self.nodes,
             cluster=self.cluster,
+            before=self.told,
+            idle=self.idle,
         )
+        return dataclasses.replace(seen, verdict=situation.judged(app, seen))
 
     def children(self) -> dict[tuple[str, str], Child]:
         """Return all objects, cut down."""
