@@ -54,10 +54,11 @@ def _all(ready: Grounds, only: Sequence[str], seed: int, jobs: int) -> list[Outc
     needed = sorted({*points, *(one.story for one in chosen)})
     with ThreadPoolExecutor(jobs) as pool:
         told = _references(ready, needed, seed, pool)
-        references = {name: reference for name, (reference, _) in told.items()}
         outcomes = [outcome for _, outcome in told.values()]
-        if not all(one.is_good for one in outcomes):
-            return outcomes  # what fails in good weather needs no bad one
+        # A story without an end in good weather needs no bad one.
+        references = {name: made for name, (made, how) in told.items() if how.converged}
+        points = [one for one in points if one in references]
+        chosen = [one for one in chosen if one.story in references]
         together = [one for one in chosen if not one.alone]
         work: list[Work] = [
             *(_scenario(ready, one, references, seed) for one in together if one.slow),

@@ -14,7 +14,11 @@ _WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 
 
 class DroppedError(Exception):
-    """The connection breaks; the operator gets no answer, or not the rest of it."""
+    """The connection breaks; the operator gets no answer, or only the beginning of it."""
+
+    def __init__(self, beginning: bytes = b"") -> None:
+        super().__init__("the connection breaks")
+        self.beginning = beginning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

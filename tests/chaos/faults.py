@@ -193,6 +193,21 @@ class Slow(Fault):
         return reply
 
 
+class Detains(Fault):
+    """Keeps writes on their way for long: they arrive when nobody waits for them any more."""
+
+    def __init__(self, *, seconds: float, namespace: str) -> None:
+        self._seconds = seconds
+        self._namespace = namespace
+        self.detained = 0
+
+    async def before(self, call: Call) -> Reply | None:
+        if call.changes(self._namespace):
+            self.detained += 1
+            await asyncio.sleep(self._seconds)
+        return None
+
+
 class Partition(Fault):
     """No connection comes about while it is active; what is open, `Proxy.cut` breaks."""
 
@@ -267,21 +282,28 @@ class Cuts(Fault):
                 yield line
         ended = not self.active
         if not ended and self._rng.random() < 0.5:
-            yield b'{"type":"MODIFIED","object":{"kind":"Po'
-            raise DroppedError
+            raise DroppedError(b'{"type":"MODIFIED","object":{"kind":"Po')
 
 
 class Silences(Fault):
-    """Lets each watch fall silent after a while: it stays open, and nothing comes any more."""
+    """Lets the watches that are open fall silent when told to: they stay open, nothing comes any
+    more. Those that begin later are well."""
 
-    def __init__(self, *, after: float = 1.0) -> None:
-        self._after = after
+    def __init__(self) -> None:
+        self._times = 0
+        self.swallowed = 0
+
+    def silence(self) -> None:
+        """Let all that are open now fall silent."""
+        self._times += 1
 
     async def stream(self, call: Call, events: Events) -> Events:
-        async for batch in _batches(events, 0.0, lasting=self._after):
-            for line in batch:
+        mine = self._times
+        async for line in events:
+            if mine == self._times:
                 yield line
-        await asyncio.Event().wait()
+            else:
+                self.swallowed += 1
 
 
 class Repeats(Fault):

@@ -6,6 +6,7 @@ it. Nothing here believes the operator: its status is one of the things that are
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -113,7 +114,8 @@ class PodsAreBounded:
     """Never more pods of a component than it asks for, and what an update may add.
 
     What it asked for before counts, too, until the operator says that the newest is reached: to
-    scale down takes a moment.
+    scale down takes a moment. And a pod that its ReplicaSet has been told to remove does not count:
+    the Deployment controller makes the next one as soon as it has said so.
     """
 
     _allowed: dict[str, list[Body]] = field(default_factory=dict)  # apps by name, oldest first
@@ -149,13 +151,24 @@ class PodsAreBounded:
                 return
             most = max(most, count + surge(one, component, count))
         pods = [one for one in world.pods(app, component) if not history.is_leaving(one)]
-        if len(pods) > most:
+        count = _wanted_by_somebody(world, pods)
+        if count > most:
             yield Violation(
                 rule="more pods than asked for",
                 subject=f"{app}-{component}",
                 version=moment.version,
-                what=f"{len(pods)} pods, at most {most} may be: {_names(pods)}",
+                what=f"{count} pods, at most {most} may be: {_names(pods)}",
             )
+
+
+def _wanted_by_somebody(world: World, pods: Iterable[Body]) -> int:
+    """Count pods, of each ReplicaSet no more than it is to have."""
+    sets = {one["metadata"]["uid"]: one for one in world.all("ReplicaSet")}
+    counts = Counter(history.owner(one) for one in pods)
+    return sum(
+        min(count, sets[uid]["spec"].get("replicas", 1)) if uid in sets else count
+        for uid, count in counts.items()
+    )
 
 
 def _asked(app: Body) -> Mapping[str, Any]:

@@ -15,7 +15,9 @@ from pathlib import Path
 from clusterous_api import names
 
 _CLOCK = Path(__file__).with_name("clock")  # the folder of the shim that shifts its clock
-_PROBE_SECONDS = 2.0
+# As the chart's livenessProbe has them.
+_PROBE_SECONDS = 10.0
+_PROBE_TIMEOUT = 5.0
 _FAILED_PROBES = 3
 
 
@@ -69,7 +71,7 @@ class Operator:
             )
         self.starts += 1
         self._failed = 0
-        self._probed = time.monotonic() + 5.0  # an initial delay, as the chart has one
+        self._probed = time.monotonic()
 
     @property
     def _kubeconfig(self) -> Path:
@@ -148,7 +150,7 @@ class Operator:
         """Tell whether a probe is answered well."""
         try:
             url = f"http://127.0.0.1:{self.port}{path}"
-            with urllib.request.urlopen(url, timeout=1) as answer:
+            with urllib.request.urlopen(url, timeout=_PROBE_TIMEOUT) as answer:
                 return bool(answer.status == 200)
         except (urllib.error.URLError, OSError):
             return False

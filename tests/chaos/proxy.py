@@ -85,21 +85,25 @@ class Proxy:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         call = calls.read(request.method, request.path, request.query, token)
         try:
+            body = await request.read()
             if call.is_watch:
                 return await self._watch(request, call)
-            return _response(await self._ask(request, call))
+            # What is on its way arrives, though its sender may be dead or have given up by then.
+            asked = asyncio.ensure_future(self._ask(request, call, body))
+            asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+            return _response(await asyncio.shield(asked))
         except (DroppedError, aiohttp.ClientError, ConnectionError):
             # The API server's own silence (it restarts, say) reaches the operator as it is.
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()  # which nobody hears any more
 
-    async def _ask(self, request: web.Request, call: Call) -> Reply:
+    async def _ask(self, request: web.Request, call: Call, body: bytes) -> Reply:
         faults = [one for one in self.faults if one.active]
         for fault in faults:
             if (instead := await fault.before(call)) is not None:
                 return instead
-        async with self._send(request) as answer:
+        async with self._send(request, body) as answer:
             reply = await _read(answer)
         if call.is_write:
             self._note(call, reply.status)
@@ -124,9 +128,7 @@ class Proxy:
             stream = web.StreamResponse(headers={"Content-Type": "application/json"})
             await stream.prepare(request)
             with self._counted(request):
-                async with contextlib.aclosing(events):
-                    async for line in events:
-                        await stream.write(line + b"\n")
+                await _send_on(events, stream)
             await stream.write_eof()
             return stream
 
@@ -141,10 +143,11 @@ class Proxy:
             self._open.discard(transport)
 
     @contextlib.asynccontextmanager
-    async def _send(self, request: web.Request) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _send(
+        self, request: web.Request, body: bytes = b""
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         assert self._session is not None
         headers = {key: request.headers[key] for key in _PASSED_ON if key in request.headers}
-        body = await request.read()
         async with self._session.request(
             request.method,
             f"{self.upstream}{request.rel_url}",
@@ -152,6 +155,18 @@ class Proxy:
             headers=headers | {"Accept-Encoding": "identity"},
         ) as answer:
             yield answer
+
+
+async def _send_on(events: Events, stream: web.StreamResponse) -> None:
+    try:
+        async with contextlib.aclosing(events):
+            async for line in events:
+                await stream.write(line + b"\n")
+    except DroppedError as error:
+        if error.beginning:
+            await stream.write(error.beginning)
+            await asyncio.sleep(0.05)  # an abort throws away what has not been sent yet
+        raise
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Reply:

@@ -1,5 +1,6 @@
 """Runs: each a scenario or a kill point in a place of its own, judged at its end."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from tests.chaos.grounds import Grounds
 from tests.chaos.invariants import Violation
 from tests.chaos.scenarios import Scenario
 from tests.chaos.site import Site, StuckError
-from tests.chaos.stories import STORIES, Story
+from tests.chaos.stories import Story
 from tests.cluster.controlplane import ControlPlaneError
 
 
@@ -41,7 +42,9 @@ class Outcome:
         return self.converged and not self.violations
 
 
-def undisturbed(grounds: Grounds, story: Story, seed: int) -> tuple[Reference, Outcome]:
+def undisturbed(
+    grounds: Grounds, story: Story, seed: int, *, clear: bool = True
+) -> tuple[Reference, Outcome]:
     """Tell a story in good weather."""
     reference = Reference(ending={}, writes=())
 
@@ -57,12 +60,19 @@ def undisturbed(grounds: Grounds, story: Story, seed: int) -> tuple[Reference, O
         reference = Reference(ending=ending, writes=writes)
         return ()
 
-    outcome = _run(grounds, f"undisturbed-{story.name}", seed, play)
+    outcome = _run(grounds, f"undisturbed-{story.name}", seed, play, clear=clear)
     return reference, outcome
 
 
 def killed(
-    grounds: Grounds, story: Story, reference: Reference, seed: int, *, number: int, late: bool
+    grounds: Grounds,
+    story: Story,
+    reference: Reference,
+    seed: int,
+    *,
+    number: int,
+    late: bool,
+    clear: bool = True,
 ) -> Outcome:
     """Tell a story in which the operator is killed at one of its writes."""
     struck: str | None = None
@@ -83,21 +93,17 @@ def killed(
         return ()
 
     name = f"{story.name}-{number}-{'after' if late else 'before'}"
-    outcome = _run(grounds, name, seed, play)
-    return Outcome(
-        name=outcome.name,
-        seconds=outcome.seconds,
-        converged=outcome.converged,
-        violations=outcome.violations,
-        trouble=outcome.trouble,
-        struck=struck,
-        is_kill_point=True,
-        facts=outcome.facts,
-    )
+    outcome = _run(grounds, name, seed, play, clear=clear)
+    return dataclasses.replace(outcome, struck=struck, is_kill_point=True)
 
 
 def troubled(
-    grounds: Grounds, scenario: Scenario, references: Mapping[str, Reference], seed: int
+    grounds: Grounds,
+    scenario: Scenario,
+    references: Mapping[str, Reference],
+    seed: int,
+    *,
+    clear: bool = True,
 ) -> Outcome:
     """Run a scenario."""
     wanted = references[scenario.story].ending
@@ -107,6 +113,7 @@ def troubled(
         seed,
         lambda place: scenario.play(place, wanted),
         stale=scenario.stale,
+        clear=clear,
     )
 
 
@@ -117,14 +124,17 @@ def _run(
     play: Callable[[Site], Sequence[Violation]],
     *,
     stale: bool = False,
+    clear: bool = True,
 ) -> Outcome:
+    """Play, judge; *clear*: delete the app at the end, and wait until only its data is left."""
     began = time.monotonic()
     found: list[Violation] = []
     trouble = ""
     with site.opened(grounds, name, seed=seed) as place:
         try:
             found += play(place)
-            place.clear()
+            if clear:
+                place.clear()
         except (StuckError, ControlPlaneError, AssertionError) as error:
             trouble = str(error)
         history = grounds.recorder.history(place.namespace)
@@ -144,8 +154,3 @@ def _run(
         trouble=trouble,
         facts=facts,
     )
-
-
-def story(name: str) -> Story:
-    """Return a story."""
-    return STORIES[name]

@@ -3,6 +3,7 @@
 A scenario ends well if the story ends as the undisturbed one did, and no rule was broken.
 """
 
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from tests.chaos import faults, history, invariants, stories
 from tests.chaos.calls import Fault
 from tests.chaos.history import APP, World
 from tests.chaos.invariants import Violation
-from tests.chaos.site import Site, StuckError
+from tests.chaos.site import Post, Site, StuckError
 from tests.chaos.stories import NAME, STORIES
 from tests.cluster.controlplane import ApiError
 
@@ -103,6 +104,22 @@ def _stale_lists(site: Site, wanted: Ending) -> Sequence[Violation]:
     return ()
 
 
+def _silenced(site: Site, wanted: Ending) -> Sequence[Violation]:
+    """Let all watches fall silent before the user changes something."""
+    silence = faults.Silences()
+    site.man(faults=(silence,))
+    first, *rest = STORIES["short"].steps
+    stories.tell(site, (first,))
+    site.wait_quiet()
+    for step in rest:
+        silence.silence()
+        stories.tell(site, (step,))
+    if not silence.swallowed:
+        raise StuckError("no event was swallowed: nothing was tried")
+    site.settle(wanted)
+    return ()
+
+
 def _killed_each(site: Site, wanted: Ending) -> Sequence[Violation]:
     post = site.man()
     kills = faults.KillsEach(namespace=site.namespace, times=60, kill=post.operator.kill)
@@ -120,10 +137,11 @@ def _tokens_expire(site: Site, wanted: Ending) -> Sequence[Violation]:
     post.proxy.faults = (tokens,)
     for step in STORIES["life"].steps:
         stories.tell(site, (step,))
-        refused = tokens.refused
-        post.operator.token = tokens.current = site.grounds.token()
+        refused, renewed = tokens.refused, site.grounds.token()
+        tokens.current = renewed
         site.grounds.background.do(post.proxy.cut())
         site.until(lambda _, refused=refused: tokens.refused > refused, "a refusal")  # type: ignore[misc]
+        post.operator.token = renewed
         post.operator.write_kubeconfig()
     site.settle(wanted)
     return ()
@@ -149,8 +167,9 @@ def _partitioned(site: Site, wanted: Ending) -> Sequence[Violation]:
 def _rolling_restart(site: Site, wanted: Ending) -> Sequence[Violation]:
     """End the operator in good order right after each step was asked for."""
     post = site.man()
-    site.until(lambda _: post.operator.answers("/readyz"), "the operator")
     for step in STORIES["life"].steps:
+        # Before it has begun to work, Python ends as any program does, by the signal.
+        site.until(lambda _: post.operator.answers("/readyz"), "the operator")
         step.act(site)
         time.sleep(site.rng.uniform(0.0, 0.5))
         if (code := post.operator.stop()) != 0:
@@ -401,18 +420,127 @@ def _filling(site: Site, wanted: Ending) -> Sequence[Violation]:
 
 def _two_without_lease(site: Site, wanted: Ending) -> Sequence[Violation]:
     """Run two operators that do not know of each other: they must want the same."""
-    site.man()
-    site.man()
+    site.man("--lease=off")
+    site.man("--lease=off")
     stories.tell(site, STORIES["life"].steps)
     site.settle(wanted)
     return ()
 
 
+def _stand_by(site: Site) -> tuple[Post, Post]:
+    """Start one operator, and when it leads another one beside it."""
+    first = site.man()
+    site.until(lambda _: _leader(site) == first.operator.name, "the first operator's Lease")
+    second = site.man()
+    site.until(lambda _: second.operator.answers("/readyz"), "the standby")
+    return first, second
+
+
+def _leader(site: Site) -> str:
+    """Return who holds the Lease."""
+    try:
+        body = site.grounds.plane.api("GET", f"{_LEASES.format(site.namespace)}/{names.LEASE}")
+    except ApiError:
+        return ""
+    return str(body["spec"].get("holderIdentity") or "")
+
+
+_LEASES: Final = "/apis/coordination.k8s.io/v1/namespaces/{}/leases"
+
+
+def _turns(site: Site, failovers: int) -> Sequence[Violation]:
+    """Judge who has written; what the API server refused was not written."""
+    done = [one.writer for one in site.writes() if one.status < 400]
+    return invariants.one_writer(done, failovers)
+
+
+def _failover(site: Site, trouble: Callable[[Site, Post], None]) -> int:
+    """Tell a life; at each step trouble befalls the leader, and another must take over."""
+    posts = _stand_by(site)
+    steps = STORIES["life"].steps
+    stories.tell(site, steps[:1])
+    for number, step in enumerate(steps[1:]):
+        leader = posts[number % 2]
+        step.act(site)
+        time.sleep(site.rng.uniform(0.0, 0.1))
+        trouble(site, leader)
+        site.until(lambda _, old=leader: _leader(site) not in ("", old.operator.name), "a failover")  # type: ignore[misc]
+        site.until(step.reached, f"the end of “{step.name}”")
+        _recover(leader)
+        site.until(lambda _, old=leader: old.operator.answers("/readyz"), "the standby")  # type: ignore[misc]
+    return len(steps) - 1
+
+
+def _recover(post: Post) -> None:
+    """Bring an operator back, whatever befell it."""
+    post.proxy.faults = ()
+    if post.operator.frozen:
+        post.operator.thaw()
+        time.sleep(1.0)  # in which it would write, if it did not know better
+    elif post.operator.process is None:
+        post.operator.start()
+
+
+def _leader_killed(site: Site, wanted: Ending) -> Sequence[Violation]:
+    count = _failover(site, lambda _, post: _ignored(post.operator.stop(signal.SIGKILL)))
+    site.settle(wanted)
+    return _turns(site, count)
+
+
+def _leader_ends(site: Site, wanted: Ending) -> Sequence[Violation]:
+    count = _failover(site, lambda _, post: _ignored(post.operator.stop(signal.SIGTERM)))
+    site.settle(wanted)
+    return _turns(site, count)
+
+
+def _leader_frozen(site: Site, wanted: Ending) -> Sequence[Violation]:
+    count = _failover(site, lambda _, post: post.operator.freeze())
+    site.settle(wanted)
+    return _turns(site, count)
+
+
+def _leader_cut_off(site: Site, wanted: Ending) -> Sequence[Violation]:
+    def trouble(site: Site, post: Post) -> None:
+        post.proxy.faults = (faults.Partition(),)
+        site.grounds.background.do(post.proxy.cut())
+
+    count = _failover(site, trouble)
+    site.settle(wanted)
+    return _turns(site, count)
+
+
+def _leader_late(site: Site, wanted: Ending) -> Sequence[Violation]:
+    """Keep the leader's writes on their way until another leads; then they arrive."""
+
+    def trouble(site: Site, post: Post) -> None:
+        late = faults.Detains(seconds=16.0, namespace=site.namespace)
+        post.proxy.faults = (late,)
+        site.until(lambda _: late.detained > 0 or site.is_quiet(), "a write on its way")
+        post.operator.freeze()
+
+    count = _failover(site, trouble)
+    time.sleep(8.0)  # the last of them
+    site.settle(wanted)
+    return _turns(site, count)
+
+
+def _ignored(_: object) -> None:
+    """Return nothing."""
+
+
 SCENARIOS: Final = (
-    _weather("watches-silent", lambda site: [faults.Silences(after=3.0)], story="short", slow=True),
+    Scenario(name="leader-killed", play=_leader_killed, slow=True),
+    Scenario(name="leader-ends", play=_leader_ends),
+    Scenario(name="leader-frozen", play=_leader_frozen, slow=True),
+    Scenario(name="leader-cut-off", play=_leader_cut_off, slow=True),
+    Scenario(name="leader-late", play=_leader_late, slow=True),
+    Scenario(name="watches-silent", play=_silenced, story="short", slow=True),
     _weather(
         "answers-late",
-        lambda site: [faults.Hangs(site.rng, which=faults.anything, times=4)],
+        lambda site: [
+            faults.Hangs(site.rng, which=faults.reads, times=1),
+            faults.Hangs(site.rng, which=lambda call: call.changes(site.namespace), times=3),
+        ],
         story="short",
         slow=True,
     ),
@@ -420,6 +548,7 @@ SCENARIOS: Final = (
     Scenario(name="children-deleted", play=_children_deleted, story="create", slow=True),
     Scenario(name="killed-at-each-write", play=_killed_each, slow=True),
     _weather("everything", _everything, slow=True),
+    _weather("everything-shortly", _everything, story="short"),
     _weather("watches-cut", lambda site: [faults.Cuts(site.rng)]),
     _weather("watches-expire", lambda site: [faults.Expires(site.rng)]),
     _weather("events-repeated", lambda site: [faults.Repeats()]),

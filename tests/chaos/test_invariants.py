@@ -99,6 +99,18 @@ def test_the_surge_of_an_update_is_allowed_and_no_pod_more() -> None:
     assert rules(broken) == ["more pods than asked for"]
 
 
+def test_a_pod_that_its_set_is_to_remove_is_not_too_many() -> None:
+    def story(wanted: int) -> list[str]:
+        made = Story().app()
+        made.put("ReplicaSet", "old", metadata={"uid": "rs-1"}, spec={"replicas": wanted})
+        made.put("ReplicaSet", "new", metadata={"uid": "rs-2"}, spec={"replicas": 2})
+        made.pod("workers", "w1").pod("workers", "w2")
+        return rules(made.pod("workers", "w3", owner="rs-2").pod("workers", "w4", owner="rs-2"))
+
+    assert story(1) == []
+    assert story(2) == ["more pods than asked for"]
+
+
 def test_what_was_asked_for_before_counts_until_the_newest_is_reached() -> None:
     fewer = {"replicas": 0}
     story = Story().app().up().app(ready="True").app(2, ready="True", told=1, workers=fewer)

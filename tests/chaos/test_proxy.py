@@ -1,6 +1,7 @@
 """The proxy and its faults, each before a small API server of the test's own."""
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -12,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from tests.chaos import calls, faults
-from tests.chaos.calls import Call, DroppedError, Fault
+from tests.chaos.calls import Call, DroppedError, Events, Fault
 from tests.chaos.proxy import Proxy
 
 PODS = "/api/v1/namespaces/here/pods"
@@ -227,6 +228,47 @@ def test_a_watch_expires() -> None:
             seen = await watch(url)
         assert seen[:-1] == EVENTS
         assert seen[-1]["object"]["code"] == 410
+
+    run(test)
+
+
+def test_a_watch_falls_silent_and_the_next_one_speaks() -> None:
+    async def test() -> None:
+        fault = faults.Silences()
+
+        async def told() -> Events:
+            for number in range(4):
+                if number == 2:
+                    fault.silence()
+                yield str(number).encode()
+
+        call = calls.read("GET", PODS, {"watch": "true"})
+        assert [one async for one in fault.stream(call, told())] == [b"0", b"1"]
+        async with between(Server(EVENTS), fault) as (_, url):
+            assert await watch(url) == EVENTS
+
+    run(test)
+
+
+def test_a_stream_may_break_within_an_event() -> None:
+    class Breaks(Fault):
+        async def stream(self, call: Call, events: Events) -> Events:
+            yield await anext(events)
+            raise DroppedError(b'{"type":"MOD')
+
+    async def test() -> None:
+        seen = b""
+        async with (
+            between(Server(EVENTS), Breaks()) as (_, url),
+            aiohttp.ClientSession() as session,
+            session.get(f"{url}{PODS}?watch=true") as answer,
+        ):
+            with contextlib.suppress(aiohttp.ClientError):
+                async for chunk in answer.content.iter_any():
+                    seen += chunk
+            broken = answer.content.exception()
+        assert seen == json.dumps(EVENTS[0]).encode() + b'\n{"type":"MOD'
+        assert isinstance(broken, aiohttp.ClientError)
 
     run(test)
 
