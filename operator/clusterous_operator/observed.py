@@ -5,14 +5,14 @@ that an operator may ask for, so specifications are packed and read again only t
 """
 
 import json
-import zlib
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from clusterous_api import names
-from clusterous_operator import failure, quantity, trouble
+from clusterous_operator import failure, packing, quantity, trouble
 from clusterous_operator import idle as idleness
 from clusterous_operator.failure import Fallen, Verdict
 from clusterous_operator.quantity import Amounts
@@ -52,7 +52,9 @@ class Child:
     name: str
     uid: str
     version: int = field(compare=False)
-    labels: Body
+    app: str | None  # the name of the app that it belongs to
+    component: str | None
+    managed_by: str | None
     owner_uid: str | None
     generation: int
     deleting: bool
@@ -62,18 +64,18 @@ class Child:
     packed: bytes
 
     @property
-    def app(self) -> str | None:
-        """The name of the app that it belongs to."""
-        return self.labels.get(names.LABEL_APP)
-
-    @property
-    def component(self) -> str | None:
-        """The name of the component that it belongs to."""
-        return self.labels.get(names.LABEL_COMPONENT)
+    def labels(self) -> dict[str, str]:
+        """Those of its labels by which it is ours."""
+        found = {
+            names.LABEL_APP: self.app,
+            names.LABEL_COMPONENT: self.component,
+            names.LABEL_MANAGED_BY: self.managed_by,
+        }
+        return {key: value for key, value in found.items() if value is not None}
 
     def content(self) -> dict[str, Any]:
         """Return labels, our annotations and the specification as they stand in the cluster."""
-        content: dict[str, Any] = json.loads(zlib.decompress(self.packed))
+        content: dict[str, Any] = packing.unpack(self.packed)
         return content
 
 
@@ -142,22 +144,39 @@ def child(kind: str, body: Body) -> Child:
     }
     return Child(
         kind=kind,
-        namespace=metadata.get("namespace", ""),
+        namespace=_same(metadata.get("namespace", "")),
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         version=version(body),
-        labels={key: value for key, value in labels.items() if key in _KEPT_LABELS},
+        app=_same(labels.get(names.LABEL_APP)),
+        component=_same(labels.get(names.LABEL_COMPONENT)),
+        managed_by=_same(labels.get(names.LABEL_MANAGED_BY)),
         owner_uid=_owner(metadata),
         generation=metadata.get("generation", 0),
         deleting="deletionTimestamp" in metadata,
         applied=annotations.get(names.ANNOTATION_APPLIED),
         run=annotations.get(names.ANNOTATION_RUN),
-        state=_state(kind, body),
-        packed=zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 1),
+        state=_shared_state(_state(kind, body))
+        if kind in (DEPLOYMENT, JOB)
+        else _state(kind, body),
+        packed=packing.pack(content),
     )
 
 
-_KEPT_LABELS = frozenset({names.LABEL_APP, names.LABEL_COMPONENT, names.LABEL_MANAGED_BY})
+def _same(text: Any) -> Any:
+    """Return the one string for all that say the same: namespaces, apps, components, nodes."""
+    return sys.intern(text) if isinstance(text, str) else text
+
+
+_STATES_MOST = 1000
+_states_seen: dict[tuple[tuple[str, Any], ...], Body] = {}
+
+
+def _shared_state(state: Body) -> Body:
+    """Return one mapping for all children that stand alike: most that are ready do."""
+    if len(_states_seen) > _STATES_MOST:
+        _states_seen.clear()  # what is in use stays where it is used
+    return _states_seen.setdefault(tuple(state.items()), state)
 
 
 def _owner(metadata: Body) -> str | None:
@@ -258,13 +277,13 @@ def pod(body: Body) -> Pod:
     status = body.get("status") or {}
     labels = metadata.get("labels") or {}
     return Pod(
-        namespace=metadata.get("namespace", ""),
+        namespace=_same(metadata.get("namespace", "")),
         name=metadata["name"],
         uid=metadata.get("uid", ""),
         version=version(body),
-        app=labels.get(names.LABEL_APP),
-        component=labels.get(names.LABEL_COMPONENT),
-        node=spec.get("nodeName"),
+        app=_same(labels.get(names.LABEL_APP)),
+        component=_same(labels.get(names.LABEL_COMPONENT)),
+        node=_same(spec.get("nodeName")),
         ready=_condition(status, "Ready") == "True",
         ended=status.get("phase") in ("Succeeded", "Failed"),
         deleting="deletionTimestamp" in metadata,

@@ -34,50 +34,52 @@ T = TypeVar("T", bound=Item)
 
 
 class Table(Generic[T]):
-    """Objects of one kind by namespace and name, grouped by what they belong to."""
+    """Objects of one kind by namespace and name, grouped by what they belong to.
+
+    Groups are tuples, of which there are thousands with few members each; a dict takes 232 bytes.
+    """
 
     def __init__(
         self, trim: Callable[[Body], T], group: Callable[[T], Hashable] = lambda item: None
     ) -> None:
         self.trim = trim
         self._group = group
-        self._items: dict[Key, T] = {}
-        self._groups: dict[Hashable, dict[Key, T]] = {}
+        self._spaces: dict[str, dict[str, T]] = {}
+        self._groups: dict[Hashable, tuple[T, ...]] = {}
 
     def __len__(self) -> int:
         """Return how many objects are known."""
-        return len(self._items)
+        return sum(map(len, self._spaces.values()))
 
     def find(self, namespace: str, name: str) -> T | None:
         """Return one object."""
-        return self._items.get((namespace, name))
+        space = self._spaces.get(namespace)
+        return None if space is None else space.get(name)
 
     def all(self) -> Iterable[T]:
         """Return all objects."""
-        return self._items.values()
+        return [one for space in self._spaces.values() for one in space.values()]
 
     def of(self, group: Hashable) -> Iterable[T]:
         """Return the objects of one group."""
-        return self._groups.get(group, {}).values()
+        return self._groups.get(group, ())
 
     def put(self, item: T) -> list[T]:
         """Remember an object; return what is to be looked at: its old and new value, if changed."""
-        key = _key(item)
-        old = self._items.get(key)
+        namespace, name = _key(item)
+        old = self.find(namespace, name)
         if old is not None and old.version > item.version:
             return []
-        self._drop(key)
-        self._items[key] = item
-        self._groups.setdefault(self._group(item), {})[key] = item
+        self._spaces.setdefault(namespace, {})[name] = item
+        self._regroup(old, item)
         return [] if old == item else [one for one in (old, item) if one is not None]
 
     def remove(self, item: T) -> list[T]:
         """Forget an object, unless a newer one has its name by now."""
-        key = _key(item)
-        old = self._items.get(key)
+        old = self.find(*_key(item))
         if old is None or old.version > item.version:
             return []
-        self._drop(key)
+        self._drop(old)
         return [old]
 
     def replace(self, items: Iterable[T], namespace: str | None) -> list[T]:
@@ -87,21 +89,33 @@ class Table(Generic[T]):
         for item in items:
             listed.add(_key(item))
             changed += self.put(item)
-        for key in [key for key in self._items if namespace in (None, key[0])]:
-            if key not in listed:
-                changed.append(self._items[key])
-                self._drop(key)
+        for one in self.all():
+            key = _key(one)
+            if namespace in (None, key[0]) and key not in listed:
+                changed.append(one)
+                self._drop(one)
         return changed
 
-    def _drop(self, key: Key) -> None:
-        old = self._items.pop(key, None)
-        if old is None:
-            return
-        group = self._group(old)
-        members = self._groups[group]
-        del members[key]
-        if not members:
-            del self._groups[group]
+    def _drop(self, old: T) -> None:
+        namespace, name = _key(old)
+        space = self._spaces[namespace]
+        del space[name]
+        if not space:
+            del self._spaces[namespace]
+        self._regroup(old, None)
+
+    def _regroup(self, old: T | None, new: T | None) -> None:
+        """Take *old* out of its group, and *new* into its own; who belongs to nobody is in none."""
+        was = None if old is None else self._group(old)
+        if was is not None:
+            rest = tuple(one for one in self._groups[was] if one is not old)
+            if rest:
+                self._groups[was] = rest
+            else:
+                del self._groups[was]
+        now = None if new is None else self._group(new)
+        if now is not None and new is not None:
+            self._groups[now] = (*self._groups.get(now, ()), new)
 
 
 def _key(item: Item) -> Key:
