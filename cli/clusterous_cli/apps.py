@@ -54,6 +54,7 @@ class AppState:
     endpoints: tuple[Endpoint, ...] = ()
     message: str = ""
     since: str = ""
+    is_idle: bool = False
 
     def holds(self, condition: str) -> bool:
         return self.conditions.get(condition, ("", "", ""))[0] == "True"
@@ -89,6 +90,7 @@ def app_state(body: Object) -> AppState:
         components=tuple(_component(c) for c in status.get("components") or ()),
         endpoints=tuple(_endpoint(e) for e in status.get("endpoints") or ()),
         message=status.get("message", ""),
+        is_idle=(status.get("idle") or {}).get("suspended", False),
     )
     since = conditions.get(state.state if state.state in conditions else "Ready", {})
     return replace(state, since=since.get("lastTransitionTime", ""))
@@ -297,6 +299,12 @@ def wait(
         if clock() >= end:
             raise FailedError(_late(state, until, timeout))
         sleep(POLL_SECONDS)
+
+
+def resume(api: Api, app: AppState) -> AppState:
+    """Wake an app that was suspended for being idle: a value that was not there before does it."""
+    body = api.annotate(apps_path(app.namespace, app.name), names.ANNOTATION_RESUME, app.since)
+    return replace(app_state(body), is_current=False)
 
 
 def _late(state: AppState, until: str, timeout: float) -> str:

@@ -109,6 +109,12 @@ class Api:
         after = self._patch(manifest)
         return after, before is None or _version(before) != _version(after)
 
+    def annotate(self, path: str, key: str, value: str) -> Object:
+        """Set one annotation of the object at *path*; nothing else of it is claimed."""
+        change = json.dumps({"metadata": {"annotations": {key: value}}})
+        status, body = self.transport("PATCH", path, change, "application/merge-patch+json")
+        return _checked(status, body)
+
     def check(self, manifest: Object) -> None:
         """Let the server say now what it would refuse later; nothing is changed."""
         namespace = manifest["metadata"].get("namespace", "default")

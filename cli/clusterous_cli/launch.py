@@ -140,11 +140,18 @@ class Launch:
         """Apply the manifests; without any, the app runs as it should."""
         running = api.find(kube.apps_path(self.program.namespace, self.program.name))
         if running is not None and not manifests:
-            self.ui.tell(f"{self.program.name} runs already, unchanged")
-            return apps.app_state(running)
+            return self._again(api, apps.app_state(running))
         results = [api.apply(manifest) for manifest in manifests]
         self._tell_applied(manifests, [changed for _, changed in results], running is None)
-        return apps.app_state(results[-1][0])
+        app, has_changed = apps.app_state(results[-1][0]), results[-1][1]
+        return apps.resume(api, app) if app.is_idle and not has_changed else app
+
+    def _again(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
+        if app.is_idle:
+            self.ui.tell(f"{app.name} was suspended for being idle; it is resumed")
+            return apps.resume(api, app)
+        self.ui.tell(f"{app.name} runs already, unchanged")
+        return app
 
     def _tell_applied(
         self, manifests: Sequence[kube.Object], changed: Sequence[bool], is_new: bool

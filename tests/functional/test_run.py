@@ -53,7 +53,9 @@ class Kubernetes:
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
         place = path.partition("?")[0]
-        if method == "PATCH":
+        if kind == "application/merge-patch+json":
+            self.annotate(self.objects[place], json.loads(body or ""))
+        elif method == "PATCH":
             self.patch(place, json.loads(body or ""))
         found = self.fixed(place) or self.objects.get(place)
         return (200, json.dumps(found)) if found else (404, "{}")
@@ -80,6 +82,13 @@ class Kubernetes:
         }
         status = self.status(generation, wanted["spec"])
         self.objects[place] = {**wanted, "metadata": metadata, "status": status}
+
+    def annotate(self, app: dict[str, Any], change: dict[str, Any]) -> None:
+        """Be the operator, too: a value that it did not obey yet resumes an idle app."""
+        key, value = names.ANNOTATION_RESUME, change["metadata"]["annotations"]
+        app["metadata"].setdefault("annotations", {}).update(value)
+        if app["status"].pop("idle", {}).get("resumed") != value[key]:
+            app["status"]["conditions"] = [{"type": "Ready", "status": "True"}]
 
     def status(self, generation: int, spec: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -248,6 +257,31 @@ def test_a_second_run_changes_nothing(stage: Stage) -> None:
     assert f"→ The page: http://localhost:{stage.local}" in err
     assert stage.kubernetes.objects == before
     assert len(stage.docker()) == calls
+
+
+def test_a_second_run_resumes_what_was_suspended_for_being_idle(stage: Stage) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+    stage.pushed()
+    app = stage.kubernetes.objects[f"{APPS}/reef"]
+    app["status"] |= {
+        "idle": {"suspended": True, "resumed": "2026-11-22T08:00:00Z"},
+        "conditions": [
+            {"type": "Ready", "status": "False", "reason": "Idle"},
+            {
+                "type": "Suspended",
+                "status": "True",
+                "reason": "Idle",
+                "lastTransitionTime": "2026-11-22T09:00:00Z",
+            },
+        ],
+    }
+
+    code, _, err = stage.type("run", "reef.yml", "--no-connect")
+
+    assert code == 0
+    assert "reef was suspended for being idle; it is resumed" in err
+    annotations = stage.kubernetes.objects[f"{APPS}/reef"]["metadata"]["annotations"]
+    assert annotations[names.ANNOTATION_RESUME] == "2026-11-22T09:00:00Z"
 
 
 def test_a_second_run_makes_the_tunnel_again_on_the_same_port(stage: Stage) -> None:
