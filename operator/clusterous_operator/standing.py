@@ -149,6 +149,9 @@ def _of_deployment(component: Component, state: State, desired: int) -> str:
 def _of_job(app: App, state: State) -> str:
     done = f"{state.get('succeeded', 0)} of {state.get('wanted', 1)} done"
     failed = int(state.get("failed", 0))
+    if not any(state.get(key) for key in ("active", "succeeded", "failed")):
+        # Why the Job controller cannot make one, it tells by events only.
+        return f"{done}; no pod has been made yet"
     tries = app.batch.backoff_limit + 1
     return f"{done}, {failed} of {tries} tries failed" if failed else done
 

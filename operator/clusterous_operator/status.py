@@ -15,6 +15,7 @@ from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.observed import Child, Observed
 from clusterous_operator.situation import Ended, Size
 from clusterous_operator.standing import Group
+from clusterous_operator.trouble import Reason
 
 Status = dict[str, Any]
 
@@ -26,10 +27,11 @@ def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], n
     """Return the whole status; *before* is the present one, *now* the time of what changes."""
     groups = [standing.of(app, one, seen, size) for one in app.components]
     end = situation.ended(app, seen)
+    volume = _volume(app, seen)
     found = [
-        *_outcome(app, seen, groups, end),
+        *_outcome(app, seen, groups, end, volume),
         *_parts(app, seen, groups, end),
-        _volume(app, seen),
+        volume,
         _suspended(app, seen, groups),
         _completed(end),
     ]
@@ -108,10 +110,12 @@ def _awaited(status: Mapping[str, Any]) -> list[object]:
 
 
 def _outcome(
-    app: App, seen: Observed, groups: Sequence[Group], end: Ended | None
+    app: App, seen: Observed, groups: Sequence[Group], end: Ended | None, volume: Condition
 ) -> tuple[Condition, Condition, Condition]:
     """Return Ready, Reconciling and Stalled, which always tell one story."""
     reason, message = _first_trouble(groups)
+    if reason == Reason.VOLUME_PENDING and not volume.status:
+        message = f"{message}. {volume.message}"
     if end is not None and not end.succeeded:
         by_job = end.reason == situation.GAVE_UP and any(one.trouble for one in groups)
         told = message if by_job else end.words

@@ -137,10 +137,10 @@ def test_a_volume_that_nobody_makes_is_named(lab: Lab) -> None:
 
     told = until_reason(lab, "VolumePending")
 
-    assert told["message"] == "master: 1 waits for the volume to be bound"
     volume = lab.condition("VolumeBound")
     assert (volume["status"], volume["reason"]) == ("False", "Pending")
     assert "storage class nowhere has made no volume yet" in volume["message"]
+    assert told["message"] == f"master: 1 waits for the volume to be bound. {volume['message']}"
 
 
 # From the first write to the last.

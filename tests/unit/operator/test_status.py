@@ -309,6 +309,26 @@ def test_tells_how_a_batch_goes() -> None:
     assert (found["progress"], found["succeeded"]) == ("0 of 1 done, 2 of 7 tries failed", 0)
 
 
+def test_tells_that_a_batch_has_no_pod() -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+
+    fresh(app, api)
+
+    assert summary(app, api)["message"] == "master: 0 of 1 done; no pod has been made yet"
+
+
+def test_what_waits_for_the_volume_says_for_what_the_volume_waits() -> None:
+    app, api = make_app(sharedVolume={"claimName": "mine"}), FakeApi()
+    fresh(app, api)
+    unbound = "0/1 nodes: pod has unbound immediate PersistentVolumeClaims"
+    api.pods = (make_pod(node=None, trouble=("Unschedulable", unbound)),)
+
+    assert summary(app, api)["message"] == (
+        "master: 1 waits for the volume to be bound. "
+        "The claim mine does not exist; make it, or name another."
+    )
+
+
 def test_counts_restarts() -> None:
     app, api = make_app(), FakeApi()
     ready(app, api)
