@@ -4,7 +4,7 @@ ENGINE ?= podman
 # As the parts are built (build.sh), so that vet and test find in Go's cache what that left there.
 export CGO_ENABLED := 0
 export GOFLAGS += -trimpath -buildvcs=false
-.PHONY: demo test check region clean image docs bench-operator bench-gate
+.PHONY: demo test chaos check region clean image docs bench-operator bench-gate
 
 demo: .venv/ready           ## the whole story in a simulated AWS region; writes build/demo.json
 	$(PY) -m tests.region demo
@@ -13,6 +13,9 @@ test: .venv/ready           ## parts first, then style, types, import contracts 
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
 	$(PY) -m pytest --numprocesses=2
+
+chaos: .venv/ready          ## what may go wrong around the operator goes wrong; build/chaos.json (CHAOS="--only NAME")
+	$(PY) -m tests.chaos $(CHAOS)
 
 check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports

@@ -118,7 +118,11 @@ def _kill_points(
 
 def _side_by_side(pool: ThreadPoolExecutor, work: Iterable[Work]) -> list[Outcome]:
     begun = [pool.submit(one) for one in work]
-    return [_said(one.result()) for one in as_completed(begun)]
+    try:
+        return [_said(one.result()) for one in as_completed(begun)]
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
 
 
 # What is told.

@@ -19,7 +19,6 @@ _DROPPED = frozenset(
         "clusterous.io/applied",  # a hash over the addresses of Services
         "controller-uid",
         "batch.kubernetes.io/controller-uid",
-        "deployment.kubernetes.io/revision",
         "lastTransitionTime",
         "uid",
         "volumeName",
@@ -48,9 +47,13 @@ def ending(world: World) -> dict[str, Any]:
 
 def _kept(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
     metadata = body["metadata"]
+    annotations = (metadata.get("annotations") or {}).items()
     kept: dict[str, Any] = {
         "labels": metadata.get("labels") or {},
-        "annotations": metadata.get("annotations") or {},
+        # Controllers note things on children, some of them not always; on an app nobody may.
+        "annotations": {
+            key: value for key, value in annotations if kind == APP or names.DOMAIN in key
+        },
         "owners": [(one["kind"], one["name"]) for one in metadata.get("ownerReferences") or ()],
         "finalizers": [
             one for one in metadata.get("finalizers") or () if not one.startswith("kubernetes.io/")

@@ -49,6 +49,11 @@ class Recorder:
         with self._lock:
             return sorted(self._moments[namespace], key=lambda one: one.version)
 
+    def forget(self, namespace: str) -> None:
+        """Let go of what happened in a namespace, once it is judged."""
+        with self._lock:
+            self._moments.pop(namespace, None)
+
     def now(self, namespace: str) -> World:
         """Return how a namespace stands."""
         with self._lock:

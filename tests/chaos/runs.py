@@ -146,6 +146,7 @@ def _run(
             "changes_seen": len(history),
         }
     found += invariants.check(history, stale=stale)
+    grounds.recorder.forget(place.namespace)
     return Outcome(
         name=name,
         seconds=round(time.monotonic() - began, 1),
