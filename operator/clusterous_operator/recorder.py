@@ -108,12 +108,15 @@ def _restarts(before: Status, after: Status) -> Iterable[Note]:
         yield Note(warning=True, reason="Restarted", message=words)
 
 
+_OF_VOLUMES = {"VolumeResizing": False, "NotResizable": True, "Lost": True}
+
+
 def _volume(old: _Conditions, new: _Conditions) -> Iterable[Note]:
     reason = _reason(new, "VolumeBound")
     was = _reason(old, "VolumeBound")
-    if reason in ("VolumeResizing", "Lost") and reason != was:
+    if reason in _OF_VOLUMES and reason != was:
         words = str(new["VolumeBound"].get("message", ""))
-        yield Note(warning=reason == "Lost", reason=reason, message=words)
+        yield Note(warning=_OF_VOLUMES[reason], reason=reason, message=words)
 
 
 def _scaled(before: Status, after: Status, old: _Conditions, new: _Conditions) -> Iterable[Note]:

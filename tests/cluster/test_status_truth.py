@@ -275,6 +275,21 @@ def test_a_restart_of_the_operator_tells_nothing_twice(lab: Lab, operator: Opera
     assert sorted(events(lab)) == ["Crash", "Ready"]
 
 
+def test_what_comes_again_is_counted(lab: Lab) -> None:
+    lab.create(master=MASTER)
+    for _ in range(2):
+        lab.until_condition("Ready")
+        lab.change(master=template(exit_code="3"))
+        until_reason(lab, "Crash")
+        lab.change(master={"template": None})
+
+    def count() -> int:
+        (found,) = [one for one in lab.all("events") if one["reason"] == "Crash"]
+        return int((found.get("series") or {}).get("count", 1))
+
+    lab.until(lambda: count() == 2, "a count")
+
+
 def events(lab: Lab) -> list[str]:
     found = [one for one in lab.all("events") if one["regarding"]["kind"] == names.KIND]
     return [one["reason"] for one in found]

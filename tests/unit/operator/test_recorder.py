@@ -65,6 +65,12 @@ RUNS = {"Suspended": "False Running", "Completed": "False Running"}
             id="grows",
         ),
         pytest.param(
+            {"VolumeBound": "True Bound"},
+            {"VolumeBound": "True NotResizable"},
+            ["NotResizable!"],
+            id="stays small",
+        ),
+        pytest.param(
             {"VolumeBound": "True Bound"}, {"VolumeBound": "False Lost"}, ["Lost!"], id="lost"
         ),
     ],
