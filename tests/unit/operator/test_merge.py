@@ -50,6 +50,12 @@ BASE: dict[str, Any] = {
             id="a volume has one source",
         ),
         pytest.param(
+            {"volumes": [{"name": "data", "persistentVolumeClaim": {"readOnly": True}}]},
+            ("volumes", 0, "persistentVolumeClaim"),
+            {"claimName": "c", "readOnly": True},
+            id="a volume keeps its source where that is the one named",
+        ),
+        pytest.param(
             {"containers": [{"name": "main", "args": ["c"]}]},
             ("containers", 0, "args"),
             ["c"],
