@@ -33,6 +33,9 @@ class Item(Protocol):
 T = TypeVar("T", bound=Item)
 
 
+_MOST_GONE = 1000  # as many as may be removed while the answer to a write is under way
+
+
 class Table(Generic[T]):
     """Objects of one kind by namespace and name, grouped by what they belong to.
 
@@ -46,6 +49,7 @@ class Table(Generic[T]):
         self._group = group
         self._spaces: dict[str, dict[str, T]] = {}
         self._groups: dict[Hashable, tuple[T, ...]] = {}
+        self._gone: dict[Key, int] = {}  # the versions at which the newest removals were told
 
     def __len__(self) -> int:
         """Return how many objects are known."""
@@ -70,12 +74,17 @@ class Table(Generic[T]):
         old = self.find(namespace, name)
         if old is not None and old.version > item.version:
             return []
+        if old is None and self._gone.get((namespace, name), -1) >= item.version:
+            return []  # the answer to a write of ours, later than the news that all is gone
         self._spaces.setdefault(namespace, {})[name] = item
         self._regroup(old, item)
         return [] if old == item else [one for one in (old, item) if one is not None]
 
     def remove(self, item: T) -> list[T]:
         """Forget an object, unless a newer one has its name by now."""
+        self._gone[_key(item)] = item.version
+        if len(self._gone) > _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
         old = self.find(*_key(item))
         if old is None or old.version > item.version:
             return []

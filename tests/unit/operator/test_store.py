@@ -71,6 +71,22 @@ def test_a_late_deletion_does_not_remove_the_next_of_that_name() -> None:
     assert names_of(pods) == {"a"}
 
 
+def test_an_answer_that_is_later_than_the_news_of_the_end_brings_nothing_back() -> None:
+    pods = table()
+    pods.put(pod("a", 3))
+    pods.remove(pod("a", 5))
+
+    late = pods.put(pod("a", 4))
+    pods.put(pod("b", 4))
+    pods.remove(pod("unseen", 6))
+    pods.put(pod("unseen", 6))
+
+    assert late == []
+    assert names_of(pods) == {"b"}
+    pods.put(pod("a", 7))
+    assert names_of(pods) == {"a", "b"}
+
+
 def test_a_list_replaces_what_vanished_unseen() -> None:
     pods = table()
     pods.put(pod("a", 1))
