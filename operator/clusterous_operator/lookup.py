@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 
 USAGE_SECONDS = 15.0  # as often as metrics-server looks
 _ABSENT_SECONDS = 60.0
-_CLASS_SECONDS = 30.0
+_CLASS_SECONDS = 10.0
+CLASS_AGAIN_SECONDS = 30.0  # nobody tells when a class begins to let volumes grow
 
 Usage = Mapping[str, Decimal]
 

@@ -29,7 +29,7 @@ from clusterous_operator.cluster import (
     MissingError,
     RefusedError,
 )
-from clusterous_operator.lookup import USAGE_SECONDS, Answers, Lookup
+from clusterous_operator.lookup import CLASS_AGAIN_SECONDS, USAGE_SECONDS, Answers, Lookup
 from clusterous_operator.metrics import Metrics
 from clusterous_operator.observed import Child, Observed
 from clusterous_operator.record import Record
@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 # Services first, then what needs their addresses, then one look whether all is as it should be.
 _ROUNDS = 3
+# Within which the cluster begins to end the pods of a workload that is gone. Pods that then still
+# stay are orphans, which the next workload takes over.
+_ORPHANED_SECONDS = 5.0
 
 
 class Reconciler:
@@ -68,6 +71,7 @@ class Reconciler:
         self._targets: dict[Key, Mapping[str, sizing.Target]] = {}
         self._recorder = recorder.Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
+        self._bereft: dict[tuple[str, str, str], float] = {}  # since when pods lack a workload
 
     def fillers(self) -> list[Key]:
         """Return the apps that depend on what the nodes have left."""
@@ -162,11 +166,27 @@ class Reconciler:
             can_grow=answers.can_grow,
             reach=answers.reach,
         )
+        if held := self._held(app, seen):
+            seen = dataclasses.replace(seen, held=held)
         if (verdict := situation.judged(app, seen)).attempts:
             seen = dataclasses.replace(seen, verdict=verdict)
         if situation.clears_in(app, seen, self._now()) == 0:
             seen = dataclasses.replace(seen, cleared=True)
         return seen
+
+    def _held(self, app: App, seen: Observed) -> frozenset[str]:
+        """Return the components whose next workload must wait for pods of the one before."""
+        found = set()
+        for one in app.components:
+            key = (app.namespace, app.name, one.name)
+            left = situation.predecessors(app, one, seen)
+            if not left:
+                self._bereft.pop(key, None)
+                continue
+            since = self._bereft.setdefault(key, self._clock())
+            if any(pod.deleting for pod in left) or self._clock() < since + _ORPHANED_SECONDS:
+                found.add(one.name)
+        return frozenset(found)
 
     def _other_fillers(self, key: Key) -> frozenset[situation.Filler]:
         return frozenset(
@@ -180,7 +200,13 @@ class Reconciler:
         """Return in how many seconds time alone may change what is wanted."""
         clears = None if seen.cleared else situation.clears_in(app, seen, self._now())
         watches = seen.idle is not None and not seen.idle.suspended
-        later = (size.look_again, clears, USAGE_SECONDS if watches else None)
+        waits = storage.more(app, seen) is not None and not seen.can_grow
+        later = (
+            size.look_again,
+            clears,
+            USAGE_SECONDS if watches else None,
+            CLASS_AGAIN_SECONDS if waits else None,
+        )
         return min((one for one in later if one is not None), default=None)
 
     async def _note(self, app: App, seen: Observed, size: Size) -> None:
