@@ -71,7 +71,7 @@ class Reconciler:
         self._targets: dict[Key, Mapping[str, sizing.Target]] = {}
         self._recorder = recorder.Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
-        self._bereft: dict[tuple[str, str, str], float] = {}  # since when pods lack a workload
+        self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
 
     def fillers(self) -> list[Key]:
         """Return the apps that depend on what the nodes have left."""
@@ -83,6 +83,7 @@ class Reconciler:
         if record is None or record.deleting:
             self._targets.pop(key, None)
             self._reported.pop(key, None)
+            self._bereft.pop(key, None)
             return None
         look_again = None
         try:
@@ -176,17 +177,17 @@ class Reconciler:
 
     def _held(self, app: App, seen: Observed) -> frozenset[str]:
         """Return the components whose next workload must wait for pods of the one before."""
-        found = set()
-        for one in app.components:
-            key = (app.namespace, app.name, one.name)
-            left = situation.predecessors(app, one, seen)
-            if not left:
-                self._bereft.pop(key, None)
-                continue
-            since = self._bereft.setdefault(key, self._clock())
-            if any(pod.deleting for pod in left) or self._clock() < since + _ORPHANED_SECONDS:
-                found.add(one.name)
-        return frozenset(found)
+        key, now = (app.namespace, app.name), self._clock()
+        left = {one.name: situation.predecessors(app, one, seen) for one in app.components}
+        before = self._bereft.pop(key, {})
+        since = {name: before.get(name, now) for name, pods in left.items() if pods}
+        if since:
+            self._bereft[key] = since
+        return frozenset(
+            name
+            for name, began in since.items()
+            if now < began + _ORPHANED_SECONDS or any(one.deleting for one in left[name])
+        )
 
     def _other_fillers(self, key: Key) -> frozenset[situation.Filler]:
         return frozenset(
@@ -206,6 +207,7 @@ class Reconciler:
             clears,
             USAGE_SECONDS if watches else None,
             CLASS_AGAIN_SECONDS if waits else None,
+            _ORPHANED_SECONDS if seen.held else None,
         )
         return min((one for one in later if one is not None), default=None)
 

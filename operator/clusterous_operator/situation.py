@@ -305,6 +305,8 @@ def replicas(app: App, seen: Observed, size: Size) -> dict[str, int]:
     found: dict[str, int] = {}
     for one in app.components:
         child = workload(app, one, seen)
+        if one.name in seen.held:
+            continue
         may_start = _started(child) or all(_met(app, need, seen) for need in one.depends_on)
         if asleep or end is not None:
             # What has ended is not made again, should it be gone.
@@ -314,6 +316,23 @@ def replicas(app: App, seen: Observed, size: Size) -> dict[str, int]:
         elif child is not None:
             found[one.name] = 0
     return found
+
+
+def predecessors(app: App, component: Component, seen: Observed) -> tuple[Pod, ...]:
+    """Return the pods of a workload that is gone, while the component has no other.
+
+    The cluster removes a workload at once and its pods a moment later: another workload, made in
+    between, would let old and new pods run side by side. Two masters could both write the results,
+    so that of a master, and of what is to end, also those count that are ending already.
+    """
+    if workload(app, component, seen) is not None:
+        return ()
+    to_the_end = component.name == names.MASTER or app.is_job(component)
+    return tuple(
+        one
+        for one in seen.pods
+        if one.component == component.name and not one.ended and (to_the_end or not one.deleting)
+    )
 
 
 def wanted(component: Component, size: Size) -> int:

@@ -68,7 +68,8 @@ def of(app: App, component: Component, seen: Observed, size: Size) -> Group:
     child = situation.workload(app, component, seen)
     need = situation.waits_for(app, component, seen)
     wanted = situation.replicas(app, seen, size).get(component.name, 0)
-    waits = need is not None and not situation.is_asleep(app, seen)
+    is_held = component.name in seen.held
+    waits = (need is not None or is_held) and not situation.is_asleep(app, seen)
     goal = situation.wanted(component, size) if waits else wanted
     state = {} if child is None else child.state
     is_job = app.is_job(component)
@@ -88,13 +89,15 @@ def of(app: App, component: Component, seen: Observed, size: Size) -> Group:
         ending=len([one for one in live if one.deleting]),
         settled=child is not None and _settled(child, goal),
         trouble=_trouble(app, component, seen, in_trouble, state),
-        waiting=_waiting(component, need, size),
+        waiting=_waiting(component, need, size, held=is_held),
         progress=_of_job(app, state) if is_job else _of_deployment(component, state, desired),
     )
 
 
-def _waiting(component: Component, need: Dependency | None, size: Size) -> str:
+def _waiting(component: Component, need: Dependency | None, size: Size, *, held: bool) -> str:
     """Return what keeps a component from having any pod at all."""
+    if held:
+        return "waits until the pods of before have ended"
     if need is not None:
         return f"waits until {need.name} is {need.until.lower()}"
     target = size.targets.get(component.name)

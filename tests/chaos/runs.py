@@ -1,6 +1,7 @@
 """Runs: each a scenario or a kill point in a place of its own, judged at its end."""
 
 import dataclasses
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from typing import Any
 
 from tests.chaos import faults, invariants, site, stories
 from tests.chaos.grounds import Grounds
+from tests.chaos.history import Moment
 from tests.chaos.invariants import Violation
 from tests.chaos.scenarios import Scenario
 from tests.chaos.site import Site, StuckError
@@ -147,6 +149,8 @@ def _run(
         }
     found += invariants.check(history, stale=stale)
     grounds.recorder.forget(place.namespace)
+    if found or trouble:  # for whoever looks into it, with --keep
+        _write_down(place, history)
     return Outcome(
         name=name,
         seconds=round(time.monotonic() - began, 1),
@@ -155,3 +159,13 @@ def _run(
         trouble=trouble,
         facts=facts,
     )
+
+
+def _write_down(place: Site, moments: Sequence[Moment]) -> None:
+    """Leave the history beside the operators' logs, a line a change, and what they wrote."""
+    with (place.home / "history.jsonl").open("w") as file:
+        for one in moments:
+            file.write(json.dumps([one.version, one.type, one.kind, one.body]) + "\n")
+    with (place.home / "writes.txt").open("w") as file:
+        for write in place.noted:
+            file.write(f"{write.at:.3f} {write.writer} {write.status} {write.call}\n")
