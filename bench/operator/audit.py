@@ -67,6 +67,10 @@ def by(user: str, writes: Iterable[Write]) -> list[Write]:
 
 
 def counted(writes: Iterable[Write]) -> dict[str, int]:
-    """Return how many writes there were, by verb and resource."""
-    found = Counter(f"{one.verb} {one.resource}" for one in writes)
+    """Return how many writes there were, by verb and resource; refused ones by their code, too."""
+    found = Counter(f"{one.verb} {one.resource}{_refused(one)}" for one in writes)
     return dict(sorted(found.items()))
+
+
+def _refused(write: Write) -> str:
+    return f" ({write.code})" if write.code >= 400 else ""
