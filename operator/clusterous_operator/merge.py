@@ -7,7 +7,7 @@ the results with the API server's own, which are other than ours in three points
 - Ports and spread constraints have two keys, as in server-side apply. The patch knows but one of
   them, and so makes one port of the two that a DNS server has.
 - What is added comes last, not first: the main container stays the first.
-- A directive about what is not there does nothing. The API server takes its item for a new one.
+- To take away what is not there does nothing. The API server makes something new of the directive.
 """
 
 from collections.abc import Mapping, Sequence

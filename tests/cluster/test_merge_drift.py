@@ -131,13 +131,13 @@ def sorted_by_name(value: Any, key: str = "") -> Any:
 
 
 def to_the_point(overlay: Any, base: Any, key: str = "") -> Any:
-    """Return an overlay without directives about what its base has not."""
+    """Return an overlay that takes nothing away from what its base has not."""
     if isinstance(overlay, dict):
         known = base if isinstance(base, dict) else {}
         return {
             name: to_the_point(value, known.get(name), name)
             for name, value in overlay.items()
-            if name != "$patch" or isinstance(base, dict)
+            if isinstance(base, dict) or (name != "$patch" and value is not None)
         }
     if key not in merge.KEYS or not isinstance(overlay, list):
         return overlay
