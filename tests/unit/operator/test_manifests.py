@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from clusterous_api import names
+from clusterous_api import models, names
 from clusterous_api.errors import UserError
 from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.manifests import Facts, Manifest
-from tests.unit.operator.making import MASTER, make_app
+from tests.unit.operator.making import MASTER, make_app, make_body
 
 READY = Facts(addresses={"master": "10.43.0.9"}, replicas={"master": 1, "workers": 2})
 EFS = {"nfs": {"server": "10.0.0.5", "path": "/"}}
@@ -223,3 +223,231 @@ def test_what_is_kept_is_what_is_wanted() -> None:
     children = {key for key in wanted(app) if not key[0].startswith("Persistent")}
 
     assert manifests.kept(app, READY) == children
+
+
+# What a spec may ask for beyond that.
+
+
+def test_nothing_is_added_where_nothing_is_asked_for() -> None:
+    pod = pod_of(make_app())
+    job = wanted(make_app(run="Batch", batch={}))["Job", "sim-master"]["spec"]
+
+    assert "annotations" not in pod["metadata"]
+    assert set(pod["metadata"]["labels"]) == {
+        names.LABEL_APP,
+        names.LABEL_COMPONENT,
+        names.LABEL_MANAGED_BY,
+    }
+    assert set(pod["spec"]) == {
+        "enableServiceLinks",
+        "automountServiceAccountToken",
+        "securityContext",
+        "containers",
+        "volumes",
+        "tolerations",
+        "hostAliases",
+    }
+    assert set(job) == {"parallelism", "completions", "backoffLimit", "suspend", "template"}
+
+
+def test_placement_reaches_the_pod() -> None:
+    placement = {
+        "role": "controller",
+        "tolerations": [{"key": "gpu", "operator": "Exists"}],
+        "spread": ["Zone"],
+        "priorityClassName": "high",
+    }
+    spec = pod_of(make_app(master={"placement": placement}))["spec"]
+
+    keys = [one["key"] for one in spec["tolerations"]]
+    assert keys[:2] == [names.CONTROL_PLANE_TAINT, "gpu"]
+    assert spec["priorityClassName"] == "high"
+    assert spec["topologySpreadConstraints"] == [
+        {
+            "maxSkew": 1,
+            "topologyKey": "topology.kubernetes.io/zone",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": names.selector("sim", "master")},
+        }
+    ]
+
+
+def test_who_the_program_runs_as() -> None:
+    app = make_app(
+        imagePullSecrets=[{"name": "registry"}],
+        sharedVolume={"fsGroup": 2000},
+        master={"securityContext": {"runAsUser": 1000}},
+        workers={"securityContext": {"fsGroup": 3000}},
+    )
+
+    master, workers = (pod_of(app, name)["spec"] for name in (names.MASTER, names.WORKERS))
+
+    assert master["imagePullSecrets"] == [{"name": "registry"}]
+    assert master["securityContext"] == {
+        "seccompProfile": {"type": "RuntimeDefault"},
+        "fsGroupChangePolicy": "OnRootMismatch",
+        "fsGroup": 2000,
+        "runAsUser": 1000,
+    }
+    assert workers["securityContext"]["fsGroup"] == 3000
+
+
+@pytest.mark.parametrize(
+    ("logging", "labels"),
+    [
+        pytest.param({}, {"logging": "true", "log-format": "text"}, id="as usual"),
+        pytest.param(
+            {"enabled": False, "format": "JSON"},
+            {"logging": "false", "log-format": "json"},
+            id="not",
+        ),
+    ],
+)
+def test_the_log_pipeline_is_told(logging: dict[str, Any], labels: dict[str, str]) -> None:
+    found = pod_of(make_app(logging=logging))["metadata"]["labels"]
+
+    assert {f"clusterous.io/{key}": value for key, value in labels.items()}.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    ("drain", "hook"),
+    [
+        pytest.param(
+            {"httpGet": {"port": 80, "path": "/end"}},
+            {"httpGet": {"port": 80, "path": "/end"}},
+            id="http",
+        ),
+        pytest.param(
+            {"exec": {"command": ["end", "now"]}}, {"exec": {"command": ["end", "now"]}}, id="exec"
+        ),
+    ],
+)
+def test_a_pod_is_asked_to_finish(drain: dict[str, Any], hook: dict[str, Any]) -> None:
+    spec = pod_of(make_app(master={"drain": {**drain, "deadlineSeconds": 60}}))["spec"]
+
+    assert spec["containers"][0]["lifecycle"] == {"preStop": hook}
+    assert spec["terminationGracePeriodSeconds"] > 60
+
+
+def test_the_users_overlay_has_the_last_word() -> None:
+    drain = {"exec": {"command": ["end"]}}
+    overlay = {"spec": {"terminationGracePeriodSeconds": 5, "priorityClassName": "theirs"}}
+    master = {"drain": drain, "placement": {"priorityClassName": "ours"}, "template": overlay}
+    spec = pod_of(make_app(master=master))["spec"]
+
+    assert spec["terminationGracePeriodSeconds"] == 5
+    assert spec["priorityClassName"] == "theirs"
+
+
+@pytest.mark.parametrize(
+    ("component", "strategy", "found"),
+    [
+        pytest.param("master", {}, {"strategy": {"type": "Recreate"}}, id="master"),
+        pytest.param(
+            "master",
+            {"paused": True},
+            {"strategy": {"type": "Recreate"}, "paused": True},
+            id="paused master",
+        ),
+        pytest.param("workers", {}, {}, id="as Deployments do"),
+        pytest.param(
+            "workers", {"type": "RollingUpdate"}, {}, id="the default, as the API sets it"
+        ),
+        pytest.param(
+            "workers",
+            {"maxSurge": 0, "maxUnavailable": "10%"},
+            {
+                "strategy": {
+                    "type": "RollingUpdate",
+                    "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "10%"},
+                }
+            },
+            id="shares",
+        ),
+        pytest.param(
+            "workers",
+            {"type": "Recreate"},
+            {"strategy": {"type": "Recreate", "rollingUpdate": None}},
+            id="all at once",
+        ),
+    ],
+)
+def test_a_change_reaches_the_pods_as_told(
+    component: str, strategy: dict[str, Any], found: dict[str, Any]
+) -> None:
+    app = make_app(**({"workers": {"replicas": 2}} | {component: {**MASTER, "strategy": strategy}}))
+
+    spec = wanted(app, READY_TWO)["Deployment", f"sim-{component}"]["spec"]
+
+    assert {key: spec[key] for key in ("strategy", "paused") if key in spec} == found
+
+
+READY_TWO = Facts(
+    addresses={"master": "10.43.0.9", "workers": "10.43.0.10"},
+    replicas={"master": 1, "workers": 2},
+)
+
+
+def native(*rules: dict[str, Any]) -> Any:
+    app = make_app(run="Batch", failurePolicy={"rules": list(rules)})
+    return wanted(app)["Job", "sim-master"]["spec"].get("podFailurePolicy", {}).get("rules", [])
+
+
+def test_a_job_does_itself_what_it_can_about_exit_codes() -> None:
+    found = native(
+        {"action": "RestartGroup", "exitCodes": [3]},
+        {"action": "Ignore", "exitCodes": [5, 3, 4]},
+        {"action": "Fail", "exitCodes": [9], "components": ["workers"]},
+        {"action": "Fail", "exitCodes": [8, 5]},
+    )
+
+    assert found == [
+        {"action": "Ignore", "onExitCodes": {"operator": "In", "values": [4, 5]}},
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [8]}},
+    ]
+
+
+def test_a_code_may_not_fail_a_job_that_an_earlier_rule_may_start_again() -> None:
+    by_reason = {"action": "RestartGroup", "reasons": ["OOMKilled"]}
+
+    assert native(by_reason, {"action": "Fail", "exitCodes": [137]}) == []
+
+
+def test_a_new_attempt_is_another_pod_and_another_run_of_a_job() -> None:
+    again = Facts(addresses=READY.addresses, replicas=READY.replicas, attempts={"master": 2})
+    app, job = make_app(), make_app(run="Batch")
+
+    assert pod_of(app, facts=again)["metadata"]["annotations"] == {"clusterous.io/restarts": "2"}
+    first, second = (wanted(job, facts)["Job", "sim-master"] for facts in (READY, again))
+    key = names.ANNOTATION_RUN
+    assert first["metadata"]["annotations"][key] != second["metadata"]["annotations"][key]
+
+
+def test_the_run_of_a_job_is_what_it_was_before_there_were_policies() -> None:
+    """Were it another, an operator of a newer release would run all batches again."""
+    job = wanted(make_app(run="Batch"))["Job", "sim-master"]
+
+    assert job["metadata"]["annotations"][names.ANNOTATION_RUN] == "a0fbecce13a7a400"
+
+
+def test_children_inherit_what_the_reader_kept() -> None:
+    body = make_body(master=MASTER)
+    body["metadata"] |= {
+        "labels": {"team": "blue"},
+        "annotations": {"cost": "7", names.ANNOTATION_RESUME: "1"},
+    }
+    found = wanted(models.parse(body))
+
+    pod = found["Deployment", "sim-master"]["spec"]["template"]
+    claim = found["PersistentVolumeClaim", "sim-data"]
+    for one in (pod, claim, found["Service", "sim-master"], found["Deployment", "sim-master"]):
+        assert one["metadata"]["labels"]["team"] == "blue"
+        assert one["metadata"]["annotations"]["cost"] == "7"
+        assert names.ANNOTATION_RESUME not in one["metadata"]["annotations"]
+
+
+def test_nothing_but_data_is_wanted_of_what_was_cleared_away() -> None:
+    gone = Facts(cleared=True)
+
+    assert {kind for kind, _ in wanted(make_app(), gone)} == {"PersistentVolumeClaim"}
+    assert manifests.kept(make_app(), gone) == frozenset()
