@@ -1,0 +1,109 @@
+"""A component gets no workload while pods of the one before may still run."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from clusterous_api import names
+from clusterous_operator import situation
+from clusterous_operator.observed import Pod
+from tests.unit.operator.making import FakeApi, make_app, make_pod, settle
+from tests.unit.operator.test_report import KEY, Bench
+
+
+def left(component: str, *pods: Pod, **spec: Any) -> int:
+    api = FakeApi()
+    api.pods = pods
+    app = make_app(**({"workers": {"replicas": 2}} | spec))
+    found = app.component(component)
+    assert found is not None
+    return len(situation.predecessors(app, found, api.observe(app)))
+
+
+@pytest.mark.parametrize(
+    ("pod", "count"),
+    [
+        pytest.param(make_pod(), 1, id="stays"),
+        pytest.param(make_pod(deleting=True), 1, id="is-ending"),
+        pytest.param(make_pod(ended=True), 0, id="has-ended"),
+        pytest.param(make_pod("workers"), 0, id="anothers"),
+    ],
+)
+def test_a_master_waits_for_all_that_may_run(pod: Pod, count: int) -> None:
+    assert left(names.MASTER, pod) == count
+
+
+@pytest.mark.parametrize(("deleting", "count"), [(False, 1), (True, 0)])
+def test_workers_wait_only_for_pods_that_do_not_end_yet(deleting: bool, count: int) -> None:
+    assert left(names.WORKERS, make_pod("workers", deleting=deleting)) == count
+
+
+def test_pods_that_have_a_workload_are_no_predecessors() -> None:
+    api, app = FakeApi(), make_app()
+    settle(app, api)
+    api.pods = (make_pod(),)
+    (master,) = app.components
+
+    assert situation.predecessors(app, master, api.observe(app)) == ()
+
+
+def pod_body(**metadata: Any) -> dict[str, Any]:
+    labels = names.selector("sim", names.MASTER)
+    return {
+        "metadata": {
+            "namespace": "lab",
+            "name": "sim-master-1",
+            "uid": "u",
+            "resourceVersion": "9",
+            "labels": labels,
+            **metadata,
+        },
+        "spec": {"containers": []},
+        "status": {"phase": "Running"},
+    }
+
+
+class House(Bench):
+    """A bench whose app has had a master before."""
+
+    def put(self, **metadata: Any) -> None:
+        self.store.pods.put(self.store.pods.trim(pod_body(**metadata)))
+
+    def visit(self) -> float | None:
+        return asyncio.run(self.reconciler.reconcile(KEY))
+
+    @property
+    def has_master(self) -> bool:
+        return ("Deployment", "sim-master") in self.api.objects
+
+
+def test_the_next_master_comes_when_the_pod_of_before_is_gone() -> None:
+    house = House()
+    house.put(deletionTimestamp="now")
+    house.visit()
+    house.seconds = 60.0  # however long it takes
+    house.visit()
+    waited = not house.has_master
+    words = house.server.statuses[-1][1]["message"]
+
+    house.store.pods.remove(house.store.pods.trim(pod_body(resourceVersion="10")))
+    house.visit()
+
+    assert waited
+    assert words == "master: waits until the pods of before have ended"
+    assert house.has_master
+
+
+def test_orphans_are_taken_over_when_nobody_ends_them() -> None:
+    house = House()
+    house.put()
+    again = house.visit()
+    waited = not house.has_master
+
+    assert again is not None
+    house.seconds += again
+    house.visit()
+
+    assert waited
+    assert house.has_master
