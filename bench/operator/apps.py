@@ -15,6 +15,7 @@ from tests.cluster.controlplane import ControlPlane
 Manifest = Mapping[str, Any]
 
 WORKERS: Final = 4
+PORT: Final = 8080
 IMAGE: Final = "example.org/sim:1"
 VOLUME: Final[Manifest] = {"nfs": {"server": "192.0.2.9", "path": "/"}}
 APPS: Final = testbed.collection(names.KIND, names.API_VERSION, testbed.NAMESPACE)
@@ -33,10 +34,24 @@ def body(name: str, workers: int = WORKERS) -> Manifest:
         "metadata": {"name": name, "namespace": testbed.NAMESPACE},
         "spec": {
             "image": IMAGE,
-            "master": {"command": ["serve"], "ports": [{"name": "http", "port": 8080}]},
+            "master": {"command": ["serve"], "ports": [_port(PORT)]},
             "workers": {"command": ["work"], "replicas": workers},
         },
     }
+
+
+def _port(port: int) -> Manifest:
+    return {"name": "http", "port": port, "targetPort": PORT}
+
+
+def other_port(turn: int) -> Manifest:
+    """Return a change that a Service follows, and no pod: what it costs is one write of a child."""
+    return {"master": {"ports": [_port(PORT + turn % 2)]}}
+
+
+def other_size(turn: int) -> Manifest:
+    """Return a change that a Deployment follows, and a pod that comes or goes."""
+    return {"workers": {"replicas": WORKERS + turn % 2}}
 
 
 def children(app: Manifest, address: str | None = None) -> list[manifests.Manifest]:

@@ -4,8 +4,9 @@ import asyncio
 import bisect
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bench.operator import apps, client, statistic, testbed
 from bench.operator.audit import Write
@@ -40,11 +41,14 @@ class Answered:
 
 
 class Changer:
-    """Changes the number of workers of one app after the other: one more, next time one less."""
+    """Changes one app after the other: there in the odd turns, back in the even ones."""
 
-    def __init__(self, administrator: Client, count: int) -> None:
+    def __init__(
+        self, administrator: Client, count: int, change: Callable[[int], Mapping[str, Any]]
+    ) -> None:
         self._administrator = administrator
         self._count = count
+        self._change = change
         self._made = 0
 
     async def go_on(self, rate: float, stop: asyncio.Event) -> None:
@@ -52,15 +56,14 @@ class Changer:
         began, first = time.perf_counter(), self._made
         async with asyncio.TaskGroup() as group:
             while not stop.is_set():
-                group.create_task(self._change())
+                group.create_task(self._make())
                 due = began + (self._made - first) / rate
                 await asyncio.sleep(max(0.0, due - time.perf_counter()))
 
-    async def _change(self) -> None:
+    async def _make(self) -> None:
         turn, index = divmod(self._made, self._count)
         self._made += 1
-        workers = apps.WORKERS + 1 - turn % 2
-        body = {"spec": {"workers": {"replicas": workers}}}
+        body = {"spec": self._change(turn + 1)}
         where = f"{apps.APPS}/{apps.name(index)}"
         await self._administrator.call("PATCH", where, body, content=client.MERGE)
 

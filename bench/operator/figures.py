@@ -66,6 +66,8 @@ def _of_resident(resident: Result) -> dict[str, float]:
         "change_p50_ms": round(1000 * times["p50"], 1),
         "change_p99_ms": round(1000 * times["p99"], 1),
         "change_p50_times_server": round(times["p50"] / changes["server_for_the_change"]["p50"], 2),
+        "scaling_p50_ms": round(1000 * resident["scaling"]["change_to_child_written"]["p50"], 1),
+        "scaling_p99_ms": round(1000 * resident["scaling"]["change_to_child_written"]["p99"], 1),
         "unanswered_changes": changes["unanswered"],
         "writes_per_change": changes["writes_per_change"],
         "quiet_writes": quiet["writes"],

@@ -52,8 +52,10 @@ class Residence:
         async with client.as_administrator(self.bed.plane) as administrator:
             found: Result = {"apps": self.plan.count}
             found["memory"] = self._memory()
-            changer = Changer(administrator, self.plan.count)
+            changer = Changer(administrator, self.plan.count, apps.other_port)
             found["changes"] = await self._changes(changer)
+            scaler = Changer(administrator, self.plan.count, apps.other_size)
+            found["scaling"] = await self._changes(scaler)
             if self.plan.big_workers:
                 found["neighbour"] = await self._neighbour(administrator, changer)
             found["quiet"] = await self._quiet()
@@ -83,7 +85,7 @@ class Residence:
 
     async def _changes(self, changer: Changer) -> Result:
         seconds = self.plan.change_seconds
-        self.tell(f"changes: {self.plan.rate:g} a second for {seconds:g} s")
+        self.tell(f"{self.plan.rate:g} changes a second for {seconds:g} s")
         await self._settled()
         place, load = self._place(), os.getloadavg()[0]
         before, stop = processes.usage(self._pids()), asyncio.Event()
