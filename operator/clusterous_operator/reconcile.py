@@ -149,7 +149,12 @@ class Reconciler:
         seen = self._decided(app, filling or waiting, answers)
         before = self._targets.get(key, {})
         size = situation.size(
-            app, seen, before, self._clock(), self._patience, self._other_fillers(key)
+            app,
+            seen,
+            before,
+            self._clock(),
+            self._patience,
+            self._other_fillers(key) if filling else (),
         )
         if size.targets:
             self._targets[key] = size.targets
@@ -290,12 +295,14 @@ class Reconciler:
             metadata = manifest["metadata"]
             kind, namespace = manifest["kind"], metadata.get("namespace")
             async with self._unless_changed(kind, namespace, metadata["name"]):
-                return await self._cluster.apply(_at(manifest, step.version), force=True)
+                seen = _at(manifest, step.version, step.uid)
+                return await self._cluster.apply(seen, force=True)
         try:
             return await self._cluster.apply(manifest, force=False)
         except ConflictError:
-            version = await self._check_ours(app, manifest)
-            return await self._cluster.apply(_at(manifest, version), force=True)
+            found = await self._check_ours(app, manifest)
+            seen = _at(manifest, observed.version(found), found["metadata"]["uid"])
+            return await self._cluster.apply(seen, force=True)
 
     async def _patch(self, child: Child, change: Mapping[str, Any]) -> Mapping[str, Any]:
         body = _at(change, child.version)
@@ -316,8 +323,8 @@ class Reconciler:
                 table.put(table.trim(found))
             raise
 
-    async def _check_ours(self, app: App, manifest: manifests.Manifest) -> int:
-        """Return the version of the object that has the name already, if it is ours."""
+    async def _check_ours(self, app: App, manifest: manifests.Manifest) -> Mapping[str, Any]:
+        """Return the object that has the name already, if it is ours."""
         metadata = manifest["metadata"]
         kind, name = manifest["kind"], metadata["name"]
         found = await self._cluster.read(kind, metadata.get("namespace"), name)
@@ -332,7 +339,7 @@ class Reconciler:
                 f"There is a {kind} {name} already, which does not belong to this app. "
                 "Rename the app or its component, or remove that object."
             )
-        return observed.version(found)
+        return found
 
     async def _delete(self, child: Child) -> None:
         kind, namespace, name = child.kind, child.namespace, child.name
@@ -380,7 +387,8 @@ class Reconciler:
         return self._now().strftime(shape)
 
 
-def _at(body: Mapping[str, Any], version: int) -> dict[str, Any]:
+def _at(body: Mapping[str, Any], version: int, uid: str = "") -> dict[str, Any]:
     """Return *body* for nothing but this version of its object; 0 stands for any."""
     known = {"resourceVersion": str(version)} if version else {}
+    known |= {"uid": uid} if uid else {}
     return {**body, "metadata": {**body.get("metadata", {}), **known}}

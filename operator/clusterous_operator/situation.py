@@ -216,16 +216,26 @@ def judged(app: App, seen: Observed) -> Verdict:
     told = _ended_by_policy(seen.before)
     if policy is None and told is None and not seen.before.get("restarts"):
         return Verdict()
-    if told is not None and told.get("observedGeneration") != app.generation:
-        attempts = dict.fromkeys((one.name for one in app.components), 0)  # a new spec, a new start
+    if told is not None and _is_anew(app, seen, told):
+        attempts = dict.fromkeys((one.name for one in app.components), 0)
     else:
         attempts = _attempts(app, seen)
         if told is not None:
             return Verdict(attempts=attempts, failed=told.get("message", ""))
     if policy is None:
         return Verdict(attempts=attempts)
-    verdict = failure.judge(policy, attempts, _fallen(app, seen))
+    verdict = failure.judge(policy, attempts, _fallen(app, seen, attempts))
     return _without_the_done(app, seen, verdict)
+
+
+def _is_anew(app: App, seen: Observed, told: Mapping[str, Any]) -> bool:
+    """Tell whether an app that the policy has ended may begin again: its spec is another.
+
+    Of a batch that is what its Jobs are to run: nothing else runs a batch again.
+    """
+    if app.run is Run.BATCH:
+        return bool(seen.before.get("run") != manifests.run_of(app))
+    return bool(told.get("observedGeneration") != app.generation)
 
 
 def _ended_by_policy(before: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -246,24 +256,34 @@ def _attempts(app: App, seen: Observed) -> dict[str, int]:
     return found
 
 
-def _fallen(app: App, seen: Observed) -> dict[str, list[failure.Fallen]]:
+def _fallen(
+    app: App, seen: Observed, attempts: Mapping[str, int]
+) -> dict[str, list[failure.Fallen]]:
     """Return the failed pods that are of what runs now, by component."""
     found: dict[str, list[failure.Fallen]] = {}
     for pod in seen.pods:
         if pod.fallen is None or pod.component is None:
             continue
         component = app.component(pod.component)
-        child = None if component is None else workload(app, component, seen)
-        if child is not None and _is_of(pod.fallen, child):
+        if component is not None and _is_of(app, component, seen, pod.fallen, attempts):
             found.setdefault(pod.component, []).append(pod.fallen)
     return found
 
 
-def _is_of(fallen: failure.Fallen, child: Child) -> bool:
-    """Tell whether a pod belongs to this very Job, or to a Deployment that is to have pods."""
-    if child.kind == JOB:
-        return fallen.owner == child.uid and not _is_complete(child)
-    return bool(child.state["wanted"])
+def _is_of(
+    app: App,
+    component: Component,
+    seen: Observed,
+    fallen: failure.Fallen,
+    attempts: Mapping[str, int],
+) -> bool:
+    """Tell whether a pod belongs to a Deployment that has pods, or to a Job that is to stay."""
+    child = workload(app, component, seen)
+    if child is None or child.kind != JOB:
+        return child is not None and bool(child.state["wanted"])
+    again = attempts[component.name]
+    is_current = child.run == manifests.job_run(app, component, again)
+    return is_current and fallen.owner == child.uid and not _is_complete(child)
 
 
 def _without_the_done(app: App, seen: Observed, verdict: Verdict) -> Verdict:
@@ -415,7 +435,7 @@ def size(
         least = {one.name: sizing.Target(count=one.min) for one in filling}
         return Size(targets=least | known)
     groups = [_group(app, one) for one in filling]
-    usage = Usage(_beside(app, seen, others))
+    usage = _beside(app, seen, others)
     siblings = _waiting(app, seen)
     targets = sizing.targets(
         lambda asked: sizing.fill_beside(seen.nodes, usage, siblings, asked),
@@ -438,18 +458,18 @@ def _running(app: App, component: Component, seen: Observed) -> sizing.Target | 
     return None if child is None else sizing.Target(count=child.state["wanted"])
 
 
-def _beside(app: App, seen: Observed, others: Collection[Filler]) -> list[Pod]:
-    """Return the pods that take room from those that fill.
+def _beside(app: App, seen: Observed, others: Collection[Filler]) -> Usage:
+    """Return what is taken by the pods that take room from those that fill.
 
     What waits for a place is among them, but not where it is to fill a cluster itself: two that
     make way for each other would both end with nothing, and begin anew.
     """
     ours = {one.name for one in fillers(app)}
-    found = [one for one in seen.pods if one.component not in ours and not one.waits]
-    for one in seen.others:
-        if not one.waits or (one.namespace, one.app, one.component) not in others:
-            found.append(one)
-    return found
+    gone = [one for one in seen.pods if one.component in ours or one.waits]
+    fill_too = [
+        one for one in seen.usage.waiting if (one.namespace, one.app, one.component) in others
+    ]
+    return seen.usage.without([*gone, *fill_too])
 
 
 def _waiting(app: App, seen: Observed) -> list[sizing.Demand]:

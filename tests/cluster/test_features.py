@@ -1,11 +1,16 @@
 """What a spec may ask for beyond a master and its workers, on a real API server."""
 
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from clusterous_api import names
+from clusterous_api import models, names
 from tests.cluster.conftest import Lab, Operator
+from tests.cluster.controlplane import ApiError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
@@ -355,3 +360,118 @@ def test_labels_are_handed_down_by_a_list(lab: Lab, operator: Operator) -> None:
 
 def labelled(lab: Lab, component: str) -> bool:
     return all(one["metadata"]["labels"].get("team") == "blue" for one in live(lab, component))
+
+
+METRICS = "/apis/metrics.k8s.io/v1beta1"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+
+
+@pytest.fixture
+def usage(lab: Lab) -> Iterator[Callable[[str, str], None]]:
+    """A metrics API that tells what a test says: of a pod, how much CPU it uses."""
+    body = {
+        "metadata": {
+            "name": "pods.metrics.k8s.io",
+            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
+        },
+        "spec": {
+            "group": "metrics.k8s.io",
+            "scope": "Namespaced",
+            "names": {"plural": "pods", "kind": "PodMetrics"},
+            "versions": [
+                {
+                    "name": "v1beta1",
+                    "served": True,
+                    "storage": True,
+                    "schema": {
+                        "openAPIV3Schema": {
+                            "type": "object",
+                            "x-kubernetes-preserve-unknown-fields": True,
+                        }
+                    },
+                }
+            ],
+        },
+    }
+    where = f"{METRICS}/namespaces/{lab.namespace}/pods"
+    lab.plane.api("POST", DEFINITIONS, body)
+
+    def tell(pod: str, cpu: str) -> None:
+        item = {
+            "apiVersion": "metrics.k8s.io/v1beta1",
+            "kind": "PodMetrics",
+            "metadata": {"name": pod},
+            "containers": [{"name": "main", "usage": {"cpu": cpu, "memory": "1Mi"}}],
+        }
+        lab.plane.api("POST", where, item)
+
+    try:
+        lab.plane.wait_until(lambda: answers(lab, where), "the metrics API")
+        yield tell
+    finally:
+        lab.plane.api("DELETE", f"{DEFINITIONS}/pods.metrics.k8s.io")
+        lab.plane.wait_until(lambda: not answers(lab, where), "its end")
+
+
+def answers(lab: Lab, path: str) -> bool:
+    try:
+        lab.plane.api("GET", path)
+    except ApiError:
+        return False
+    return True
+
+
+def test_of_workers_those_go_first_that_do_least(
+    lab: Lab, usage: Callable[[str, str], None]
+) -> None:
+    drain = {"exec": {"command": ["finish"]}}
+    lab.create(workers={"replicas": 4, "drain": drain})
+    lab.until_condition("Ready")
+    # Those whom the ReplicaSet would end first: all equal, two on a node.
+    pods = sorted(live(lab, "workers"), key=lambda one: str(one["metadata"]["name"]))
+    busy = {one["metadata"]["name"] for one in pods[:2]}
+    for one in pods:
+        name = one["metadata"]["name"]
+        usage(name, "900m" if name in busy else "1m")
+
+    lab.change(workers={"replicas": 2})
+    lab.until(lambda: len(live(lab, "workers")) == 2, "two workers")
+
+    assert {one["metadata"]["name"] for one in live(lab, "workers")} == busy
+
+
+def test_an_idle_app_is_suspended_and_resumed_by_a_word(
+    lab: Lab, usage: Callable[[str, str], None]
+) -> None:
+    lab.create(master=MASTER, workers={"replicas": 1}, idle={"afterSeconds": 30, "cpu": "100m"})
+    lab.until_condition("Ready")
+    for one in lab.all("pods"):
+        usage(one["metadata"]["name"], "2m")
+
+    lab.until_condition("Suspended")
+    lab.until(lambda: not lab.all("pods"), "no pod")
+    idle = lab.status()["idle"]
+    spec = lab.get("clusterousapps", "sim")["spec"]
+    reason = lab.condition("Suspended")["reason"]
+    word = {"metadata": {"annotations": {names.ANNOTATION_RESUME: "1"}}}
+    lab.patch("clusterousapps", "sim", word)
+    lab.until_condition("Ready")
+
+    assert (idle["suspended"], reason) == (True, "Idle")
+    assert (spec["suspend"], spec["workers"]["replicas"]) == (False, 1)
+    assert lab.status()["idle"] == {"suspended": False, "resumed": "1"}
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "clusterousapp.md"
+EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", GUIDE.read_text(), re.M | re.S)
+
+
+@pytest.mark.parametrize(
+    "text", EXAMPLES, ids=lambda text: yaml.safe_load(text)["metadata"]["name"]
+)
+def test_the_examples_of_the_guide_are_accepted(lab: Lab, text: str) -> None:
+    path = lab.path("clusterousapps") + "?dryRun=All&fieldValidation=Strict"
+
+    made = lab.plane.api("POST", path, yaml.safe_load(text))
+
+    assert models.parse(made).components

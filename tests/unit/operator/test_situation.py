@@ -12,6 +12,7 @@ from clusterous_operator.failure import Failure, Fallen
 from clusterous_operator.idle import State
 from clusterous_operator.observed import Observed
 from clusterous_operator.situation import Ended, Size
+from clusterous_operator.usage import Usage
 from tests.unit.operator.making import (
     NOW,
     FakeApi,
@@ -369,6 +370,24 @@ def test_a_new_spec_is_a_new_start() -> None:
     assert attempt_of(api, "workers") is None
 
 
+def test_a_batch_that_has_failed_begins_again_only_with_another_run() -> None:
+    app = batch(failurePolicy={"rules": [{"action": "Fail", "exitCodes": [3]}]})
+    api = running(app)
+    crash(api, "master", owner=api.objects["Job", "sim-master"]["metadata"]["uid"])
+    tell(app, api)
+    settle(app, api)
+
+    touched = dataclasses.replace(app, generation=2)
+    mended = dataclasses.replace(
+        batch(image="example.org/sim:2", failurePolicy=POLICY), generation=3
+    )
+
+    assert situation.judged(touched, api.observe(touched)).failed
+    assert not situation.judged(mended, api.observe(mended)).failed
+    settle(mended, api)
+    assert api.objects["Job", "sim-master"]["spec"]["suspend"] is False
+
+
 def test_numbers_stay_when_the_policy_goes() -> None:
     app = make_app(workers={"replicas": 2}, failurePolicy=POLICY)
     api = running(app)
@@ -435,8 +454,8 @@ def test_pods_that_wait_come_first_unless_they_fill_the_cluster_themselves() -> 
     waits = {"node": None, "placing": {}, "app": "other", "requests": {"cpu": sizing.Decimal(2)}}
     one, other = make_pod("one", **waits), make_pod("all", **waits)
 
-    assert counts(filling(), api, others=(one,)) == {"workers": 1, "more": 1}
-    assert counts(filling(), api, others=(other,)) == {"workers": 2, "more": 2}
+    assert counts(filling(), api, usage=Usage((one,))) == {"workers": 1, "more": 1}
+    assert counts(filling(), api, usage=Usage((other,))) == {"workers": 2, "more": 2}
 
 
 def test_nothing_is_filled_when_nothing_runs() -> None:
