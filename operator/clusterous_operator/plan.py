@@ -18,12 +18,14 @@ from clusterous_operator.observed import CLAIM, JOB_LIMITS, VOLUME, Child
 class Apply:
     """Make or mend an object. *exists* False: it must not be another's that has its name.
 
-    *version* is the one that was seen; should it not be the present one, we look again.
+    *version* is the one that was seen; should it not be the present one, we look again. And *uid*
+    says whose version: without it the API server makes an object anew that is gone by now.
     """
 
     manifest: Manifest
     exists: bool
     version: int = field(default=0, compare=False)
+    uid: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +77,7 @@ def _step(manifest: Manifest, child: Child | None) -> Step | None:
             return Delete(child=child)  # made anew: an address is given once and for all
     if not differs(manifest, child):
         return None
-    return Apply(manifest=manifest, exists=True, version=child.version)
+    return Apply(manifest=manifest, exists=True, version=child.version, uid=child.uid)
 
 
 def _has_address(service: Manifest) -> bool:

@@ -1,6 +1,7 @@
 """A component gets no workload while pods of the one before may still run."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -64,6 +65,18 @@ def pod_body(**metadata: Any) -> dict[str, Any]:
     }
 
 
+class Asked(FakeApi):
+    """Notes what is applied, as it is sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.manifests: list[Mapping[str, Any]] = []
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        self.manifests.append(manifest)
+        super().apply(manifest)
+
+
 class House(Bench):
     """A bench whose app has had a master before."""
 
@@ -107,3 +120,20 @@ def test_orphans_are_taken_over_when_nobody_ends_them() -> None:
 
     assert waited
     assert house.has_master
+
+
+def test_what_is_meant_as_a_change_makes_nothing_anew() -> None:
+    """The API server would: a version alone does not tell it that the object must be there."""
+    house = House()
+    asyncio.run(house.reconciler.reconcile(KEY))
+    master = house.api.children()["Deployment", "sim-master"]
+    house.store.deployments.put(master)
+    asked = Asked()
+    house.api = asked
+
+    house.spec["image"] = "example.org/sim:2"
+    house.store.apps.put(house.store.apps.trim(house.app({})))
+    house.visit()
+
+    (changed,) = [one for one in asked.manifests if one["kind"] == "Deployment"]
+    assert changed["metadata"]["uid"] == master.uid
