@@ -371,16 +371,16 @@ def test_a_new_spec_is_a_new_start() -> None:
 
 
 def test_a_batch_that_has_failed_begins_again_only_with_another_run() -> None:
-    app = batch(failurePolicy={"rules": [{"action": "Fail", "exitCodes": [3]}]})
+    fails = {"rules": [{"action": "Fail", "exitCodes": [3]}]}
+    app = batch(failurePolicy=fails)
     api = running(app)
     crash(api, "master", owner=api.objects["Job", "sim-master"]["metadata"]["uid"])
     tell(app, api)
     settle(app, api)
 
     touched = dataclasses.replace(app, generation=2)
-    mended = dataclasses.replace(
-        batch(image="example.org/sim:2", failurePolicy=POLICY), generation=3
-    )
+    other = batch(image="example.org/sim:2", failurePolicy=fails)
+    mended = dataclasses.replace(other, generation=3)
 
     assert situation.judged(touched, api.observe(touched)).failed
     assert not situation.judged(mended, api.observe(mended)).failed
