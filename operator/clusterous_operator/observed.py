@@ -17,9 +17,9 @@ from clusterous_operator import idle as idleness
 from clusterous_operator.failure import Fallen, Verdict
 from clusterous_operator.quantity import Amounts
 from clusterous_operator.trouble import Trouble
+from clusterous_operator.usage import HostPort, Usage
 
 Body = Mapping[str, Any]
-HostPort = tuple[str, int]  # protocol and number
 
 DEPLOYMENT = "Deployment"
 JOB = "Job"
@@ -402,7 +402,7 @@ class Observed:
     claim_name: str = ""
     claim: Child | None = None
     nodes: tuple[Node, ...] = ()
-    others: tuple[Pod, ...] = ()  # pods of others, where they matter
+    usage: Usage = field(default_factory=Usage)  # by all pods of the cluster, where it matters
     capacity_known: bool = True
     cluster: Body = field(default_factory=dict)  # data of the ConfigMap clusterous-cluster
     before: Body = field(default_factory=dict)  # the app's status: what is known of what is gone

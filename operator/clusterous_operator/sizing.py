@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from clusterous_operator import eligible, observed, quantity
-from clusterous_operator.observed import Node, Pod
+from clusterous_operator.observed import Node
 from clusterous_operator.quantity import Amounts
 from clusterous_operator.spacing import Demand, Spacing
-from clusterous_operator.usage import Usage
+from clusterous_operator.usage import Pod, Usage
 
 Body = Mapping[str, Any]
 
@@ -130,7 +130,7 @@ class _Board:
     """The cluster while places are sought: what is taken is gone for the next."""
 
     def __init__(self, nodes: Sequence[Node], usage: Usage, ours: Sequence[Demand]) -> None:
-        self._left = _left(nodes, usage)
+        self._left = room(nodes, usage)
         self._ports = {name: set(+usage.of(name).ports) for name in self._left}
         self._spacing = Spacing(nodes, ours)
 
@@ -213,12 +213,8 @@ def _least_shared(one: Demand, nodes: Sequence[Node], demands: Sequence[Demand])
     )
 
 
-def room(nodes: Iterable[Node], pods: Iterable[Pod]) -> dict[str, dict[str, Decimal]]:
+def room(nodes: Iterable[Node], usage: Usage) -> dict[str, dict[str, Decimal]]:
     """Return what is left of each schedulable node."""
-    return _left(nodes, Usage(pods))
-
-
-def _left(nodes: Iterable[Node], usage: Usage) -> dict[str, dict[str, Decimal]]:
     found = {}
     for node in nodes:
         if node.schedulable:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clusterous_operator import eligible
-from clusterous_operator.observed import HostPort, Node
+from clusterous_operator.observed import Node
 from clusterous_operator.quantity import Amounts
+from clusterous_operator.usage import HostPort
 
 Body = Mapping[str, Any]
 

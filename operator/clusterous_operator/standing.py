@@ -248,7 +248,7 @@ def _too_small(pod: Pod, usable: Sequence[Node]) -> str:
 
 def _too_full(pod: Pod, usable: Sequence[Node], seen: Observed) -> str:
     """Say of what no node has enough left: it may be free again when others end."""
-    left = sizing.greatest(sizing.room(usable, (*seen.pods, *seen.others)).values())
+    left = sizing.greatest(sizing.room(usable, seen.usage).values())
     for _, needs, has in _beyond(pod, left):
         return f"no node fits; needs {needs} and the largest has {has} free"
     return ""

@@ -13,6 +13,7 @@ from clusterous_operator import manifests, observed
 from clusterous_operator.inherit import Inherit
 from clusterous_operator.observed import Child, Node, Observed, Pod
 from clusterous_operator.record import Record
+from clusterous_operator.usage import Usage
 
 Key = tuple[str, str]  # namespace and name
 Body = Mapping[str, Any]
@@ -43,10 +44,14 @@ class Table(Generic[T]):
     """
 
     def __init__(
-        self, trim: Callable[[Body], T], group: Callable[[T], Hashable] = lambda item: None
+        self,
+        trim: Callable[[Body], T],
+        group: Callable[[T], Hashable] = lambda item: None,
+        count: Callable[[T | None, T | None], None] = lambda old, new: None,
     ) -> None:
         self.trim = trim
         self._group = group
+        self._count = count
         self._spaces: dict[str, dict[str, T]] = {}
         self._groups: dict[Hashable, tuple[T, ...]] = {}
         self._gone: dict[Key, int] = {}  # the versions at which the newest removals were told
@@ -115,6 +120,7 @@ class Table(Generic[T]):
 
     def _regroup(self, old: T | None, new: T | None) -> None:
         """Take *old* out of its group, and *new* into its own; who belongs to nobody is in none."""
+        self._count(old, new)
         was = None if old is None else self._group(old)
         if was is not None:
             rest = tuple(one for one in self._groups[was] if one is not old)
@@ -152,8 +158,9 @@ class Store:
         self.services = Table(_trim(observed.SERVICE), _of_app)
         self.claims = Table(_trim(observed.CLAIM), _of_app)
         self.volumes = Table(_trim(observed.VOLUME))
-        self.pods = Table(observed.pod, _of_app)
-        self.others = Table(observed.pod)
+        self.usage = Usage()
+        self.pods = Table(observed.pod, _of_app, self.usage.change)
+        self.others = Table(observed.pod, count=self.usage.change)
         self.nodes: Table[Node] = Table(observed.node)
         self.cluster: Mapping[str, str] = {}
         self.capacity_known = False
@@ -169,7 +176,7 @@ class Store:
         }[kind]
 
     def observe(self, app: App, *, whole_cluster: bool) -> Observed:
-        """Return a snapshot for one app; with the pods of all others only where they matter."""
+        """Return a snapshot for one app; with what all pods reserve only where that matters."""
         key = (app.namespace, app.name)
         on_cluster_volume = manifests.on_cluster_volume(
             configured=names.CLUSTER_VOLUME_KEY in self.cluster,
@@ -185,7 +192,7 @@ class Store:
             claim_name=claim,
             claim=self.claims.find(app.namespace, claim),
             nodes=tuple(self.nodes.all()),
-            others=self._others(key) if whole_cluster else (),
+            usage=self.usage.without(()) if whole_cluster else Usage(),
             capacity_known=self.capacity_known,
             cluster=self.cluster,
         )
@@ -199,7 +206,3 @@ class Store:
         kept += [self.volumes.find("", name) for name in volumes]
         found += [one for one in kept if one is not None]
         return {(one.kind, one.name): one for one in found}
-
-    def _others(self, key: Key) -> tuple[Pod, ...]:
-        ours = (one for one in self.pods.all() if (one.namespace, one.app) != key)
-        return (*ours, *self.others.all())

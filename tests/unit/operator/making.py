@@ -15,6 +15,7 @@ from clusterous_operator.idle import State
 from clusterous_operator.observed import Child, Node, Observed, Pod, Taint
 from clusterous_operator.situation import Size
 from clusterous_operator.trouble import Trouble
+from clusterous_operator.usage import Usage
 
 PORT = {"name": "http", "port": 8080}
 MASTER: Mapping[str, Any] = {"ports": [PORT]}
@@ -154,6 +155,7 @@ class FakeApi:
             claim_name=claim,
             claim=children.get((observed.CLAIM, claim)),
             nodes=self.nodes,
+            usage=Usage(self.pods),
             cluster=self.cluster,
             before=self.told,
             idle=self.idle,

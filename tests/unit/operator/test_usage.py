@@ -1,11 +1,14 @@
 """The running sums are what adding all up anew would give, whatever came and went."""
 
+import dataclasses
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterous_operator.observed import Pod
+from clusterous_operator.store import Store
 from clusterous_operator.usage import Usage
 from tests.unit.operator.making import make_pod
 
@@ -51,3 +54,31 @@ def test_what_is_left_out_stays_in_the_sum_that_it_was_left_out_of() -> None:
     usage.without([pod])
 
     assert plain(usage) == plain(Usage([pod]))
+
+
+some_pods = st.lists(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "y"]), pods), max_size=4
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["put", "remove", "replace"]), some_pods), max_size=12))
+def test_the_cache_counts_what_it_holds(changes: list[tuple[str, list[Any]]]) -> None:
+    store, version = Store(), 0
+    for kind, drawn in changes:
+        batch = []
+        for name, namespace, pod in drawn:
+            version += 1
+            app = None if kind == "replace" else "sim"
+            known = {"name": name, "namespace": namespace, "version": version}
+            batch.append(dataclasses.replace(pod, **known, app=app))
+        if kind == "replace":
+            store.others.replace(batch, None)
+        for one in batch:
+            if kind == "put":
+                store.pods.put(one)
+            elif kind == "remove":
+                store.pods.remove(one)
+
+    held = [*store.pods.all(), *store.others.all()]
+    assert plain(store.usage) == plain(Usage(held))
+    assert len(list(store.usage.waiting)) == len(list(Usage(held).waiting))
