@@ -91,7 +91,11 @@ def _matches(labels: Mapping[str, str], expression: Body) -> bool:
         case "DoesNotExist":
             return value is None
         case "Gt":
-            return value is not None and value.isdigit() and int(value) > int(values[0])
+            return _is_number(value) and int(str(value)) > int(values[0])
         case "Lt":
-            return value is not None and value.isdigit() and int(value) < int(values[0])
+            return _is_number(value) and int(str(value)) < int(values[0])
     return False
+
+
+def _is_number(value: str | None) -> bool:
+    return value is not None and value.removeprefix("-").isdecimal()

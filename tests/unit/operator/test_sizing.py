@@ -83,6 +83,16 @@ def affinity(operator: str, *values: str) -> dict[str, Any]:
         pytest.param(
             [make_node(labels={"zone": "x"})], [], [], worker(**affinity("NotIn", "x")), 0, id="not"
         ),
+        *[
+            pytest.param([ranked], [], [], worker(**affinity(operator, bound)), count, id=words)
+            for ranked, operator, bound, count, words in (
+                (make_node(labels={"zone": "3"}), "Gt", "2", 4, "greater"),
+                (make_node(labels={"zone": "3"}), "Gt", "3", 0, "not greater"),
+                (make_node(labels={"zone": "-3"}), "Lt", "-2", 4, "less than less than nothing"),
+                (make_node(labels={"zone": "x"}), "Lt", "2", 0, "no number"),
+                (make_node(), "Gt", "2", 0, "no label"),
+            )
+        ],
         pytest.param([make_node()], [], [worker("2")], worker(), 2, id="siblings come first"),
         pytest.param([make_node()], [], [worker("9")], worker(), 4, id="a sibling without place"),
         pytest.param([make_node()] * 1, [], [], worker(""), 1, id="asks for nothing: one a node"),
