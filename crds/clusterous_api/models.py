@@ -305,9 +305,10 @@ class App:
 
     def is_job(self, component: Component) -> bool:
         """Tell whether it is to end: one that makes a batch, or is waited for until Complete."""
-        counts = {names.MASTER, *self.batch.success_policy.components}
-        if self.run is Run.BATCH and component.name in counts:
-            return True
+        if self.run is Run.BATCH:
+            counted = (names.MASTER, *self.batch.success_policy.components)
+            if component.name in counted:
+                return True
         return any(
             need.name == component.name and need.until is Until.COMPLETE
             for other in self.components

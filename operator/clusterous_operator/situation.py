@@ -86,18 +86,6 @@ def ended(app: App, seen: Observed) -> Ended | None:
     return found if before is None else dataclasses.replace(found, at=before.at)
 
 
-def finished(app: App, seen: Observed) -> bool:
-    """Tell whether a batch is done."""
-    end = ended(app, seen)
-    return end is not None and end.succeeded
-
-
-def broken(app: App, seen: Observed) -> str | None:
-    """Return why an app will never be done, or run, as it is, if so."""
-    end = ended(app, seen)
-    return None if end is None or end.succeeded else end.words
-
-
 def _by_jobs(app: App, seen: Observed) -> Ended | None:
     """Return how a batch ended by what its Jobs say, as far as they are at the newest attempt."""
     master = None if app.master is None else _job(app, app.master, seen)

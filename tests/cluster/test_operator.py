@@ -220,9 +220,22 @@ def test_filling_leaves_room_for_the_master_and_for_others(lab: Lab) -> None:
     pool = {"placement": {"pool": "room"}}
     lab.create("first", master={**CPU, **pool}, workers={**CPU, **pool})
     lab.until(lambda: lab.status("first").get("workers") == "3/3", "three workers")
+
+    # What fills the cluster takes what others leave, also when they come later.
     lab.create("second", master={**CPU, **pool})
 
-    # The other's pod waits until workers make room; they do not, for they were there before it.
+    lab.until_condition("Ready", name="second")
+    lab.until(lambda: lab.status("first").get("workers") == "2/2", "two workers")
+    lab.until_condition("Ready", name="first")
+
+
+def test_says_what_a_pod_waits_for(lab: Lab) -> None:
+    lab.add_node("full-a", "full")
+    pool = {"placement": {"pool": "full"}}
+    lab.create("first", master={"resources": {"requests": {"cpu": "4"}}, **pool})
+    lab.until_condition("Ready", name="first")
+
+    lab.create("second", master={**CPU, **pool})
     lab.until(lambda: "no node fits" in lab.status("second").get("message", ""), "its trouble")
 
     told = lab.status("second")["message"]
