@@ -194,6 +194,35 @@ def test_comes_to_rest_when_the_room_does(history: list[tuple[int, int]], last: 
     assert target == sizing.Target(count=last)
 
 
+@given(
+    st.integers(0, 12),
+    st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 12)), min_size=20, max_size=60),
+)
+def test_two_apps_that_fill_one_cluster_come_to_rest(
+    last: int, moments: list[tuple[str, int]]
+) -> None:
+    """Whoever looks when, and however the cluster changes: at last all is used, and nobody moves.
+
+    Each sees what the other has placed, and not what it waits for, as the operator does.
+    """
+    targets: dict[str, sizing.Target | None] = {"a": None, "b": None}
+    placed = {"a": 0, "b": 0}
+    rest = [(name, last) for _ in range(12) for name in "ab"]
+    for step, (name, cpus) in enumerate(moments + rest):
+        nodes = [make_node(room={"cpu": str(cpus)})]
+        other = "b" if name == "a" else "a"
+        theirs = [used(1)] * min(placed[other], cpus)
+        fresh = sizing.fill(nodes, theirs, [], worker())
+        targets[name] = sizing.steady(targets[name], fresh, step * 5.0, PATIENCE)
+        for who in (other, name):
+            asks = targets[who]
+            others = sum(placed.values()) - placed[who]
+            placed[who] = 0 if asks is None else max(0, min(asks.count, cpus - others))
+
+    assert {name: target and target.count for name, target in targets.items()} == placed
+    assert sum(placed.values()) == last
+
+
 def filling(name: str, least: int = 0, most: int | None = None) -> sizing.Group:
     return sizing.Group(name=name, demand=worker(), min=least, max=most)
 
