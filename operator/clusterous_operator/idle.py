@@ -52,15 +52,16 @@ def decide(
     changed: bool,
 ) -> State:
     """Return the state now. *used* is None where that is not known; *changed* is about the spec."""
-    if changed or resume != before.resumed:
-        return State(resumed=resume)
+    word = resume or before.resumed  # to take the word back is not a new one
+    if changed or word != before.resumed:
+        return State(resumed=word)
     if before.suspended:
         return before
     if used is None or used >= quantity.parse(wanted.cpu):
-        return State(resumed=resume)
+        return State(resumed=word)
     since = before.since or now
     late = (now - since).total_seconds() >= wanted.after_seconds
-    return State(since=since, suspended=late, resumed=resume)
+    return State(since=since, suspended=late, resumed=word)
 
 
 def used(running: Collection[str], cpu: Mapping[str, Decimal] | None) -> Decimal | None:

@@ -51,6 +51,12 @@ def test_is_resumed_by_a_new_word_once() -> None:
     assert decide(awake, "0", 600, resume="2").since == NOON + timedelta(seconds=600)
 
 
+def test_a_word_that_is_taken_back_changes_nothing() -> None:
+    asleep = State(since=NOON, suspended=True, resumed="1")
+
+    assert decide(asleep, None, resume="") == asleep
+
+
 def test_is_resumed_by_a_change_of_its_spec() -> None:
     asleep = State(since=NOON, suspended=True, resumed="1")
 
