@@ -166,7 +166,7 @@ def _run(chosen: argparse.Namespace) -> int:
     document = report.document(about, results.rises, results.resident, numbers)
     chosen.output.parent.mkdir(parents=True, exist_ok=True)
     chosen.output.write_text(json.dumps(document, indent=1) + "\n")
-    print(report.table(results.rises, numbers))
+    print(report.table(results.rises, numbers, about["cpus"]))
     _tell(f"everything is in {chosen.output}")
     return 0
 

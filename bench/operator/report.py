@@ -2,16 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from bench.operator import targets
 from bench.operator.rise import Rise
 
 Figures = Mapping[str, float]
-_HEAD = (
+_HEAD: Final = (
     *("side", "apps", "seconds", "p50", "CPU s", "of server", "of others"),
     *("MiB", "writes/app"),
 )
+# With nothing else running it is a few per cent: the kernel's own work, and what starts and ends.
+_MOST_OF_OTHERS: Final = 0.1
+_DISTURBED: Final = "other programs took more than a tenth of the machine, so that times say little"
 
 
 def document(
@@ -40,10 +43,17 @@ def document(
     }
 
 
-def table(rises: Sequence[Rise], found: Figures) -> str:
+def table(rises: Sequence[Rise], found: Figures, cpus: int) -> str:
     """Return what people read."""
     rows = [_HEAD, *map(_row, rises)]
-    return f"{_aligned(rows)}\n\n{_verdicts(found)}"
+    disturbed = sum(is_disturbed(one, cpus) for one in rises)
+    warning = f"\n{disturbed} of {len(rises)} rises were disturbed: {_DISTURBED}.\n"
+    return f"{_aligned(rows)}\n{warning if disturbed else ''}\n{_verdicts(found)}"
+
+
+def is_disturbed(one: Rise, cpus: int) -> bool:
+    """Tell whether others took so much of the machine that the time says little."""
+    return one.cpu["others"] > _MOST_OF_OTHERS * one.seconds * cpus
 
 
 def _row(one: Rise) -> tuple[str, ...]:

@@ -1,11 +1,22 @@
 """What the benchmark of the operator makes of its samples, before anybody believes a figure."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
-from bench.operator import audit, changes, figures, gate, processes, product, statistic, targets
+from bench.operator import (
+    audit,
+    changes,
+    figures,
+    gate,
+    processes,
+    product,
+    report,
+    statistic,
+    targets,
+)
 from bench.operator.audit import Write
 from bench.operator.rise import Rise
 
@@ -174,3 +185,16 @@ def test_the_operator_gets_the_environment_of_its_image() -> None:
     text = "FROM x\nENV A=/app B=1 \\\n    C=2\nUSER 1\nENV D=3\n"
 
     assert product.environment_of_image(text) == {"A": "/app", "B": "1", "C": "2", "D": "3"}
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [pytest.param(4.0, False, id="a tenth"), pytest.param(4.1, True, id="more")],
+)
+def test_says_when_others_took_a_share_of_the_machine(others: float, expected: bool) -> None:
+    one = make_rise("writer", 100, 20.0)
+
+    disturbed = dataclasses.replace(one, cpu={**one.cpu, "others": others})
+
+    assert report.is_disturbed(disturbed, 2) is expected
+    assert ("disturbed" in report.table([disturbed], {}, 2)) is expected
