@@ -84,7 +84,7 @@ def of(app: App, component: Component, seen: Observed, size: Size) -> Group:
         updated=_updated(state, is_job),
         failed=len([one for one in in_trouble if one.trouble and not one.trouble.only_waits]),
         restarts=sum(one.restarts for one in pods),
-        succeeded=int(state.get("succeeded", 0)) if is_job else None,
+        succeeded=_succeeded(state) if is_job else None,
         exists=state.get("replicas", state.get("active", 0)),
         ending=len([one for one in live if one.deleting]),
         settled=child is not None and _settled(child, goal),
@@ -111,15 +111,21 @@ def _job_goal(wanted: int, state: State) -> int:
     return int(state.get("wanted", wanted)) if ended else wanted
 
 
+def _succeeded(state: State) -> int:
+    """Return how many pods of a Job ended well: that it is done, it says before it counts all."""
+    return int(state["wanted"] if state.get("complete") else state.get("succeeded", 0))
+
+
 def _ready(state: State, is_job: bool) -> int:
     if is_job and state.get("complete"):
-        return int(state.get("succeeded", 0))
+        return _succeeded(state)
     return int(state.get("ready" if is_job else "readyReplicas", 0))
 
 
 def _updated(state: State, is_job: bool) -> int:
     if is_job:
-        return int(state.get("active", 0)) + int(state.get("succeeded", 0))
+        active = 0 if state.get("complete") else int(state.get("active", 0))
+        return active + _succeeded(state)
     return int(state.get("updatedReplicas", 0))
 
 
@@ -150,9 +156,9 @@ def _of_deployment(component: Component, state: State, desired: int) -> str:
 
 
 def _of_job(app: App, state: State) -> str:
-    done = f"{state.get('succeeded', 0)} of {state.get('wanted', 1)} done"
+    done = f"{_succeeded(state)} of {state.get('wanted', 1)} done"
     failed = int(state.get("failed", 0))
-    if not any(state.get(key) for key in ("active", "succeeded", "failed")):
+    if not any(state.get(key) for key in ("active", "succeeded", "failed", "complete")):
         # Why the Job controller cannot make one, it tells by events only.
         return f"{done}; no pod has been made yet"
     tries = app.batch.backoff_limit + 1

@@ -309,6 +309,18 @@ def test_tells_how_a_batch_goes() -> None:
     assert (found["progress"], found["succeeded"]) == ("0 of 1 done, 2 of 7 tries failed", 0)
 
 
+def test_a_job_that_says_it_is_done_has_all_its_pods_done() -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+    ready(app, api)
+    met = {"type": "SuccessCriteriaMet", "status": "True"}
+    api.objects["Job", "sim-master"]["status"] = {"active": 0, "conditions": [met]}
+
+    found = summary(app, api)["components"][0]
+
+    assert (found["ready"], found["succeeded"]) == (1, 1)
+    assert found["progress"] == "1 of 1 done"
+
+
 def test_tells_that_a_batch_has_no_pod() -> None:
     app, api = make_app(run="Batch"), FakeApi()
 
