@@ -125,7 +125,10 @@ class Lookup:
         kept = self._reach.setdefault(name, _Kept())
         if kept.until <= self._clock():
             found = await self._read("PersistentVolume", name)
-            kept.value = (found["spec"].get("nodeAffinity") or {}) if found else None
+            spec = found.get("spec") or {}
+            # NFS is mounted by as many nodes as like, whatever the claim says of itself.
+            is_known = bool(found) and "nfs" not in spec
+            kept.value = (spec.get("nodeAffinity") or {}) if is_known else None
             kept.until = self._clock() + (_ABSENT_SECONDS if found else _CLASS_SECONDS)
         value: Mapping[str, Any] | None = kept.value
         return value

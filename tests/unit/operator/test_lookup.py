@@ -7,12 +7,22 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from clusterous_api import models
 from clusterous_operator import cluster, lookup
 from clusterous_operator.cluster import BusyError, MissingError
 from clusterous_operator.lookup import Lookup
 from clusterous_operator.observed import Observed
-from tests.unit.operator.making import NOW, FakeApi, make_app, make_body, make_pod, settle
+from tests.unit.operator.making import (
+    NOW,
+    FakeApi,
+    make_app,
+    make_body,
+    make_node,
+    make_pod,
+    settle,
+)
 
 SERVICE = {"master": {}, "idle": {"afterSeconds": 60}}
 
@@ -129,3 +139,23 @@ def test_asks_whether_a_class_lets_volumes_grow() -> None:
         found, _, _ = made({"StorageClass": {"allowVolumeExpansion": allowed}})
         answers = asyncio.run(found.answers(large, api.observe(large)))
         assert answers.can_grow is allowed
+
+
+@pytest.mark.parametrize(
+    ("spec", "reach"),
+    [
+        pytest.param({"hostPath": {}}, {}, id="anywhere, as far as it says"),
+        pytest.param({"nodeAffinity": {"required": {}}}, {"required": {}}, id="some nodes"),
+        pytest.param({"nfs": {"server": "s"}}, None, id="for all at once"),
+    ],
+)
+def test_asks_on_which_nodes_a_volume_can_be_used(spec: dict[str, Any], reach: object) -> None:
+    app = make_app(sharedVolume={"accessMode": "ReadWriteOnce"})
+    api = FakeApi()
+    settle(app, api)
+    api.objects["PersistentVolumeClaim", "sim-data"]["spec"]["volumeName"] = "pv"
+    api.nodes = (make_node("a"), make_node("b"))
+    found, _, _ = made({"PersistentVolume": {"spec": spec}})
+
+    assert found.is_needed(app, api.observe(app))
+    assert asyncio.run(found.answers(app, api.observe(app))).reach == reach
