@@ -156,7 +156,7 @@ def _partitioned(site: Site, wanted: Ending) -> Sequence[Violation]:
         partition = faults.Partition()
         post.proxy.faults = (partition,)
         site.grounds.background.do(post.proxy.cut())
-        step.act(site)
+        stories.begin(site, step)
         time.sleep(2.0)
         post.proxy.faults = ()
         site.until(step.reached, f"the end of “{step.name}” after the partition")
@@ -170,7 +170,7 @@ def _rolling_restart(site: Site, wanted: Ending) -> Sequence[Violation]:
     for step in STORIES["life"].steps:
         # Before it has begun to work, Python ends as any program does, by the signal.
         site.until(lambda _: post.operator.answers("/readyz"), "the operator")
-        step.act(site)
+        stories.begin(site, step)
         time.sleep(site.rng.uniform(0.0, 0.5))
         if (code := post.operator.stop()) != 0:
             raise StuckError(f"the operator ended with code {code} when it was told to end")
@@ -186,7 +186,7 @@ def _frozen(site: Site, wanted: Ending) -> Sequence[Violation]:
     steps = STORIES["life"].steps
     stories.tell(site, steps[:1])
     for step in steps[1:]:
-        step.act(site)
+        stories.begin(site, step)
         time.sleep(site.rng.uniform(0.0, 0.2))
         post.operator.freeze()
         time.sleep(3.0)
@@ -210,7 +210,7 @@ def _apiserver_restarts(site: Site, wanted: Ending) -> Sequence[Violation]:
     """Crash the API server in the midst of each step."""
     site.man()
     for step in STORIES["life"].steps:
-        step.act(site)
+        stories.begin(site, step)
         time.sleep(site.rng.uniform(0.1, 0.8))
         site.grounds.plane.restart_apiserver()
         site.until(step.reached, f"the end of “{step.name}”")
@@ -461,7 +461,7 @@ def _failover(site: Site, trouble: Callable[[Site, Post], None]) -> int:
     stories.tell(site, steps[:1])
     for number, step in enumerate(steps[1:]):
         leader = posts[number % 2]
-        step.act(site)
+        stories.begin(site, step)
         time.sleep(site.rng.uniform(0.0, 0.1))
         trouble(site, leader)
         site.until(lambda _, old=leader: _leader(site) not in ("", old.operator.name), "a failover")  # type: ignore[misc]

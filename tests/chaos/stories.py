@@ -38,8 +38,29 @@ class Story:
 def tell(site: Site, steps: tuple[Step, ...]) -> None:
     """Do the steps, each when the one before has come to its end."""
     for step in steps:
-        step.act(site)
+        begin(site, step)
         site.until(step.reached, f"the end of “{step.name}”")
+
+
+def begin(site: Site, step: Step) -> None:
+    """Do what the user does; return when the recorder has seen it, too.
+
+    Until then, what was reached before would be taken for the end of this step.
+    """
+    answer = step.act(site)
+    if isinstance(answer, dict) and "resourceVersion" in answer.get("metadata", {}):
+        site.until(_knows(answer), f"the record of “{step.name}”")
+
+
+def _knows(body: history.Body) -> Callable[[World], bool]:
+    kind = APP if body["kind"] == "Scale" else body["kind"]
+    version = int(body["metadata"]["resourceVersion"])
+
+    def check(world: World) -> bool:
+        found = world.find(kind, body["metadata"]["name"])
+        return found is not None and int(found["metadata"]["resourceVersion"]) >= version
+
+    return check
 
 
 # What is asked for.
@@ -123,17 +144,17 @@ def _scale(count: int) -> Step:
     return Step(name=f"scale to {count}", act=act, reached=ready)
 
 
-def _again(site: Site) -> None:
+def _again(site: Site) -> object:
     """Delete the app, and make another one of its name as soon as that can be had."""
     site.lab.delete("clusterousapps", NAME)
-    site.lab.create(NAME, **spec(site, image="example.org/sim:3"))
+    return site.lab.create(NAME, **spec(site, image="example.org/sim:3"))
 
 
-def _end_master(site: Site) -> None:
+def _end_master(site: Site) -> object:
     """Let the batch's master end with code 0."""
-    for pod in site.world().pods(NAME, names.MASTER):
-        done = {"metadata": {"annotations": {"clusterous.test/hold": None}}}
-        site.lab.patch("pods", pod["metadata"]["name"], done)
+    (pod,) = site.world().pods(NAME, names.MASTER)
+    done = {"metadata": {"annotations": {"clusterous.test/hold": None}}}
+    return site.lab.patch("pods", pod["metadata"]["name"], done)
 
 
 def _create_batch(site: Site) -> object:
