@@ -9,15 +9,17 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import aiohttp
 import kopf
 
 from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
+from clusterous_operator import listing
 
 Body = dict[str, Any]
+T = TypeVar("T")
 Login = Callable[[], kopf.ConnectionInfo]
 
 PATHS: Mapping[str, tuple[str, str]] = {
@@ -40,7 +42,7 @@ PATHS: Mapping[str, tuple[str, str]] = {
 
 _APPLY = "application/apply-patch+yaml"  # JSON is YAML, and faster to read
 _MERGE = "application/merge-patch+json"
-_PAGE = 500
+_PAGE = 250
 _REQUEST_SECONDS = 30.0
 _WATCH_SECONDS = 300
 # A bookmark comes every minute; a watch that is silent for longer is dead.
@@ -80,10 +82,10 @@ class SilentError(BusyError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """A part of a collection, and the version from which to watch it."""
+class Page(Generic[T]):
+    """A part of a collection, cut down, and the version from which to watch it."""
 
-    items: list[Body]
+    items: list[T]
     version: str
 
 
@@ -192,14 +194,20 @@ class Cluster:
         return await self._call("GET", "/version", {})
 
     async def list_pages(
-        self, kind: str, namespace: str | None, selectors: Mapping[str, str]
-    ) -> AsyncIterator[Page]:
-        """Return a collection page by page."""
+        self,
+        kind: str,
+        namespace: str | None,
+        selectors: Mapping[str, str],
+        trim: Callable[[Body], T],
+    ) -> AsyncIterator[Page[T]]:
+        """Return a collection page by page, each object cut down as soon as it is read."""
         query = {**selectors, "limit": str(_PAGE)}
+        where = path(kind, namespace)
         while True:
-            answer = await self._call("GET", path(kind, namespace), query)
-            metadata = answer["metadata"]
-            yield Page(items=answer.get("items") or [], version=metadata["resourceVersion"])
+            text = await self._ask("GET", where, query)
+            items, metadata = listing.read(text.decode(), trim)
+            del text  # it is larger than what is kept of it
+            yield Page(items=items, version=metadata["resourceVersion"])
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
@@ -257,6 +265,18 @@ class Cluster:
         content: str = "application/json",
         seconds: float = _REQUEST_SECONDS,
     ) -> Body:
+        found: Body = json.loads(await self._ask(method, where, query, body, content, seconds))
+        return found
+
+    async def _ask(
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str],
+        body: Mapping[str, Any] | None = None,
+        content: str = "application/json",
+        seconds: float = _REQUEST_SECONDS,
+    ) -> bytes:
         data = None if body is None else json.dumps(body, separators=(",", ":"))
         headers = {"Content-Type": content}
         end = asyncio.get_running_loop().time() + seconds
@@ -269,8 +289,8 @@ class Cluster:
                     self._count(method, str(answer.status))
                     if answer.status != 401 or attempt == 2:
                         await _check(answer)
-                        found: Body = json.loads(await answer.read())
-                        return found
+                        text: bytes = await answer.read()
+                        return text
             await self._connect()
         raise AssertionError("the second attempt returns or raises")
 

@@ -4,7 +4,7 @@ A gauge object for each would cost more memory than the app itself; these cost n
 visits of Prometheus.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from clusterous_operator.record import Record
@@ -20,48 +20,45 @@ _VALUES = {"True": 1, "False": 0}
 _COUNTS = ("desired", "ready", "updated", "failed")
 
 
-def text(records: Iterable[Record]) -> Iterator[bytes]:
-    """Return the figures family by family, for all apps in one pass over them."""
-    found = {name: bytearray() for name in _FAMILIES}
-    for one in records:
-        for name, labels, value in _of_app(one):
-            found[name] += _line(name, labels, value)
-    for name, what in _FAMILIES.items():
-        yield f"# HELP {name} {what}\n# TYPE {name} gauge\n".encode()
-        yield bytes(found.pop(name))
+class Text:
+    """The figures of the apps that were added, family by family."""
+
+    def __init__(self) -> None:
+        self._found = {name: bytearray() for name in _FAMILIES}
+
+    def add(self, record: Record) -> None:
+        """Write the figures of an app."""
+        app = f'namespace="{record.namespace}",name="{record.name}"'  # neither may hold a quote
+        for name, labels, value in _of_app(record, record.status):
+            self._found[name] += f"{name}{{{app}{labels}}} {value}\n".encode()
+
+    def pieces(self) -> Iterator[bytes]:
+        """Return what was written, and forget it."""
+        for name, what in _FAMILIES.items():
+            yield f"# HELP {name} {what}\n# TYPE {name} gauge\n".encode()
+            yield bytes(self._found.pop(name))
 
 
-Figure = tuple[str, Mapping[str, str], float]
+Figure = tuple[str, str, float]  # the family, further labels, the value
 
 
-def _of_app(record: Record) -> Iterator[Figure]:
-    app = {"namespace": record.namespace, "name": record.name}
-    spec, status = record.spec, record.status
-    run = {"run": str(spec.get("run", "Service")), "generation": str(record.generation)}
-    yield "clusterous_app_info", {**app, **run}, 1
+def _of_app(record: Record, status: Mapping[str, Any]) -> Iterator[Figure]:
+    run = record.spec.get("run", "Service")
+    yield "clusterous_app_info", f',run="{run}",generation="{record.generation}"', 1
     for item in status.get("conditions") or ():
         value = _VALUES.get(item["status"], -1)
-        yield "clusterous_app_condition", {**app, "type": item["type"]}, value
+        yield "clusterous_app_condition", f',type="{item["type"]}"', value
     for item in status.get("components") or ():
-        yield from _of_component({**app, "component": item["name"]}, item)
+        yield from _of_component(f',component="{item["name"]}"', item)
     if "restarts" in status:
-        yield "clusterous_app_restarts", {**app, "component": ""}, status["restarts"]
+        yield "clusterous_app_restarts", ',component=""', status["restarts"]
     if "timeToReadySeconds" in status:
-        yield "clusterous_app_ready_seconds", app, status["timeToReadySeconds"]
+        yield "clusterous_app_ready_seconds", "", status["timeToReadySeconds"]
 
 
-def _of_component(labels: Mapping[str, str], item: Mapping[str, Any]) -> Iterator[Figure]:
+def _of_component(label: str, item: Mapping[str, Any]) -> Iterator[Figure]:
     for state in _COUNTS:
         if state in item:
-            yield "clusterous_app_replicas", {**labels, "state": state}, item[state]
+            yield "clusterous_app_replicas", f'{label},state="{state}"', item[state]
     if "restarts" in item:
-        yield "clusterous_app_restarts", labels, item["restarts"]
-
-
-def _line(name: str, labels: Mapping[str, str], value: float) -> bytes:
-    inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
-    return f"{name}{{{inside}}} {value}\n".encode()
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        yield "clusterous_app_restarts", label, item["restarts"]

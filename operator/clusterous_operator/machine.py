@@ -214,7 +214,7 @@ class Machine:
 
     def took(self, kind: str | None, body: Mapping[str, Any]) -> None:
         """Take an app from kopf. *kind* None is from a list, which does not tell what vanished."""
-        record = self.store.apps.trim(body)
+        record = self.store.apps.cut(body)
         if kind is None:
             self._relist_wanted.set()
         table = self.store.apps

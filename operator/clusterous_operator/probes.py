@@ -1,5 +1,6 @@
 """What the cluster asks the operator: is it alive, is it ready, what are its figures."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
@@ -7,6 +8,8 @@ from aiohttp import web
 
 from clusterous_operator import figures
 from clusterous_operator.machine import Machine
+
+_BATCH = 20
 
 
 @contextlib.asynccontextmanager
@@ -48,7 +51,12 @@ async def _metrics(request: web.Request, machine: Machine) -> web.StreamResponse
     response = web.StreamResponse(headers={"Content-Type": "text/plain; version=0.0.4"})
     await response.prepare(request)
     await response.write(machine.metrics.text())
-    for piece in figures.text(machine.store.apps.all()):
+    text = figures.Text()
+    for index, record in enumerate(machine.store.apps.all()):
+        text.add(record)
+        if index % _BATCH == 0:
+            await asyncio.sleep(0)  # Prometheus can wait, changes cannot
+    for piece in text.pieces():
         await response.write(piece)
     await response.write_eof()
     return response

@@ -60,6 +60,14 @@ class Table(Generic[T]):
         """Return how many objects are known."""
         return sum(map(len, self._spaces.values()))
 
+    def cut(self, body: Body) -> T:
+        """Cut an object down, unless that very version is known already."""
+        metadata = body["metadata"]
+        known = self.find(metadata.get("namespace", ""), metadata["name"])
+        if known is not None and str(known.version) == metadata.get("resourceVersion"):
+            return known
+        return self.trim(body)
+
     def find(self, namespace: str, name: str) -> T | None:
         """Return one object."""
         space = self._spaces.get(namespace)

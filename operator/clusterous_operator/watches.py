@@ -72,8 +72,9 @@ class Watch(Generic[T]):
         """Take a list for the truth; return the version to follow from."""
         items: list[T] = []
         version = "0"
-        async for page in cluster.list_pages(self.kind, self.namespace, self.selectors):
-            items += [self.table.trim(body) for body in page.items]
+        pages = cluster.list_pages(self.kind, self.namespace, self.selectors, self.table.cut)
+        async for page in pages:
+            items += page.items
             version = page.version
         self.lists += 1
         self._hear()
@@ -113,5 +114,5 @@ class Watch(Generic[T]):
         if kind == "BOOKMARK":
             return
         self.events += 1
-        item = self.table.trim(body)
+        item = self.table.cut(body)
         self.changed(self.table.remove(item) if kind == "DELETED" else self.table.put(item))

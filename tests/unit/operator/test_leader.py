@@ -25,9 +25,13 @@ class FakeCluster:
         self._versions = itertools.count(1)
 
     async def list_pages(
-        self, kind: str, namespace: str | None, selectors: Mapping[str, str]
-    ) -> AsyncIterator[Page]:
-        yield Page(items=[] if self.lease is None else [self.lease], version="0")
+        self,
+        kind: str,
+        namespace: str | None,
+        selectors: Mapping[str, str],
+        trim: Callable[[dict[str, Any]], Any],
+    ) -> AsyncIterator[Page[Any]]:
+        yield Page(items=[] if self.lease is None else [trim(self.lease)], version="0")
 
     async def watch(
         self, kind: str, namespace: str | None, selectors: Mapping[str, str], version: str

@@ -1,7 +1,7 @@
 """A watch keeps its table true, whatever happens to the stream."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, cast
 
 from clusterous_operator import observed
@@ -32,11 +32,15 @@ class FakeCluster:
         self.at_rest = asyncio.Event()
 
     async def list_pages(
-        self, kind: str, namespace: str | None, selectors: Mapping[str, str]
-    ) -> AsyncIterator[Page]:
+        self,
+        kind: str,
+        namespace: str | None,
+        selectors: Mapping[str, str],
+        trim: Callable[[dict[str, Any]], Any],
+    ) -> AsyncIterator[Page[Any]]:
         self.asked.append("list")
         items = self.lists.pop(0)
-        yield Page(items=list(items), version="100")
+        yield Page(items=[trim(one) for one in items], version="100")
 
     async def watch(
         self, kind: str, namespace: str | None, selectors: Mapping[str, str], version: str
@@ -113,3 +117,72 @@ def test_repeated_events_are_told_once() -> None:
     _, _, told = follow([[]], [twice])
 
     assert told == ["b"]
+
+
+class Silence(FakeCluster):
+    """Opens streams in which nothing comes; *time* is the watch's clock."""
+
+    time = 0.0
+
+    async def watch(
+        self, kind: str, namespace: str | None, selectors: Mapping[str, str], version: str
+    ) -> AsyncIterator[Event]:
+        self.asked.append("watch")
+        if self.watches:
+            for event in self.watches.pop(0):
+                yield cast(Event, event)
+        self.at_rest.set()
+        await asyncio.Event().wait()
+
+
+def silent_after(events: Sequence[Event], seconds: float) -> float:
+    """Return for how long a watch says that it was silent, *seconds* after these events."""
+
+    async def story() -> float:
+        cluster = Silence([[]], [events])
+        table: Table[Pod] = Table(observed.pod)
+        watch = Watch(
+            kind="Pod",
+            namespace=None,
+            table=table,
+            changed=lambda items: None,
+            clock=lambda: cluster.time,
+        )
+        task = asyncio.create_task(watch.run(cast(Cluster, cluster)))
+        async with asyncio.timeout(10):
+            await cluster.at_rest.wait()
+        cluster.time += seconds
+        found = watch.silent_seconds()
+        task.cancel()
+        return found
+
+    return asyncio.run(story())
+
+
+def test_counts_the_silence_of_an_open_stream() -> None:
+    assert silent_after([], 300) == 300
+    assert silent_after([("BOOKMARK", body("", 200))], 300) == 300
+
+
+def test_a_server_that_is_not_there_is_not_silent() -> None:
+    async def story() -> float:
+        cluster = FakeCluster([[]], [[BusyError("refused")]])
+        now = [0.0]
+        table: Table[Pod] = Table(observed.pod)
+        watch = Watch(
+            kind="Pod",
+            namespace=None,
+            table=table,
+            changed=lambda items: None,
+            clock=lambda: now[0],
+        )
+        task = asyncio.create_task(watch.run(cast(Cluster, cluster)))
+        async with asyncio.timeout(10):
+            while "watch from 100" not in cluster.asked:
+                await asyncio.sleep(0)
+        now[0] = 300
+        found = watch.silent_seconds()
+        task.cancel()
+        return found
+
+    assert asyncio.run(story()) == 0
