@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ import yaml
 
 from clusterous_api import models, names
 from clusterous_operator import conditions
-from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, summary
+from clusterous_operator.failure import Failure, Fallen
+from clusterous_operator.idle import State
+from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
 
 ROOT = Path(__file__).parents[2]
 CRD: dict[str, Any] = yaml.safe_load((ROOT / "crds" / "clusterousapps.yaml").read_text())
@@ -160,6 +163,23 @@ def test_the_status_that_is_written_fits_into_the_schema() -> None:
     status = summary(app, api)
     status["conditions"] = list(status["conditions"].values())
 
+    assert unknown(status, SCHEMA["status"], "status") == []
+
+
+def test_what_the_status_remembers_fits_into_the_schema() -> None:
+    policy = {"maxRestarts": 3, "rules": [{"action": "RestartGroup", "exitCodes": [3]}]}
+    app = make_app(run="Batch", failurePolicy=policy, workers={"replicas": 1})
+    api = FakeApi()
+    settle(app, api)
+    failures = (Failure(code=3, reason="Error"),)
+    api.pods = (make_pod("workers", fallen=Fallen(attempt=0, owner="", failures=failures)),)
+    api.end_job("sim-master", at=NOW)
+    api.idle = State(since=datetime.fromisoformat(NOW), suspended=True, resumed="1")
+    status = summary(app, api)
+    status["conditions"] = list(status["conditions"].values())
+
+    assert {"run", "completionTime", "restarts", "idle"} <= status.keys()
+    assert any("policyRestarts" in one for one in status["components"])
     assert unknown(status, SCHEMA["status"], "status") == []
 
 
