@@ -305,6 +305,22 @@ def test_the_number_outlives_the_object() -> None:
     assert attempt_of(api, "workers") == "1"
 
 
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_all_start_again_though_the_operator_ends_after_some_writes(written: int) -> None:
+    everybody = {"maxRestarts": 1, "rules": [{"action": "RestartApp", "exitCodes": [3]}]}
+    app = make_app(workers={"replicas": 2}, components=SEARCH, failurePolicy=everybody)
+    api = running(app)
+    crash(api, "workers")
+    tell(app, api)
+
+    api.carry_out(steps_of(app, api.observe(app))[:written])
+    api.pods = ()  # the failed pod was replaced meanwhile
+    settle(app, api)
+
+    assert {attempt_of(api, name) for name in ("master", "workers", "search")} == {"1"}
+    assert situation.judged(app, api.observe(app)).failed == ""
+
+
 def test_a_job_is_replaced_and_its_old_pods_do_not_count_against_the_new_one() -> None:
     app = batch(failurePolicy=POLICY)
     api = running(app)
