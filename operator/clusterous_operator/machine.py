@@ -390,6 +390,9 @@ class Machine:
             logger.info("%s holds the Lease and works.", self.settings.identity)
             self._everything_changed()
             self._leading.set()
+        elif self.stopping:
+            logger.info("%s gives the Lease up.", self.settings.identity)
+            self._leading.clear()
         else:
             logger.warning("%s has lost the Lease and stands by.", self.settings.identity)
             self._leading.clear()
