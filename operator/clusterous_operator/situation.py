@@ -1,6 +1,7 @@
 """From what is observed to the facts that manifests depend on: who may run, how many. Pure."""
 
 import dataclasses
+import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -494,8 +495,11 @@ def _addresses(app: App, seen: Observed) -> dict[str, str]:
 
 def _cluster_volume(cluster: Mapping[str, str]) -> Mapping[str, Any] | None:
     text = cluster.get(names.CLUSTER_VOLUME_KEY)
-    if text is None:
-        return None
+    return None if text is None else _volume(text)
+
+
+@functools.lru_cache(maxsize=2)  # every look at an app asks, and YAML is slow to read
+def _volume(text: str) -> Mapping[str, Any]:
     where = f"{names.CLUSTER_VOLUME_KEY} in ConfigMap {names.CLUSTER_CONFIG}"
     try:
         value = yaml.safe_load(text)
