@@ -111,9 +111,11 @@ class Fault:
     """Something that may go wrong; by default nothing does.
 
     *active* is asked at each call and event, so that a fault ends also for streams that run.
+    *strikes* counts how often it did something: a fault that never strikes proves nothing.
     """
 
     active = True
+    strikes = 0
 
     async def before(self, call: Call) -> Reply | None:
         """Answer instead of the API server, or break the connection, before it sees the call."""

@@ -63,6 +63,7 @@ class Kills(Fault):
         return reply
 
     def _strike(self, call: Call) -> None:
+        self.strikes += 1
         self._kill()
         self.struck = str(call)
         raise DroppedError
@@ -94,6 +95,7 @@ class KillsEach(Fault):
         return self._left > 0 and call.changes(self._namespace)
 
     def _strike(self) -> None:
+        self.strikes += 1
         self._left -= 1
         self._kill()
         raise DroppedError
@@ -119,6 +121,7 @@ class Refuses(Fault):
 
     async def before(self, call: Call) -> Reply | None:
         if self._which(call) and self._rng.random() < self._share:
+            self.strikes += 1
             return self._reply
         return None
 
@@ -133,6 +136,7 @@ class LosesAnswers(Fault):
 
     async def after(self, call: Call, reply: Reply) -> Reply:
         if self._which(call) and self._rng.random() < self._share:
+            self.strikes += 1
             raise DroppedError
         return reply
 
@@ -146,6 +150,7 @@ class FailsAfterwards(Fault):
 
     async def after(self, call: Call, reply: Reply) -> Reply:
         if call.is_write and self._rng.random() < self._share:
+            self.strikes += 1
             return calls.refusal(500, "InternalError", "chaos: etcdserver: request timed out")
         return reply
 
@@ -172,6 +177,7 @@ class Hangs(Fault):
         return self._left > 0 and self._which(call)
 
     async def _hang(self) -> None:
+        self.strikes += 1
         self._left -= 1
         await asyncio.sleep(_CLIENT_GIVES_UP)
         raise DroppedError
@@ -185,6 +191,7 @@ class Slow(Fault):
         self._most = most
 
     async def before(self, call: Call) -> Reply | None:
+        self.strikes += 1
         await asyncio.sleep(self._rng.random() * self._most / 2)
         return None
 
@@ -199,11 +206,10 @@ class Detains(Fault):
     def __init__(self, *, seconds: float, namespace: str) -> None:
         self._seconds = seconds
         self._namespace = namespace
-        self.detained = 0
 
     async def before(self, call: Call) -> Reply | None:
         if call.changes(self._namespace):
-            self.detained += 1
+            self.strikes += 1
             await asyncio.sleep(self._seconds)
         return None
 
@@ -212,6 +218,7 @@ class Partition(Fault):
     """No connection comes about while it is active; what is open, `Proxy.cut` breaks."""
 
     async def before(self, call: Call) -> Reply | None:
+        self.strikes += 1
         raise DroppedError
 
 
@@ -220,12 +227,11 @@ class Tokens(Fault):
 
     def __init__(self, current: str) -> None:
         self.current = current
-        self.refused = 0
 
     async def before(self, call: Call) -> Reply | None:
         if call.token == self.current:
             return None
-        self.refused += 1
+        self.strikes += 1
         return calls.refusal(401, "Unauthorized", "Unauthorized")
 
     async def stream(self, call: Call, events: Events) -> Events:
@@ -241,11 +247,10 @@ class StaleLists(Fault):
     def __init__(self) -> None:
         self._first: dict[tuple[str, str], Reply] = {}
         self.serving = False
-        self.served = 0
 
     async def before(self, call: Call) -> Reply | None:
         if self.serving and call.is_list and (known := self._first.get(_key(call))) is not None:
-            self.served += 1
+            self.strikes += 1
             return known
         return None
 
@@ -276,12 +281,11 @@ class Cuts(Fault):
 
     async def stream(self, call: Call, events: Events) -> Events:
         seconds = self._rng.uniform(self._least, self._most)
-        ended = False
         async for batch in _batches(events, 0.0, lasting=seconds):
             for line in batch:
                 yield line
-        ended = not self.active
-        if not ended and self._rng.random() < 0.5:
+        self.strikes += self.active
+        if self.active and self._rng.random() < 0.5:
             raise DroppedError(b'{"type":"MODIFIED","object":{"kind":"Po')
 
 
@@ -291,7 +295,6 @@ class Silences(Fault):
 
     def __init__(self) -> None:
         self._times = 0
-        self.swallowed = 0
 
     def silence(self) -> None:
         """Let all that are open now fall silent."""
@@ -303,7 +306,7 @@ class Silences(Fault):
             if mine == self._times:
                 yield line
             else:
-                self.swallowed += 1
+                self.strikes += 1
 
 
 class Repeats(Fault):
@@ -313,6 +316,7 @@ class Repeats(Fault):
         async for line in events:
             yield line
             if self.active and _kind(line) != "ERROR":
+                self.strikes += 1
                 yield line
 
 
@@ -324,6 +328,7 @@ class Lags(Fault):
 
     async def stream(self, call: Call, events: Events) -> Events:
         async for batch in _batches(events, self._seconds):
+            self.strikes += 1
             for line in batch:
                 yield line
 
@@ -355,6 +360,7 @@ class Reorders(Fault):
             mixed.append(queues[uid].pop(0))
             if not queues[uid]:
                 del queues[uid]
+        self.strikes += mixed + last != batch
         return mixed + last
 
 
@@ -378,6 +384,7 @@ class Replays(Fault):
                 continue
             older = past.setdefault(uid, [])
             if self.active and older and self._rng.random() < self._share:
+                self.strikes += 1
                 yield calls.event("MODIFIED", _read(self._rng.choice(older))[1])
             older.append(line)
 
@@ -392,6 +399,7 @@ class Expires(Fault):
 
     async def before(self, call: Call) -> Reply | None:
         if call.is_watch and self._rng.random() < self._share:
+            self.strikes += 1
             return calls.refusal(410, "Expired", "chaos: too old resource version")
         return None
 
@@ -401,6 +409,7 @@ class Expires(Fault):
             for line in batch:
                 yield line
         if self.active:
+            self.strikes += 1
             status = calls.refusal(410, "Expired", "chaos: too old resource version")
             yield calls.event("ERROR", json.loads(status.body))
 

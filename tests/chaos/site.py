@@ -45,6 +45,7 @@ class Site:
     pool: str = POOL
     posts: list[Post] = field(default_factory=list)
     noted: list[Write] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     @property
     def operator(self) -> Operator:
@@ -60,6 +61,7 @@ class Site:
         """Start an operator of this namespace alone, behind a proxy of its own."""
         name = f"operator-{len(self.posts)}"
         proxy = self.grounds.proxy(name, self.noted)
+        self.faults += faults
         proxy.faults = faults
         operator = Operator(
             name=name,
@@ -82,6 +84,16 @@ class Site:
     def world(self) -> World:
         """Return how the namespace stands now."""
         return self.grounds.recorder.now(self.namespace)
+
+    def trouble(self, post: Post, *faults: Fault) -> None:
+        """Let these faults be the ones of a proxy from now on."""
+        self.faults += faults
+        post.proxy.faults = faults
+
+    @property
+    def strikes(self) -> int:
+        """Return how often something went wrong."""
+        return sum(one.strikes for one in self.faults)
 
     def until(self, check: Callable[[World], bool], what: str, seconds: float = 0.0) -> None:
         """Wait for something, and mind the operators meanwhile as a kubelet would."""

@@ -168,7 +168,7 @@ def test_stale_lists_are_those_of_the_first_time() -> None:
             assert await ask(url) != first
             fault.serving = True
             assert await ask(url) == first
-        assert fault.served == 1
+        assert fault.strikes == 1
 
     run(test)
 
