@@ -52,6 +52,7 @@ class Leader:
         self._seen: Seen | None = None
         self._sent: float | None = None
         self._led = False
+        self._failure = ""
         self._news = asyncio.Event()
         self.canary = Canary(clock)
         self.watch: Watch[Claim] = Watch(
@@ -107,15 +108,28 @@ class Leader:
         spec = lease.held(self._identity, over, self._now(), self._terms)
         try:
             await self._write(over, spec)
-        except (ConflictError, MissingError):
+        except ConflictError:
             await self._read()
-        except (TransientError, UserError) as error:
-            logger.warning("The Lease cannot be renewed: %s", error)
-            self._tell()
             await asyncio.sleep(self._terms.retry)
+        except (
+            TransientError,
+            UserError,
+        ) as error:  # MissingError: not even the namespace is there
+            await self._fail(error)
+            if isinstance(error, MissingError):
+                await self._read()
         else:
             self._sent = sent
+            self._failure = ""
             self._tell()
+
+    async def _fail(self, error: Exception) -> None:
+        """Say once what is wrong, and wait a moment before it is tried again."""
+        if str(error) != self._failure:
+            logger.warning("The Lease: %s", error)
+        self._failure = str(error)
+        self._tell()
+        await asyncio.sleep(self._terms.retry)
 
     async def _write(self, over: Claim | None, spec: dict[str, object]) -> None:
         if over is None:
@@ -141,8 +155,7 @@ class Leader:
         except MissingError:
             self._look(None)
         except (TransientError, UserError) as error:
-            logger.warning("The Lease cannot be read: %s", error)
-            await asyncio.sleep(self._terms.retry)
+            await self._fail(error)
         else:
             self._learn(Claim.read(found))
 

@@ -302,8 +302,12 @@ class Machine:
 
     def is_ready(self) -> bool:
         """Tell whether the CRD is served and the cache is full."""
+        return not self.missing()
+
+    def missing(self) -> list[str]:
+        """Return the kinds of which the first list has not come yet."""
         needed = (*self._apps, *self._watches, self.leader.watch)
-        return all(one.synced.is_set() for one in needed)
+        return sorted({one.kind for one in needed if not one.synced.is_set()})
 
     def trouble(self) -> str | None:
         """Return what only a restart mends: parts that ended, watches that are open and silent."""

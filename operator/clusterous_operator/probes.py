@@ -39,7 +39,8 @@ async def _alive(machine: Machine) -> web.Response:
 
 async def _ready(machine: Machine) -> web.Response:
     """A standby is ready, too: it may take over at any time."""
-    return _answer(machine.is_ready(), "waiting for the CRD and for full caches")
+    missing = machine.missing()
+    return _answer(not missing, f"waiting for the lists of {', '.join(missing)}")
 
 
 def _answer(well: bool, trouble: str) -> web.Response:
