@@ -102,6 +102,44 @@ def test_in_namespaced_mode_apps_are_read_only_there() -> None:
     assert roles == {"lab", "field", "clusterous-system"}
 
 
+def test_the_lease_is_ours_only_where_we_live() -> None:
+    manifests = charting.render("watchNamespaces={lab,field}")
+
+    holders = {
+        one["metadata"].get("namespace")
+        for one in kinds(manifests, "Role", "ClusterRole")
+        if any("leases" in rule["resources"] for rule in one["rules"])
+    }
+    assert holders == {"clusterous-system"}
+
+
+@pytest.mark.parametrize(
+    ("values", "strategy", "flag"),
+    [
+        pytest.param((), "RollingUpdate", "--lease=on", id="with the Lease"),
+        pytest.param(("lease=false",), "Recreate", "--lease=off", id="without"),
+    ],
+)
+def test_two_operators_overlap_only_under_the_lease(
+    values: tuple[str, ...], strategy: str, flag: str
+) -> None:
+    (deployment,) = kinds(charting.render(*values), "Deployment")
+
+    spec = deployment["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, strategy)
+    assert flag in container["args"]
+    assert {one["name"] for one in container["env"]} == {"POD_NAME", "POD_NAMESPACE"}
+
+
+def test_standbys_run_on_other_nodes() -> None:
+    (deployment,) = kinds(charting.render("replicas=2"), "Deployment")
+
+    (spread,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+
+
 def test_grants_nothing_by_star() -> None:
     assert not any("*" in one for one in granted(charting.render()))
 
