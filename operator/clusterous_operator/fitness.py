@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,15 @@ _RETRY_SECONDS = 2.0
 class Fitness:
     """What is known about the cluster's fitness; *changed* is told of each change of it."""
 
-    def __init__(self, cluster: Cluster, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        changed: Callable[[], None],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._cluster = cluster
         self._changed = changed
+        self._pause = pause
         self._judged: tuple[str, Unfit | None] = ("", None)
         self.unfit: Unfit | None = None
         self.known = asyncio.Event()
@@ -42,13 +48,13 @@ class Fitness:
                 self._take(await self._look())
             except TransientError as error:
                 logger.warning("Looking at the CRD: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._pause(_RETRY_SECONDS)
             except RefusedError as error:
                 logger.warning("The operator may not read its CRD, and takes it for new: %s", error)
                 self._take(None)
-                await asyncio.sleep(_FIT_SECONDS)
+                await self._pause(_FIT_SECONDS)
             else:
-                await asyncio.sleep(_FIT_SECONDS if self.unfit is None else _UNFIT_SECONDS)
+                await self._pause(_FIT_SECONDS if self.unfit is None else _UNFIT_SECONDS)
 
     async def _look(self) -> Unfit | None:
         kubernetes = skew.of_kubernetes(await self._cluster.release())

@@ -22,7 +22,7 @@ from clusterous_operator.watches import Watch
 
 logger = logging.getLogger(__name__)
 
-_REQUEST_SECONDS = 2.5  # of each try, so that several fit into the time that a Lease holds
+_REQUEST_SECONDS = 3.5  # of each try: two fit into a term, and a slow server is no lost one
 _FOREVER = float("inf")
 
 

@@ -18,7 +18,7 @@ class Terms:
     """For how long the Lease holds, how often it is renewed, how long before its end we stop."""
 
     duration: float = 10.0
-    renew: float = 2.5
+    renew: float = 2.0
     margin: float = 2.0  # for a request on its way when its time is over
     retry: float = 0.5
     nap: float = 1.0  # the longest: clocks go on while a machine sleeps, its timers do not

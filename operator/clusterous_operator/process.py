@@ -21,7 +21,7 @@ logger = logging.getLogger("clusterous_operator")
 
 def clock() -> float:
     """Return seconds that also pass while the machine sleeps: a Lease runs out meanwhile."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 async def operate(chosen: settings.Settings) -> None:
