@@ -126,7 +126,10 @@ def _quick_script() -> Script:
     return Script(rises=(("writer", gate.APPS), ("clusterous", gate.APPS)), residence=_QUICK)
 
 
-def _carry_out(script: Script, programs: Parts) -> Results:
+def _carry_out(
+    script: Script, programs: Parts, keep: Callable[[Results], None] = lambda results: None
+) -> Results:
+    """Measure one thing after the other; *keep* gets what there is after each."""
     found: list[Rise] = []
     resident: dict[str, Any] | None = None
     for name, count in script.rises:
@@ -136,6 +139,7 @@ def _carry_out(script: Script, programs: Parts) -> Results:
         found.append(one)
         resident = after or resident
         _tell(f"{name} {count}: {one.seconds} s")
+        keep(Results(rises=tuple(found), resident=resident))
     return Results(rises=found, resident=resident)
 
 
@@ -160,13 +164,16 @@ def _measure(
 def _run(chosen: argparse.Namespace) -> int:
     script, programs = _script(chosen), testbed.find_parts()
     about = {**machine.description(), "began": _now()}
-    results = _carry_out(script, programs)
-    numbers = results.figures()
-    about |= {"ended": _now()}
-    document = report.document(about, results.rises, results.resident, numbers)
-    chosen.output.parent.mkdir(parents=True, exist_ok=True)
-    chosen.output.write_text(json.dumps(document, indent=1) + "\n")
-    print(report.table(results.rises, numbers, about["cpus"]))
+
+    def keep(results: Results) -> None:
+        now = {**about, "ended": _now()}
+        numbers = results.figures()
+        document = report.document(now, results.rises, results.resident, numbers)
+        chosen.output.parent.mkdir(parents=True, exist_ok=True)
+        chosen.output.write_text(json.dumps(document, indent=1) + "\n")
+
+    results = _carry_out(script, programs, keep)
+    print(report.table(results.rises, results.figures(), about["cpus"]))
     _tell(f"everything is in {chosen.output}")
     return 0
 

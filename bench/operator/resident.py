@@ -25,6 +25,7 @@ _LEASES: Final = "leases"
 _QUIET_SECONDS: Final = 6.0  # without a write of the operator's, and all is done
 _POLL_SECONDS: Final = 2.0
 _LIMIT_SECONDS: Final = 600.0
+_NEWCOMER_SECONDS: Final = 120.0  # a machine that takes longer is too busy to say anything
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +137,7 @@ class Residence:
             began, stop = time.time(), asyncio.Event()
             pace = asyncio.ensure_future(changer.go_on(self.plan.rate, stop))
             try:
-                while not await is_done():
+                while not (done := await is_done()) and time.time() < began + _NEWCOMER_SECONDS:
                     await asyncio.sleep(0.25)
                 ended = time.time()
             finally:
@@ -146,7 +147,7 @@ class Residence:
             writes = audit.read(self.bed.plane.audit_log, place)
         found, unanswered = changes.paired(writes, product.USER)
         told = changes.told(changes.within(found, began, ended), unanswered)
-        return {**told, "seconds": round(ended - began, 1)}
+        return {**told, "seconds": round(ended - began, 1), "done": done}
 
     @contextlib.asynccontextmanager
     async def _nothing(self) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
