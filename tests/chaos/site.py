@@ -16,6 +16,8 @@ from tests.chaos.process import Operator
 from tests.chaos.proxy import Proxy, Write
 from tests.cluster.conftest import Lab, free_port
 
+Ending = Mapping[str, Any]  # of a story, as ending.py tells it
+
 _QUIET_SECONDS = 0.6
 _MOST_ENDS = 10
 
