@@ -218,12 +218,13 @@ class Machine:
         if kind is None:
             self._relist_wanted.set()
         table = self.store.apps
-        self._apps_changed(table.remove(record) if kind == "DELETED" else table.put(record))
+        changed = table.remove(record) if kind == "DELETED" else table.put(record)
+        self._apps_changed(changed, urgent=kind is not None)
 
-    def _apps_changed(self, items: Iterable[Record]) -> None:
+    def _apps_changed(self, items: Iterable[Record], *, urgent: bool = False) -> None:
         for item in items:
             if self._serves(item.namespace):
-                self.queue.add((item.namespace, item.name))
+                self.queue.add((item.namespace, item.name), urgent=urgent)
 
     def _everything_changed(self) -> None:
         self._apps_changed(self.store.apps.all())

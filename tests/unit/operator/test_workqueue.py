@@ -48,6 +48,68 @@ def test_an_app_at_work_comes_again_afterwards() -> None:
     run(story())
 
 
+def test_what_is_urgent_overtakes_and_is_worked_on_once() -> None:
+    async def story() -> None:
+        queue = WorkQueue()
+        queue.add(A)
+        queue.add(B)
+        queue.add(B, urgent=True)
+        queue.add(B, urgent=True)
+
+        assert len(queue) == 2
+        assert [await taken(queue), await taken(queue)] == [B, A]
+        assert len(queue) == 0
+        queue.done(B)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await queue.take()
+
+    run(story())
+
+
+def test_what_is_urgent_overtakes_also_after_work_in_hand() -> None:
+    async def story() -> None:
+        queue = WorkQueue()
+        queue.add(A)
+        await taken(queue)
+        queue.add(B)
+        queue.add(A, urgent=True)
+        queue.done(A)
+
+        assert [await taken(queue), await taken(queue)] == [A, B]
+
+    run(story())
+
+
+def test_what_is_overtaken_gets_its_turn() -> None:
+    async def story() -> None:
+        queue = WorkQueue()
+        queue.add(A)
+        for number in range(10):
+            queue.add(("lab", f"urgent-{number}"), urgent=True)
+
+        assert A in [await taken(queue) for _ in range(4)]
+
+    run(story())
+
+
+def test_an_app_is_never_taken_twice_at_once() -> None:
+    async def story() -> None:
+        queue = WorkQueue()
+        queue.add(A)
+        queue.add(A, urgent=True)
+        await taken(queue)
+        queue.add(A)  # while the entry that was overtaken is still there
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await queue.take()
+        queue.done(A)
+
+        assert await taken(queue) == A
+
+    run(story())
+
+
 def test_the_earliest_request_counts() -> None:
     async def story() -> None:
         queue = WorkQueue()
