@@ -44,7 +44,9 @@ def _configure(settings: kopf.OperatorSettings) -> None:
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 330
     settings.watching.inactivity_timeout = 70
-    settings.watching.chunk_size = 500
+    # kopf keeps a page as Python objects, and for each app that changes a task for this long.
+    settings.watching.chunk_size = 100
+    settings.queueing.idle_timeout = 0.5
     settings.networking.connect_timeout = 10
     settings.networking.request_timeout = 60
     settings.process.ultimate_exiting_timeout = 25
