@@ -21,6 +21,7 @@ Manifest = Mapping[str, Any]
 
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+_BUSY = frozenset({429, 500, 503, 504})
 _ATTEMPTS = 5
 _PAUSE_SECONDS = 0.2
 _TIMEOUT = aiohttp.ClientTimeout(total=60)
@@ -75,7 +76,7 @@ class Client:
                 if answer.status < 400:
                     found: Body = json.loads(text)
                     return found
-                if answer.status not in (429, 500, 503) or attempt == _ATTEMPTS - 1:
+                if answer.status not in _BUSY or attempt == _ATTEMPTS - 1:
                     raise BenchError(f"{method} {path}: {answer.status} {text[:500]}")
             await asyncio.sleep(_PAUSE_SECONDS)
         raise AssertionError("the last attempt returns or raises")
@@ -88,19 +89,28 @@ class Client:
     async def follow(
         self, path: str, query: Mapping[str, str] | None = None
     ) -> AsyncIterator[tuple[str, Body]]:
-        """Return all objects of a collection (as ADDED), then every change to them."""
-        listed = await self.call("GET", path, query=query)
-        for item in listed.get("items") or ():
-            yield "ADDED", item
-        version = listed["metadata"]["resourceVersion"]
-        wanted = {**(query or {}), "watch": "true", "resourceVersion": version}
-        async with self._open("GET", path, params=wanted, timeout=_FOREVER) as answer:
-            answer.raise_for_status()
-            async for line in _lines(answer.content):
-                event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise BenchError(f"the watch of {path} ended: {event['object']}")
-                yield event["type"], event["object"]
+        """Return all objects of a collection (as ADDED), then every change to them.
+
+        A stream that ends is taken up where it ended: a busy server closes those that it finds
+        slow. What is too old is listed again.
+        """
+        version = ""
+        while True:
+            if not version:
+                listed = await self.call("GET", path, query=query)
+                version = listed["metadata"]["resourceVersion"]
+                for item in listed.get("items") or ():
+                    yield "ADDED", item
+            wanted = {**(query or {}), "watch": "true", "resourceVersion": version}
+            async with self._open("GET", path, params=wanted, timeout=_FOREVER) as answer:
+                answer.raise_for_status()
+                async for line in _lines(answer.content):
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        version = ""
+                        break
+                    version = event["object"]["metadata"]["resourceVersion"]
+                    yield event["type"], event["object"]
 
     def _open(self, method: str, path: str, **more: Any) -> Any:
         assert self._session is not None, "use the client as a context manager"
