@@ -188,8 +188,10 @@ def _quick_runs(count: int) -> list[dict[str, float]]:
 
 
 def _gate(count: int) -> int:
-    runs = _quick_runs(count)
+    if not GATE.exists():
+        raise BenchError(f"{GATE} is not there; `calibrate` draws the ranges on a quiet machine")
     ranges = json.loads(GATE.read_text())
+    runs = _quick_runs(count)
     found = gate.breaches(runs, ranges)
     print(json.dumps({"runs": runs, "breaches": [dataclasses.asdict(one) for one in found]}))
     for one in found:
