@@ -92,7 +92,7 @@ class Reconciler:
             await self._speak_first(app, body["spec"], record)
             seen, size = await self._settle(app)
             look_again = self._look_again(app, seen, size)
-            record = self._store.apps.find(*key) or record
+            record = self._latest(record)
             wanted = status.summarize(app, seen, size, record.status, self._time())
         except UserError as error:
             reason = "Refused" if isinstance(error, RefusedError) else "Invalid"
@@ -105,6 +105,18 @@ class Reconciler:
             raise
         waits = await self._report(record, wanted)
         return min((one for one in (look_again, waits) if one is not None), default=None)
+
+    def _latest(self, record: Record) -> Record:
+        """Return the record with the version that our own writes gave it meanwhile.
+
+        Not one of another generation: its version would let a status about this one pass for new.
+        """
+        found = self._store.apps.find(record.namespace, record.name)
+        same = found is not None and (found.uid, found.generation) == (
+            record.uid,
+            record.generation,
+        )
+        return found if found is not None and same else record
 
     async def refuse(self, key: Key, reason: str, why: str) -> None:
         """Say why an app is not touched at all; nothing of it is changed, nothing removed."""

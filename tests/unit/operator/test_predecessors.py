@@ -10,7 +10,7 @@ from clusterous_api import names
 from clusterous_operator import situation
 from clusterous_operator.observed import Pod
 from tests.unit.operator.making import FakeApi, make_app, make_pod, settle
-from tests.unit.operator.test_report import KEY, Bench
+from tests.unit.operator.test_report import KEY, Bench, Server
 
 
 def left(component: str, *pods: Pod, **spec: Any) -> int:
@@ -137,3 +137,44 @@ def test_what_is_meant_as_a_change_makes_nothing_anew() -> None:
 
     (changed,) = [one for one in asked.manifests if one["kind"] == "Deployment"]
     assert changed["metadata"]["uid"] == master.uid
+
+
+class Changing(FakeApi):
+    """While the first workload is applied, the user changes the app, and the cache hears of it."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__()
+        self.house = house
+
+    def apply(self, manifest: Mapping[str, Any]) -> None:
+        super().apply(manifest)
+        if manifest["kind"] == "Deployment":
+            body = self.house.app({})
+            body["metadata"]["generation"] = 2
+            self.house.store.apps.put(self.house.store.apps.trim(body))
+
+
+class Listening(Server):
+    """Notes for which version of the app a status is meant."""
+
+    def __init__(self, house: House) -> None:
+        super().__init__(house)
+        self.meant: list[str] = []
+
+    async def apply(
+        self, manifest: Mapping[str, Any], *, force: bool, sub: str = ""
+    ) -> Mapping[str, Any]:
+        if sub == "status":
+            self.meant.append(manifest["metadata"]["resourceVersion"])
+        return await super().apply(manifest, force=force, sub=sub)
+
+
+def test_a_status_about_what_was_asked_before_is_not_written_over_a_newer_version() -> None:
+    house = House()
+    house.api = Changing(house)
+    server = house.server = Listening(house)
+    house.restart()
+
+    house.visit()
+
+    assert server.meant == ["1"]
