@@ -77,6 +77,7 @@ class Machine:
         self._clock = clock
         self._runner: asyncio.Task[None] | None = None
         self.stopping = False
+        self._elected = asyncio.Event()
         self._leading = asyncio.Event()
         self.leader = Leader(
             cluster=cluster,
@@ -356,6 +357,7 @@ class Machine:
                 await watch.synced.wait()
             logger.info("Caches are full; %d apps.", len(self.store.apps))
             group.create_task(self.leader.run())
+            group.create_task(self._take_over())
             group.create_task(self.fitness.run())
             await self.fitness.known.wait()
             group.create_task(self._watch_capacity())
@@ -383,24 +385,49 @@ class Machine:
             await asyncio.sleep(_RELIST_SECONDS)
             was_asked = self._relist_wanted.is_set()
             self._relist_wanted.clear()
-            with contextlib.suppress(TransientError):
-                for watch in self._apps:
-                    await watch.list(self.cluster)
+            await self._ask_for_apps()
             if not was_asked:
                 self._everything_changed()
 
     def _leads(self, leads: bool) -> None:
         """Begin to write, or stop."""
         if leads:
-            logger.info("%s holds the Lease and works.", self.settings.identity)
-            self._everything_changed()
-            self._leading.set()
-        elif self.stopping:
+            self._elected.set()
+            return
+        self._elected.clear()
+        self._leading.clear()
+        if self.stopping:
             logger.info("%s gives the Lease up.", self.settings.identity)
-            self._leading.clear()
         else:
             logger.warning("%s has lost the Lease and stands by.", self.settings.identity)
-            self._leading.clear()
+
+    async def _take_over(self) -> None:
+        """Ask for all apps before the first write, whenever the Lease becomes ours.
+
+        The watch of a standby may be behind: children that the last writer brought to a newer spec
+        would be put back to an older one for a moment.
+        """
+        while True:
+            await self._elected.wait()
+            self._elected.clear()
+            if not await self._ask_for_apps():
+                await asyncio.sleep(_CRD_SECONDS)
+                if self.leader.leads:
+                    self._elected.set()
+            elif self.leader.leads and not self._elected.is_set():
+                logger.info("%s holds the Lease and works.", self.settings.identity)
+                self._everything_changed()
+                self._leading.set()
+
+    async def _ask_for_apps(self) -> bool:
+        """List all apps; tell whether it could be done."""
+        try:
+            for watch in self._apps:
+                await watch.list(self.cluster)
+        except (TransientError, UserError) as error:
+            logger.warning("Listing apps: %s", error)
+            return False
+        return True
 
     async def _work(self) -> None:
         while True:
