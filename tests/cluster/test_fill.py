@@ -57,9 +57,9 @@ def test_fills_with_as_many_as_the_scheduler_places(
         "placement": {"nodeSelector": {HOST: f"{pool}-a"}},
     }
 
-    lab.create(
-        master=on_a, workers={**ONE_CPU, "placement": {"pool": pool}, "template": {"spec": spec}}
-    )
+    # Workers that were quicker would take the master's room on the first node and keep it.
+    after = {"dependsOn": [{"name": "master"}], "placement": {"pool": pool}}
+    lab.create(master=on_a, workers={**ONE_CPU, **after, "template": {"spec": spec}})
     lab.until(lambda: lab.status().get("workers") == f"{count}/{count}", f"{count} workers")
     lab.until_condition("Ready")
 

@@ -261,7 +261,6 @@ def test_a_second_run_changes_nothing(stage: Stage) -> None:
 
 def test_a_second_run_resumes_what_was_suspended_for_being_idle(stage: Stage) -> None:
     stage.type("run", "reef.yml", "--no-connect")
-    stage.pushed()
     app = stage.kubernetes.objects[f"{APPS}/reef"]
     app["status"] |= {
         "idle": {"suspended": True, "resumed": "2026-11-22T08:00:00Z"},
