@@ -13,7 +13,7 @@ import pytest
 
 from clusterous_api import names
 from tests.cluster.conftest import Lab, Operator, free_port, install
-from tests.cluster.controlplane import ControlPlane
+from tests.cluster.controlplane import ApiError, ControlPlane
 from tests.contract import charting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
@@ -238,3 +238,19 @@ def test_tells_that_it_is_well_and_what_it_does(lab: Lab, operator: Operator) ->
         f"clusterous_app_ready_seconds{{{app}}}",
     ):
         assert wanted in figures
+
+
+def test_a_restricted_namespace_admits_the_operators_pod(lab: Lab) -> None:
+    (deployment,) = (one for one in charting.render() if one["kind"] == "Deployment")
+    pod = {
+        "metadata": {"name": "operator"},
+        "spec": {**deployment["spec"]["template"]["spec"], "serviceAccountName": "default"},
+    }
+    restricted = {"pod-security.kubernetes.io/enforce": "restricted"}
+    home = f"/api/v1/namespaces/{lab.namespace}"
+    lab.plane.api("PATCH", home, {"metadata": {"labels": restricted}})
+
+    lab.plane.api("POST", f"{lab.path('pods')}?dryRun=All", pod)
+    pod["spec"]["securityContext"] = {}
+    with pytest.raises(ApiError, match="restricted"):
+        lab.plane.api("POST", f"{lab.path('pods')}?dryRun=All", pod)
