@@ -142,9 +142,14 @@ class Launch:
         if running is not None and not manifests:
             return self._again(api, apps.app_state(running))
         results = [api.apply(manifest) for manifest in manifests]
-        self._tell_applied(manifests, [changed for _, changed in results], running is None)
-        app, has_changed = apps.app_state(results[-1][0]), results[-1][1]
-        return apps.resume(api, app) if app.is_idle and not has_changed else app
+        for manifest, (_, changed) in zip(manifests[:-1], results[:-1], strict=True):
+            word = "applied" if changed else "unchanged"
+            self.ui.tell(f"{manifest['kind']} {manifest['metadata']['name']}: {word}")
+        body, changed = results[-1]
+        if not changed:
+            return self._again(api, apps.app_state(body))
+        self.ui.tell(f"{self.program.name} {'starts' if running is None else 'changed'}")
+        return apps.app_state(body)
 
     def _again(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
         if app.is_idle:
@@ -152,15 +157,6 @@ class Launch:
             return apps.resume(api, app)
         self.ui.tell(f"{app.name} runs already, unchanged")
         return app
-
-    def _tell_applied(
-        self, manifests: Sequence[kube.Object], changed: Sequence[bool], is_new: bool
-    ) -> None:
-        for manifest, has_changed in zip(manifests[:-1], changed[:-1], strict=True):
-            word = "applied" if has_changed else "unchanged"
-            self.ui.tell(f"{manifest['kind']} {manifest['metadata']['name']}: {word}")
-        word = "starts" if is_new else "changed" if changed[-1] else "runs already, unchanged"
-        self.ui.tell(f"{self.program.name} {word}")
 
     def follow(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
         """Show the app's progress until it is ready."""

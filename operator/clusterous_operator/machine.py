@@ -291,8 +291,7 @@ class Machine:
         told = False
         while True:
             try:
-                for watch in self._apps:
-                    await watch.list(self.cluster)
+                await self._list_apps()
                 return
             except MissingError:
                 if not told:
@@ -419,11 +418,14 @@ class Machine:
                 self._everything_changed()
                 self._leading.set()
 
+    async def _list_apps(self) -> None:
+        for watch in self._apps:
+            await watch.list(self.cluster)
+
     async def _ask_for_apps(self) -> bool:
         """List all apps; tell whether it could be done."""
         try:
-            for watch in self._apps:
-                await watch.list(self.cluster)
+            await self._list_apps()
         except (TransientError, UserError) as error:
             logger.warning("Listing apps: %s", error)
             return False

@@ -1,4 +1,4 @@
-"""How one component of an app stands: its counts, its first trouble, how far it has come. Pure.
+"""How each component of an app stands: its counts, its first trouble, how far it has come. Pure.
 
 What broke comes before what merely waits, and what keeps pods from being made comes before both:
 the first cause explains the most.
@@ -63,11 +63,15 @@ class Group:
         return self.trouble is not None and not self.trouble.only_waits
 
 
-def of(app: App, component: Component, seen: Observed, size: Size) -> Group:
-    """Return how a component stands."""
+def of(app: App, seen: Observed, size: Size) -> list[Group]:
+    """Return how the components stand."""
+    wanted = situation.replicas(app, seen, size)
+    return [_of(app, one, seen, size, wanted.get(one.name, 0)) for one in app.components]
+
+
+def _of(app: App, component: Component, seen: Observed, size: Size, wanted: int) -> Group:
     child = situation.workload(app, component, seen)
     need = situation.waits_for(app, component, seen)
-    wanted = situation.replicas(app, seen, size).get(component.name, 0)
     is_held = component.name in seen.held
     waits = (need is not None or is_held) and not situation.is_asleep(app, seen)
     goal = situation.wanted(component, size) if waits else wanted

@@ -25,7 +25,7 @@ COUNTS_SECONDS = 1.0
 
 def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], now: str) -> Status:
     """Return the whole status; *before* is the present one, *now* the time of what changes."""
-    groups = [standing.of(app, one, seen, size) for one in app.components]
+    groups = standing.of(app, seen, size)
     end = situation.ended(app, seen)
     volume = _volume(app, seen)
     found = [
