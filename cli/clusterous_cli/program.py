@@ -106,6 +106,8 @@ def _manifest(document: object, path: Path) -> Manifest:
             raise UserError(f"{path} has a document without {key}.")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise UserError(f"{path}: a {document['kind']} has no metadata.name (as text).")
+    if not isinstance(metadata.get("annotations") or {}, dict):
+        raise UserError(f"{path}: metadata.annotations of a {document['kind']} must be a mapping.")
     return document
 
 

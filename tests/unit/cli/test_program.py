@@ -169,6 +169,13 @@ def is_understood(path: Path) -> bool:
     return True
 
 
+def test_annotations_that_are_no_mapping_are_refused(folder: Path) -> None:
+    document = {**APP, "metadata": {"name": "reef", "annotations": True}}
+
+    with pytest.raises(UserError, match="annotations of a ClusterousApp must be a mapping"):
+        program.read(written(folder, document))
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(VALUES, VALUES)
 def test_any_manifest_is_read_or_refused(folder: Path, spec: object, metadata: object) -> None:
