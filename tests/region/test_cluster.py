@@ -63,16 +63,24 @@ def changes(region: Region) -> int:
     )
 
 
+@contextmanager
+def struck_by(region: Region, fault: dict[str, Any] | None) -> Iterator[None]:
+    """Let the region have *fault*, and never longer: what comes next is to meet none."""
+    if fault:
+        region.aws("POST", "faults", fault)
+    try:
+        yield
+    finally:
+        region.aws("DELETE", "faults")
+
+
 def run_until_killed(
     region: Region, folder: Path, argv: Argv, fault: dict[str, Any] | None
 ) -> int | None:
     """Run *argv* and kill it at a point of its work; the exit code if it ended before."""
     region.aws("DELETE", "log")  # a short log is read fast, and the point of the kill is met
-    region.aws("DELETE", "faults")
-    if fault:
-        region.aws("POST", "faults", fault)
     seen, moved = 0, time.monotonic()
-    with (folder / "words.log").open("a") as words:
+    with struck_by(region, fault), (folder / "words.log").open("a") as words:
         process = region.laptop_popen(argv, cwd=folder, stdout=words, stderr=words)
         while process.poll() is None:
             now = changes(region)
@@ -94,7 +102,6 @@ def kill_again_and_again(
         code = run_until_killed(region, folder, argv, fault)
         if code is not None:
             return kills, code
-    region.aws("DELETE", "faults")
     with (folder / "words.log").open("a") as words:
         done = region.laptop_run(argv, cwd=folder, stdout=words, stderr=words)
     return kills + 1, done.returncode
