@@ -1,4 +1,4 @@
-"""What issue 4 asks for, in one table, and whether it was met."""
+"""What the operator is to reach, in one table, and whether it was met."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

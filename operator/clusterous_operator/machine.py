@@ -12,6 +12,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
+from clusterous_operator import garbage
 from clusterous_operator.cluster import (
     BusyError,
     Cluster,
@@ -354,6 +355,7 @@ class Machine:
                 group.create_task(watch.run(self.cluster))
             for watch in watches:
                 await watch.synced.wait()
+            garbage.settle()
             logger.info("Caches are full; %d apps.", len(self.store.apps))
             group.create_task(self.leader.run())
             group.create_task(self._take_over())
@@ -386,6 +388,7 @@ class Machine:
             self._relist_wanted.clear()
             await self._ask_for_apps()
             if not was_asked:
+                garbage.settle()
                 self._everything_changed()
 
     def _leads(self, leads: bool) -> None:
