@@ -7,9 +7,7 @@ them). Nothing outlives the `with` block, nor a killed test run.
 
 import base64
 import contextlib
-import datetime
 import http.client
-import ipaddress
 import json
 import os
 import signal
@@ -24,10 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+import trustme
+
+from tests.region.parts import parts
 
 STAGES: Final = Path(__file__).with_name("kwok-stages.yaml")
 SERVICE_CIDR: Final = "10.43.0.0/16"
@@ -246,7 +243,8 @@ def start(
     """
     home.mkdir(parents=True, exist_ok=True)
     chosen = options or Options()
-    plane = _prepare(home, Programs(kube=kube, kine=kine, kwok=kwok), node_grace_seconds, chosen)
+    programs = Programs(kube=parts.kube(kube, print), kine=kine, kwok=kwok)
+    plane = _prepare(home, programs, node_grace_seconds, chosen)
     try:
         plane.launch(KINE)
         plane.wait_until((home / "kine.sock").exists, "kine's socket")
@@ -278,10 +276,11 @@ def _is_ready(node: Manifest) -> bool:
 
 def _prepare(home: Path, programs: Programs, grace_seconds: int, options: Options) -> ControlPlane:
     port = _free_port()
-    authority = _Authority.create()
-    (home / "ca.crt").write_bytes(authority.pem)
-    authority.issue(home / "apiserver", "kube-apiserver", server=True)
-    (home / "accounts.key").write_bytes(_pem(ec.generate_private_key(ec.SECP256R1())))
+    authority = trustme.CA()
+    ca_pem = authority.cert_pem.bytes()
+    (home / "ca.crt").write_bytes(ca_pem)
+    _write(home / "apiserver", authority.issue_cert("127.0.0.1", "localhost"))
+    _write(home / "accounts", _client(authority, "accounts"))
     # The privileged clients; their kubeconfigs carry certificates, as they do on real clusters.
     clients = {
         "admin": ("you", "system:masters"),
@@ -290,9 +289,10 @@ def _prepare(home: Path, programs: Programs, grace_seconds: int, options: Option
         KWOK: ("kwok", "system:masters"),
     }
     for name, (user, group) in clients.items():
-        certificate, key = authority.issue(home / name, user, group=group)
+        made = _client(authority, user, group)
+        certificate, key = _write(home / name, made)
         keys = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
-        _write_kubeconfig(home / f"{name}.kubeconfig", port, authority.pem, keys)
+        _write_kubeconfig(home / f"{name}.kubeconfig", port, ca_pem, keys)
     if options.audit is not None:
         (home / "audit-policy.yaml").write_text(json.dumps(options.audit))
     tls = ssl.create_default_context(cafile=str(home / "ca.crt"))
@@ -303,7 +303,7 @@ def _prepare(home: Path, programs: Programs, grace_seconds: int, options: Option
         kubeconfig=home / "admin.kubeconfig",
         argvs=_argvs(home, programs, port, grace_seconds, options),
         tls=tls,
-        ca_pem=authority.pem,
+        ca_pem=ca_pem,
     )
 
 
@@ -461,73 +461,19 @@ def _write_kubeconfig(
     os.replace(partial, target)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Authority:
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @classmethod
-    def create(cls) -> "_Authority":
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test-ca")])
-        builder = _certificate(name, name, key.public_key()).add_extension(
-            x509.BasicConstraints(ca=True, path_length=None), critical=True
-        )
-        return cls(certificate=builder.sign(key, hashes.SHA256()), key=key)
-
-    @property
-    def pem(self) -> bytes:
-        return self.certificate.public_bytes(serialization.Encoding.PEM)
-
-    def issue(
-        self, stem: Path, user: str, *, group: str | None = None, server: bool = False
-    ) -> tuple[bytes, bytes]:
-        """Write STEM.crt and STEM.key and return both."""
-        names = [x509.NameAttribute(NameOID.COMMON_NAME, user)]
-        if group:
-            names.append(x509.NameAttribute(NameOID.ORGANIZATION_NAME, group))
-        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        key = ec.generate_private_key(ec.SECP256R1())
-        builder = _certificate(
-            x509.Name(names), self.certificate.subject, key.public_key()
-        ).add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        if server:
-            builder = builder.add_extension(_server_names(), critical=False)
-        pem = builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        stem.with_name(f"{stem.name}.crt").write_bytes(pem)
-        key_file = stem.with_name(f"{stem.name}.key")
-        key_file.touch(mode=0o600)
-        key_file.write_bytes(_pem(key))
-        return pem, _pem(key)
+def _client(authority: trustme.CA, user: str, group: str | None = None) -> trustme.LeafCert:
+    # Without any name of a host, trustme marks their empty list as critical, which Go then refuses.
+    return authority.issue_cert("localhost", common_name=user, organization_name=group)
 
 
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=7))
-    )
-
-
-def _server_names() -> x509.SubjectAlternativeName:
-    return x509.SubjectAlternativeName(
-        [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    )
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.TraditionalOpenSSL,
-        serialization.NoEncryption(),
-    )
+def _write(stem: Path, made: trustme.LeafCert) -> tuple[bytes, bytes]:
+    """Write STEM.crt and STEM.key and return both."""
+    certificate, key = made.cert_chain_pems[0].bytes(), made.private_key_pem.bytes()
+    stem.with_name(f"{stem.name}.crt").write_bytes(certificate)
+    key_file = stem.with_name(f"{stem.name}.key")
+    key_file.touch(mode=0o600)
+    key_file.write_bytes(key)
+    return certificate, key
 
 
 def _base64(data: bytes) -> str:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import trustme
 
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli import builder, images, shell
 from clusterous_cli.builder import Builder
 from tests import programs
-from tests.functional.tls import certificate
 
 needs_buildah = programs.needs("buildah")
 
@@ -131,11 +131,11 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regist
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     (tmp_path / "htpasswd").write_text(HTPASSWD)
-    authority = certificate("authority")
-    serving = certificate("127.0.0.1", authority)
-    (tmp_path / "registry.pem").write_text(serving.pem)
-    (tmp_path / "registry.key").write_text(serving.key_pem)
-    (tmp_path / "authority.pem").write_text(authority.pem)
+    authority = trustme.CA()
+    serving = authority.issue_cert("127.0.0.1")
+    serving.cert_chain_pems[0].write_to_path(tmp_path / "registry.pem")
+    serving.private_key_pem.write_to_path(tmp_path / "registry.key")
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
     config = tmp_path / "registry.yml"
     config.write_text(REGISTRY_CONFIG.format(home=tmp_path, port=port))

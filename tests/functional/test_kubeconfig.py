@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 
 from clusterous_cli import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.kubeconfig import Link
 from tests import programs
 from tests.functional import sshd
 from tests.functional.sshd import Site
-from tests.functional.tls import certificate
 
 pytestmark = [
     sshd.NEEDED,
@@ -58,15 +58,18 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield made
 
 
+def _pem(authority: trustme.CA) -> str:
+    return authority.cert_pem.bytes().decode()
+
+
 @pytest.fixture
 def link(site: Site, tmp_path: Path) -> Iterator[Link]:
     """A cluster called reef, whose API server is a stand-in that wants client certificates."""
-    server_ca, client_ca = certificate("server-ca"), certificate("client-ca")
-    serving, admin = certificate("kubernetes", server_ca), certificate("admin", client_ca)
+    server_ca, client_ca = trustme.CA(), trustme.CA()
+    admin = client_ca.issue_cert("localhost", common_name="admin")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    (tmp_path / "serving.pem").write_text(serving.pem + serving.key_pem)
-    context.load_cert_chain(tmp_path / "serving.pem")
-    context.load_verify_locations(cadata=client_ca.pem)
+    server_ca.issue_cert("kubernetes").configure_cert(context)
+    client_ca.configure_trust(context)
     context.verify_mode = ssl.CERT_REQUIRED
     server = Quiet(("127.0.0.1", 0), Handler)
     server.socket = context.wrap_socket(
@@ -80,9 +83,9 @@ def link(site: Site, tmp_path: Path) -> Iterator[Link]:
         cluster="reef",
         port=tunnel.free_port(24000),
         access=access,
-        certificate=admin.pem,
-        key=admin.key_pem,
-        server_ca=server_ca.pem,
+        certificate=admin.cert_chain_pems[0].bytes().decode(),
+        key=admin.private_key_pem.bytes().decode(),
+        server_ca=_pem(server_ca),
         api_port=server.server_address[1],
     )
     yield made
@@ -159,7 +162,7 @@ def test_the_own_client_speaks_through_the_tunnel(link: Link) -> None:
 
 
 def test_the_own_client_believes_only_the_clusters_authority(link: Link) -> None:
-    api = session.api(replace(link, server_ca=certificate("other").pem))
+    api = session.api(replace(link, server_ca=_pem(trustme.CA())))
 
     with pytest.raises(Exception, match="does not answer") as caught:
         api.find("/x")

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import trustme
 
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli import releases
 from clusterous_cli.releases import Artifact
-from tests.functional import tls
 
 CONTENT = os.urandom(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -72,10 +72,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    authority = tls.certificate("an authority")
-    pair = tls.certificate("localhost", authority)
-    (tmp_path / "server.pem").write_text(pair.key_pem + pair.pem)
-    (tmp_path / "ca.pem").write_text(authority.pem)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
     monkeypatch.setenv("CLUSTEROUS_CACHE_HOME", str(tmp_path / "cache"))
     for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
@@ -85,7 +83,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
         ("127.0.0.1", 0), type("OfSite", (Handler,), {"site": what})
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem")
+    authority.issue_cert("localhost").configure_cert(context)
     server.socket = context.wrap_socket(server.socket, server_side=True)
     what.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))

@@ -7,7 +7,6 @@ through the proxy (HTTPS_PROXY), which leads every name to our listener.
 from __future__ import annotations
 
 import contextlib
-import datetime
 import shutil
 import socket
 import ssl
@@ -21,12 +20,9 @@ from typing import Any, Final
 
 import boto3
 import botocore.session
+import trustme
 from botocore.config import Config
 from botocore.loaders import create_loader
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from tests.region.aws import server
 from tests.region.aws.keys import Credentials
@@ -156,48 +152,11 @@ def account(settings: Settings = INSTANT) -> Iterator[Account]:
 
 
 def _tls(folder: Path) -> ssl.SSLContext:
-    ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
-    ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Simulated AWS")])
-    ca = _signed(ca_name, ca_name, ca_key.public_key(), ca_key, None)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "amazonaws.com")])
-    certificate = _signed(name, ca_name, key.public_key(), ca_key, ca)
-    pem = serialization.Encoding.PEM
-    (folder / "ca.pem").write_bytes(ca.public_bytes(pem))
-    private = key.private_bytes(
-        pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    (folder / "server.pem").write_bytes(private + certificate.public_bytes(pem))
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(folder / "server.pem")
+    authority.issue_cert(*_NAMES).configure_cert(context)
     return context
-
-
-def _signed(
-    subject: x509.Name,
-    issuer: x509.Name,
-    public: ec.EllipticCurvePublicKey,
-    key: ec.EllipticCurvePrivateKey,
-    ca: x509.Certificate | None,
-) -> x509.Certificate:
-    now = datetime.datetime.now(datetime.UTC)
-    issuing = public if ca is None else ca.public_key()
-    assert isinstance(issuing, ec.EllipticCurvePublicKey)
-    builder = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(x509.BasicConstraints(ca=ca is None, path_length=None), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuing), critical=False)
-    )
-    if ca is not None:
-        names = x509.SubjectAlternativeName([x509.DNSName(name) for name in _NAMES])
-        builder = builder.add_extension(names, critical=False)
-    return builder.sign(key, hashes.SHA256())
 
 
 # --- the proxy --------------------------------------------------------------------------------
