@@ -34,12 +34,11 @@ Object = dict[str, Any]
 @pytest.fixture(scope="session")
 def shared_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane with two nodes, our CRD and all that the chart makes but the Deployment."""
-    given = os.environ.get("CLUSTEROUS_TEST_PROGRAMS")  # a folder; for trying other builds
-    programs = None if given else parts.ensure(["kube", "kwok", "helm"], print)
-    kube = Path(given or "") / "kube" if programs is None else programs.kube
-    kwok = Path(given or "") / "kwok" if programs is None else programs.kwok
+    found = parts.ensure(["kube", "kwok", "helm"], print)
     home = tmp_path_factory.mktemp("shared-plane")
-    with controlplane.start(home, kube=kube, kine=kube, kwok=kwok, nodes=2) as plane:
+    with controlplane.start(
+        home, kube=found.kube, kine=found.kube, kwok=found.kwok, nodes=2
+    ) as plane:
         plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": names.NAMESPACE}})
         crd = yaml.safe_load((ROOT / "crds" / "clusterousapps.yaml").read_text())
         install(plane, crd)

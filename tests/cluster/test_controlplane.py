@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.cluster import controlplane
-from tests.region.parts import parts
+from tests.region.parts import minors, parts
 
 pytestmark = pytest.mark.cluster
 
@@ -69,7 +69,13 @@ def status_of(plane: controlplane.ControlPlane, path: str) -> dict[str, Any]:
 
 
 def test_answers_with_its_version(plane: controlplane.ControlPlane) -> None:
-    assert plane.api("GET", "/version")["minor"] == "35"
+    chosen = minors.chosen()
+    release = minors.usual() if chosen is None else minors.release(chosen)
+
+    version = plane.api("GET", "/version")
+
+    assert version["gitVersion"] == f"v{release}"
+    assert f"{version['major']}.{version['minor']}" == minors.of(release)
 
 
 def test_runs_a_deployment_on_the_nodes(plane: controlplane.ControlPlane) -> None:

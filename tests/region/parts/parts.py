@@ -17,6 +17,7 @@ from tests.region.parts import (
     host,
     images,
     kubectl,
+    minors,
     operator_image,
     release,
     standin,
@@ -92,6 +93,15 @@ def paths(entries: Iterable[str], tell: Tell) -> dict[str, Path]:
     if not all(known[name].path.exists() for name in wanted):
         host.ensure(tell)
     return cache.ensure(RECIPES, wanted, root=root, tell=tell)
+
+
+def kube(usual: Path, tell: Tell) -> Path:
+    """Return the control plane of the minor that was chosen for this run, or the *usual* one."""
+    minor = minors.chosen()
+    if minor is None:
+        return usual
+    name = minors.entry(minor)
+    return paths([name], tell)[name] / "kube"
 
 
 def versions() -> dict[str, str]:
@@ -199,6 +209,7 @@ def _recipes() -> Sequence[Recipe]:
             sources=tuple(rootfs.SOURCES),
             estimate_seconds=70,
         ),
+        *minors.recipes(),
     )
 
 
