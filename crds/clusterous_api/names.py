@@ -59,8 +59,10 @@ ENV_MASTER_HOST: Final = "CLUSTEROUS_MASTER_HOST"
 ANNOTATION_APPLIED: Final = f"{DOMAIN}/applied"
 ANNOTATION_RUN: Final = f"{DOMAIN}/run"
 
-# On the pods of a component: how often failurePolicy has restarted it, and for the log pipeline.
+# On the pods of a component: how often failurePolicy has restarted it, with which generation of the
+# app these counts began anew, and for the log pipeline.
 ANNOTATION_RESTARTS: Final = f"{DOMAIN}/restarts"
+ANNOTATION_LIFE: Final = f"{DOMAIN}/counted-since-generation"
 LABEL_LOGGING: Final = f"{DOMAIN}/logging"
 LABEL_LOG_FORMAT: Final = f"{DOMAIN}/log-format"
 

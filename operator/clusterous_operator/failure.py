@@ -2,7 +2,8 @@
 
 Pure, and without a memory of its own: each pod carries the number of the attempt that it belongs to
 (`clusterous.io/restarts`), and a failure counts only if it is of the attempt that its component is
-at. So the same failure, seen again, changes nothing.
+at. So the same failure, seen again, changes nothing. Where the numbers begin anew, after the end,
+pods carry also since which generation: a pod that was evicted stays, and would count once more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,14 +39,19 @@ class Fallen:
     attempt: int
     owner: str
     failures: tuple[Failure, ...]
+    life: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """The attempt that each component is to be at, and why the app has failed, if it has."""
+    """The attempt that each component is to be at, and why the app has failed, if it has.
+
+    *life* is the generation with which the attempts began anew after such an end; 0 before.
+    """
 
     attempts: Mapping[str, int] = field(default_factory=dict)
     failed: str = ""
+    life: int = 0
 
 
 def judge(
@@ -105,7 +111,16 @@ def _times(count: int) -> str:
 
 def attempt(metadata: Body) -> int:
     """Return the number of the attempt that a pod or a pod template belongs to."""
-    text = (metadata.get("annotations") or {}).get(names.ANNOTATION_RESTARTS, "0")
+    return _number(metadata, names.ANNOTATION_RESTARTS)
+
+
+def life(metadata: Body) -> int:
+    """Return since which generation the attempts of a pod or a pod template are counted."""
+    return _number(metadata, names.ANNOTATION_LIFE)
+
+
+def _number(metadata: Body, key: str) -> int:
+    text = (metadata.get("annotations") or {}).get(key, "0")
     return int(text) if text.isdigit() else 0
 
 
@@ -119,7 +134,7 @@ def of_pod(body: Body) -> Fallen | None:
         return None
     owners = metadata.get("ownerReferences") or ()
     owner = next((one.get("uid", "") for one in owners if one.get("controller")), "")
-    return Fallen(attempt=attempt(metadata), owner=owner, failures=failures)
+    return Fallen(attempt=attempt(metadata), owner=owner, failures=failures, life=life(metadata))
 
 
 def _failures(status: Body) -> Iterable[Failure]:

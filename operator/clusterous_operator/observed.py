@@ -195,6 +195,8 @@ def _state(kind: str, body: Body) -> dict[str, Any]:
         template = spec.get("template") or {}
         if again := failure.attempt(template.get("metadata") or {}):
             state["attempt"] = again
+        if life := failure.life(template.get("metadata") or {}):
+            state["life"] = life
     if kind == DEPLOYMENT:
         state["wanted"] = spec.get("replicas", 1)
     if kind == JOB:

@@ -52,6 +52,7 @@ def facts(app: App, seen: Observed, size: Size) -> Facts:
         region=seen.cluster.get("region"),
         single_node=_single_node(app, seen),
         attempts=seen.verdict.attempts,
+        life=seen.verdict.life,
         halted=is_asleep(app, seen) or ended(app, seen) is not None,
         cleared=seen.cleared,
     )
@@ -203,18 +204,26 @@ def judged(app: App, seen: Observed) -> Verdict:
     """Return what the failure policy makes of what is seen."""
     policy = app.failure_policy
     told = _ended_by_policy(seen.before)
-    if policy is None and told is None and not seen.before.get("restarts"):
+    life = _life(app, seen)
+    if policy is None and told is None and not seen.before.get("restarts") and not life:
         return Verdict()
     if told is not None and _is_anew(app, seen, told):
+        # Nothing is judged yet: what is to be seen has failed before.
         attempts = dict.fromkeys((one.name for one in app.components), 0)
-    else:
-        attempts = _attempts(app, seen)
-        if told is not None:
-            return Verdict(attempts=attempts, failed=told.get("message", ""))
+        return Verdict(attempts=attempts, life=app.generation)
+    attempts = _attempts(app, seen)
+    if told is not None:
+        return Verdict(attempts=attempts, failed=told.get("message", ""), life=life)
     if policy is None:
-        return Verdict(attempts=attempts)
+        return Verdict(attempts=attempts, life=life)
     verdict = failure.judge(policy, attempts, _fallen(app, seen, attempts))
-    return _without_the_done(app, seen, verdict)
+    return dataclasses.replace(_without_the_done(app, seen, verdict), life=life)
+
+
+def _life(app: App, seen: Observed) -> int:
+    """Return since which generation the attempts are counted, by what runs."""
+    found = (workload(app, one, seen) for one in app.components)
+    return max((one.state.get("life", 0) for one in found if one is not None), default=0)
 
 
 def _is_anew(app: App, seen: Observed, told: Mapping[str, Any]) -> bool:
@@ -269,7 +278,8 @@ def _is_of(
     """Tell whether a pod belongs to a Deployment that has pods, or to a Job that is to stay."""
     child = workload(app, component, seen)
     if child is None or child.kind != JOB:
-        return child is not None and bool(child.state["wanted"])
+        is_counted = child is not None and fallen.life == child.state.get("life", 0)
+        return is_counted and child is not None and bool(child.state["wanted"])
     again = attempts[component.name]
     is_current = child.run == manifests.job_run(app, component, again)
     return is_current and fallen.owner == child.uid and not _is_complete(child)

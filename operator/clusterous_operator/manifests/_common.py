@@ -21,6 +21,7 @@ class Facts:
     region: str | None = None
     single_node: bool = False
     attempts: Mapping[str, int] = field(default_factory=dict)  # by component, beyond the first
+    life: int = 0  # the generation with which the attempts began anew
     halted: bool = False  # suspended, idle, done or failed: what is not done yet must not go on
     cleared: bool = False  # done long enough ago: only the data stays
 

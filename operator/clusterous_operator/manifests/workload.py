@@ -138,19 +138,17 @@ def pod_template(app: App, component: Component, facts: Facts) -> dict[str, Any]
         "metadata": {
             **merged["metadata"],
             "labels": own_labels,
-            **_attempt(merged["metadata"], facts.attempts.get(component.name, 0)),
+            **_attempt(merged["metadata"], facts.attempts.get(component.name, 0), facts.life),
         },
         "spec": _patient(merged["spec"]),
     }
 
 
-def _attempt(merged: Mapping[str, Any], number: int) -> dict[str, Any]:
+def _attempt(merged: Mapping[str, Any], number: int, life: int) -> dict[str, Any]:
     """Number the pods that a failure policy has started again: a new number replaces them."""
-    if not number:
-        return {}
-    return {
-        "annotations": {**merged.get("annotations", {}), names.ANNOTATION_RESTARTS: f"{number}"}
-    }
+    told = {names.ANNOTATION_RESTARTS: number, names.ANNOTATION_LIFE: life}
+    ours = {key: f"{value}" for key, value in told.items() if value}
+    return {"annotations": {**merged.get("annotations", {}), **ours}} if ours else {}
 
 
 def _log_labels(app: App) -> dict[str, str]:

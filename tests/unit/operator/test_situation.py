@@ -251,9 +251,16 @@ def test_the_old_run_is_not_taken_for_the_new_ones_end() -> None:
 # What the failure policy does.
 
 
-def crash(api: FakeApi, component: str, attempt: int = 0, owner: str = "rs", code: int = 3) -> None:
+def crash(
+    api: FakeApi,
+    component: str,
+    attempt: int = 0,
+    owner: str = "rs",
+    code: int = 3,
+    life: int = 0,
+) -> None:
     failed = Failure(code=code, reason="Error")
-    fallen = Fallen(attempt=attempt, owner=owner, failures=(failed,))
+    fallen = Fallen(attempt=attempt, owner=owner, failures=(failed,), life=life)
     api.pods = (make_pod(component, ready=False, fallen=fallen),)
 
 
@@ -384,6 +391,35 @@ def test_a_new_spec_is_a_new_start() -> None:
 
     assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 2
     assert attempt_of(api, "workers") is None
+
+
+@pytest.mark.parametrize("written", [0, 1, 2])
+def test_what_failed_before_does_not_end_the_next_start(written: int) -> None:
+    app, api = failed()
+    crash(api, "workers")  # as a pod that was evicted: it stays, and goes on being failed
+
+    changed = dataclasses.replace(app, generation=app.generation + 1)
+    api.carry_out(steps_of(changed, api.observe(changed))[:written])  # and the operator ends
+    settle(changed, api)
+    tell(changed, api)
+    later = situation.judged(changed, api.observe(changed))
+    crash(api, "workers", life=changed.generation)
+    again = situation.judged(changed, api.observe(changed))
+
+    assert (later.failed, later.attempts["workers"]) == ("", 0)
+    assert again.failed
+    assert steps_of(changed, dataclasses.replace(api.observe(changed), verdict=later)) == []
+
+
+def test_a_policy_that_goes_after_a_new_start_restarts_nothing() -> None:
+    app, api = failed()
+    changed = dataclasses.replace(app, generation=app.generation + 1)
+    settle(changed, api)
+    tell(changed, api)
+
+    without = dataclasses.replace(changed, failure_policy=None, generation=3)
+
+    assert steps_of(without, api.observe(without)) == []
 
 
 def test_a_batch_that_has_failed_begins_again_only_with_another_run() -> None:
