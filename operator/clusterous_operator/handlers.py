@@ -17,9 +17,11 @@ def registry(machine: Machine) -> kopf.OperatorRegistry:
     """Return the handlers, bound to *machine*."""
     made = kopf.OperatorRegistry()
 
+    known = login.Known()
+
     @kopf.on.login(registry=made)
     def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return login.connection()
+        return known.other(login.connection())
 
     @kopf.on.startup(registry=made)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:

@@ -12,6 +12,7 @@ import kopf
 from clusterous_api.errors import UserError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_AGAIN_SECONDS = 2.0
 
 
 def connection(
@@ -35,3 +36,23 @@ def _in_cluster(host: str, port: str, account: Path) -> kopf.ConnectionInfo:
         ca_path=str(account / "ca.crt"),
         token=(account / "token").read_text().strip(),
     )
+
+
+class Known:
+    """The credentials that kopf has been given: it asks again when they were refused.
+
+    Given the same ones once more, kopf ends the process; so it waits until there are others.
+    """
+
+    def __init__(self) -> None:
+        self._given: kopf.ConnectionInfo | None = None
+
+    def other(self, found: kopf.ConnectionInfo) -> kopf.ConnectionInfo:
+        """Return *found* unless it was given before."""
+        if found == self._given:
+            raise kopf.TemporaryError(
+                "The API server refused our token, and there is no newer one yet.",
+                delay=_AGAIN_SECONDS,
+            )
+        self._given = found
+        return found

@@ -61,6 +61,23 @@ def plan(
     return removals + [one for one in changes if one is not None]
 
 
+def waves(steps: Iterable[Step]) -> list[list[Step]]:
+    """Return the steps as groups of what may be done side by side, one group after the other.
+
+    Volumes come first. A claim that finds its volume is bound at once; one that is made beside it
+    may wait for the volume controller's next round, 15 s later.
+    """
+    first: list[Step] = []
+    rest: list[Step] = []
+    for one in steps:
+        (first if _makes_volume(one) else rest).append(one)
+    return [wave for wave in (first, rest) if wave]
+
+
+def _makes_volume(step: Step) -> bool:
+    return isinstance(step, Apply) and step.manifest["kind"] == VOLUME
+
+
 def _step(manifest: Manifest, child: Child | None) -> Step | None:
     if child is None:
         return Apply(manifest=manifest, exists=False)

@@ -271,10 +271,11 @@ class Reconciler:
                 self._metrics.wrote("Pod")
 
     async def _carry_out(self, app: App, steps: list[plan.Step]) -> None:
-        """Carry the steps out side by side; all are tried before the first failure is told."""
-        results = await asyncio.gather(
-            *(self._step(app, one) for one in steps), return_exceptions=True
-        )
+        """Carry the steps out; all are tried before the first failure is told."""
+        results: list[BaseException | None] = []
+        for wave in plan.waves(steps):
+            work = (self._step(app, one) for one in wave)
+            results += await asyncio.gather(*work, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result

@@ -1,6 +1,7 @@
 """In which order the reconcile acts: what is to be remembered is written before the deed."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -24,6 +25,7 @@ class Server:
         self.body = body
         self.usage = usage
         self.api = FakeApi()
+        self.pauses: dict[str, float] = {}  # in seconds, before an object of a kind is there
         self.writes: list[tuple[str, str]] = []
         self.bodies: list[Mapping[str, Any]] = []
 
@@ -35,6 +37,7 @@ class Server:
         self, manifest: Mapping[str, Any], *, force: bool, sub: str = ""
     ) -> Mapping[str, Any]:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
+        await asyncio.sleep(self.pauses.get(kind, 0.0))
         self.note(f"{kind}/{sub}" if sub else kind, name, manifest)
         if sub:
             self.body = {**self.body, "status": manifest["status"]}
@@ -64,7 +67,12 @@ class Server:
 class Bench:
     """A reconciler of one app whose pods a test sets."""
 
-    def __init__(self, usage: Mapping[str, str] | None = None, **spec: Any) -> None:
+    def __init__(
+        self,
+        usage: Mapping[str, str] | None = None,
+        cluster: Mapping[str, str] | None = None,
+        **spec: Any,
+    ) -> None:
         self.server = Server(make_body(**({"master": {}} | spec)), usage or {})
         self.store = Store()
         self.reconciler = Reconciler(
@@ -76,6 +84,8 @@ class Bench:
             clock=lambda: 0.0,
             now=lambda: datetime.fromisoformat(NOW),
         )
+        self.store.cluster = cluster or {}
+        self.server.pauses[observed.VOLUME] = 0.01
         self.look()
 
     def look(self, **spec: Any) -> list[tuple[str, str]]:
@@ -145,3 +155,12 @@ def test_an_autoscaler_hears_the_first_number_once() -> None:
 
     assert first["spec"] == {"replicas": 2}
     assert (names.KIND, "sim/scale") not in again
+
+
+def test_the_volume_is_there_before_the_claim_that_is_to_find_it() -> None:
+    volume = json.dumps({"nfs": {"server": "192.0.2.9", "path": "/"}})
+    bench = Bench(cluster={names.CLUSTER_VOLUME_KEY: volume})
+
+    kinds = [kind for kind, _ in bench.server.writes]
+
+    assert kinds.index(observed.VOLUME) < kinds.index(observed.CLAIM)

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import kopf
 import pytest
 
 from clusterous_api.errors import UserError
@@ -51,3 +52,15 @@ def test_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(UserError, match="set KUBECONFIG"):
         login.connection({}, tmp_path)
+
+
+def test_credentials_that_were_refused_are_not_given_again(tmp_path: Path) -> None:
+    known = login.Known()
+    (tmp_path / "token").write_text("old")
+    assert known.other(login.connection(ADDRESS, tmp_path)).token == "old"
+
+    with pytest.raises(kopf.TemporaryError, match="no newer one"):
+        known.other(login.connection(ADDRESS, tmp_path))
+
+    (tmp_path / "token").write_text("new")
+    assert known.other(login.connection(ADDRESS, tmp_path)).token == "new"
