@@ -173,6 +173,16 @@ def test_the_gate_closes_when_most_runs_are_worse_or_one_write_too_many_is_made(
     assert found == {"times_writer_100": 1.31, "quiet_writes": 1}
 
 
+def test_the_gate_needs_no_third_run_when_two_are_good_in_every_figure() -> None:
+    ranges = gate.calibrated([make_figures()], {})
+    good, bad = make_figures(), make_figures(writes_per_change=1.2)
+
+    assert gate.is_passed([good, good], ranges, 3)
+    assert not gate.is_passed([good], ranges, 3)
+    assert not gate.is_passed([good, bad], ranges, 3)
+    assert gate.is_passed([good, bad, good], ranges, 3)
+
+
 def test_neither_idle_time_nor_a_guests_time_counts_as_work() -> None:
     user, nice, system, idle, waiting, irq, soft, stolen, guest = 1, 2, 4, 100, 200, 8, 16, 32, 300
 
