@@ -5,9 +5,10 @@ once: Refused is the user's to mend, everything transient is tried again by the 
 """
 
 import asyncio
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
@@ -96,6 +97,18 @@ def path(kind: str, namespace: str | None = None, name: str = "", sub: str = "")
     return f"{prefix}{scope}/{plural}" + (f"/{name}" if name else "") + (f"/{sub}" if sub else "")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """What is asked of the API server; *where* is the URL path."""
+
+    method: str
+    where: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    content: str = "application/json"
+    seconds: float = _REQUEST_SECONDS  # that the answer may take
+
+
 class Cluster:
     """A connection to one API server; use it as a context manager."""
 
@@ -149,7 +162,9 @@ class Cluster:
         metadata = manifest["metadata"]
         where = path(manifest["kind"], metadata.get("namespace"), metadata["name"], sub)
         query = {"fieldManager": names.FIELD_MANAGER, "force": str(force).lower()}
-        return await self._write("PATCH", where, query, manifest, _APPLY)
+        return await self._write(
+            _Request(method="PATCH", where=where, query=query, body=manifest, content=_APPLY)
+        )
 
     async def patch(
         self,
@@ -163,7 +178,10 @@ class Cluster:
         """Change single fields; null removes one."""
         query = {"fieldManager": names.FIELD_MANAGER}
         where = path(kind, namespace, name)
-        return await self._write("PATCH", where, query, body, _MERGE, unfenced_seconds)
+        return await self._write(
+            _Request(method="PATCH", where=where, query=query, body=body, content=_MERGE),
+            unfenced_seconds,
+        )
 
     async def delete(
         self, kind: str, namespace: str, name: str, uid: str, version: int | None = None
@@ -171,7 +189,8 @@ class Cluster:
         """Remove this very object, its dependents after it; only as it was seen, if *version*."""
         conditions = {"uid": uid} | ({"resourceVersion": str(version)} if version else {})
         body = {"propagationPolicy": "Background", "preconditions": conditions}
-        await self._write("DELETE", path(kind, namespace, name), {}, body)
+        where = path(kind, namespace, name)
+        await self._write(_Request(method="DELETE", where=where, body=body))
 
     async def create(
         self,
@@ -183,15 +202,15 @@ class Cluster:
     ) -> Body:
         """Make an object."""
         where = path(kind, namespace)
-        return await self._write("POST", where, {}, body, unfenced_seconds=unfenced_seconds)
+        return await self._write(_Request(method="POST", where=where, body=body), unfenced_seconds)
 
     async def read(self, kind: str, namespace: str | None, name: str) -> Body:
         """Return an object."""
-        return await self._call("GET", path(kind, namespace, name), {})
+        return await self._call(_Request(method="GET", where=path(kind, namespace, name)))
 
     async def release(self) -> Body:
         """Return what Kubernetes says of its own release."""
-        return await self._call("GET", "/version", {})
+        return await self._call(_Request(method="GET", where="/version"))
 
     async def list_pages(
         self,
@@ -204,7 +223,7 @@ class Cluster:
         query = {**selectors, "limit": str(_PAGE)}
         where = path(kind, namespace)
         while True:
-            text = await self._ask("GET", where, query)
+            text = await self._ask(_Request(method="GET", where=where, query=query))
             items, metadata = listing.read(text.decode(), trim)
             del text  # it is larger than what is kept of it
             yield Page(items=items, version=metadata["resourceVersion"])
@@ -236,15 +255,7 @@ class Cluster:
                         raise _error(event["object"].get("code", 500), event["object"], 0.0)
                     yield event["type"], event["object"]
 
-    async def _write(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str],
-        body: Mapping[str, Any],
-        content: str = "application/json",
-        unfenced_seconds: float | None = None,
-    ) -> Body:
+    async def _write(self, request: _Request, unfenced_seconds: float | None = None) -> Body:
         """Write, but not for longer than we may: afterwards another may be writing.
 
         The API server is told, too, so that it does not carry out late what waited in its queue.
@@ -252,41 +263,32 @@ class Cluster:
         seconds = self._seconds_left() if unfenced_seconds is None else unfenced_seconds
         if seconds <= 0:
             raise NotLeaderError("Another operator may be writing; we wait for the Lease.")
+        query = request.query
         if seconds < _REQUEST_SECONDS:
             query = {**query, "timeout": f"{max(round(seconds * 1000), 1)}ms"}
-        return await self._call(method, where, query, body, content, seconds)
+        return await self._call(dataclasses.replace(request, query=query, seconds=seconds))
 
-    async def _call(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str],
-        body: Mapping[str, Any] | None = None,
-        content: str = "application/json",
-        seconds: float = _REQUEST_SECONDS,
-    ) -> Body:
-        found: Body = json.loads(await self._ask(method, where, query, body, content, seconds))
+    async def _call(self, request: _Request) -> Body:
+        found: Body = json.loads(await self._ask(request))
         return found
 
-    async def _ask(
-        self,
-        method: str,
-        where: str,
-        query: Mapping[str, str],
-        body: Mapping[str, Any] | None = None,
-        content: str = "application/json",
-        seconds: float = _REQUEST_SECONDS,
-    ) -> bytes:
+    async def _ask(self, request: _Request) -> bytes:
+        body = request.body
         data = None if body is None else json.dumps(body, separators=(",", ":"))
-        headers = {"Content-Type": content}
-        end = asyncio.get_running_loop().time() + seconds
+        headers = {"Content-Type": request.content}
+        end = asyncio.get_running_loop().time() + request.seconds
         for attempt in (1, 2):
             timeout = _timeout(end - asyncio.get_running_loop().time())
             with _Translated():
                 async with self._open(
-                    method, where, query, data=data, headers=headers, timeout=timeout
+                    request.method,
+                    request.where,
+                    request.query,
+                    data=data,
+                    headers=headers,
+                    timeout=timeout,
                 ) as answer:
-                    self._count(method, str(answer.status))
+                    self._count(request.method, str(answer.status))
                     if answer.status != 401 or attempt == 2:
                         await _check(answer)
                         text: bytes = await answer.read()
