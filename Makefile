@@ -4,7 +4,7 @@ ENGINE ?= podman
 # As the parts are built (build.sh), so that vet and test find in Go's cache what that left there.
 export CGO_ENABLED := 0
 export GOFLAGS += -trimpath -buildvcs=false
-.PHONY: demo test chaos check region clean image docs bench-operator bench-gate
+.PHONY: demo test chaos k8s-minors check region clean image docs bench-operator bench-gate
 
 demo: .venv/ready           ## the whole story in a simulated AWS region; writes build/demo.json
 	$(PY) -m tests.region demo
@@ -17,9 +17,12 @@ test: .venv/ready           ## parts first, then style, types, import contracts 
 chaos: .venv/ready          ## what may go wrong around the operator goes wrong; build/chaos.json (CHAOS="--only NAME")
 	$(PY) -m tests.chaos $(CHAOS)
 
+k8s-minors: .venv/ready     ## the operator on other minors of Kubernetes; build/k8s-minors.json (MINORS="--only 1.36")
+	$(PY) -m tests.minors $(MINORS)
+
 check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
-	cd tests/region/parts/go && test -z "$$(gofmt -l .)" && go vet ./... && go test -vet=off ./internal/...
+	cd tests/region/parts/go && test -z "$$(gofmt -l . ../go-minors)" && go vet ./... && go test -vet=off ./internal/...
 
 region: .venv/ready         ## bring the simulated region up and stay beside it (see docs/architecture.md)
 	$(PY) -m tests.region up
