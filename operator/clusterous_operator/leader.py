@@ -161,14 +161,23 @@ class Leader:
 
     async def release(self) -> None:
         """Let another take over at once; to be called when nothing is written any more."""
-        claim = None if self._seen is None else self._seen.claim
         held, self._sent = self._sent is not None, None
-        if self._alone or not held or claim is None or claim.holder != self._identity:
+        if self._alone or not held:
             return
         try:
-            await self._write(claim, lease.released(self._now()))
+            try:
+                await self._give_up()
+            except ConflictError:
+                # A renewal of ours was on its way when we were told to end, and has arrived.
+                await self._read()
+                await self._give_up()
         except (TransientError, UserError) as error:
             logger.warning("The Lease is left to run out: %s", error)
+
+    async def _give_up(self) -> None:
+        claim = None if self._seen is None else self._seen.claim
+        if claim is not None and claim.holder == self._identity:
+            await self._write(claim, lease.released(self._now()))
 
     def _heard(self, items: Iterable[Claim]) -> None:
         """Take what the watch brought."""

@@ -145,6 +145,40 @@ def test_a_released_lease_is_taken_at_once() -> None:
     play(story)
 
 
+def test_it_is_released_though_a_renewal_was_still_on_its_way() -> None:
+    async def story(cluster: FakeCluster) -> None:
+        first = Candidate(cluster, "first")
+        await until(lambda: first.leader.leads)
+        second = Candidate(cluster, "second")
+        await until(second.leader.watch.synced.is_set)
+        before = cluster.time
+
+        first.kill()
+        await cluster.patch("Lease", "system", "it", {"metadata": {}, "spec": {"renewTime": "now"}})
+        await first.leader.release()
+
+        await until(lambda: second.leader.leads)
+        assert cluster.time == before
+
+    play(story)
+
+
+def test_what_another_holds_is_not_released() -> None:
+    async def story(cluster: FakeCluster) -> None:
+        first = Candidate(cluster, "first")
+        await until(lambda: first.leader.leads)
+
+        first.kill()
+        taken = {"metadata": {}, "spec": {"holderIdentity": "second"}}
+        await cluster.patch("Lease", "system", "it", taken)
+        await first.leader.release()
+
+        assert cluster.lease is not None
+        assert cluster.lease["spec"]["holderIdentity"] == "second"
+
+    play(story)
+
+
 def test_a_restart_in_the_same_pod_takes_it_up_again() -> None:
     async def story(cluster: FakeCluster) -> None:
         first = Candidate(cluster, "pod")
