@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from clusterous_api import models, names
+from tests.cluster import metricsapi
 from tests.cluster.conftest import Lab, Operator
-from tests.cluster.controlplane import ApiError
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 
@@ -362,67 +362,18 @@ def labelled(lab: Lab, component: str) -> bool:
     return all(one["metadata"]["labels"].get("team") == "blue" for one in live(lab, component))
 
 
-METRICS = "/apis/metrics.k8s.io/v1beta1"
-DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-
-
 @pytest.fixture
-def usage(lab: Lab) -> Iterator[Callable[[str, str], None]]:
+def usage(lab: Lab) -> Iterator[Callable[[str, str], object]]:
     """A metrics API that tells what a test says: of a pod, how much CPU it uses."""
-    body = {
-        "metadata": {
-            "name": "pods.metrics.k8s.io",
-            "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"},
-        },
-        "spec": {
-            "group": "metrics.k8s.io",
-            "scope": "Namespaced",
-            "names": {"plural": "pods", "kind": "PodMetrics"},
-            "versions": [
-                {
-                    "name": "v1beta1",
-                    "served": True,
-                    "storage": True,
-                    "schema": {
-                        "openAPIV3Schema": {
-                            "type": "object",
-                            "x-kubernetes-preserve-unknown-fields": True,
-                        }
-                    },
-                }
-            ],
-        },
-    }
-    where = f"{METRICS}/namespaces/{lab.namespace}/pods"
-    lab.plane.api("POST", DEFINITIONS, body)
-
-    def tell(pod: str, cpu: str) -> None:
-        item = {
-            "apiVersion": "metrics.k8s.io/v1beta1",
-            "kind": "PodMetrics",
-            "metadata": {"name": pod},
-            "containers": [{"name": "main", "usage": {"cpu": cpu, "memory": "1Mi"}}],
-        }
-        lab.plane.api("POST", where, item)
-
+    metricsapi.serve(lab.plane)
     try:
-        lab.plane.wait_until(lambda: answers(lab, where), "the metrics API")
-        yield tell
+        yield lambda pod, cpu: metricsapi.tell(lab.plane, lab.namespace, pod, cpu)
     finally:
-        lab.plane.api("DELETE", f"{DEFINITIONS}/pods.metrics.k8s.io")
-        lab.plane.wait_until(lambda: not answers(lab, where), "its end")
-
-
-def answers(lab: Lab, path: str) -> bool:
-    try:
-        lab.plane.api("GET", path)
-    except ApiError:
-        return False
-    return True
+        metricsapi.end(lab.plane)
 
 
 def test_of_workers_those_go_first_that_do_least(
-    lab: Lab, usage: Callable[[str, str], None]
+    lab: Lab, usage: Callable[[str, str], object]
 ) -> None:
     drain = {"exec": {"command": ["finish"]}}
     lab.create(workers={"replicas": 4, "drain": drain})
@@ -441,7 +392,7 @@ def test_of_workers_those_go_first_that_do_least(
 
 
 def test_an_idle_app_is_suspended_and_resumed_by_a_word(
-    lab: Lab, usage: Callable[[str, str], None]
+    lab: Lab, usage: Callable[[str, str], object]
 ) -> None:
     lab.create(master=MASTER, workers={"replicas": 1}, idle={"afterSeconds": 30, "cpu": "100m"})
     lab.until_condition("Ready")
