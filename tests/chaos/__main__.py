@@ -9,8 +9,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ import click
 from tests.chaos import grounds, runs
 from tests.chaos.grounds import Grounds
 from tests.chaos.runs import Outcome, Reference
-from tests.chaos.scenarios import SCENARIOS
+from tests.chaos.scenarios import SCENARIOS, Scenario
 from tests.chaos.stories import KILLED_IN, STORIES
 
 RESULT: Final = Path(__file__).parents[2] / "build" / "chaos.json"
@@ -48,26 +48,67 @@ def main(only: Sequence[str], seed: int, jobs: int, keep: Path | None) -> None:
 
 
 def _all(ready: Grounds, only: Sequence[str], seed: int, jobs: int) -> list[Outcome]:
-    """Tell the stories undisturbed; then everything side by side; then what must be alone."""
+    """Tell the stories undisturbed; then everything side by side; then what must be alone.
+
+    What waits for the clock most of the time goes on beside the rest, with as many at a time.
+    """
     chosen = [one for one in SCENARIOS if _is_chosen(one.name, only)]
     points = [name for name in KILLED_IN if _is_chosen(name, only) or _has_point(name, only)]
     needed = sorted({*points, *(one.story for one in chosen)})
-    with ThreadPoolExecutor(jobs) as pool:
-        told = _references(ready, needed, seed, pool)
-        outcomes = [outcome for _, outcome in told.values()]
-        # A story without an end in good weather needs no bad one.
-        references = {name: made for name, (made, how) in told.items() if how.converged}
-        points = [one for one in points if one in references]
-        chosen = [one for one in chosen if one.story in references]
-        together = [one for one in chosen if not one.alone]
-        work: list[Work] = [
-            *(_scenario(ready, one, references, seed) for one in together if one.slow),
-            *(_scenario(ready, one, references, seed) for one in together if not one.slow),
-            *_kill_points(ready, points, references, seed, only),
-        ]
-        outcomes += _side_by_side(pool, work)
-    alone = [_scenario(ready, one, references, seed) for one in chosen if one.alone]
+    told: dict[str, tuple[Reference, Outcome]] = {}
+    with ThreadPoolExecutor(jobs) as busy, ThreadPoolExecutor(jobs) as patient:
+        pools = {False: busy, True: patient}
+        tales = {name: _undisturbed(ready, name, seed, pools) for name in needed}
+        begun: list[Future[Outcome]] = []
+        for is_patient, pool in pools.items():
+            told |= _references(
+                {name: one for name, one in tales.items() if _waits(name) == is_patient}
+            )
+            work = _work(ready, told, chosen, points, seed, only, is_patient=is_patient)
+            begun += [pool.submit(one) for one in work]
+        outcomes = [outcome for _, outcome in told.values()] + _ended(begun, pools.values())
+    alone = [
+        _scenario(ready, one, told[one.story][0], seed)
+        for one in chosen
+        if one.alone and told[one.story][1].converged
+    ]
     return outcomes + [_said(one()) for one in alone]
+
+
+def _waits(story: str) -> bool:
+    return STORIES[story].patient
+
+
+def _undisturbed(
+    ready: Grounds, name: str, seed: int, pools: Mapping[bool, ThreadPoolExecutor]
+) -> Future[tuple[Reference, Outcome]]:
+    return pools[_waits(name)].submit(runs.undisturbed, ready, STORIES[name], seed)
+
+
+def _work(
+    ready: Grounds,
+    told: Mapping[str, tuple[Reference, Outcome]],
+    chosen: Sequence[Scenario],
+    points: Sequence[str],
+    seed: int,
+    only: Sequence[str],
+    *,
+    is_patient: bool,
+) -> list[Work]:
+    """Return what goes on side by side, the slowest first."""
+    # A story without an end in good weather needs no bad one.
+    references = {
+        name: made
+        for name, (made, how) in told.items()
+        if how.converged and _waits(name) == is_patient
+    }
+    together = [one for one in chosen if not one.alone and one.story in references]
+    together.sort(key=lambda one: not one.slow)
+    stories = [one for one in points if one in references]
+    return [
+        *(_scenario(ready, one, references[one.story], seed) for one in together),
+        *_kill_points(ready, stories, references, seed, only),
+    ]
 
 
 def _is_chosen(name: str, only: Sequence[str]) -> bool:
@@ -79,9 +120,8 @@ def _has_point(story: str, only: Sequence[str]) -> bool:
 
 
 def _references(
-    ready: Grounds, needed: Iterable[str], seed: int, pool: ThreadPoolExecutor
+    begun: Mapping[str, Future[tuple[Reference, Outcome]]],
 ) -> dict[str, tuple[Reference, Outcome]]:
-    begun = {name: pool.submit(runs.undisturbed, ready, STORIES[name], seed) for name in needed}
     told = {name: one.result() for name, one in begun.items()}
     for name, (reference, outcome) in told.items():
         _said(outcome)
@@ -89,14 +129,14 @@ def _references(
     return told
 
 
-def _scenario(ready: Grounds, one: Any, references: dict[str, Reference], seed: int) -> Work:
-    return lambda: runs.troubled(ready, one, references, seed)
+def _scenario(ready: Grounds, one: Scenario, reference: Reference, seed: int) -> Work:
+    return lambda: runs.troubled(ready, one, reference, seed)
 
 
 def _kill_points(
     ready: Grounds,
     names: Iterable[str],
-    references: dict[str, Reference],
+    references: Mapping[str, Reference],
     seed: int,
     only: Sequence[str],
 ) -> list[Work]:
@@ -116,12 +156,12 @@ def _kill_points(
     ]
 
 
-def _side_by_side(pool: ThreadPoolExecutor, work: Iterable[Work]) -> list[Outcome]:
-    begun = [pool.submit(one) for one in work]
+def _ended(begun: Iterable[Future[Outcome]], pools: Iterable[ThreadPoolExecutor]) -> list[Outcome]:
     try:
         return [_said(one.result()) for one in as_completed(begun)]
     except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
         raise
 
 
@@ -164,8 +204,16 @@ def _result(outcomes: Sequence[Outcome], seed: int, seconds: float, gaps: int) -
         "seconds": round(seconds, 1),
         "changes_judged": sum(one.facts.get("changes_seen", 0) for one in outcomes),
         "gaps_in_the_record": gaps,
+        **_slowest(outcomes, "slowest_failover_seconds"),
+        **_slowest(outcomes, "slowest_first_write_seconds"),
         "runs": [_row(one) for one in (*scenarios, *reached)],
     }
+
+
+def _slowest(outcomes: Sequence[Outcome], name: str) -> dict[str, float]:
+    """Return the largest of a fact that not all runs have."""
+    found = [one.facts[name] for one in outcomes if name in one.facts]
+    return {name: max(found)} if found else {}
 
 
 def _row(one: Outcome) -> dict[str, Any]:
@@ -184,8 +232,13 @@ def _summary(result: dict[str, Any]) -> str:
     return (
         f"{result['scenarios']} scenarios, {result['kill_points']} kill points, "
         f"{result['converged']} converged, {result['violations']} violations, "
-        f"{result['seconds']} s"
+        f"{result['seconds']} s{_failovers(result)}"
     )
+
+
+def _failovers(result: Mapping[str, Any]) -> str:
+    slowest = result.get("slowest_failover_seconds")
+    return "" if slowest is None else f", slowest failover {slowest} s"
 
 
 if __name__ == "__main__":

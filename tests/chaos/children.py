@@ -6,9 +6,9 @@ from typing import Any, Final
 from clusterous_api import names
 from tests.chaos import stories
 from tests.chaos.history import APP, World
-from tests.chaos.invariants import Violation
 from tests.chaos.site import Ending, Site
 from tests.chaos.stories import NAME, STORIES
+from tests.chaos.violation import Violation
 
 
 def _uid(world: World, kind: str, name: str) -> str:

@@ -15,7 +15,7 @@ from tests.chaos import background
 from tests.chaos.background import Background
 from tests.chaos.proxy import Proxy, Write
 from tests.chaos.recorder import Recorder
-from tests.cluster import controlplane
+from tests.cluster import controlplane, metricsapi
 from tests.cluster.conftest import ROOT, SYSTEM, install, served
 from tests.cluster.controlplane import ControlPlane
 from tests.contract import charting
@@ -82,6 +82,7 @@ def prepared(home: Path, nodes: int = 4) -> Iterator[Grounds]:
             if manifest["kind"] not in ("Deployment", "Service"):
                 install(plane, manifest)
         plane.wait_until(lambda: served(plane), "our CRD")
+        metricsapi.serve(plane)
         recorder = Recorder(plane.url, plane.tls)
         recorder.start(behind)
         yield Grounds(plane=plane, background=behind, recorder=recorder, home=home, chart=chart)

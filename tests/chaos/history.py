@@ -15,17 +15,19 @@ Key = tuple[str, str]  # kind and name
 APP = names.KIND
 CLAIM = "PersistentVolumeClaim"
 VOLUME = "PersistentVolume"
+FIGURES = "PodMetrics"
 DELETED = "DELETED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
-    """One change of one object."""
+    """One change of one object; *at* is when it was seen, by a clock that never jumps."""
 
     version: int
     type: str  # ADDED, MODIFIED or DELETED
     kind: str
     body: Body
+    at: float = 0.0
 
     @property
     def key(self) -> Key:
@@ -41,9 +43,10 @@ class Moment:
         return str(self.body["metadata"].get("namespace", ""))
 
 
-def moment(type: str, kind: str, body: Body) -> Moment:
+def moment(type: str, kind: str, body: Body, at: float = 0.0) -> Moment:
     """Return a change as a watch told it."""
-    return Moment(version=int(body["metadata"]["resourceVersion"]), type=type, kind=kind, body=body)
+    version = int(body["metadata"]["resourceVersion"])
+    return Moment(version=version, type=type, kind=kind, body=body, at=at)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -5,38 +5,19 @@ it. Nothing here believes the operator: its status is one of the things that are
 """
 
 import itertools
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 from clusterous_api import names
-from tests.chaos import history
+from tests.chaos import asked, history
+from tests.chaos.asked import Rests, components, desired, surge
+from tests.chaos.decisions import BeginsNotAgain, IdleIsTrue, RestartsAreCounted
 from tests.chaos.history import APP, CLAIM, DELETED, VOLUME, Body, Moment, World
+from tests.chaos.violation import Rule, Violation
 
-_SURGE = "25%"  # of a Deployment that does not say otherwise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Violation:
-    """A rule that was broken, and how."""
-
-    rule: str
-    subject: str
-    version: int
-    what: str
-
-    def __str__(self) -> str:
-        """Return it as a person reads it."""
-        return f"{self.rule}: {self.subject} at version {self.version}: {self.what}"
-
-
-class Rule(Protocol):
-    """Something that must hold."""
-
-    def look(self, world: World, moment: Moment) -> Iterable[Violation]:
-        """Say what *moment* broke; *world* is as it left it."""
+FAILOVER_SECONDS = 15.0
+GOOD_ORDER_SECONDS = 5.0  # where the leader gives the Lease up itself
 
 
 def check(moments: Iterable[Moment], *, stale: bool = False) -> list[Violation]:
@@ -51,6 +32,9 @@ def check(moments: Iterable[Moment], *, stale: bool = False) -> list[Violation]:
         DataStays(),
         ReadyIsTrue(stale=stale),
         StatusGoesForward(),
+        BeginsNotAgain(),
+        RestartsAreCounted(),
+        IdleIsTrue(),
     ]
     world = World()
     found: dict[tuple[str, str], Violation] = {}
@@ -62,51 +46,27 @@ def check(moments: Iterable[Moment], *, stale: bool = False) -> list[Violation]:
     return list(found.values())
 
 
-# What an app asks for.
-
-
-def components(app: Body) -> dict[str, Body]:
-    """Return the components of an app by name."""
-    spec = app["spec"]
-    found = {one["name"]: one for one in spec.get("components") or ()}
-    for name in (names.MASTER, names.WORKERS):
-        if spec.get(name) is not None:
-            found[name] = spec[name]
-    return found
-
-
-def desired(app: Body, component: str) -> int | None:
-    """Return how many pods a component asks for; None where only the cluster knows."""
-    spec = components(app).get(component)
-    if spec is None or app["spec"].get("suspend"):
-        return 0
-    if component == names.WORKERS:
-        count: int | None = spec.get("replicas")
-        return count
-    return int(spec.get("replicas", 1))
-
-
-def surge(app: Body, component: str, count: int) -> int:
-    """Return how many pods more than *count* an update may make."""
-    if component == names.MASTER or count == 0:
-        return 0
-    strategy = components(app).get(component, {}).get("strategy") or {}
-    if strategy.get("type") == "Recreate":
-        return 0
-    rolling = strategy.get("rollingUpdate") or strategy
-    told = rolling.get("maxSurge", _SURGE)
-    if isinstance(told, str):
-        return math.ceil(count * int(told.removesuffix("%")) / 100)
-    return int(told)
-
-
-def image(app: Body, component: str) -> str:
-    """Return the image that a component asks for."""
-    own = components(app)[component].get("image")
-    return str(own or app["spec"].get("image", ""))
-
-
 # The rules.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wanted:
+    """What an app asked for, and why it has come to rest nevertheless, if it has."""
+
+    app: Body
+    rests: str
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """Return what tells it from what was asked for before."""
+        return self.app["metadata"]["uid"], self.app["spec"], self.rests
+
+    def most(self, component: str) -> int | None:
+        """Return how many pods there may be; None where only the cluster knows."""
+        if self.rests:
+            return 0
+        count = desired(self.app, component)
+        return None if count is None else count + surge(self.app, component, count)
 
 
 @dataclass(slots=True)
@@ -114,42 +74,46 @@ class PodsAreBounded:
     """Never more pods of a component than it asks for, and what an update may add.
 
     What it asked for before counts, too, until the operator says that the newest is reached: to
-    scale down takes a moment. And a pod that its ReplicaSet has been told to remove does not count:
-    the Deployment controller makes the next one as soon as it has said so.
+    scale down takes a moment. An app that has ended, or is suspended for being idle, may have none
+    once it had none. And a pod that its ReplicaSet has been told to remove does not count: the
+    Deployment controller makes the next one as soon as it has said so.
     """
 
-    _allowed: dict[str, list[Body]] = field(default_factory=dict)  # apps by name, oldest first
+    _allowed: dict[str, list[_Wanted]] = field(default_factory=dict)  # by name, oldest first
+    _rests: Rests = field(default_factory=Rests)
 
     def look(self, world: World, moment: Moment) -> Iterable[Violation]:
         """Count the pods of all apps."""
         if moment.kind == APP:
-            self._remember(moment)
+            self._remember(world, moment)
         if moment.kind != "Pod":
             return
         for app, versions in self._allowed.items():
-            for component in {name for one in versions for name in components(one)}:
+            for component in {name for one in versions for name in components(one.app)}:
                 yield from self._count(world, moment, app, component, versions)
+            if versions[-1:] and versions[-1].rests and _is_empty(world, app):
+                del versions[:-1]
 
-    def _remember(self, moment: Moment) -> None:
+    def _remember(self, world: World, moment: Moment) -> None:
         app = moment.body
         name = app["metadata"]["name"]
+        self._rests.take(moment)
         known = self._allowed.setdefault(name, [])
         if moment.type == DELETED:
             return  # its pods go with it, and may not become more
-        if not known or _asked(known[-1]) != _asked(app):
-            known.append(app)
-        if _is_reached(app):
+        wanted = _Wanted(app=app, rests=self._rests.of(app))
+        if not known or known[-1].key != wanted.key:
+            known.append(wanted)
+        if _is_empty(world, name) if wanted.rests else _is_reached(app):
             del known[:-1]
 
     def _count(
-        self, world: World, moment: Moment, app: str, component: str, versions: Sequence[Body]
+        self, world: World, moment: Moment, app: str, component: str, versions: Sequence[_Wanted]
     ) -> Iterable[Violation]:
-        most = 0
-        for one in versions:
-            count = desired(one, component)
-            if count is None:
-                return
-            most = max(most, count + surge(one, component, count))
+        bounds = [one.most(component) for one in versions]
+        if None in bounds:
+            return
+        most = max(one for one in bounds if one is not None)
         pods = [one for one in world.pods(app, component) if not history.is_leaving(one)]
         count = _wanted_by_somebody(world, pods)
         if count > most:
@@ -161,6 +125,15 @@ class PodsAreBounded:
             )
 
 
+def _is_empty(world: World, app: str) -> bool:
+    """Tell whether no pod of an app is left that could do anything."""
+    return not any(
+        (one["metadata"].get("labels") or {}).get(names.LABEL_APP) == app
+        and one.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        for one in world.all("Pod")
+    )
+
+
 def _wanted_by_somebody(world: World, pods: Iterable[Body]) -> int:
     """Count pods, of each ReplicaSet no more than it is to have."""
     sets = {one["metadata"]["uid"]: one for one in world.all("ReplicaSet")}
@@ -169,10 +142,6 @@ def _wanted_by_somebody(world: World, pods: Iterable[Body]) -> int:
         min(count, sets[uid]["spec"].get("replicas", 1)) if uid in sets else count
         for uid, count in counts.items()
     )
-
-
-def _asked(app: Body) -> Mapping[str, Any]:
-    return {"uid": app["metadata"]["uid"], "spec": app["spec"]}
 
 
 def _is_reached(app: Body) -> bool:
@@ -269,11 +238,13 @@ class ReadyIsTrue:
     generation's image complete by its controller's word, and as many ready pods of that image.
 
     The moment must lie after the generation began and, unless lists are *stale*, not before the
-    operator last said that the app is not ready.
+    operator last said that the app is not ready. A batch that is done stays so as long as it is to
+    run the same, also when all its objects were cleared away: there the moment is its Jobs' end.
     """
 
     stale: bool = False
     _evidence: dict[str, _Evidence] = field(default_factory=dict)
+    _done: set[tuple[str, str]] = field(default_factory=set)  # uid, and what it was to run
 
     def look(self, world: World, moment: Moment) -> Iterable[Violation]:
         """Collect evidence at each moment; ask for it at each claim."""
@@ -299,6 +270,8 @@ class ReadyIsTrue:
         known = self._evidence.get(metadata["name"])
         if known is None or known.key != key or fresh:
             known = self._evidence[metadata["name"]] = _Evidence(key=key)
+        if asked.is_batch(app) and _is_done(world, app):
+            self._done.add((metadata["uid"], asked.run(app)))
         for component in components(app):
             if component not in known.workloads and _is_complete(world, app, component):
                 known.workloads.add(component)
@@ -308,18 +281,42 @@ class ReadyIsTrue:
     def _judge(self, moment: Moment) -> Iterable[Violation]:
         app = moment.body
         known = self._evidence[app["metadata"]["name"]]
-        done = history.condition(app, "Ready").get("reason") == "Completed"
-        wanted = {names.MASTER} if done else set(components(app))
+        if history.condition(app, "Ready").get("reason") == "Completed":
+            if (known.key[0], asked.run(app)) not in self._done:
+                yield _false(moment, f"no Job of generation {known.key[1]} was done")
+            return
         for what, seen in (("workload", known.workloads), ("pods", known.pods)):
-            missing = wanted - seen
+            missing = set(components(app)) - seen
             if missing:
                 told = "/".join(sorted(missing))
-                yield Violation(
-                    rule="false Ready",
-                    subject=str(app["metadata"]["name"]),
-                    version=moment.version,
-                    what=f"the {what} of {told} were not as generation {known.key[1]} asks for",
+                yield _false(
+                    moment, f"the {what} of {told} were not as generation {known.key[1]} asks for"
                 )
+
+
+def _false(moment: Moment, what: str) -> Violation:
+    name = str(moment.body["metadata"]["name"])
+    return Violation(rule="false Ready", subject=name, version=moment.version, what=what)
+
+
+def _is_done(world: World, app: Body) -> bool:
+    """Tell whether those have ended well whose end makes a batch, with the image that it asks
+    for."""
+    named, any_one = asked.counted(app)
+    jobs = [world.find("Job", names.child(app["metadata"]["name"], one)) for one in named]
+    done = [
+        job is not None and _is_of(app, one, job["spec"]["template"]) and _has_ended(job)
+        for one, job in zip(named, jobs, strict=True)
+    ]
+    return any(done) if any_one else all(done)
+
+
+def _has_ended(job: Body) -> bool:
+    """Tell whether a Job has ended well."""
+    return any(
+        one["type"] in ("Complete", "SuccessCriteriaMet") and one["status"] == "True"
+        for one in job.get("status", {}).get("conditions") or ()
+    )
 
 
 def _is_complete(world: World, app: Body, component: str) -> bool:
@@ -346,11 +343,7 @@ def _job_is_complete(app: Body, component: str, job: Body) -> bool:
     status = job.get("status", {})
     count = job["spec"].get("parallelism", 1)
     good = status.get("ready", 0) + status.get("succeeded", 0)
-    ended = any(
-        one["type"] in ("Complete", "SuccessCriteriaMet") and one["status"] == "True"
-        for one in status.get("conditions") or ()
-    )
-    return bool(ended or good >= count)
+    return bool(_has_ended(job) or good >= count)
 
 
 def _has_pods(world: World, app: Body, component: str) -> bool:
@@ -372,8 +365,8 @@ def _has_pods(world: World, app: Body, component: str) -> bool:
 
 def _is_of(app: Body, component: str, template: Body) -> bool:
     """Tell whether a pod, or a template, has the image that the app asks for now."""
-    asked = image(app, component)
-    return any(one["image"] == asked for one in template["spec"]["containers"])
+    wanted = asked.image(app, component)
+    return any(one["image"] == wanted for one in template["spec"]["containers"])
 
 
 @dataclass(slots=True)
@@ -427,6 +420,29 @@ def one_writer(writers: Sequence[str], failovers: int) -> list[Violation]:
             version=0,
             what=f"{len(turns)} turns with {failovers} failovers: {told}",
         )
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failover:
+    """How long after a leader's trouble, in seconds, another one held the Lease, and wrote for the
+    first time; None where there was nothing left to write."""
+
+    held: float
+    wrote: float | None = None
+
+
+def in_time(failovers: Iterable[Failover], most: float = FAILOVER_SECONDS) -> list[Violation]:
+    """Return a violation for each failover that took longer than *most*."""
+    return [
+        Violation(
+            rule="failover too slow",
+            subject="the operators",
+            version=0,
+            what=f"the Lease had another holder after {one.held:.1f} s, not {most} s",
+        )
+        for one in failovers
+        if one.held > most
     ]
 
 

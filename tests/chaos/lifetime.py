@@ -4,20 +4,23 @@ import time
 from collections.abc import Sequence
 
 from tests.chaos import faults, stories
-from tests.chaos.invariants import Violation
 from tests.chaos.site import Ending, Site, StuckError
 from tests.chaos.stories import STORIES
+from tests.chaos.violation import Violation
+from tests.cluster import metricsapi
 
 
-def begins_from_stale_lists(site: Site, wanted: Ending) -> Sequence[Violation]:
+def begins_from_stale_lists(
+    site: Site, wanted: Ending, *, story: str = "life"
+) -> Sequence[Violation]:
     """Restart the operator before each step, and let it begin from lists that are a step old."""
     stale = faults.StaleLists()
     lag = faults.Lags(seconds=1.0)
     post = site.man(faults=(stale, lag))
-    steps = STORIES["life"].steps
-    stories.tell(site, steps[:1])
+    first, *steps = STORIES[story].whole
+    stories.tell(site, (first,))
     stale.serving = True
-    for step in steps[1:]:
+    for step in steps:
         post.operator.kill()
         stories.tell(site, (step,))
         stale.serving = False
@@ -43,11 +46,11 @@ def watches_fall_silent(site: Site, wanted: Ending) -> Sequence[Violation]:
     return ()
 
 
-def killed_at_each_write(site: Site, wanted: Ending) -> Sequence[Violation]:
+def killed_at_each_write(site: Site, wanted: Ending, *, story: str = "life") -> Sequence[Violation]:
     post = site.man()
     kills = faults.KillsEach(namespace=site.namespace, times=60, kill=post.operator.kill)
     site.trouble(post, kills)
-    stories.tell(site, STORIES["life"].steps)
+    stories.tell(site, STORIES[story].whole)
     site.trouble(post)
     site.settle(wanted)
     return ()
@@ -139,3 +142,42 @@ def apiserver_crashes(site: Site, wanted: Ending) -> Sequence[Violation]:
         site.until(step.reached, f"the end of “{step.name}”")
     site.settle(wanted)
     return ()
+
+
+# Long enough to be suspended twice over, if there were no doubt.
+_DOUBT_SECONDS = 65.0
+
+
+def usage_is_in_doubt(site: Site, wanted: Ending) -> Sequence[Violation]:
+    """Keep back one pod's figures, then all of them: the app runs on until there is no doubt."""
+    post = site.man()
+    story = STORIES["idle"]
+    stories.tell(site, story.prepare)
+    stories.use(site, "2m", but=1)
+    found = _sleeps(site, "one pod had no figures")
+    refuses = faults.Refuses(
+        site.rng,
+        code=503,
+        reason="ServiceUnavailable",
+        which=lambda call: call.path.startswith(metricsapi.PATH),
+        share=1.0,
+    )
+    site.trouble(post, refuses)
+    stories.use(site, "2m")
+    found += _sleeps(site, "the metrics API did not answer")
+    site.trouble(post)
+    stories.tell(site, story.steps)
+    site.settle(wanted)
+    return found
+
+
+def _sleeps(site: Site, doubt: str) -> list[Violation]:
+    """Watch for a while; return a violation if the app is suspended."""
+    end = time.monotonic() + _DOUBT_SECONDS
+    while time.monotonic() < end:
+        site.tend()
+        if stories.says("Suspended")(site.world()):
+            what = f"suspended although {doubt}"
+            return [Violation(rule="falsely idle", subject=stories.NAME, version=0, what=what)]
+        time.sleep(0.5)
+    return []

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from clusterous_api import names
 from tests.chaos import history, stories
 from tests.chaos.history import World
-from tests.chaos.invariants import Violation
 from tests.chaos.site import Ending, Site
 from tests.chaos.stories import NAME, STORIES
+from tests.chaos.violation import Violation
 from tests.cluster.controlplane import ApiError
 
 

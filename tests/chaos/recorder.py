@@ -4,6 +4,7 @@ import asyncio
 import json
 import ssl
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final
@@ -14,6 +15,7 @@ from clusterous_api import names
 from tests.chaos import history, proxy
 from tests.chaos.background import Background
 from tests.chaos.history import Moment, World
+from tests.cluster import metricsapi
 
 KINDS: Final[Mapping[str, str]] = {
     names.KIND: f"/apis/{names.API_VERSION}/{names.PLURAL}",
@@ -24,6 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "Service": "/api/v1/services",
     "PersistentVolumeClaim": "/api/v1/persistentvolumeclaims",
     "PersistentVolume": "/api/v1/persistentvolumes",
+    history.FIGURES: f"{metricsapi.PATH}/pods",
 }
 
 
@@ -86,10 +89,18 @@ class Recorder:
         version = int(found["metadata"]["resourceVersion"])
         for uid, last in list(self._known[kind].items()):
             if uid not in listed:
-                self._take(Moment(version=version, type=history.DELETED, kind=kind, body=last.body))
+                gone = Moment(
+                    version=version,
+                    type=history.DELETED,
+                    kind=kind,
+                    body=last.body,
+                    at=time.monotonic(),
+                )
+                self._take(gone)
         for uid, body in listed.items():
             known = self._known[kind].get(uid)
-            one = history.moment("ADDED" if known is None else "MODIFIED", kind, body)
+            type = "ADDED" if known is None else "MODIFIED"
+            one = history.moment(type, kind, body, time.monotonic())
             if known is None or known.version < one.version:
                 self._take(one)
 
@@ -111,7 +122,8 @@ class Recorder:
                         return ""
                     version = event["object"]["metadata"]["resourceVersion"]
                     if event["type"] != "BOOKMARK":
-                        self._take(history.moment(event["type"], kind, event["object"]))
+                        one = history.moment(event["type"], kind, event["object"], time.monotonic())
+                        self._take(one)
         except (aiohttp.ClientError, TimeoutError, OSError):
             await asyncio.sleep(0.1)
         return version

@@ -10,10 +10,11 @@ from typing import Any
 from tests.chaos import faults, invariants, site, stories
 from tests.chaos.grounds import Grounds
 from tests.chaos.history import Moment
-from tests.chaos.invariants import Violation
+from tests.chaos.invariants import Failover
 from tests.chaos.scenarios import Scenario
 from tests.chaos.site import Site, StuckError
 from tests.chaos.stories import Story
+from tests.chaos.violation import Violation
 from tests.cluster.controlplane import ControlPlaneError
 
 
@@ -36,7 +37,7 @@ class Outcome:
     trouble: str = ""
     struck: str | None = None
     is_kill_point: bool = False
-    facts: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_good(self) -> bool:
@@ -103,18 +104,17 @@ def killed(
 def troubled(
     grounds: Grounds,
     scenario: Scenario,
-    references: Mapping[str, Reference],
+    reference: Reference,
     seed: int,
     *,
     clear: bool = True,
 ) -> Outcome:
     """Run a scenario."""
-    wanted = references[scenario.story].ending
     return _run(
         grounds,
         scenario.name,
         seed,
-        lambda place: scenario.play(place, wanted),
+        lambda place: scenario.play(place, reference.ending),
         stale=scenario.stale,
         clear=clear,
     )
@@ -151,6 +151,7 @@ def _run(
             "unwell": sum(one.operator.unwell for one in place.posts),
             "changes_seen": len(history),
             "faults": place.strikes,
+            **_slowest(place.failovers),
         }
     found += invariants.check(history, stale=stale)
     grounds.recorder.forget(place.namespace)
@@ -166,11 +167,24 @@ def _run(
     )
 
 
+def _slowest(failovers: Sequence[Failover]) -> dict[str, float]:
+    """Return how long it took at most until another leader held the Lease, and until it wrote."""
+    wrote = [one.wrote for one in failovers if one.wrote is not None]
+    return {
+        **_rounded("slowest_failover_seconds", [one.held for one in failovers]),
+        **_rounded("slowest_first_write_seconds", wrote),
+    }
+
+
+def _rounded(name: str, seconds: Sequence[float]) -> dict[str, float]:
+    return {name: round(max(seconds), 2)} if seconds else {}
+
+
 def _write_down(place: Site, moments: Sequence[Moment]) -> None:
     """Leave the history beside the operators' logs, a line a change, and what they wrote."""
     with (place.home / "history.jsonl").open("w") as file:
         for one in moments:
-            file.write(json.dumps([one.version, one.type, one.kind, one.body]) + "\n")
+            file.write(json.dumps([one.version, one.type, one.kind, one.body, one.at]) + "\n")
     with (place.home / "writes.txt").open("w") as file:
         for write in place.noted:
             file.write(f"{write.at:.3f} {write.writer} {write.status} {write.call}\n")

@@ -5,13 +5,14 @@ A scenario ends well if the story ends as the undisturbed one did, and no rule w
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from tests.chaos import children, faults, lifetime, nodes, standby, stories
 from tests.chaos.calls import Fault
-from tests.chaos.invariants import Violation
 from tests.chaos.site import Ending, Site
 from tests.chaos.stories import STORIES
+from tests.chaos.violation import Violation
 
 Play = Callable[[Site, Ending], Sequence[Violation]]
 
@@ -36,7 +37,7 @@ def _weather(
     def play(site: Site, wanted: Ending) -> Sequence[Violation]:
         brewed = make(site)
         post = site.man(faults=brewed)
-        stories.tell(site, STORIES[story].prepare + STORIES[story].steps)
+        stories.tell(site, STORIES[story].whole)
         for fault in brewed:
             fault.active = False
         site.trouble(post)
@@ -92,6 +93,40 @@ SCENARIOS: Final = (
     Scenario(name="nodes-vanish", play=nodes.vanish, story="create", slow=True),
     Scenario(name="children-deleted", play=children.deleted, story="create", slow=True),
     Scenario(name="killed-at-each-write", play=lifetime.killed_at_each_write, slow=True),
+    Scenario(name="usage-in-doubt", play=lifetime.usage_is_in_doubt, story="idle", slow=True),
+    # What the operator decides by itself, in bad company.
+    Scenario(
+        name="failing-under-another-leader",
+        play=partial(standby.killed, story="restart"),
+        story="restart",
+        slow=True,
+    ),
+    Scenario(
+        name="failing-under-two",
+        play=partial(standby.without_lease, story="restart"),
+        story="restart",
+    ),
+    Scenario(
+        name="failing-killed-at-each-write",
+        play=partial(lifetime.killed_at_each_write, story="fail"),
+        story="fail",
+        slow=True,
+    ),
+    Scenario(
+        name="failing-from-stale-lists",
+        play=partial(lifetime.begins_from_stale_lists, story="fail"),
+        story="fail",
+        stale=True,
+    ),
+    Scenario(
+        name="cleared-from-stale-lists",
+        play=partial(lifetime.begins_from_stale_lists, story="ttl"),
+        story="ttl",
+        stale=True,
+    ),
+    _weather("failing-in-everything", _everything, story="restart"),
+    _weather("ended-in-everything", _everything, story="fail"),
+    _weather("cleared-in-everything", _everything, story="ttl"),
     _weather("everything", _everything, slow=True),
     _weather("everything-shortly", _everything, story="short"),
     _weather("watches-cut", lambda site: [faults.Cuts(site.rng)]),

@@ -12,6 +12,7 @@ from tests.chaos import ending, invariants
 from tests.chaos.calls import Fault
 from tests.chaos.grounds import POOL, Grounds
 from tests.chaos.history import World
+from tests.chaos.invariants import Failover
 from tests.chaos.process import Operator
 from tests.chaos.proxy import Proxy, Write
 from tests.cluster.conftest import Lab, free_port
@@ -48,6 +49,7 @@ class Site:
     posts: list[Post] = field(default_factory=list)
     noted: list[Write] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
+    failovers: list[Failover] = field(default_factory=list)
 
     @property
     def operator(self) -> Operator:

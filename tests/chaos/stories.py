@@ -3,7 +3,7 @@
 Each story is first told undisturbed: that says where it ends and how many writes it takes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from clusterous_api import names
 from tests.chaos import history
 from tests.chaos.history import APP, World
 from tests.chaos.site import Site
+from tests.cluster import metricsapi
 
 NAME: Final = "sim"
 # How long a pod takes to leave; without that no overlap of old and new would ever be seen.
@@ -28,11 +29,20 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """Steps that only prepare, and those that chaos is about."""
+    """Steps that only prepare, and those that chaos is about.
+
+    *patient*: it waits for the clock most of the time, and is told beside others that do not.
+    """
 
     name: str
     prepare: tuple[Step, ...] = ()
     steps: tuple[Step, ...]
+    patient: bool = False
+
+    @property
+    def whole(self) -> tuple[Step, ...]:
+        """Return all of it."""
+        return self.prepare + self.steps
 
 
 def tell(site: Site, steps: tuple[Step, ...]) -> None:
@@ -84,6 +94,9 @@ def spec(site: Site, **more: Any) -> dict[str, Any]:
     }
 
 
+_EXPOSED: Final = [{"name": "page", "component": names.MASTER, "port": "http"}]
+
+
 # What is waited for.
 
 
@@ -122,6 +135,51 @@ def finished(world: World) -> bool:
     return says("Completed")(world) and not left
 
 
+def again(count: int) -> Callable[[World], bool]:
+    """Return a check that the failure policy has started some component so often, and all is well:
+    the pods, too, say to which attempt they belong, since a status comes before its deed."""
+
+    def check(world: World) -> bool:
+        found = app(world)
+        if found is None or not ready(world):
+            return False
+        attempts = {one["name"]: one.get("policyRestarts", 0) for one in _components(found)}
+        return max(attempts.values()) == count and all(
+            _attempts(world, component) == {str(number)} for component, number in attempts.items()
+        )
+
+    return check
+
+
+def _attempts(world: World, component: str) -> set[str]:
+    found = [one["metadata"].get("annotations") or {} for one in world.pods(NAME, component)]
+    return {one.get(names.ANNOTATION_RESTARTS, "0") for one in found}
+
+
+def _components(found: history.Body) -> list[history.Body]:
+    return list(found["status"].get("components") or ())
+
+
+def ended(world: World) -> bool:
+    """Tell whether the status says that the failure policy has ended the app."""
+    found = app(world)
+    if found is None or not says("Stalled")(world):
+        return False
+    return bool(history.condition(found, "Completed").get("reason") == "FailurePolicy")
+
+
+def given_up(world: World) -> bool:
+    """Tell whether the failure policy has ended the app, and no pod is left."""
+    return ended(world) and not any(True for _ in world.all("Pod"))
+
+
+def cleared(world: World) -> bool:
+    """Tell whether of a batch that is done nothing is left but its data."""
+    kinds = ("Deployment", "ReplicaSet", "Job", "Pod", "Service")
+    left = any(True for kind in kinds for _ in world.all(kind))
+    return says("Completed")(world) and not left
+
+
 def gone(world: World) -> bool:
     """Tell whether nothing is left of the app but its data."""
     kinds = (APP, "Deployment", "ReplicaSet", "Job", "Pod", "Service")
@@ -157,10 +215,83 @@ def _end_master(site: Site) -> object:
     return site.lab.patch("pods", pod["metadata"]["name"], done)
 
 
-def _create_batch(site: Site) -> object:
+def _batch(site: Site, **more: Any) -> object:
+    """Make a batch whose master runs until it is told to end."""
     hold = {"annotations": {"clusterous.test/hold": "true"}}
-    asked = spec(site, run="Batch")
+    asked = spec(site, run="Batch", **more)
     return site.lab.create(NAME, **{**asked, "master": {**asked["master"], **group(site, **hold)}})
+
+
+def _batch_with_policy(site: Site) -> object:
+    """A Job itself gives up at the first failure; what happens then is the policy's."""
+    return _batch(site, batch={"backoffLimit": 0}, failurePolicy=_policy(_GROUP_AGAIN))
+
+
+# Failures.
+
+_GROUP_AGAIN: Final = {"action": "RestartGroup", "exitCodes": [3]}
+_APP_AGAIN: Final = {"action": "RestartApp", "exitCodes": [3]}
+_APP_AGAIN_FOR_MEMORY: Final = {"action": "RestartApp", "reasons": ["OOMKilled"]}
+
+
+def _policy(*rules: Mapping[str, Any], most: int = 2) -> dict[str, Any]:
+    return {"maxRestarts": most, "rules": list(rules)}
+
+
+def _create_with_policy(*rules: Mapping[str, Any], most: int = 2) -> Step:
+    def act(site: Site) -> object:
+        return site.lab.create(NAME, **spec(site, failurePolicy=_policy(*rules, most=most)))
+
+    return Step(name="create", act=act, reached=ready)
+
+
+def _fail(component: str, reached: Callable[[World], bool], **how: str) -> Step:
+    """Let the program of one pod end badly. The pod may soon be gone: nobody waits for its record,
+    and what is to be reached must not be so already."""
+
+    marks = {f"clusterous.test/{key.replace('_', '-')}": value for key, value in how.items()}
+
+    def act(site: Site) -> None:
+        site.lab.patch("pods", _one_of(site, component), {"metadata": {"annotations": marks}})
+
+    return Step(name=f"a pod of {component} fails", act=act, reached=reached)
+
+
+def _one_of(site: Site, component: str) -> str:
+    pods = site.world().pods(NAME, component)
+    return str(next(one for one in pods if not history.is_leaving(one))["metadata"]["name"])
+
+
+def _evict(site: Site) -> None:
+    """End a worker as a kubelet does that runs out of memory: the failed pod stays."""
+    status = {"status": {"phase": "Failed", "reason": "Evicted"}}
+    site.lab.patch("pods", f"{_one_of(site, names.WORKERS)}/status", status)
+
+
+_BADLY: Final = {"exit_code": "3"}
+_OUT_OF_MEMORY: Final = {"exit_code": "137", "exit_reason": "OOMKilled"}
+
+# Rest.
+
+
+def _create_restless(site: Site) -> object:
+    return site.lab.create(NAME, **spec(site, idle={"afterSeconds": 30, "cpu": "100m"}))
+
+
+def use(site: Site, cpu: str, *, but: int = 0) -> None:
+    """Let the metrics API say of each pod, but of so many, that it uses so much."""
+    for pod in list(site.world().all("Pod"))[but:]:
+        metricsapi.tell(site.grounds.plane, site.namespace, pod["metadata"]["name"], cpu)
+
+
+def _resume(site: Site) -> object:
+    body = {"metadata": {"annotations": {names.ANNOTATION_RESUME: "1"}}}
+    return site.lab.patch("clusterousapps", NAME, body)
+
+
+def awake(world: World) -> bool:
+    """Tell whether the app is ready, and not suspended any more."""
+    return ready(world) and says("Suspended", "False")(world)
 
 
 def _create_with_database(site: Site) -> object:
@@ -200,7 +331,7 @@ STORIES: Final = {
         Story(
             name="batch",
             steps=(
-                Step(name="create", act=_create_batch, reached=ready),
+                Step(name="create", act=_batch, reached=ready),
                 Step(name="let the master end", act=_end_master, reached=finished),
             ),
         ),
@@ -208,6 +339,65 @@ STORIES: Final = {
             name="remove",
             prepare=(Step(name="create", act=_create_with_database, reached=ready),),
             steps=(_change("remove a component", ready, components=None),),
+        ),
+        Story(
+            name="restart",
+            prepare=(_create_with_policy(_GROUP_AGAIN, _APP_AGAIN_FOR_MEMORY),),
+            steps=(
+                _fail(names.WORKERS, again(1), **_BADLY),
+                _fail(names.MASTER, again(2), **_OUT_OF_MEMORY),
+            ),
+        ),
+        Story(
+            name="fail",
+            prepare=(
+                _create_with_policy(_APP_AGAIN, most=1),
+                _fail(names.WORKERS, again(1), **_BADLY),
+            ),
+            steps=(
+                _fail(names.MASTER, given_up, **_BADLY),
+                _change("change the spec", ready, image="example.org/sim:2"),
+            ),
+        ),
+        Story(
+            name="evict",
+            prepare=(_create_with_policy({"action": "Fail", "reasons": ["Evicted"]}),),
+            steps=(
+                Step(name="a worker is evicted", act=_evict, reached=ended),
+                _change("change the spec at once", ready, image="example.org/sim:2"),
+            ),
+        ),
+        Story(
+            name="retry",
+            prepare=(Step(name="create", act=_batch_with_policy, reached=ready),),
+            steps=(
+                _fail(names.MASTER, again(1), **_BADLY),
+                Step(name="let the master end", act=_end_master, reached=finished),
+            ),
+        ),
+        Story(
+            name="ttl",
+            prepare=(
+                Step(
+                    name="create",
+                    act=lambda site: _batch(site, batch={"ttlSecondsAfterFinished": 2}),
+                    reached=ready,
+                ),
+            ),
+            steps=(
+                Step(name="let the master end", act=_end_master, reached=cleared),
+                _change("change what it does not run", cleared, expose=_EXPOSED),
+                _change("change what it runs", ready, image="example.org/sim:2"),
+            ),
+        ),
+        Story(
+            name="idle",
+            prepare=(Step(name="create", act=_create_restless, reached=ready),),
+            steps=(
+                Step(name="do little", act=lambda site: use(site, "2m"), reached=stopped),
+                Step(name="resume", act=_resume, reached=awake),
+            ),
+            patient=True,
         ),
         Story(name="short", steps=(CREATE, UPDATE)),
         Story(
@@ -217,4 +407,19 @@ STORIES: Final = {
     )
 }
 # Those in which the operator is killed at every write.
-KILLED_IN: Final = ("create", "update", "scale", "suspend", "delete", "replace", "batch", "remove")
+KILLED_IN: Final = (
+    "create",
+    "update",
+    "scale",
+    "suspend",
+    "delete",
+    "replace",
+    "batch",
+    "remove",
+    "restart",
+    "fail",
+    "evict",
+    "retry",
+    "ttl",
+    "idle",
+)

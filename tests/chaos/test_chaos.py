@@ -47,7 +47,8 @@ def test_ends_the_same_whatever_goes_wrong(ready: Grounds) -> None:
 
         begun = [pool.submit(killed, one) for one in points]
         begun += [
-            pool.submit(runs.troubled, ready, one, told, SEED, clear=False) for one in weather
+            pool.submit(runs.troubled, ready, one, told[one.story], SEED, clear=False)
+            for one in weather
         ]
         outcomes = [one.result() for one in begun]
 

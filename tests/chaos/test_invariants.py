@@ -1,13 +1,14 @@
 """The checker must complain: each rule is shown a history that breaks it, and one that does not."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
 from clusterous_api import names
 from tests.chaos import ending, history, invariants
 from tests.chaos.history import Moment, World
+from tests.chaos.invariants import Failover
 
 APP_UID = "app-1"
 
@@ -18,14 +19,16 @@ class Story:
     def __init__(self) -> None:
         self.moments: list[Moment] = []
 
-    def put(self, kind: str, name: str, *, type: str = "MODIFIED", **body: Any) -> "Story":
+    def put(
+        self, kind: str, name: str, *, type: str = "MODIFIED", at: float = 0.0, **body: Any
+    ) -> Self:
         metadata = {"name": name, "uid": f"{kind}-{name}", **body.pop("metadata", {})}
         metadata["resourceVersion"] = str(len(self.moments) + 1)
         found = {"metadata": metadata, **body}
-        self.moments.append(history.moment(type, kind, found))
+        self.moments.append(history.moment(type, kind, found, at))
         return self
 
-    def app(self, generation: int = 1, *, ready: str = "", told: int = 0, **spec: Any) -> "Story":
+    def app(self, generation: int = 1, *, ready: str = "", told: int = 0, **spec: Any) -> Self:
         status: dict[str, Any] = {}
         if ready:
             one = {"type": "Ready", "status": ready, "observedGeneration": told or generation}
@@ -36,7 +39,7 @@ class Story:
 
     def workload(
         self, component: str, count: int, *, ready: int | None = None, image: str = "sim:1"
-    ) -> "Story":
+    ) -> Self:
         done = count if ready is None else ready
         status = {"observedGeneration": 1, "updatedReplicas": done, "readyReplicas": done}
         spec = {"replicas": count, "template": {"spec": {"containers": [{"image": image}]}}}
@@ -58,7 +61,7 @@ class Story:
         leaving: bool = False,
         claim: str = "sim-data",
         type: str = "MODIFIED",
-    ) -> "Story":
+    ) -> Self:
         metadata: dict[str, Any] = {
             "labels": names.selector("sim", component),
             "ownerReferences": [{"controller": True, "uid": owner}],
@@ -75,7 +78,7 @@ class Story:
             status={"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
         )
 
-    def up(self, image: str = "sim:1") -> "Story":
+    def up(self, image: str = "sim:1") -> Self:
         self.workload("master", 1, image=image).pod("master", "m", image=image)
         self.workload("workers", 2, image=image)
         return self.pod("workers", "w1", image=image).pod("workers", "w2", image=image)
@@ -288,6 +291,16 @@ def test_writers_may_only_take_turns_by_failover(
     writers: Iterable[str], failovers: int, told: list[str]
 ) -> None:
     assert [one.rule for one in invariants.one_writer(list(writers), failovers)] == told
+
+
+def test_a_failover_that_takes_too_long_is_told() -> None:
+    def told(seconds: float, *most: float) -> list[str]:
+        made = [Failover(held=0.2), Failover(held=seconds, wrote=seconds + 9)]
+        return [one.rule for one in invariants.in_time(made, *most)]
+
+    assert told(15.0) == []
+    assert told(15.1) == ["failover too slow"]
+    assert told(5.1, invariants.GOOD_ORDER_SECONDS) == ["failover too slow"]
 
 
 def test_what_is_left_behind_is_told_but_not_data() -> None:
