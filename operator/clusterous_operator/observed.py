@@ -268,8 +268,12 @@ def _resizing(conditions: Iterable[Body]) -> str:
 
 def version(body: Body) -> int:
     """Return the resource version as a number, by which newer is told from older."""
-    text = body.get("metadata", {}).get("resourceVersion", "0")
-    return int(text) if text.isdigit() else 0
+    return number(body.get("metadata", {}).get("resourceVersion", "0"))
+
+
+def number(version: str) -> int:
+    """Return a resource version as a number."""
+    return int(version) if version.isdigit() else 0
 
 
 def pod(body: Body) -> Pod:

@@ -55,6 +55,7 @@ class Table(Generic[T]):
         self._spaces: dict[str, dict[str, T]] = {}
         self._groups: dict[Hashable, tuple[T, ...]] = {}
         self._gone: dict[Key, int] = {}  # the versions at which the newest removals were told
+        self._listed: dict[str | None, int] = {}  # the versions of the newest lists, by namespace
 
     def __len__(self) -> int:
         """Return how many objects are known."""
@@ -87,8 +88,8 @@ class Table(Generic[T]):
         old = self.find(namespace, name)
         if old is not None and old.version > item.version:
             return []
-        if old is None and self._gone.get((namespace, name), -1) >= item.version:
-            return []  # the answer to a write of ours, later than the news that all is gone
+        if old is None and self._is_past(item):
+            return []  # a late answer to a write of ours, or an old event told again
         self._spaces.setdefault(namespace, {})[name] = item
         self._regroup(old, item)
         return [] if old == item else [one for one in (old, item) if one is not None]
@@ -104,8 +105,21 @@ class Table(Generic[T]):
         self._drop(old)
         return [old]
 
-    def replace(self, items: Iterable[T], namespace: str | None) -> list[T]:
-        """Take a list for the whole truth about *namespace*, or about all; return what changed."""
+    def _is_past(self, item: T) -> bool:
+        """Tell whether an object that we do not know was there before we were told that it is not.
+
+        By the news of its removal, or by a list that is as new and does not have it.
+        """
+        namespace, _ = key = _key(item)
+        lists = (self._listed.get(scope, -1) for scope in (None, namespace))
+        return item.version <= max(self._gone.get(key, -1), *lists)
+
+    def replace(self, items: Iterable[T], namespace: str | None, version: int) -> list[T]:
+        """Take a list for the whole truth about *namespace*, or about all, as of *version*.
+
+        Return what changed. What we know to be newer than the list, it says nothing about.
+        """
+        self._listed.pop(namespace, None)
         changed: list[T] = []
         listed = set()
         for item in items:
@@ -113,9 +127,11 @@ class Table(Generic[T]):
             changed += self.put(item)
         for one in self.all():
             key = _key(one)
-            if namespace in (None, key[0]) and key not in listed:
+            is_meant = namespace in (None, key[0]) and one.version <= version
+            if is_meant and key not in listed:
                 changed.append(one)
                 self._drop(one)
+        self._listed[namespace] = version
         return changed
 
     def _drop(self, old: T) -> None:

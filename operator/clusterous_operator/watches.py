@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic
 
 from clusterous_api.errors import TransientError, UserError
+from clusterous_operator import observed
 from clusterous_operator.cluster import Cluster, GoneError, SilentError
 from clusterous_operator.store import T, Table
 
@@ -78,7 +79,7 @@ class Watch(Generic[T]):
             version = page.version
         self.lists += 1
         self._hear()
-        changed = self.table.replace(items, self.namespace)
+        changed = self.table.replace(items, self.namespace, observed.number(version))
         self.synced.set()
         self.changed(changed)
         return version

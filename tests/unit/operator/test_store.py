@@ -92,10 +92,53 @@ def test_a_list_replaces_what_vanished_unseen() -> None:
     pods.put(pod("a", 1))
     pods.put(pod("b", 2))
 
-    changed = pods.replace([pod("b", 2), pod("c", 3)], None)
+    changed = pods.replace([pod("b", 2), pod("c", 3)], None, 4)
 
     assert names_of(pods) == {"b", "c"}
     assert {one.name for one in changed} == {"a", "c"}
+
+
+def test_what_a_list_does_not_have_is_not_brought_back_by_what_was_before_it() -> None:
+    pods = table()
+    pods.put(pod("a", 1))
+    pods.replace([], None, 5)
+
+    told_again = pods.put(pod("a", 4))
+    pods.put(pod("never seen", 5))
+
+    assert told_again == []
+    assert names_of(pods) == set()
+    pods.put(pod("a", 6))
+    assert names_of(pods) == {"a"}
+
+
+def test_a_list_of_one_namespace_says_nothing_of_what_was_elsewhere() -> None:
+    pods = table()
+    pods.replace([], "lab", 5)
+
+    pods.put(pod("a", 4))
+    pods.put(pod("x", 4, namespace="elsewhere"))
+
+    assert [one.name for one in pods.all()] == ["x"]
+
+
+def test_a_list_leaves_what_is_newer_than_itself() -> None:
+    pods = table()
+    pods.put(pod("a", 7))
+
+    changed = pods.replace([pod("b", 2)], None, 5)
+
+    assert names_of(pods) == {"a", "b"}
+    assert {one.name for one in changed} == {"b"}
+
+
+def test_a_list_is_believed_as_it_stands_even_one_that_is_older_than_the_last() -> None:
+    pods = table()
+    pods.replace([], None, 5)
+
+    pods.replace([pod("a", 2)], None, 3)
+
+    assert names_of(pods) == {"a"}
 
 
 def test_a_list_of_one_namespace_leaves_the_others() -> None:
@@ -103,7 +146,7 @@ def test_a_list_of_one_namespace_leaves_the_others() -> None:
     pods.put(pod("a", 1))
     pods.put(pod("x", 1, namespace="elsewhere"))
 
-    pods.replace([], "elsewhere")
+    pods.replace([], "elsewhere", 2)
 
     assert names_of(pods) == {"a"}
     assert len(pods) == 1

@@ -72,7 +72,7 @@ def test_the_cache_counts_what_it_holds(changes: list[tuple[str, list[Any]]]) ->
             known = {"name": name, "namespace": namespace, "version": version}
             batch.append(dataclasses.replace(pod, **known, app=app))
         if kind == "replace":
-            store.others.replace(batch, None)
+            store.others.replace(batch, None, version)
         for one in batch:
             if kind == "put":
                 store.pods.put(one)
