@@ -25,6 +25,9 @@ NAMESPACE: Final = "bench"
 ADMINISTRATOR: Final = "you"  # in the audit log
 NODES: Final = 100
 QPS: Final = 5000
+# kwok's nodes never fall silent, only a machine with all its cores at work is late to tell. Taken
+# for lost, they would have their pods marked not ready, and no kubelet is there to mend that.
+NODE_GRACE_SECONDS: Final = 24 * 3600
 # Room for 3,000 apps; the pods request nothing, so that only their number counts.
 ROOM: Final = {"cpu": "64", "memory": "256Gi", "pods": "250", "ephemeral-storage": "1Ti"}
 
@@ -102,6 +105,7 @@ def serve(programs: parts.Parts, audited: tuple[str, ...]) -> Iterator[Testbed]:
             kine=programs.kube,
             kwok=programs.kwok,
             nodes=NODES,
+            node_grace_seconds=NODE_GRACE_SECONDS,
             options=options,
         ) as plane,
     ):
