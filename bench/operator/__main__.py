@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -58,6 +59,8 @@ class Results:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure; return 1 where the gate is not passed."""
     chosen = _parser().parse_args(argv)
+    # As Ctrl-C does: what was started ends, and its folder goes.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         match chosen.what:
             case "gate":
@@ -68,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BenchError as error:
         _tell(f"no result: {error}")
         return 1
+    except KeyboardInterrupt:
+        _tell("broken off")
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
