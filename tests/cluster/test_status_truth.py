@@ -51,7 +51,9 @@ def quota(lab: Lab, pods: int) -> None:
 
 def test_a_quota_is_named_with_its_figures(lab: Lab) -> None:
     quota(lab, 2)
-    lab.create(master=MASTER, workers={"replicas": 3})
+    lab.create(master=MASTER)
+    lab.until_condition("Ready")  # or the workers might have used the quota up before the master
+    lab.change(workers={"replicas": 3})
 
     told = until_reason(lab, "QuotaExceeded")
 

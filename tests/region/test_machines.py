@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.region import sweep
 from tests.region.aws import server
 from tests.region.aws.keys import Credentials
 from tests.region.aws.server import AwsServer
@@ -25,6 +26,7 @@ from tests.region.machines.machines import Machines, cleanup
 from tests.region.net import addresses, netns, samples
 from tests.region.net.fabric import Fabric
 from tests.region.parts import parts
+from tests.region.places import Places
 from tests.region.storage.efs import Efs
 
 pytestmark = pytest.mark.region
@@ -149,6 +151,7 @@ def make_lab(state: Path) -> Lab:
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    sweep.sweep(Places(name=REGION))  # a run that was killed may have left its own
     state = tmp_path_factory.mktemp("region") / REGION
     tls.write(state / "tls", tls.names("eu-west-1"), ())
     made = make_lab(state)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.region import sweep
 from tests.region.aws.view import Instance, Route, SecurityGroup, Snapshot
 from tests.region.net import addresses, dhcp, netns, samples
 from tests.region.net.fabric import Fabric
 from tests.region.net.samples import group, instance, network, rule
+from tests.region.places import Places
 from tests.region.storage.efs import Efs
 
 pytestmark = pytest.mark.region
@@ -27,6 +29,7 @@ SHORT = 0.7  # long enough for a machine of the same computer to answer
 
 @pytest.fixture
 def fabric(tmp_path: Path) -> Iterator[Fabric]:
+    sweep.sweep(Places(name=REGION))  # a run that was killed may have left its own
     made = Fabric(region=REGION, aws_region="eu-west-1", state_dir=tmp_path)
     try:
         yield made
