@@ -13,6 +13,7 @@ test: .venv/ready           ## parts first, then style, types, import contracts 
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
 	$(PY) -m pytest --numprocesses=2
+	$(PY) -m bench.operator gate
 
 chaos: .venv/ready          ## what may go wrong around the operator goes wrong; build/chaos.json (CHAOS="--only NAME")
 	$(PY) -m tests.chaos $(CHAOS)

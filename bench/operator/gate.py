@@ -13,15 +13,18 @@ from typing import Any, Final
 Figures = Mapping[str, float]
 
 APPS: Final = 100
-# Against the writer and the server on the same machine in the same minutes, runs differ by some
-# per cent; writes are counted, and differ only where events happen to meet.
-_OF_TIME: Final = 0.3
-_OF_RATIO: Final = 0.2
+# Two rises of 15 s right after each other, on a machine that others share too: of the five runs
+# that drew the ranges, the lowest and the highest were 0.82 and 1.19 of the mean, in time and CPU.
+# What one minute holds differs by some per cent; writes are counted, and differ only where events
+# happen to meet.
+_OF_TIME: Final = 0.5
+_OF_CPU: Final = 0.4
+_OF_RATIO: Final = 0.25
 _OF_COUNT: Final = 0.1
 _OF_MEMORY: Final = 0.1
 TOLERANCES: Final[Mapping[str, float]] = {
     f"times_writer_{APPS}": _OF_TIME,
-    f"cpu_times_writer_{APPS}": _OF_RATIO,
+    f"cpu_times_writer_{APPS}": _OF_CPU,
     f"cpu_to_server_{APPS}": _OF_RATIO,
     "change_p50_times_server": _OF_RATIO,
     f"writes_per_app_clusterous_{APPS}": _OF_COUNT,
