@@ -173,6 +173,17 @@ def test_the_gate_closes_when_most_runs_are_worse_or_one_write_too_many_is_made(
     assert found == {"times_writer_100": 1.51, "quiet_writes": 1}
 
 
+def test_of_what_other_work_can_only_worsen_the_best_run_counts() -> None:
+    ranges = gate.calibrated([make_figures(change_p50_times_server=2.0)], {})
+    runs = [make_figures(change_p50_times_server=one) for one in (9.0, 8.0, 4.0)]
+    worse = [make_figures(change_p50_times_server=one) for one in (9.0, 8.0, 4.1)]
+
+    assert gate.breaches(runs, ranges) == []
+    assert gate.is_passed(runs, ranges, 3)
+    assert [one.value for one in gate.breaches(worse, ranges)] == [4.1]
+    assert not gate.is_passed(worse, ranges, 3)
+
+
 def test_the_gate_needs_no_third_run_when_two_are_good_in_every_figure() -> None:
     ranges = gate.calibrated([make_figures()], {})
     good, bad = make_figures(), make_figures(writes_per_change=1.2)
