@@ -1,8 +1,8 @@
 """The regression gate: quick runs against a range that several earlier runs have drawn. Pure.
 
 As Kueue does it, but on ratios and counts only: seconds say more about the machine of the day than
-about the operator. The middle one of the runs counts, and may be worse than the calibrated mean by
-the tolerance of its figure.
+about the operator. The middle one of the runs counts, for a latency the best, and may be worse than
+the calibrated mean by the tolerance of its figure.
 """
 
 import statistics

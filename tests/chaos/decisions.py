@@ -8,7 +8,7 @@ from clusterous_api import names
 from tests.chaos import asked, history
 from tests.chaos.asked import Rests
 from tests.chaos.history import APP, DELETED, FIGURES, Body, Moment, World
-from tests.chaos.violation import Violation
+from tests.chaos.violation import Violation, of_app
 
 _WORKLOADS = ("Deployment", "Job")
 _CLEARED = (*_WORKLOADS, "Service", "Pod")
@@ -85,9 +85,7 @@ def _is_to_run(kind: str, body: Body) -> bool:
 
 
 def _again(app: Body, moment: Moment, what: str) -> Violation:
-    return Violation(
-        rule="began again", subject=str(app["metadata"]["name"]), version=moment.version, what=what
-    )
+    return of_app("began again", app, moment, what)
 
 
 Counts = dict[str, int]
@@ -201,12 +199,7 @@ def _wrong(app: Body, life: _Life, counts: Counts) -> Iterable[str]:
 
 
 def _miscounted(app: Body, moment: Moment, what: str) -> Violation:
-    return Violation(
-        rule="restarts miscounted",
-        subject=str(app["metadata"]["name"]),
-        version=moment.version,
-        what=what,
-    )
+    return of_app("restarts miscounted", app, moment, what)
 
 
 def _attempt(body: Body) -> int:
@@ -262,25 +255,23 @@ class IdleIsTrue:
         since = self._since.pop(app["metadata"]["uid"], None)
         lasted = 0.0 if since is None else moment.at - since
         if since is None or lasted < least - _SLACK_SECONDS:
-            yield Violation(
-                rule="falsely idle",
-                subject=str(app["metadata"]["name"]),
-                version=moment.version,
-                what=f"it used little for {lasted:.1f} s at most, not for {least} s",
-            )
+            what = f"it used little for {lasted:.1f} s at most, not for {least} s"
+            yield of_app("falsely idle", app, moment, what)
 
 
 def _uses_little(world: World, app: Body) -> bool:
     wanted = app["spec"].get("idle")
+    if wanted is None:
+        return False
     labels = {names.LABEL_APP: app["metadata"]["name"]}.items()
     pods = [
         one
         for one in world.all("Pod")
         if labels <= (one["metadata"].get("labels") or {}).items() and history.is_ready(one)
     ]
-    figures = [world.find(FIGURES, one["metadata"]["name"]) for one in pods]
-    if wanted is None or not pods:
+    if not pods:
         return False
+    figures = [world.find(FIGURES, one["metadata"]["name"]) for one in pods]
     used = [_used(one) for one in figures if one is not None]
     return len(used) == len(pods) and sum(used) < _cpu(wanted.get("cpu", _CPU))
 

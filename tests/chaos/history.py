@@ -16,6 +16,7 @@ APP = names.KIND
 CLAIM = "PersistentVolumeClaim"
 VOLUME = "PersistentVolume"
 FIGURES = "PodMetrics"
+CHILDREN = ("Deployment", "ReplicaSet", "Job", "Pod", "Service")  # its data apart
 DELETED = "DELETED"
 
 

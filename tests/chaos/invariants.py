@@ -14,7 +14,7 @@ from tests.chaos import asked, history
 from tests.chaos.asked import Rests, components, desired, surge
 from tests.chaos.decisions import BeginsNotAgain, IdleIsTrue, RestartsAreCounted
 from tests.chaos.history import APP, CLAIM, DELETED, VOLUME, Body, Moment, World
-from tests.chaos.violation import Rule, Violation
+from tests.chaos.violation import Rule, Violation, of_app
 
 FAILOVER_SECONDS = 15.0
 GOOD_ORDER_SECONDS = 5.0  # where the leader gives the Lease up itself
@@ -146,7 +146,7 @@ def _wanted_by_somebody(world: World, pods: Iterable[Body]) -> int:
 
 def _is_reached(app: Body) -> bool:
     """Tell whether the status says that what is asked for now is what is there."""
-    if app.get("status", {}).get("observedGeneration") != app["metadata"]["generation"]:
+    if not asked.is_told(app):
         return False
     return any(
         history.condition(app, kind).get("status") == "True"
@@ -259,10 +259,7 @@ class ReadyIsTrue:
 
     def _claims(self, app: Body) -> bool:
         ready = history.condition(app, "Ready")
-        return bool(
-            ready.get("status") == "True"
-            and app["status"].get("observedGeneration") == app["metadata"]["generation"]
-        )
+        return ready.get("status") == "True" and asked.is_told(app)
 
     def _collect(self, world: World, app: Body, *, fresh: bool) -> None:
         metadata = app["metadata"]
@@ -283,20 +280,15 @@ class ReadyIsTrue:
         known = self._evidence[app["metadata"]["name"]]
         if history.condition(app, "Ready").get("reason") == "Completed":
             if (known.key[0], asked.run(app)) not in self._done:
-                yield _false(moment, f"no Job of generation {known.key[1]} was done")
+                what = f"no Job of generation {known.key[1]} was done"
+                yield of_app("false Ready", app, moment, what)
             return
         for what, seen in (("workload", known.workloads), ("pods", known.pods)):
             missing = set(components(app)) - seen
             if missing:
-                told = "/".join(sorted(missing))
-                yield _false(
-                    moment, f"the {what} of {told} were not as generation {known.key[1]} asks for"
-                )
-
-
-def _false(moment: Moment, what: str) -> Violation:
-    name = str(moment.body["metadata"]["name"])
-    return Violation(rule="false Ready", subject=name, version=moment.version, what=what)
+                whose = "/".join(sorted(missing))
+                told = f"the {what} of {whose} were not as generation {known.key[1]} asks for"
+                yield of_app("false Ready", app, moment, told)
 
 
 def _is_done(world: World, app: Body) -> bool:
@@ -448,7 +440,6 @@ def in_time(failovers: Iterable[Failover], most: float = FAILOVER_SECONDS) -> li
 
 def leftovers(world: World) -> list[Violation]:
     """Return what a deleted app left behind beside its data."""
-    kinds = (APP, "Deployment", "ReplicaSet", "Job", "Pod", "Service")
     return [
         Violation(
             rule="left behind",
@@ -456,6 +447,6 @@ def leftovers(world: World) -> list[Violation]:
             version=int(body["metadata"]["resourceVersion"]),
             what="it is still there after its app was deleted",
         )
-        for kind in kinds
+        for kind in (APP, *history.CHILDREN)
         for body in world.all(kind)
     ]

@@ -29,6 +29,13 @@ class Scenario:
     slow: bool = False  # waits for time-outs of minutes; started first
 
 
+def _told(
+    name: str, play: Callable[..., Sequence[Violation]], story: str, **more: bool
+) -> Scenario:
+    """Return a scenario of which another story than the usual one is told."""
+    return Scenario(name=name, play=partial(play, story=story), story=story, **more)
+
+
 def _weather(
     name: str, make: Callable[[Site], Sequence[Fault]], story: str = "life", **more: bool
 ) -> Scenario:
@@ -95,35 +102,11 @@ SCENARIOS: Final = (
     Scenario(name="killed-at-each-write", play=lifetime.killed_at_each_write, slow=True),
     Scenario(name="usage-in-doubt", play=lifetime.usage_is_in_doubt, story="idle", slow=True),
     # What the operator decides by itself, in bad company.
-    Scenario(
-        name="failing-under-another-leader",
-        play=partial(standby.killed, story="restart"),
-        story="restart",
-        slow=True,
-    ),
-    Scenario(
-        name="failing-under-two",
-        play=partial(standby.without_lease, story="restart"),
-        story="restart",
-    ),
-    Scenario(
-        name="failing-killed-at-each-write",
-        play=partial(lifetime.killed_at_each_write, story="fail"),
-        story="fail",
-        slow=True,
-    ),
-    Scenario(
-        name="failing-from-stale-lists",
-        play=partial(lifetime.begins_from_stale_lists, story="fail"),
-        story="fail",
-        stale=True,
-    ),
-    Scenario(
-        name="cleared-from-stale-lists",
-        play=partial(lifetime.begins_from_stale_lists, story="ttl"),
-        story="ttl",
-        stale=True,
-    ),
+    _told("failing-under-another-leader", standby.killed, "restart", slow=True),
+    _told("failing-under-two", standby.without_lease, "restart"),
+    _told("failing-killed-at-each-write", lifetime.killed_at_each_write, "fail", slow=True),
+    _told("failing-from-stale-lists", lifetime.begins_from_stale_lists, "fail", stale=True),
+    _told("cleared-from-stale-lists", lifetime.begins_from_stale_lists, "ttl", stale=True),
     _weather("failing-in-everything", _everything, story="restart"),
     _weather("ended-in-everything", _everything, story="fail"),
     _weather("cleared-in-everything", _everything, story="ttl"),

@@ -3,12 +3,12 @@
 Each story is first told undisturbed: that says where it ends and how many writes it takes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api import names
-from tests.chaos import history
+from tests.chaos import asked, history
 from tests.chaos.history import APP, World
 from tests.chaos.site import Site
 from tests.cluster import metricsapi
@@ -103,10 +103,7 @@ _EXPOSED: Final = [{"name": "page", "component": names.MASTER, "port": "http"}]
 def app(world: World) -> history.Body | None:
     """Return the app, if its status is about the newest generation."""
     found = world.find(APP, NAME)
-    if found is None:
-        return None
-    told = found.get("status", {}).get("observedGeneration")
-    return found if told == found["metadata"]["generation"] else None
+    return found if found is not None and asked.is_told(found) else None
 
 
 def says(kind: str, value: str = "True") -> Callable[[World], bool]:
@@ -175,15 +172,16 @@ def given_up(world: World) -> bool:
 
 def cleared(world: World) -> bool:
     """Tell whether of a batch that is done nothing is left but its data."""
-    kinds = ("Deployment", "ReplicaSet", "Job", "Pod", "Service")
-    left = any(True for kind in kinds for _ in world.all(kind))
-    return says("Completed")(world) and not left
+    return says("Completed")(world) and not _is_left(world, history.CHILDREN)
 
 
 def gone(world: World) -> bool:
     """Tell whether nothing is left of the app but its data."""
-    kinds = (APP, "Deployment", "ReplicaSet", "Job", "Pod", "Service")
-    return not any(True for kind in kinds for _ in world.all(kind))
+    return not _is_left(world, (APP, *history.CHILDREN))
+
+
+def _is_left(world: World, kinds: Iterable[str]) -> bool:
+    return any(True for kind in kinds for _ in world.all(kind))
 
 
 def at_once(world: World) -> bool:
@@ -218,8 +216,8 @@ def _end_master(site: Site) -> object:
 def _batch(site: Site, **more: Any) -> object:
     """Make a batch whose master runs until it is told to end."""
     hold = {"annotations": {"clusterous.test/hold": "true"}}
-    asked = spec(site, run="Batch", **more)
-    return site.lab.create(NAME, **{**asked, "master": {**asked["master"], **group(site, **hold)}})
+    batch = spec(site, run="Batch", **more)
+    return site.lab.create(NAME, **{**batch, "master": {**batch["master"], **group(site, **hold)}})
 
 
 def _batch_with_policy(site: Site) -> object:

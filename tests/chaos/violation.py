@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from tests.chaos.history import Moment, World
+from tests.chaos.history import Body, Moment, World
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +19,12 @@ class Violation:
     def __str__(self) -> str:
         """Return it as a person reads it."""
         return f"{self.rule}: {self.subject} at version {self.version}: {self.what}"
+
+
+def of_app(rule: str, app: Body, moment: Moment, what: str) -> Violation:
+    """Return how an app broke a rule at that moment."""
+    name = str(app["metadata"]["name"])
+    return Violation(rule=rule, subject=name, version=moment.version, what=what)
 
 
 class Rule(Protocol):
