@@ -16,7 +16,7 @@ from tests.region.parts.cache import Found, Recipe, Tell
 
 GO: Final = Path(__file__).with_name("go-minors")
 USUAL: Final = Path(__file__).with_name("go") / "go.mod"
-MINORS: Final = ("1.34", "1.36")
+MINORS: Final = ("1.34", "1.36", "1.37")
 VARIABLE: Final = "CLUSTEROUS_TEST_MINOR"
 
 _RELEASE: Final = re.compile(r"^\tk8s\.io/kubernetes v(\S+)$", re.MULTILINE)
