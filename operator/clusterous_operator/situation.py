@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,10 @@ from clusterous_operator.usage import Usage
 FAILED_BY_POLICY = "FailurePolicy"
 TOO_LATE = "DeadlineExceeded"
 GAVE_UP = "MasterFailed"
+
+# For so long no group that fills grows past pods whose place is free. A scheduler needs less, even
+# where a volume is made first; what it still refuses then has reasons that sizing does not know.
+_FIRST_CHOICE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,7 +330,7 @@ def replicas(app: App, seen: Observed, size: Size) -> dict[str, int]:
         child = workload(app, one, seen)
         if one.name in seen.held:
             continue
-        may_start = _started(child) or all(_met(app, need, seen) for need in one.depends_on)
+        may_start = _may_start(app, one, seen)
         if asleep or end is not None:
             # What has ended is not made again, should it be gone.
             found |= {one.name: 0} if child is not None or (may_start and not is_known) else {}
@@ -367,6 +371,11 @@ def waits_for(app: App, component: Component, seen: Observed) -> Dependency | No
     if _started(workload(app, component, seen)):
         return None
     return next((need for need in component.depends_on if not _met(app, need, seen)), None)
+
+
+def _may_start(app: App, component: Component, seen: Observed) -> bool:
+    is_started = _started(workload(app, component, seen))
+    return is_started or all(_met(app, need, seen) for need in component.depends_on)
 
 
 def _started(child: Child | None) -> bool:
@@ -435,7 +444,7 @@ def size(
         return Size(targets=least | known)
     groups = [_group(app, one) for one in filling]
     usage = _beside(app, seen, others)
-    siblings = _waiting(app, seen)
+    siblings = _waiting(app, seen, _of_fixed_size(app, seen))
     targets = sizing.targets(
         lambda asked: sizing.fill_beside(seen.nodes, usage, siblings, asked),
         groups,
@@ -443,8 +452,30 @@ def size(
         now,
         patience,
     )
-    since = [one.shrinking_since for one in targets.values() if one.shrinking_since is not None]
-    return Size(targets=targets, look_again=min(since) + patience - now if since else None)
+    if _is_first_choice_due(app, seen):
+        targets = sizing.yielding(targets, known, now, _FIRST_CHOICE_SECONDS)
+    return Size(targets=targets, look_again=_next_look(targets.values(), now, patience))
+
+
+def _next_look(targets: Iterable[sizing.Target], now: float, patience: float) -> float | None:
+    """Return in how many seconds time alone may change how many pods fill the cluster."""
+    ends = []
+    for one in targets:
+        if one.shrinking_since is not None:
+            ends.append(one.shrinking_since + patience)
+        if one.yielding_since is not None:
+            ends.append(one.yielding_since + _FIRST_CHOICE_SECONDS)
+    return min((end - now for end in ends if end > now), default=None)
+
+
+def _is_first_choice_due(app: App, seen: Observed) -> bool:
+    """Tell whether other components, which may start, lack pods that there is a free place for."""
+    coming = [one for one in _of_fixed_size(app, seen) if _may_start(app, one, seen)]
+    waiting = _waiting(app, seen, coming)
+    if not any(one.count for one in waiting):
+        return False
+    placed = seen.usage.without([one for one in seen.pods if one.waits])
+    return sizing.have_room(seen.nodes, placed, waiting)
 
 
 def _group(app: App, one: Component) -> sizing.Group:
@@ -471,14 +502,19 @@ def _beside(app: App, seen: Observed, others: Collection[Filler]) -> Usage:
     return seen.usage.without([*gone, *fill_too])
 
 
-def _waiting(app: App, seen: Observed) -> list[sizing.Demand]:
-    """Return the pods of this app's other components that have no place yet."""
+def _of_fixed_size(app: App, seen: Observed) -> list[Component]:
+    """Return the components whose number of pods does not depend on the room for them."""
+    return [
+        one for one in app.components if one.replicas is not None and not _complete(app, one, seen)
+    ]
+
+
+def _waiting(app: App, seen: Observed, components: Iterable[Component]) -> list[sizing.Demand]:
+    """Return the pods of *components* that have no place yet."""
     found = []
-    for one in app.components:
-        if one.replicas is None or _complete(app, one, seen):
-            continue
+    for one in components:
         on = [pod.node for pod in seen.pods_of(one.name) if pod.node is not None]
-        missing = max(0, one.replicas - len(on))
+        missing = max(0, (one.replicas or 0) - len(on))
         found.append(_demand(app, one, missing, on))
     return found
 

@@ -95,6 +95,12 @@ def fill_beside(
     return {one.name: max(one.min, count) for one, count in zip(groups, placed, strict=True)}
 
 
+def have_room(nodes: Sequence[Node], usage: Usage, demands: Sequence[Demand]) -> bool:
+    """Tell whether all of the *demands* find their places beside what is used."""
+    board = _Board(nodes, usage, demands)
+    return all(board.place(_Seeker(one, nodes), one.count) == one.count for one in demands)
+
+
 def _share(
     board: "_Board", seekers: Sequence["_Seeker"], most: Sequence[int | None], placed: list[int]
 ) -> None:
@@ -244,6 +250,7 @@ class Target:
     count: int
     shrinking_since: float | None = None
     enough: int = 0  # the most that ever fitted since then
+    yielding_since: float | None = None  # since when other components have the first choice
 
 
 def steady(current: Target | None, fresh: int, now: float, patience: float) -> Target:
@@ -261,6 +268,26 @@ def steady(current: Target | None, fresh: int, now: float, patience: float) -> T
     if enough == fresh:
         return Target(count=fresh)
     return Target(count=enough, shrinking_since=now, enough=fresh)
+
+
+def yielding(
+    targets: Mapping[str, Target], current: Mapping[str, Target], now: float, patience: float
+) -> dict[str, Target]:
+    """Let no group grow for up to *patience* seconds, while others are on the way to their places.
+
+    Room for them was left somewhere; but a pod that may go anywhere can be quicker, and sit where
+    a master has to be, or on a bit of each node where a large one needs a whole one.
+    """
+    before = [one.yielding_since for one in current.values() if one.yielding_since is not None]
+    since = min(before, default=now)
+    found = {name: dataclasses.replace(one, yielding_since=since) for name, one in targets.items()}
+    if now - since >= patience:
+        return found
+    had = {name: current[name].count if name in current else 0 for name in found}
+    return {
+        name: dataclasses.replace(one, count=min(one.count, had[name]))
+        for name, one in found.items()
+    }
 
 
 Fill = Callable[[Sequence[Group]], Mapping[str, int]]
@@ -309,7 +336,9 @@ __all__ = [
     "fill_beside",
     "fill_groups",
     "greatest",
+    "have_room",
     "room",
     "steady",
     "targets",
+    "yielding",
 ]

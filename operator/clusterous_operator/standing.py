@@ -106,6 +106,8 @@ def _waiting(component: Component, need: Dependency | None, size: Size, *, held:
         return f"waits until {need.name} is {need.until.lower()}"
     target = size.targets.get(component.name)
     if target is not None and target.count == 0:
+        if target.yielding_since is not None:
+            return "waits until the components beside it have their places"
         return "no node has room for one"  # to fill the cluster with nothing is not to be ready
     return ""
 

@@ -57,12 +57,23 @@ def test_fills_with_as_many_as_the_scheduler_places(
         "placement": {"nodeSelector": {HOST: f"{pool}-a"}},
     }
 
-    # Workers that were quicker would take the master's room on the first node and keep it.
-    after = {"dependsOn": [{"name": "master"}], "placement": {"pool": pool}}
-    lab.create(master=on_a, workers={**ONE_CPU, **after, "template": {"spec": spec}})
+    in_pool = {"placement": {"pool": pool}}
+    lab.create(master=on_a, workers={**ONE_CPU, **in_pool, "template": {"spec": spec}})
     lab.until(lambda: lab.status().get("workers") == f"{count}/{count}", f"{count} workers")
     lab.until_condition("Ready")
 
     lab.change(workers={"replicas": count + 1})
     lab.until(lambda: lab.status()["workers"] == f"{count}/{count + 1}", "one that waits")
     lab.until(lambda: "1 waits" in lab.status()["message"], "why")
+
+
+def test_a_master_that_needs_a_whole_node_has_it_before_workers_spread_over_all(lab: Lab) -> None:
+    in_pool = {"placement": {"pool": "whole"}}
+    for name in ("whole-a", "whole-b", "whole-c"):
+        lab.add_node(name, "whole")
+    whole = {"resources": {"requests": {"cpu": "4"}}}
+
+    lab.create(master={**whole, **in_pool}, workers={**ONE_CPU, **in_pool})
+
+    lab.until(lambda: lab.status().get("workers") == "8/8", "workers on the other two nodes")
+    lab.until_condition("Ready")

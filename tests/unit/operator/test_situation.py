@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from clusterous_api.models import App
-from clusterous_operator import manifests, plan, situation, sizing, status
+from clusterous_operator import manifests, plan, quantity, situation, sizing, status
 from clusterous_operator.failure import Failure, Fallen
 from clusterous_operator.idle import State
-from clusterous_operator.observed import Observed
+from clusterous_operator.observed import Observed, Pod
 from clusterous_operator.situation import Ended, Size
 from clusterous_operator.usage import Usage
 from tests.unit.operator.making import (
@@ -488,10 +488,21 @@ def filling(**more: Any) -> App:
     return make_app(master={}, workers=asks, components=[group])
 
 
+def sized(app: App, api: FakeApi, before: Size | None = None, now: float = 0.0) -> Size:
+    known = {} if before is None else before.targets
+    return situation.size(app, api.observe(app), known, now=now, patience=10.0)
+
+
+def counted(size: Size) -> dict[str, int]:
+    return {name: target.count for name, target in size.targets.items()}
+
+
 def counts(app: App, api: FakeApi, **more: Any) -> dict[str, int]:
+    """Return how many pods are to fill the cluster when the master has its place."""
+    api.pods = (make_pod(),)
     seen = dataclasses.replace(api.observe(app), **more)
-    found = situation.size(app, seen, {}, now=0.0, patience=10.0, others={("lab", "other", "all")})
-    return {name: target.count for name, target in found.targets.items()}
+    others = {("lab", "other", "all")}
+    return counted(situation.size(app, seen, {}, now=0.0, patience=10.0, others=others))
 
 
 def test_groups_share_the_room_within_their_bounds() -> None:
@@ -515,6 +526,103 @@ def test_nothing_is_filled_when_nothing_runs() -> None:
     api.idle = State(suspended=True)
 
     assert counts(app, api) == {}
+
+
+def test_what_fills_waits_until_the_master_has_its_place() -> None:
+    app, api = filling(), FakeApi()
+
+    before = sized(app, api)
+    api.pods = (make_pod(),)
+
+    assert counted(before) == {"workers": 0, "more": 0}
+    assert counted(sized(app, api, before, now=1.0)) == {"workers": 2, "more": 2}
+
+
+def test_what_fills_says_what_it_waits_for() -> None:
+    app, api = filling(), FakeApi()
+    size = sized(app, api)
+    settle(app, api, size)
+
+    found = summary(app, api, size)
+
+    assert "workers: waits until the components beside it have their places" in found["message"]
+    assert found["conditions"]["Ready"]["status"] == "False"
+
+
+def test_a_master_without_any_place_keeps_nobody_waiting() -> None:
+    asks = {"resources": {"requests": {"cpu": "1"}}}
+    app = make_app(master={"resources": {"requests": {"cpu": "5"}}}, workers=asks)
+
+    assert counted(sized(app, FakeApi())) == {"workers": 4}
+
+
+def test_nobody_waits_for_ever_for_a_place_that_is_not_taken() -> None:
+    app, api = filling(), FakeApi()
+
+    first = sized(app, api)
+    still = sized(app, api, first, now=29.0)
+    api.nodes = (make_node(), make_node("new"))
+    later = sized(app, api, still, now=30.0)
+
+    assert first.look_again == 30.0
+    assert still.look_again == 1.0
+    assert counted(still) == {"workers": 0, "more": 0}
+    assert counted(later) == {"workers": 4, "more": 4}
+    assert later.look_again is None
+
+
+def test_what_runs_stays_and_grows_when_a_lost_master_is_back() -> None:
+    app, api = filling(), FakeApi()
+    api.pods = (make_pod(),)
+    before = sized(app, api)
+
+    api.pods = ()
+    api.nodes = (make_node(), make_node("new"))
+    lost = sized(app, api, before, now=100.0)
+    api.pods = (make_pod(),)
+    back = sized(app, api, lost, now=101.0)
+
+    assert counted(lost) == {"workers": 2, "more": 2}
+    assert counted(back) == {"workers": 4, "more": 4}
+
+
+def test_what_may_not_start_yet_keeps_nobody_waiting() -> None:
+    later = {"name": "later", "replicas": 1, "dependsOn": [{"name": "workers"}]}
+    app = make_app(workers={"resources": {"requests": {"cpu": "1"}}}, components=[later])
+    api = FakeApi()
+    api.pods = (make_pod(),)
+
+    assert counted(sized(app, api)) == {"workers": 4}
+
+
+@pytest.mark.parametrize("quick", ["workers", "master"])
+def test_a_master_that_needs_a_whole_node_gets_one(quick: str) -> None:
+    """Whoever is placed first, and however widely: see the order in which places are taken."""
+    asks = {"resources": {"requests": {"cpu": "1"}}}
+    app = make_app(master={"resources": {"requests": {"cpu": "4"}}}, workers=asks)
+    api = FakeApi()
+    api.nodes = (make_node("a"), make_node("b"))
+    size = None
+    for moment in range(4):
+        size = sized(app, api, size, now=float(moment))
+        order = [("workers", "1", counted(size)["workers"]), ("master", "4", 1)]
+        for component, cpu, count in order if quick == "workers" else reversed(order):
+            api.pods = placed(api, component, cpu, count)
+
+    assert sorted(one.component or "" for one in api.pods) == ["master", *["workers"] * 4]
+
+
+def placed(api: FakeApi, component: str, cpu: str, count: int) -> tuple[Pod, ...]:
+    """Return the pods when as many as find a place have one, on the emptiest node each."""
+    pods = api.pods
+    asks = quantity.amounts({"cpu": cpu})
+    while sum(one.component == component for one in pods) < count:
+        left = sizing.room(api.nodes, Usage(pods))
+        node = max(left, key=lambda name: left[name]["cpu"])
+        if left[node]["cpu"] < asks["cpu"]:
+            break
+        pods += (make_pod(component, node=node, requests=asks),)
+    return pods
 
 
 def test_groups_stay_as_they_are_until_the_cluster_is_known() -> None:
