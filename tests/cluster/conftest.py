@@ -130,6 +130,12 @@ class Operator:
         figures = re.findall(r"^clusterous_writes_total\S* (\S+)$", self.ask("/metrics"), re.M)
         return sum(map(float, figures))
 
+    def is_quiet(self) -> bool:
+        """Tell whether it writes nothing for a second."""
+        before = self.writes()
+        time.sleep(1)
+        return self.writes() == before
+
 
 def free_port() -> int:
     """Return a port that nobody listens on."""

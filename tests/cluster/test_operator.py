@@ -355,7 +355,7 @@ def test_tells_people_by_events(lab: Lab) -> None:
 def test_writes_nothing_when_there_is_nothing_to_do(lab: Lab, operator: Operator) -> None:
     lab.create(master=MASTER, workers=WORKERS)
     lab.until_condition("Ready")
-    lab.until(lambda: is_quiet(operator), "quiet")
+    lab.until(operator.is_quiet, "quiet")
     before = operator.writes()
 
     lab.patch("clusterousapps", "sim", {"metadata": {"labels": {"touched": "yes"}}})
@@ -364,21 +364,15 @@ def test_writes_nothing_when_there_is_nothing_to_do(lab: Lab, operator: Operator
     assert operator.writes() == before
 
 
-def is_quiet(operator: Operator) -> bool:
-    before = operator.writes()
-    time.sleep(1)
-    return operator.writes() == before
-
-
 def test_a_restart_writes_nothing(lab: Lab, operator: Operator) -> None:
     lab.create(master=MASTER, workers=WORKERS)
     lab.until_condition("Ready")
-    lab.until(lambda: is_quiet(operator), "quiet")
+    lab.until(operator.is_quiet, "quiet")
     before = {one["metadata"]["resourceVersion"] for one in lab.all("deployments")}
 
     code = operator.end(signal.SIGTERM)
     operator.start()
-    lab.until(lambda: is_quiet(operator), "quiet")
+    lab.until(operator.is_quiet, "quiet")
 
     assert code == 0
     assert operator.writes() == 0
