@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from clusterous_api.errors import ClusterousError
-from clusterous_cli import options
+from clusterous_cli.terminal import options
 
 # Name → (section of the help, one line of help). A command's module is imported when it is called
 # (its function is called `command`), so that `--help` imports nothing heavy.

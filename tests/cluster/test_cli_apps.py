@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from clusterous_cli import apps, convert, envfile, kube, program
+from clusterous_cli.program import apps, convert, envfile, program
+from clusterous_cli.reach import kube
 from tests.cluster.controlplane import ControlPlane
 
 pytestmark = pytest.mark.cluster

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clusterous_api.errors import UserError
-from clusterous_cli import config
+from clusterous_cli.cluster import config
 
 PAGE = (Path(__file__).parents[2] / "docs/cluster-file.md").read_text()
 ROWS = re.findall(r"^\| `([a-z0-9.]+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", PAGE, re.MULTILINE)

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from clusterous_cli import convert, envfile
+from clusterous_cli.program import convert, envfile
 
 PAGE = (Path(__file__).parents[2] / "docs/environment-files.md").read_text()
 KEYS = re.findall(r"^\| `([a-z_.]+)` \|", PAGE, re.MULTILINE)

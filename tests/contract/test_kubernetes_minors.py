@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clusterous_cli.config import DEFAULT_K3S
+from clusterous_cli.cluster.config import DEFAULT_K3S
 from clusterous_operator import skew
 from tests.region.parts import cache, minors, parts
 

@@ -16,11 +16,15 @@ import pytest
 import trustme
 
 from clusterous_api import names
-from clusterous_cli import converge, design, observe, record, ui, wait
-from clusterous_cli.aws import Aws
-from clusterous_cli.config import ClusterConfig
-from clusterous_cli.identity import Identity
-from clusterous_cli.options import Settings as Options
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.plan import converge, design, observe
+from clusterous_cli.system import wait
+from clusterous_cli.terminal.lines import TimedLines
+from clusterous_cli.terminal.options import Settings as Options
+from clusterous_cli.terminal.screen import Ui
 from tests.region.aws import faults, server, settings
 from tests.region.aws.settings import Settings
 
@@ -83,7 +87,7 @@ class World:
             nodes.join()
 
     def converge(self, config: ClusterConfig) -> converge.Create:
-        quiet = ui.TimedLines(ui.Ui(Options(quiet=True)))
+        quiet = TimedLines(Ui(Options(quiet=True)))
         return converge.Create(
             cloud=self.cloud,
             design=self.design(config),
@@ -99,7 +103,7 @@ class World:
 
     def destroy(self, name: str) -> None:
         who = Identity(name=name, account=self.cloud.account, region=self.cloud.region)
-        quiet = ui.TimedLines(ui.Ui(Options(quiet=True)))
+        quiet = TimedLines(Ui(Options(quiet=True)))
         found = observe.survey(self.cloud, who, deep=True)
         converge.Destroy(cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses()).run(found)
 

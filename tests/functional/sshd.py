@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from clusterous_cli import ssh
+from clusterous_cli.reach import ssh
 from tests import programs
 
 SSHD = "/usr/sbin/sshd"

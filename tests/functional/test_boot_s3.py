@@ -9,8 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from clusterous_cli import assets, config
-from clusterous_cli.identity import Identity
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.system import assets
 from tests.functional import cloud
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")

@@ -12,8 +12,9 @@ import pytest
 import trustme
 
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli import builder, images, shell
-from clusterous_cli.builder import Builder
+from clusterous_cli.images import builder, contexts
+from clusterous_cli.images.builder import Builder
+from clusterous_cli.system import shell
 from tests import programs
 
 needs_buildah = programs.needs("buildah")
@@ -39,7 +40,7 @@ def context(tmp_path: Path) -> Path:
 def test_builds_an_image(found: Builder, context: Path) -> None:
     told: list[str] = []
 
-    builder.build(found, "example/hello:1", context, images.containerfile(context), told.append)
+    builder.build(found, "example/hello:1", context, contexts.containerfile(context), told.append)
 
     listed = shell.run([*builder.program(found), "images"])
     assert "example/hello" in listed
@@ -51,7 +52,7 @@ def test_tells_the_builders_words_when_a_build_fails(found: Builder, context: Pa
     (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
 
     with pytest.raises(FailedError, match="could not be built") as caught:
-        builder.build(found, "x:1", context, images.containerfile(context), lambda line: None)
+        builder.build(found, "x:1", context, contexts.containerfile(context), lambda line: None)
 
     assert "nothing" in str(caught.value)
 
@@ -61,7 +62,7 @@ def test_tells_the_builders_words_when_a_build_fails(found: Builder, context: Pa
 def test_leaves_nothing_mounted(found: Builder, context: Path, tmp_path: Path) -> None:
     (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
     with pytest.raises(FailedError):
-        builder.build(found, "x:1", context, images.containerfile(context), lambda line: None)
+        builder.build(found, "x:1", context, contexts.containerfile(context), lambda line: None)
 
     builder.tidy(found)
 
@@ -172,15 +173,15 @@ def test_pushes_an_image(
     (own / "aws").write_text('#!/bin/sh\necho "$@" >"${0%/*}/called"\necho secret\n')
     (own / "aws").chmod(0o755)
     monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
-    reference = f"{registry.address}/reef/hello:{images.content_tag(context)}"
+    reference = f"{registry.address}/reef/hello:{contexts.content_tag(context)}"
 
-    builder.build(found, reference, context, images.containerfile(context), lambda line: None)
+    builder.build(found, reference, context, contexts.containerfile(context), lambda line: None)
     builder.login(found, registry.address, "eu-west-1", "mine")
     builder.push(found, reference, lambda line: None)
     builder.logout(found, registry.address)
 
     tags = registry.home / "store/docker/registry/v2/repositories/reef/hello/_manifests/tags"
-    assert [path.name for path in tags.iterdir()] == [images.content_tag(context)]
+    assert [path.name for path in tags.iterdir()] == [contexts.content_tag(context)]
     assert (own / "called").read_text() == (
         "ecr get-login-password --region eu-west-1 --profile mine\n"
     )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from clusterous_api import names
-from clusterous_cli import config, main
+from clusterous_cli import main
+from clusterous_cli.cluster import config
 from tests.functional import cloud
 from tests.region.aws import settings
 
@@ -35,8 +36,8 @@ def world(
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     answers = cloud.outside()
-    monkeypatch.setattr("clusterous_cli.design.Outside", lambda: answers)
-    monkeypatch.setattr("clusterous_cli.releases.fetched", account.fetched)
+    monkeypatch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
+    monkeypatch.setattr("clusterous_cli.boot.releases.fetched", account.fetched)
     Path("clusterous.yaml").write_text(FILE)
     stop = threading.Event()
     arguments = (account.cloud, config.parse(FILE), stop, "")

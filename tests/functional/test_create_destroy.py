@@ -7,9 +7,10 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
-from clusterous_cli import config, converge, observe, record, sweep
-from clusterous_cli.identity import Identity
-from clusterous_cli.planner import Action
+from clusterous_cli.cluster import config, record
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.plan import converge, observe, sweep
+from clusterous_cli.plan.planner import Action
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
@@ -114,8 +115,8 @@ def test_a_failed_node_fails_create_in_its_own_words_and_is_replaced(world: clou
 def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, view: dict[str, object]
 ) -> None:
-    monkeypatch.setattr("clusterous_cli.nodes.CHART_SECONDS", 0.5)
-    monkeypatch.setattr("clusterous_cli.nodes.PULL_SECONDS", 0.5)
+    monkeypatch.setattr("clusterous_cli.plan.nodes.CHART_SECONDS", 0.5)
+    monkeypatch.setattr("clusterous_cli.plan.nodes.PULL_SECONDS", 0.5)
     sick = {"operator": {"clusterous-operator": "0/1"}, **view}
 
     with pytest.raises(FailedError, match="ImportError: no kopf") as told:
@@ -148,7 +149,7 @@ def test_another_clusters_things_are_left_alone(world: cloud.World) -> None:
 def test_something_foreign_in_the_network_is_named(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("clusterous_cli.converge.SECONDS_WITH_FOREIGN", 1.0)
+    monkeypatch.setattr("clusterous_cli.plan.converge.SECONDS_WITH_FOREIGN", 1.0)
     world.create(REEF)
     ec2 = world.cloud.client("ec2")
     subnets = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["reef-private"]}])

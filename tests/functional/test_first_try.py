@@ -19,7 +19,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
 def world(account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> cloud.World:
     monkeypatch.chdir(tmp_path)
     answers = cloud.outside()
-    monkeypatch.setattr("clusterous_cli.design.Outside", lambda: answers)
+    monkeypatch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
     Path("clusterous.yaml").write_text("name: reef\n")
     return account
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from clusterous_cli import kube, kubeconfig, session, ssh, tunnel
-from clusterous_cli.kubeconfig import Link
+from clusterous_cli.reach import kube, kubeconfig, session, ssh, tunnel
+from clusterous_cli.reach.kubeconfig import Link
 from tests import programs
 from tests.functional import sshd
 from tests.functional.sshd import Site

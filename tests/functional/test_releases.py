@@ -14,8 +14,8 @@ import pytest
 import trustme
 
 from clusterous_api.errors import FailedError, TransientError, UserError
-from clusterous_cli import releases
-from clusterous_cli.releases import Artifact
+from clusterous_cli.boot import releases
+from clusterous_cli.boot.releases import Artifact
 
 CONTENT = os.urandom(3 << 20)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -13,8 +13,12 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
-from clusterous_cli import builder, config, exposure, kube, main, record, session, ssh, tunnel
-from clusterous_cli.identity import Identity
+from clusterous_cli import main
+from clusterous_cli.cluster import config, record
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.images import builder
+from clusterous_cli.program import exposure
+from clusterous_cli.reach import kube, session, ssh, tunnel
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
 

@@ -13,8 +13,10 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli import shell, ssh, transfer, tunnel
-from clusterous_cli.transfer import Volume
+from clusterous_cli.data import transfer
+from clusterous_cli.data.transfer import Volume
+from clusterous_cli.reach import ssh, tunnel
+from clusterous_cli.system import shell
 from tests.functional import sshd
 from tests.functional.sshd import Site
 

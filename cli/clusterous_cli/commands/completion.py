@@ -3,8 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)

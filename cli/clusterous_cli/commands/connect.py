@@ -2,8 +2,8 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
@@ -33,9 +33,13 @@ def command(
     Without APP, the only one there is. A tunnel in the background closes after half an hour
     without use.
     """
-    from clusterous_cli import apps, exposure, opening, session, ui
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program import apps, exposure
+    from clusterous_cli.reach import session
+    from clusterous_cli.terminal import spell
+    from clusterous_cli.terminal.screen import Ui
 
-    out = ui.Ui(settings)
+    out = Ui(settings)
     opened = session.open_session(opening.cloud(settings), settings.cluster)
     api = session.api(session.link(opened.cluster))
     state = exposure.await_ready(api, apps.find(api, app), (), out, timeout=60)
@@ -44,9 +48,9 @@ def command(
         rows = [(e.name, e.component, str(e.port), str(e.local_port)) for e in endpoints]
         head = ("name", "component", "port", "here")
         data = [dict(zip(head, row, strict=True)) for row in rows]
-        out.emit(data, lambda: ui.table([head, *rows]))
+        out.emit(data, lambda: spell.table([head, *rows]))
     elif close:
-        out.tell(f"{ui.plural(exposure.close_all(opened.access, endpoints), 'tunnel')} closed")
+        out.tell(f"{spell.plural(exposure.close_all(opened.access, endpoints), 'tunnel')} closed")
     else:
         served = [endpoint.component for endpoint in endpoints]
         state = exposure.await_ready(api, state, served, out, timeout=timeout)

@@ -2,8 +2,8 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
@@ -15,9 +15,15 @@ def command(settings: Settings, file: str | None) -> int:
     FILE is clusterous.yaml here if not given, else what the cluster named by --cluster was created
     from. It may be stopped and repeated at any point.
     """
-    from clusterous_cli import converge, cost, design, opening, record, show, ui, wait
+    from clusterous_cli.cluster import record
+    from clusterous_cli.commands import opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import converge, cost, design
+    from clusterous_cli.system import wait
+    from clusterous_cli.terminal import spell
+    from clusterous_cli.terminal.screen import Ui
 
-    screen, pauses = ui.Ui(settings), wait.Pauses()
+    screen, pauses = Ui(settings), wait.Pauses()
     cloud, config = opening.wanted(settings, file)
     drawn = design.draw(cloud, config)
     price = cost.of(config, cloud.region)
@@ -31,7 +37,7 @@ def command(settings: Settings, file: str | None) -> int:
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         converge.Create(cloud=cloud, design=drawn, lines=lines, pauses=pauses).run()
     cluster = record.open_cluster(config.name, cloud)
-    screen.tell(f"✓ {config.name} is ready after {ui.duration(screen.passed)}.")
+    screen.tell(f"✓ {config.name} is ready after {spell.duration(screen.passed)}.")
     for words in drawn.plan.unchanged:
         screen.warn(f"  ! {words}")
     if not screen.for_people:

@@ -2,8 +2,8 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
@@ -15,9 +15,14 @@ def command(settings: Settings, name: str | None) -> int:
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
     and is listed.
     """
-    from clusterous_cli import converge, observe, opening, show, sweep, ui, wait
+    from clusterous_cli.commands import opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import converge, observe, sweep
+    from clusterous_cli.system import wait
+    from clusterous_cli.terminal import spell
+    from clusterous_cli.terminal.screen import Ui
 
-    screen, pauses = ui.Ui(settings), wait.Pauses()
+    screen, pauses = Ui(settings), wait.Pauses()
     cloud = opening.cloud(settings)
     who = opening.identity(name or settings.cluster, cloud)
     if who is None:
@@ -42,7 +47,7 @@ def command(settings: Settings, name: str | None) -> int:
             raise
     opening.forget(who.name)
     screen.tell(
-        f"✓ {who.name} is gone after {ui.duration(screen.passed)}; nothing is left"
+        f"✓ {who.name} is gone after {spell.duration(screen.passed)}; nothing is left"
         f" (looked for {sweep.kinds() - len(unseen)} kinds of things)."
     )
     for words in unseen:

@@ -2,8 +2,8 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(
@@ -24,7 +24,9 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
     export KUBECONFIG=$(clusterous kubectl --config)
     kubectl get capp
     """
-    from clusterous_cli import opening, session, shell
+    from clusterous_cli.commands import opening
+    from clusterous_cli.reach import session
+    from clusterous_cli.system import shell
 
     if not show_config:
         shell.program("kubectl")

@@ -2,8 +2,8 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
@@ -15,9 +15,12 @@ def command(settings: Settings, file: str | None) -> int:
     Exit code 0: all is as FILE wants it. 4: changes are pending, or something differs that create
     does not change yet, which is told.
     """
-    from clusterous_cli import cost, design, opening, show, ui
+    from clusterous_cli.commands import opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import cost, design
+    from clusterous_cli.terminal.screen import Ui
 
-    screen = ui.Ui(settings)
+    screen = Ui(settings)
     cloud, config = opening.wanted(settings, file)
     drawn = design.draw(cloud, config)
     price = cost.of(config, cloud.region)

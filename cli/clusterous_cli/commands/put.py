@@ -2,8 +2,8 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
@@ -21,8 +21,10 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     clusterous put inputs                 /home/data/inputs
     clusterous put a.csv b.csv tables/    /home/data/tables/{a,b}.csv
     """
-    from clusterous_cli import opening, session, transfer
-    from clusterous_cli.ui import Ui
+    from clusterous_cli.commands import opening
+    from clusterous_cli.data import transfer, volumes
+    from clusterous_cli.reach import session
+    from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     *sources, target = paths if len(paths) > 1 else (*paths, ".")
@@ -32,5 +34,5 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     with ui.lines() as lines:
         title = " ".join(sources)
         tell = session.now_and_then(ui, lambda text: lines.set(title, text))
-        transfer.put(opened.access, session.volume(opened.cluster), sources, target, tell)
+        transfer.put(opened.access, volumes.of(opened.cluster), sources, target, tell)
         lines.set(title, f"is in {transfer.volume_path(target)}", done=True)

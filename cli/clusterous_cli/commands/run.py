@@ -4,8 +4,8 @@ from pathlib import Path
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
@@ -36,8 +36,10 @@ def command(
       annotations:
         clusterous.io/build.NAME: FOLDER     # for every `image: NAME` in the spec
     """
-    from clusterous_cli import apps, launch, opening, program, session
-    from clusterous_cli.ui import Ui
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program import apps, launch, program
+    from clusterous_cli.reach import session
+    from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     what = program.read(file)

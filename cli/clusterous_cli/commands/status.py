@@ -2,18 +2,22 @@
 
 import click
 
-from clusterous_cli import options
-from clusterous_cli.options import Settings
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
 @options.with_settings
 def command(settings: Settings) -> int:
     """Show the machines, the programs, and the cost so far."""
-    from clusterous_cli import cost, opening, record, show, ui
-    from clusterous_cli.config import ClusterConfig
+    from clusterous_cli.cluster import record
+    from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.commands import opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import cost
+    from clusterous_cli.terminal.screen import Ui
 
-    screen = ui.Ui(settings)
+    screen = Ui(settings)
     cloud = opening.cloud(settings)
     cluster = record.open_cluster(settings.cluster, cloud)
     price = cost.of(ClusterConfig.from_record(cluster.record["config"]), cloud.region)

@@ -1,0 +1,1 @@
+"""The one way to AWS, and what AWS can answer."""

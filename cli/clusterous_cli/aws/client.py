@@ -1,0 +1,271 @@
+"""The only module that speaks to AWS: one session, clients made when needed, errors translated."""
+
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import Any, Final
+
+import boto3
+import botocore.exceptions as botocore_errors
+from botocore.config import Config
+from botocore.parsers import ResponseParserError
+
+from clusterous_api.errors import ClusterousError, UserError
+from clusterous_cli.aws import errors
+from clusterous_cli.terminal.options import Settings
+
+READS: Final = ("describe_", "get_", "list_", "head_")
+THROTTLES: Final = frozenset(
+    {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
+    | {"SlowDown", "RequestThrottled", "EC2ThrottledException", "ConcurrentModification"}
+    | {"OperationAborted", "ConditionalRequestConflict"}
+)
+UNCLEAR: Final = frozenset(
+    {"InternalError", "InternalFailure", "ServiceUnavailable", "Unavailable", "ServiceFailure"}
+    | {"500", "502", "503", "504", "RequestTimeout", "InternalServerError"}
+)
+MISSING: Final = re.compile(
+    r"NotFound|NoSuch(?!Tag|Upload)|InvalidAllocationID|InvalidNatGatewayID|^404$|Malformed$"
+)
+EXISTING: Final = frozenset(
+    {"EntityAlreadyExists", "BucketAlreadyOwnedByYou", "FileSystemAlreadyExists"}
+    | {"MountTargetConflict", "InvalidGroup.Duplicate", "InvalidPermission.Duplicate"}
+    | {"RouteAlreadyExists", "PreconditionFailed", "412"}
+    | {"RepositoryAlreadyExistsException"}
+)
+LATER: Final = frozenset(
+    {"DependencyViolation", "IncorrectState", "IncorrectInstanceState", "VolumeInUse"}
+    | {"IncorrectFileSystemLifeCycleState", "IncorrectMountTargetState", "FileSystemInUse"}
+    | {
+        "InvalidIPAddress.InUse",
+        "DeleteConflict",
+        "BucketNotEmpty",
+        "InvalidNetworkInterface.InUse",
+    }
+    | {"ResourceInUse", "Resource.AlreadyAssociated"}
+)
+EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+UNKNOWN_KEY: Final = frozenset(
+    {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
+    | {"SignatureDoesNotMatch", "IncompleteSignature", "AuthFailure"}
+)
+DENIED: Final = frozenset(
+    {"AccessDenied", "UnauthorizedOperation", "AccessDeniedException", "OptInRequired", "403"}
+)
+# What IAM calls otherwise than the call itself is called.
+PERMISSIONS: Final = {
+    "s3:ListBuckets": "s3:ListAllMyBuckets",
+    "s3:ListObjectsV2": "s3:ListBucket",
+    "s3:HeadBucket": "s3:ListBucket",
+    "s3:HeadObject": "s3:GetObject",
+}
+QUOTAS: Final = re.compile(r"LimitExceeded$|QuotaExceeded$|TooManyBuckets|^LimitExceeded")
+CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
+
+
+class Aws:
+    """One session: clients are made once, when first needed, and shared by all threads."""
+
+    def __init__(self, session: Any, region: str) -> None:
+        self.session = session
+        self.region = region
+        self._clients: dict[tuple[str, bool], Any] = {}
+        self._lock = threading.RLock()
+        self._identity: Mapping[str, str] | None = None
+
+    def client(self, service: str, *, reads: bool = False) -> Any:
+        """Return the shared client; only the one for *reads* repeats calls by itself."""
+        with self._lock:
+            if (service, reads) not in self._clients:
+                self._clients[service, reads] = self._made(service, reads)
+            return self._clients[service, reads]
+
+    def _made(self, service: str, reads: bool) -> Any:
+        # A create call that botocore repeats after a lost answer makes a second VPC, so writes are
+        # tried once here and repeated by the executor, which looks before it asks again.
+        attempts = 5 if reads else 1
+        config = Config(
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            connect_timeout=5,
+            read_timeout=60,
+            max_pool_connections=32,
+            user_agent_extra="clusterous",
+        )
+        return self.session.client(service, region_name=self.region, config=config)
+
+    def call(self, service: str, action: str, **params: Any) -> Any:
+        """Call AWS and return its answer; errors come translated."""
+        with translated(service, action, self.region):
+            client = self.client(service, reads=action.startswith(READS))
+            return getattr(client, action)(**params)
+
+    def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
+        """Return all items under *key* of all pages."""
+        with translated(service, action, self.region):
+            client = self.client(service, reads=True)
+            if not client.can_paginate(action):
+                return list(getattr(client, action)(**params).get(key, ()))
+            found = client.get_paginator(action).paginate(**params)
+            return [item for page in found for item in page.get(key, ())]
+
+    @property
+    def account(self) -> str:
+        """The account's number."""
+        return self.identity["Account"]
+
+    @property
+    def identity(self) -> Mapping[str, str]:
+        """Who we are, as STS says."""
+        with self._lock:
+            if self._identity is None:
+                self._identity = self.call("sts", "get_caller_identity")
+            return self._identity
+
+
+def connect(settings: Settings, region: str | None = None) -> Aws:
+    """Open the session that the options and the environment describe.
+
+    *region* is the one of the cluster file; the option --region goes before it.
+    """
+    try:
+        session = boto3.Session(profile_name=settings.profile)
+    except botocore_errors.ProfileNotFound as error:
+        raise UserError(f"{error}. `aws configure list-profiles` shows those there are.") from error
+    # boto3 reads AWS_DEFAULT_REGION, but not AWS_REGION, which the other tools read first.
+    usual = os.environ.get("AWS_REGION") or session.region_name
+    chosen = settings.region or region or usual
+    if not chosen:
+        raise UserError("No AWS region is set. Say --region, or set AWS_REGION.")
+    check_region(session, chosen)
+    with translated("sts", "get_credentials", chosen):
+        if session.get_credentials() is None:
+            raise no_credentials()
+    return Aws(session, chosen)
+
+
+def no_credentials() -> errors.BadCredentials:
+    """Say that there are no credentials, and what gives some."""
+    return errors.BadCredentials(
+        "There are no AWS credentials. Run `aws configure` or `aws sso login`, or name a profile"
+        " with --profile."
+    )
+
+
+def check_region(session: Any, region: str) -> None:
+    """Refuse a region that does not exist."""
+    known = [
+        name
+        for partition in session.get_available_partitions()
+        for name in session.get_available_regions("ec2", partition_name=partition)
+    ]
+    if region in known:
+        return
+    near = get_close_matches(region, known, n=1)
+    more = f"; did you mean {near[0]}?" if near else "."
+    raise UserError(f"There is no AWS region {region!r}{more}")
+
+
+@contextmanager
+def translated(service: str, action: str, region: str) -> Iterator[None]:
+    """Turn botocore's errors into ours, at this one place."""
+    try:
+        yield
+    except botocore_errors.ClientError as error:
+        raise _answered(error, service, action) from error
+    except (
+        ResponseParserError,
+        botocore_errors.HTTPClientError,
+        botocore_errors.ConnectionError,
+    ) as error:
+        raise _lost(error, service, action, region) from error
+    except (
+        botocore_errors.NoCredentialsError,
+        botocore_errors.PartialCredentialsError,
+    ) as error:
+        raise no_credentials() from error
+    except (
+        botocore_errors.CredentialRetrievalError,
+        botocore_errors.SSOError,
+        botocore_errors.UnauthorizedSSOTokenError,
+    ) as error:
+        raise errors.BadCredentials(
+            f"AWS credentials could not be had: {error}. Log in again (`aws sso login`)."
+        ) from error
+    except botocore_errors.BotoCoreError as error:
+        raise errors.AwsFailed(f"{_name(service, action)}: {error}") from error
+
+
+def _lost(error: Exception, service: str, action: str, region: str) -> ClusterousError:
+    if isinstance(error, botocore_errors.SSLError):  # may also come in the midst of an answer
+        return errors.Unclear(f"No safe connection to AWS: {error}")
+    if isinstance(error, botocore_errors.ConnectionError):  # it never came to a connection
+        return errors.Unreachable(
+            f"AWS cannot be reached: {str(error).rstrip('.')}. Check the network, a proxy"
+            f" (HTTPS_PROXY), and the region ({region})."
+        )
+    return errors.Unclear(f"The answer to {_name(service, action)} was lost: {error}")
+
+
+def _name(service: str, action: str) -> str:
+    return f"{service}:{''.join(part.capitalize() for part in action.split('_'))}"
+
+
+def _answered(error: botocore_errors.ClientError, service: str, action: str) -> ClusterousError:
+    code = str(error.response.get("Error", {}).get("Code", ""))
+    text = str(error.response.get("Error", {}).get("Message", "")) or str(error)
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
+    return classify(code, text, status, service, action)
+
+
+def classify(code: str, text: str, status: int, service: str, action: str) -> ClusterousError:
+    """Choose our error for AWS's *code*: what can be done about it."""
+    name = _name(service, action)
+    message = f"{name}: {text} ({code})"
+    later = code in LATER or _not_seen_yet(code, text, action)
+    if code in THROTTLES:
+        return errors.Throttled(message)
+    if code in CAPACITY:
+        return errors.NoCapacity(f"AWS has no such machine free just now. {text}")
+    if later:
+        return errors.NotYet(message, code=code)
+    if code in EXISTING:
+        return errors.AlreadyExists(message, code=code)
+    if code in EXPIRED:
+        return errors.Expired(
+            "Your AWS credentials have expired. Nothing is lost: log in again (`aws sso login`)"
+            " and repeat the command."
+        )
+    if code in UNKNOWN_KEY:
+        return errors.BadCredentials(f"AWS does not accept the credentials. {text} ({code})")
+    if code in DENIED:
+        permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
+        return errors.Denied(f"You may not do {permission}. {text}", call=permission)
+    if QUOTAS.search(code):
+        return errors.QuotaReached(
+            f"A limit of your AWS account is reached: {text} ({code}). Ask for more under Service"
+            " Quotas in the AWS console, or use less."
+        )
+    if MISSING.search(code):
+        return errors.NotFound(message, code=code)
+    if code in UNCLEAR or status >= 500:
+        return errors.Unclear(message)
+    return errors.AwsFailed(message, code=code)
+
+
+def _not_seen_yet(code: str, text: str, action: str) -> bool:
+    """Whether AWS will accept this once it has heard everywhere of what was made just now."""
+    if code == "InvalidParameterValue":
+        return "Instance Profile" in text or "in use" in text
+    if action == "release_address":
+        return code in ("AuthFailure", "InvalidIPAddress.InUse")
+    if action == "create_mount_target" and code == "SubnetNotFound":
+        return True
+    created = action.startswith(("create_", "run_", "authorize_", "attach_", "associate_", "put_"))
+    return (
+        created
+        and bool(re.match(r"Invalid\w+\.NotFound|InvalidGroup.NotFound", code))
+        and ("ImageId" not in text and not code.startswith(("InvalidAMI", "InvalidKeyPair")))
+    )

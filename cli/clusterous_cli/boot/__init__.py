@@ -1,0 +1,1 @@
+"""What machines boot from: authorities, manifests, published files and the scripts."""

@@ -1,0 +1,261 @@
+"""What each kind of machine boots from: files in the bucket, and the few lines that fetch them."""
+
+import base64
+import gzip
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote
+
+from clusterous_api import names
+from clusterous_cli.boot.pki import Secrets
+from clusterous_cli.cluster.addresses import addresses
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
+from clusterous_cli.system import assets
+
+K3S: Final = "/var/lib/rancher/k3s"
+PROVIDER: Final = "/var/lib/rancher/credentialprovider"
+USER_DATA_LIMIT: Final = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file of a node: where its content is in the bucket and where it goes."""
+
+    blob: Blob
+    mode: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """Everything that machines boot from."""
+
+    blobs: tuple[Blob, ...]
+    machines: tuple[Machine, ...]
+
+
+def bundle(
+    config: ClusterConfig,
+    who: Identity,
+    secrets: Secrets,
+    *,
+    released: Mapping[str, Blob],
+    manifests: bytes,
+    version: str,
+) -> Bundle:
+    """Return the files and user data of all kinds of machine."""
+    files = {role: _files(role, who, secrets, released, manifests) for role in ROLES}
+    scripts = {
+        role: _content("boot", f"{role}.sh", _script(role, config, who, files[role], version))
+        for role in ROLES
+    }
+    kept = _content("", SECRETS_KEY, secrets.to_json().encode())
+    blobs = {file.blob.key: file.blob for role in ROLES for file in files[role]}
+    blobs |= {script.key: script for script in scripts.values()}
+    return Bundle(
+        blobs=(kept, *blobs.values()),
+        machines=tuple(
+            Machine(role=role, user_data=user_data(who, secrets.ssh_public, scripts[role]))
+            for role in ROLES
+        ),
+    )
+
+
+def released(name: str, filename: str, sha256: str) -> Blob:
+    """Return the blob of a published file; its content is fetched only when the bucket lacks it."""
+    return Blob(key=f"boot/{sha256}/{filename}", sha256=sha256)
+
+
+def _content(folder: str, name: str, content: bytes) -> Blob:
+    digest = hashlib.sha256(content).hexdigest()
+    # The hash is part of the name: what is there is right, and what changed has another name.
+    key = f"{folder}/{digest}/{name}" if folder else name
+    return Blob(key=key, sha256=digest, content=content)
+
+
+def _files(
+    role: str,
+    who: Identity,
+    secrets: Secrets,
+    released: Mapping[str, Blob],
+    manifests: bytes,
+) -> tuple[File, ...]:
+    if role == names.ROLE_GATEWAY:
+        return ()
+    provider = _content("boot", "credential-provider.yaml", credential_provider(who))
+    common = (
+        File(blob=released["k3s"], mode="0755", target="/usr/local/bin/k3s"),
+        File(
+            blob=released["images"], mode="0644",
+            target=f"{K3S}/agent/images/k3s-airgap-images-amd64.tar.zst",
+        ),
+        File(
+            blob=released["ecr-credential-provider"], mode="0755",
+            target=f"{PROVIDER}/bin/ecr-credential-provider",
+        ),
+        File(blob=provider, mode="0644", target=f"{PROVIDER}/config.yaml"),
+    )  # fmt: skip
+    if role == names.ROLE_WORKER:
+        return (*common, _secret("agent", "token", secrets.agent_token, "/etc/rancher/k3s/token"))
+    return (*common, *_server_files(secrets, released, manifests))
+
+
+def _server_files(
+    secrets: Secrets, released: Mapping[str, Blob], manifests: bytes
+) -> tuple[File, ...]:
+    objects = _content("boot", "clusterous.yaml", manifests)
+    return (
+        _secret("server", "token", secrets.server_secret, "/etc/rancher/k3s/token"),
+        _secret("server", "agent-token", secrets.agent_secret, "/etc/rancher/k3s/agent-token"),
+        *(
+            _secret("server", name.replace("/", "-"), text, f"{K3S}/server/tls/{name}")
+            for name, text in sorted(secrets.tls.items())
+        ),
+        File(blob=objects, mode="0600", target=f"{K3S}/server/manifests/clusterous.yaml"),
+        File(
+            blob=released["operator"], mode="0644",
+            target=f"{K3S}/agent/images/clusterous-operator.tar",
+        ),
+    )  # fmt: skip
+
+
+def _secret(folder: str, name: str, text: str, target: str) -> File:
+    return File(blob=_content(folder, name, text.encode()), mode="0600", target=target)
+
+
+def credential_provider(who: Identity) -> bytes:
+    """Tell the kubelet to ask AWS's plug-in for the registry's password."""
+    provider = {
+        "name": "ecr-credential-provider",
+        "matchImages": ["*.dkr.ecr.*.amazonaws.com", "*.dkr.ecr.*.amazonaws.com.cn"],
+        "defaultCacheDuration": "6h",
+        "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
+        "args": ["get-credentials"],
+        "env": [{"name": "AWS_REGION", "value": who.region}],
+    }
+    whole = {
+        "apiVersion": "kubelet.config.k8s.io/v1",
+        "kind": "CredentialProviderConfig",
+        "providers": [provider],
+    }
+    return (json.dumps(whole, indent=1) + "\n").encode()  # JSON is YAML
+
+
+def _script(
+    role: str, config: ClusterConfig, who: Identity, files: Iterable[File], version: str
+) -> bytes:
+    server = role == names.ROLE_CONTROLLER
+    if role == names.ROLE_GATEWAY:
+        steps = assets.template("gateway.sh")
+    else:
+        table = [f"{f.blob.key} {f.blob.sha256} {f.mode} {f.target}" for f in files]
+        steps = assets.render(
+            assets.template("node.sh"),
+            FILES="\n".join(table),
+            CONFIG=server_config(config) if server else agent_config(config),
+            CLUSTER=config.name,
+            COMMAND="server" if server else "agent",
+            UNIT="k3s" if server else "k3s-agent",
+            EXTRA=assets.template("ready.sh") if server else "",
+        )
+    return assets.render(
+        assets.template("boot.sh"),
+        ROLE=role,
+        VERSION=version,
+        REGION=who.region,
+        BUCKET=who.bucket,
+        DOMAIN=who.dns_suffix,
+        REPORTS=quote(who.reports, safe="/"),
+        STEPS=steps,
+        AFTER=assets.template("report.sh") if server else "",
+    ).encode()
+
+
+def server_config(config: ClusterConfig) -> str:
+    """Return the controller's part of k3s' configuration."""
+    # A lost node must be noticed soon, since its programs are started anew elsewhere; so must the
+    # cluster's own DNS, which may have run there and else waits for five minutes.
+    return f"""\
+token-file: /etc/rancher/k3s/token
+agent-token-file: /etc/rancher/k3s/agent-token
+tls-san:
+  - 127.0.0.1
+  - {addresses(config.cidr).controller}
+node-taint:
+  - {names.CONTROL_PLANE_TAINT}=true:NoSchedule
+disable:
+  - traefik
+  - servicelb
+  - metrics-server
+egress-selector-mode: disabled
+write-kubeconfig-mode: "0600"
+kube-controller-manager-arg:
+  - node-monitor-grace-period=20s
+kube-apiserver-arg:
+  - default-not-ready-toleration-seconds=15
+  - default-unreachable-toleration-seconds=15"""
+
+
+def agent_config(config: ClusterConfig) -> str:
+    """Return a worker's part of k3s' configuration."""
+    return f"""\
+token-file: /etc/rancher/k3s/token
+server: https://{addresses(config.cidr).controller}:6443"""
+
+
+def user_data(who: Identity, ssh_public: str, script: Blob) -> str:
+    """Return the cloud-config: a user, and the few lines that fetch the boot script. No secrets."""
+    start = assets.render(
+        assets.template("start.sh"),
+        REGION=who.region,
+        BUCKET=who.bucket,
+        DOMAIN=who.dns_suffix,
+        SCRIPT_KEY=script.key,
+        SCRIPT_SHA256=script.sha256,
+    )
+    unit = assets.template("clusterous-boot.service")
+    files = [
+        _write("/usr/local/lib/clusterous/s3.sh", assets.template("s3.sh")),
+        _write("/usr/local/lib/clusterous/start.sh", start),
+        _write("/etc/systemd/system/clusterous-boot.service", unit),
+    ]
+    text = assets.render(
+        assets.template("cloud-config.yaml"), SSH_KEY=ssh_public, FILES="\n".join(files)
+    )
+    assert len(text) < USER_DATA_LIMIT, f"user data of {len(text)} bytes"
+    return text
+
+
+def _write(path: str, content: str) -> str:
+    packed = base64.b64encode(gzip.compress(content.encode(), mtime=0)).decode()
+    return f"  - {{path: {path}, encoding: gz+b64, content: {packed}}}"
+
+
+def record(
+    config: ClusterConfig,
+    who: Identity,
+    *,
+    image: str,
+    zone: str,
+    created: str,
+    version: str,
+) -> Blob:
+    """Return the record: what is wanted, for the next command on any laptop."""
+    content: dict[str, Any] = {
+        "format": 1,
+        "name": who.name,
+        "uid": who.uid,
+        "account": who.account,
+        "region": who.region,
+        "created": created,
+        "clusterous": version,
+        "image": image,
+        "zone": zone,
+        "config": config.to_record(),
+    }
+    return _content("", "record.json", json.dumps(content, indent=1).encode())

@@ -1,0 +1,64 @@
+"""The objects that the controller's k3s applies by itself when it starts."""
+
+import base64
+from typing import Any
+
+import yaml
+
+from clusterous_api import names
+from clusterous_cli.system import assets
+
+OPERATOR_IMAGE = "ghcr.io/clusterous/clusterous-operator"
+# As AWS recommends for EFS: https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-nfs-mount-settings.html
+MOUNT_OPTIONS = (
+    "nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport",
+)  # fmt: skip
+
+
+def documents(*, cluster: str, volume_address: str | None, version: str, chart: bytes) -> bytes:
+    """Spell the manifests: the namespace, what the operator should know, and its chart."""
+    objects = [_namespace(), _config(cluster, volume_address), _chart(version, chart)]
+    return yaml.safe_dump_all(objects, sort_keys=False).encode()
+
+
+def _namespace() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.NAMESPACE}}
+
+
+def _config(cluster: str, volume_address: str | None) -> dict[str, Any]:
+    data = {"name": cluster}
+    if volume_address:
+        nfs = {"server": volume_address, "path": "/", "mountOptions": list(MOUNT_OPTIONS)}
+        data["volume.yaml"] = yaml.safe_dump({"nfs": nfs}, sort_keys=False)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": names.CLUSTER_CONFIG, "namespace": names.NAMESPACE},
+        "data": data,
+    }
+
+
+def _chart(version: str, chart: bytes) -> dict[str, Any]:
+    values = {
+        "image": {"repository": OPERATOR_IMAGE, "tag": version, "pullPolicy": "IfNotPresent"},
+        # Its image came with the boot files of the controller, and lies nowhere else.
+        "nodeSelector": {names.LABEL_ROLE: names.ROLE_CONTROLLER},
+    }
+    return {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": "clusterous", "namespace": "kube-system"},
+        "spec": {
+            "chartContent": base64.b64encode(chart).decode(),
+            "targetNamespace": names.NAMESPACE,
+            "createNamespace": True,
+            # The job that installs the chart may run on the controller, before any worker is there.
+            "bootstrap": True,
+            "valuesContent": yaml.safe_dump(values, sort_keys=False),
+        },
+    }
+
+
+def chart() -> bytes:
+    """Return the operator's chart, packed."""
+    return assets.chart_archive(assets.chart_folder())

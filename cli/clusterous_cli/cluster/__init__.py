@@ -1,0 +1,1 @@
+"""What a cluster is: its file, its names and addresses, its record, its prices."""

@@ -1,0 +1,34 @@
+"""The plan of a cluster's private network."""
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addresses:
+    """The plan of the private network: fixed where others must know an address before it exists."""
+
+    public: str
+    control: str
+    private: str
+    controller: str
+    volume: str
+
+
+def addresses(cidr: str) -> Addresses:
+    """Divide the network: its second half is for workers, its first sixteenth is public.
+
+    The controller and the volume have a subnet of their own: AWS gives workers any free address of
+    theirs, and would sooner or later give one of them the address that the controller needs.
+    """
+    network = ipaddress.IPv4Network(cidr)
+    small = network.subnets(new_prefix=min(network.prefixlen + 4, 28))
+    public, control = next(small), next(small)
+    private = list(network.subnets(prefixlen_diff=1))[1]
+    return Addresses(
+        public=str(public),
+        control=str(control),
+        private=str(private),
+        controller=str(control.network_address + 10),
+        volume=str(control.network_address + 11),
+    )

@@ -1,0 +1,275 @@
+"""The cluster file: YAML → a frozen ClusterConfig, with every mistake told at once."""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from clusterous_api.errors import UserError
+from clusterous_cli.system import yamltree
+
+FILE: Final = "clusterous.yaml"
+IMAGES: Final = ("amazon-linux-2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12")
+VOLUMES: Final = ("efs", "none")
+DEFAULT_K3S: Final = "v1.35.4+k3s1"
+# What k3s gives to pods and services; the machines' network must leave it alone.
+TAKEN: Final = {
+    "10.42.0.0/16": "the pods",
+    "10.43.0.0/16": "the services",
+    "169.254.0.0/16": "AWS itself",
+}
+MOST_WORKERS: Final = 250  # pods get a /24 per node out of a /16
+NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
+TYPE: Final = re.compile(
+    r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)"
+)
+ARM: Final = re.compile(r"(a1|[a-z]+[0-9]+g[a-z]*)\.")
+REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+
+# The keys that hold keys of their own.
+SECTIONS: Final = {
+    "network": ("cidr", "zone"),
+    "gateway": ("type", "disk", "allow"),
+    "controller": ("type", "disk"),
+    "workers": ("type", "count", "disk"),
+}
+KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "volume")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Machines of one kind; *disk* in GiB."""
+
+    type: str
+    count: int = 1
+    disk: int = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterConfig:
+    """What the user wants."""
+
+    name: str
+    region: str | None = None
+    image: str = IMAGES[0]
+    k3s: str = DEFAULT_K3S
+    cidr: str = "10.40.0.0/16"
+    zone: str | None = None
+    allow: tuple[str, ...] = ()
+    gateway: Pool = field(default_factory=lambda: Pool(type="t3.nano", disk=8))
+    controller: Pool = field(default_factory=lambda: Pool(type="t3.medium", disk=20))
+    workers: Pool = field(default_factory=lambda: Pool(type="t3.large", count=2, disk=20))
+    volume: str = "efs"
+
+    def to_record(self) -> dict[str, Any]:
+        """Spell the configuration for the record."""
+        return asdict(self)
+
+    @staticmethod
+    def from_record(record: Mapping[str, Any]) -> "ClusterConfig":
+        """Read what `to_record` wrote."""
+        pools = {name: Pool(**record[name]) for name in ("gateway", "controller", "workers")}
+        return ClusterConfig(**{**record, **pools, "allow": tuple(record["allow"])})
+
+
+def read(path: Path) -> ClusterConfig:
+    """Read the cluster file at *path*."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"{path} does not exist.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder; name the cluster file in it.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    return parse(text, str(path))
+
+
+def parse(text: str, source: str = FILE) -> ClusterConfig:
+    """Turn the text of a cluster file into a configuration, or tell all its mistakes."""
+    try:
+        root = yamltree.compose(text, source)
+    except yamltree.FileMistakes as error:
+        raise told(source, error.mistakes) from error
+    if root is None:
+        raise UserError(f"{source} is empty. The smallest cluster file is `name: reef`.")
+    reader = _Reader()
+    config = reader.config(root)
+    if reader.mistakes or config is None:
+        raise told(source, reader.mistakes)
+    return config
+
+
+def told(
+    source: str, mistakes: "list[yamltree.Mistake] | tuple[yamltree.Mistake, ...]"
+) -> UserError:
+    """Put all mistakes into one error."""
+    ordered = sorted(mistakes, key=lambda one: (one.line, one.column))
+    count = "1 mistake" if len(ordered) == 1 else f"{len(ordered)} mistakes"
+    lines = [f"{source}:{mistake}" for mistake in ordered]
+    return UserError("\n".join([*lines, f"{count}, nothing was created."]))
+
+
+class _Reader(yamltree.Reader):
+    def config(self, root: yaml.Node) -> ClusterConfig | None:
+        values = self.known(root, KEYS, "")
+        before = ClusterConfig(name="x")
+        if "name" not in values and isinstance(root, yaml.MappingNode):
+            self.wrong(root, "name is missing: what shall the cluster be called?")
+        network = self.section(values, "network")
+        gateway = self.section(values, "gateway")
+        workers = self.pool(values, "workers", before.workers, counted=True)
+        cidr = self.cidr(network.get("cidr"), before.cidr, workers)
+        name, k3s = self.name(values.get("name")), self.k3s(values.get("k3s"), before.k3s)
+        region = self.pattern(values.get("region"), "region", REGION, "a region, such as eu-west-1")
+        zone = self.zone(network.get("zone"))
+        return ClusterConfig(
+            name=name or "x",
+            region=region,
+            image=self.image(values.get("image"), before.image),
+            k3s=k3s,
+            cidr=cidr,
+            zone=zone,
+            allow=self.addresses(gateway.get("allow")),
+            gateway=self.machine(gateway, "gateway", before.gateway, 1),
+            controller=self.pool(values, "controller", before.controller, counted=False),
+            workers=workers,
+            volume=self.choice(values.get("volume"), "volume", VOLUMES, before.volume),
+        )
+
+    def section(self, values: Mapping[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
+        return self.known(values[name], SECTIONS[name], name) if name in values else {}
+
+    def pool(
+        self, values: Mapping[str, yaml.Node], name: str, before: Pool, *, counted: bool
+    ) -> Pool:
+        node = values.get(name)
+        if counted and isinstance(node, yaml.ScalarNode):
+            count = self.whole(node, name, 0, MOST_WORKERS, before.count)
+            return Pool(type=before.type, count=count, disk=before.disk)
+        given = self.section(values, name)
+        count = self.whole(given.get("count"), f"{name}.count", 0, MOST_WORKERS, before.count)
+        return self.machine(given, name, before, count)
+
+    def machine(self, given: Mapping[str, yaml.Node], name: str, before: Pool, count: int) -> Pool:
+        disk = self.whole(given.get("disk"), f"{name}.disk", 8, 16384, before.disk, "GiB")
+        chosen = self.type(given.get("type"), f"{name}.type", before.type)
+        return Pool(type=chosen, count=count, disk=disk)
+
+    def type(self, node: yaml.Node | None, where: str, before: str) -> str:
+        found = self.pattern(node, where, TYPE, "an EC2 type, such as t3.large")
+        if node is not None and found and ARM.match(found):
+            self.wrong(node, f"{where}: {found} is an ARM machine; only Intel and AMD serve yet")
+        return found or before
+
+    def name(self, node: yaml.Node | None) -> str | None:
+        meaning = "a name: 1 to 30 small letters, digits and -, a letter first"
+        return self.pattern(node, "name", NAME, meaning)
+
+    def zone(self, node: yaml.Node | None) -> str | None:
+        wanted = re.compile(r"[a-z]|[a-z]{2}(-[a-z]+)+-[0-9][a-z]")
+        return self.pattern(node, "network.zone", wanted, "a zone, such as a or eu-west-1a")
+
+    def k3s(self, node: yaml.Node | None, before: str) -> str:
+        wanted = re.compile(r"v1\.[0-9]+\.[0-9]+\+k3s[0-9]+")
+        return self.pattern(node, "k3s", wanted, "a k3s release, such as v1.35.4+k3s1") or before
+
+    def image(self, node: yaml.Node | None, before: str) -> str:
+        if node is None:
+            return before
+        word = self.text(node, "image")
+        if (
+            word is not None
+            and word not in IMAGES
+            and not re.fullmatch(r"ami-[0-9a-f]{8,17}", word)
+        ):
+            near = yamltree.meant(word, (*IMAGES, "ami-…"))
+            self.wrong(node, f"image: {word!r} is not known{near}")
+        return word or before
+
+    def choice(
+        self, node: yaml.Node | None, where: str, choices: tuple[str, ...], before: str
+    ) -> str:
+        if node is None:
+            return before
+        word = self.text(node, where)
+        if word is not None and word not in choices:
+            self.wrong(node, f"{where}: {word!r} is not known{yamltree.meant(word, choices)}")
+        return word or before
+
+    def pattern(
+        self, node: yaml.Node | None, where: str, wanted: re.Pattern[str], meaning: str
+    ) -> str | None:
+        word = None if node is None else self.text(node, where)
+        if node is not None and word is not None and not wanted.fullmatch(word):
+            self.wrong(node, f"{where}: {word!r} is not {meaning}")
+            return None
+        return word
+
+    def whole(
+        self, node: yaml.Node | None, where: str, low: int, high: int, before: int, unit: str = ""
+    ) -> int:
+        if node is None:
+            return before
+        value = str(node.value) if isinstance(node, yaml.ScalarNode) else ""
+        if node.tag != "tag:yaml.org,2002:int" or not re.fullmatch(r"-?[0-9]{1,9}", value):
+            self.wrong(node, f"{where} must be a whole number, not {yamltree.kind(node)}")
+            return before
+        number = int(value)
+        if low <= number <= high:
+            return number
+        bound = f"the largest is {high}" if number > high else f"the smallest is {low}"
+        self.wrong(node, f"{where} is {number}{' ' + unit if unit else ''}; {bound}")
+        return before
+
+    def addresses(self, node: yaml.Node | None) -> tuple[str, ...]:
+        if node is None:
+            return ()
+        found = []
+        for item in self.items(node, "gateway.allow"):
+            network = self.network(item, "gateway.allow")
+            if network is not None and network.prefixlen < 8:
+                self.wrong(item, f"gateway.allow: {network} lets (nearly) the whole world in")
+            elif network is not None:
+                found.append(str(network))
+        return tuple(found)
+
+    def network(self, node: yaml.Node, where: str) -> ipaddress.IPv4Network | None:
+        word = self.text(node, where)
+        if word is None:
+            return None
+        try:
+            return ipaddress.IPv4Network(word)
+        except ValueError as error:
+            self.wrong(node, f"{where}: {word!r} is no IPv4 network: {_why(word, error)}")
+            return None
+
+    def cidr(self, node: yaml.Node | None, before: str, workers: Pool) -> str:
+        network = (
+            ipaddress.IPv4Network(before) if node is None else self.network(node, "network.cidr")
+        )
+        if node is None or network is None:
+            return before
+        if not 16 <= network.prefixlen <= 24:
+            self.wrong(node, f"network.cidr: {network} must be between /16 and /24")
+            return before
+        for other, owner in TAKEN.items():
+            if network.overlaps(ipaddress.IPv4Network(other)):
+                self.wrong(node, f"network.cidr: {network} overlaps {other}, which {owner} use")
+        if not network.is_private:
+            self.wrong(
+                node, f"network.cidr: {network} belongs to the internet; take a part of 10.0.0.0/8"
+            )
+        if workers.count > network.num_addresses // 2 - 16:
+            self.wrong(node, f"network.cidr: {network} is too small for {workers.count} workers")
+        return str(network)
+
+
+def _why(word: str, error: ValueError) -> str:
+    if "host bits" in str(error):
+        return f"did you mean {ipaddress.IPv4Network(word, strict=False)}?"
+    return "it is written like 10.40.0.0/16"

@@ -1,0 +1,26 @@
+"""What machines boot from, as values: files for the bucket, and each role's user data."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from clusterous_api import names
+
+ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
+SECRETS_KEY: Final = "private/secrets.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blob:
+    """A file for the bucket. *content* is None for what is fetched from a release when missing."""
+
+    key: str
+    sha256: str
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a kind of machine boots from; everything else follows from the config."""
+
+    role: str
+    user_data: str = field(repr=False)

@@ -1,0 +1,274 @@
+"""The cluster as commands see it: found by its tags, its S3 record and its nodes' reports."""
+
+import json
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import UserError
+from clusterous_cli.aws import errors
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import SECRETS_KEY
+from clusterous_cli.system import private
+
+RECORD: Final = "record.json"
+NODES: Final = "nodes/"
+SSH_USER: Final = "clusterous"
+LIVE: Final = ("pending", "running", "stopping", "stopped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One machine: what EC2 says of it, and what it reported itself."""
+
+    name: str
+    instance_id: str
+    role: str
+    type: str
+    state: str
+    launched: str
+    private_ip: str = ""
+    public_ip: str = ""
+    node_name: str = ""
+    phase: str = ""
+    error: str = ""
+    host_key: str = ""
+    report: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cluster:
+    """An open cluster: all that is needed to reach it."""
+
+    name: str
+    uid: str
+    account: str
+    region: str
+    bucket: str
+    registry: str
+    gateway_ip: str
+    controller_ip: str
+    nodes: tuple[Node, ...]
+    ssh_user: str
+    ssh_key: Path
+    known_hosts: Path
+    home: Path
+    kubeconfig: Path
+    admin_certificate: str
+    admin_key: str
+    server_ca: str
+    record: Mapping[str, Any]
+
+
+def folder(name: str) -> Path:
+    """Return the folder that caches what is known of a cluster."""
+    return private.home() / "clusters" / name
+
+
+def cluster_names(cloud: Aws) -> list[str]:
+    """List the clusters of the region, by the tags of their networks."""
+    vpcs = cloud.pages(
+        "ec2", "describe_vpcs", "Vpcs", Filters=[{"Name": "tag-key", "Values": [names.TAG_CLUSTER]}]
+    )
+    found = {tags_of(vpc).get(names.TAG_CLUSTER, "") for vpc in vpcs}
+    return sorted(found - {""})
+
+
+def choose(name: str | None, cloud: Aws) -> str:
+    """Return the *name* asked for, or that of the only cluster there is."""
+    if name:
+        return name
+    found = cluster_names(cloud)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise errors.NoCluster(
+            f"There is no cluster in {cloud.region}. `clusterous create FILE` makes one."
+        )
+    raise UserError(
+        f"There are {len(found)} clusters in {cloud.region}: {', '.join(found)}."
+        " Say which with --cluster NAME."
+    )
+
+
+def open_cluster(name: str | None, cloud: Aws) -> Cluster:
+    """Find the cluster, refresh the local cache, and return all that is needed to reach it."""
+    chosen = choose(name, cloud)
+    who = Identity(name=chosen, account=cloud.account, region=cloud.region)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        record = pool.submit(read_json, cloud, who, RECORD)
+        secret = pool.submit(read_json, cloud, who, SECRETS_KEY)
+        nodes = pool.submit(read_nodes, cloud, who)
+        return _opened(who, record.result(), secret.result(), nodes.result())
+
+
+def _opened(
+    who: Identity,
+    record: Mapping[str, Any] | None,
+    secret: Mapping[str, Any] | None,
+    nodes: tuple[Node, ...],
+) -> Cluster:
+    if record is None or secret is None:
+        raise errors.NoCluster(
+            f"There is no cluster {who.name!r} in {who.region} (account {who.account}), or its"
+            " creation was cut short. `clusterous create FILE` makes or finishes it."
+        )
+    where = folder(who.name)
+    private.write(where / "id_ed25519", secret["ssh_private"])
+    private.write(where / "known_hosts", known_hosts(nodes))
+    private.write(where / RECORD, json.dumps(record, indent=1))
+    return Cluster(
+        name=who.name,
+        uid=who.uid,
+        account=who.account,
+        region=who.region,
+        bucket=who.bucket,
+        registry=who.registry,
+        gateway_ip=_first(nodes, names.ROLE_GATEWAY, "public_ip"),
+        controller_ip=_first(nodes, names.ROLE_CONTROLLER, "private_ip"),
+        nodes=nodes,
+        ssh_user=SSH_USER,
+        ssh_key=where / "id_ed25519",
+        known_hosts=where / "known_hosts",
+        home=where,
+        kubeconfig=where / "kubeconfig",
+        admin_certificate=secret["admin_certificate"],
+        admin_key=secret["admin_key"],
+        server_ca=secret["tls"]["server-ca.crt"],
+        record=record,
+    )
+
+
+def _first(nodes: Iterable[Node], role: str, field: str) -> str:
+    found = (getattr(node, field) for node in nodes if node.role == role)
+    return str(next(found, ""))
+
+
+def known_hosts(nodes: Iterable[Node]) -> str:
+    """Spell the host keys that the nodes reported, for their addresses and names."""
+    lines = [
+        f"{host} {node.host_key}\n"
+        for node in nodes
+        if node.host_key
+        for host in (node.public_ip, node.private_ip, node.node_name)
+        if host
+    ]
+    return "".join(lines)
+
+
+def read_json(cloud: Aws, who: Identity, key: str) -> dict[str, Any] | None:
+    """Read one object of the record; None when it is not there."""
+    try:
+        answer = cloud.call(
+            "s3", "get_object", Bucket=who.bucket, Key=key, ExpectedBucketOwner=who.account
+        )
+    except errors.NotFound:
+        return None
+    content: dict[str, Any] = json.loads(answer["Body"].read())
+    return content
+
+
+def read_nodes(cloud: Aws, who: Identity) -> tuple[Node, ...]:
+    """List the cluster's machines with their reports; two calls, however many there are."""
+    return merge(machines(cloud, who), Reports(cloud, who).read())
+
+
+def machines(cloud: Aws, who: Identity) -> list[Mapping[str, Any]]:
+    """Ask EC2 for the cluster's machines that live."""
+    reservations = cloud.pages(
+        "ec2",
+        "describe_instances",
+        "Reservations",
+        Filters=[
+            {"Name": f"tag:{names.TAG_UID}", "Values": [who.uid]},
+            {"Name": "instance-state-name", "Values": list(LIVE)},
+        ],
+    )
+    found = [machine for group in reservations for machine in group["Instances"]]
+    return [machine for machine in found if tags_of(machine).get(names.TAG_UID) == who.uid]
+
+
+class Reports:
+    """What the nodes wrote to S3; only what changed since the last look is fetched."""
+
+    def __init__(self, cloud: Aws, who: Identity) -> None:
+        self._cloud = cloud
+        self._who = who
+        self._known: dict[str, tuple[str, dict[str, Any]]] = {}
+
+    def read(self) -> dict[str, dict[str, Any]]:
+        """Return the reports by instance id."""
+        try:
+            listed = self._cloud.pages(
+                "s3", "list_objects_v2", "Contents", Bucket=self._who.bucket, Prefix=NODES
+            )
+        except errors.NotFound:
+            return {}
+        fresh = [one for one in listed if self._known.get(one["Key"], ("",))[0] != one["ETag"]]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            for one, report in zip(fresh, pool.map(self._fetch, fresh), strict=True):
+                self._known[one["Key"]] = (one["ETag"], report)
+        keys = {one["Key"] for one in listed}
+        return {
+            key.rpartition("/")[2].removesuffix(".json"): report
+            for key, (_, report) in self._known.items()
+            if key in keys
+        }
+
+    def _fetch(self, listed: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            return read_json(self._cloud, self._who, listed["Key"]) or {}
+        except ValueError:
+            return {"phase": "unreadable"}
+
+
+def merge(
+    found: Iterable[Mapping[str, Any]], reports: Mapping[str, Mapping[str, Any]]
+) -> tuple[Node, ...]:
+    """Join EC2's view and the nodes' own, in the order of gateway, controller, workers."""
+    order = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
+    ranked = sorted(
+        found,
+        key=lambda one: (
+            order.index(tags_of(one).get(names.TAG_ROLE, order[-1])),
+            str(one.get("LaunchTime", "")),
+            int(one.get("AmiLaunchIndex", 0)),
+            one["InstanceId"],
+        ),
+    )
+    counts: dict[str, int] = {}
+    nodes = []
+    for one in ranked:
+        role = tags_of(one).get(names.TAG_ROLE, names.ROLE_WORKER)
+        counts[role] = counts.get(role, 0) + 1
+        name = f"{role}-{counts[role]}" if role == names.ROLE_WORKER else role
+        nodes.append(_node(name, role, one, reports.get(one["InstanceId"], {})))
+    return tuple(nodes)
+
+
+def _node(name: str, role: str, one: Mapping[str, Any], report: Mapping[str, Any]) -> Node:
+    launched = one.get("LaunchTime", "")
+    return Node(
+        name=name,
+        instance_id=one["InstanceId"],
+        role=role,
+        type=one.get("InstanceType", ""),
+        state=one["State"]["Name"],
+        launched=launched.isoformat() if hasattr(launched, "isoformat") else str(launched),
+        private_ip=one.get("PrivateIpAddress", ""),
+        public_ip=one.get("PublicIpAddress", ""),
+        node_name=one.get("PrivateDnsName", "").split(".")[0],
+        phase=str(report.get("phase", "")),
+        error=str(report.get("error", "")),
+        host_key=str(report.get("host_key", "")),
+        report=report or None,
+    )
+
+
+def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of an AWS answer as a mapping."""
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags") or ()}

@@ -1,0 +1,1 @@
+"""Images of programs: what they are built from, by what, and where they go."""

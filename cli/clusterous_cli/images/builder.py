@@ -1,0 +1,187 @@
+"""Builds and pushes images with the builder that is there: buildah, podman or docker."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.system import shell
+
+ENV_BUILDER: Final = "CLUSTEROUS_BUILDER"
+ECR_USER: Final = "AWS"
+
+
+class Kind(StrEnum):
+    BUILDAH = "buildah"
+    PODMAN = "podman"
+    DOCKER = "docker"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builder:
+    """The program, and where what is ours is kept; *driver* is buildah's storage driver."""
+
+    kind: Kind
+    state: Path
+    driver: str = "vfs"
+
+    @property
+    def auth_file(self) -> Path:
+        return self.state / "auth.json"
+
+
+# -- pure: what each builder wants to hear ------------------------------------------------
+
+
+def program(builder: Builder) -> list[str]:
+    """The program and its options before the subcommand.
+
+    Buildah keeps its images in a folder of ours. Podman and docker have a store (perhaps in a
+    virtual machine) that is theirs to choose.
+    """
+    if builder.kind is not Kind.BUILDAH:
+        return [str(builder.kind)]
+    store = builder.state / "buildah"
+    places = ["--root", str(store / "root"), "--runroot", str(store / "run")]
+    return ["buildah", *places, "--storage-driver", builder.driver]
+
+
+def build_argv(builder: Builder, reference: str, folder: Path, recipe: Path) -> list[str]:
+    what = ["--tag", reference, "--file", str(recipe), str(folder)]
+    if builder.kind is Kind.BUILDAH:
+        # chroot: works without runc or crun and inside containers, and uses the network as it is.
+        # force-rm: a failed build leaves no half container, whose files would stay mounted.
+        buildah = ["--isolation", "chroot", "--layers", "--force-rm"]
+        return [*program(builder), "build", *buildah, *what]
+    return [*program(builder), "build", *what]
+
+
+def login_argv(builder: Builder, registry: str) -> list[str]:
+    """Log in; the password comes on stdin, where no other user of the machine sees it."""
+    who = ["--username", ECR_USER, "--password-stdin"]
+    return [*program(builder), "login", *_auth(builder), *who, registry]
+
+
+def push_argv(builder: Builder, reference: str) -> list[str]:
+    if builder.kind is Kind.DOCKER:
+        return [*program(builder), "push", reference]
+    return [*program(builder), "push", *_auth(builder), reference, f"docker://{reference}"]
+
+
+def logout_argv(builder: Builder, registry: str) -> list[str]:
+    return [*program(builder), "logout", *_auth(builder), registry]
+
+
+def password_argv(region: str, profile: str | None) -> list[str]:
+    who = ["--profile", profile] if profile else []
+    return ["aws", "ecr", "get-login-password", "--region", region, *who]
+
+
+def _auth(builder: Builder) -> list[str]:
+    return [] if builder.kind is Kind.DOCKER else ["--authfile", str(builder.auth_file)]
+
+
+# -- acting -------------------------------------------------------------------------------
+
+
+def cache_folder(environment: Mapping[str, str]) -> Path:
+    base = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "clusterous" / "builder"
+
+
+def find(environment: Mapping[str, str] = os.environ) -> Builder:
+    """The builder named in CLUSTEROUS_BUILDER, or the first that works."""
+    wanted = environment.get(ENV_BUILDER)
+    if wanted and wanted not in list(Kind):
+        raise UserError(f"{ENV_BUILDER} is {wanted!r}; it can be buildah, podman or docker.")
+    state = cache_folder(environment)
+    reasons = []
+    for kind in [Kind(wanted)] if wanted else list(Kind):
+        try:
+            return _working(Builder(kind=kind, state=state))
+        except (UserError, shell.CommandFailed) as error:
+            reasons.append(f"  {kind}: {_reason(error)}")
+    raise UserError(
+        "An image must be built, and there is no builder that works:\n"
+        + "\n".join(reasons)
+        + "\nInstall one of them (Debian, Ubuntu: apt install buildah) and try again."
+    )
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, shell.CommandFailed):
+        return (error.said.splitlines() or ["does not work"])[-1]
+    return "not installed"
+
+
+def _working(builder: Builder) -> Builder:
+    """*builder*, having answered; buildah with the best storage driver that works here."""
+    shell.program(builder.kind)
+    builder.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if builder.kind is not Kind.BUILDAH:
+        shell.run([*program(builder), "version"], timeout=30)
+        return builder
+    drivers = _drivers(builder.state / "buildah" / "root")
+    failed: shell.CommandFailed | None = None
+    for driver in drivers:
+        candidate = Builder(kind=builder.kind, state=builder.state, driver=driver)
+        try:
+            shell.run([*program(candidate), "images", "--quiet"], timeout=60)
+        except shell.CommandFailed as error:
+            failed = error
+        else:
+            return candidate
+    assert failed is not None
+    raise failed
+
+
+def _drivers(root: Path) -> list[str]:
+    """The driver that the store was begun with, else the quick one before the sure one."""
+    used = [name for name in ("overlay", "vfs") if (root / f"{name}-images").is_dir()]
+    return used[:1] or ["overlay", "vfs"]
+
+
+def build(
+    builder: Builder, reference: str, folder: Path, recipe: Path, tell: Callable[[str], None]
+) -> None:
+    """Build *folder*; every line that the builder writes goes to *tell*."""
+    argv = build_argv(builder, reference, folder, recipe)
+    _stream(argv, tell, f"The image in {folder} could not be built")
+
+
+def login(builder: Builder, registry: str, region: str, profile: str | None) -> None:
+    """Let the builder push to the account's registry for the next hours."""
+    password = shell.run(password_argv(region, profile), timeout=60).strip()
+    shell.run(login_argv(builder, registry), stdin=password, timeout=60)
+
+
+def push(builder: Builder, reference: str, tell: Callable[[str], None]) -> None:
+    _stream(push_argv(builder, reference), tell, f"{reference} could not be pushed")
+
+
+def logout(builder: Builder, registry: str) -> None:
+    """Forget the password; it would end by itself after 12 hours."""
+    shell.outcome(logout_argv(builder, registry), timeout=30)
+
+
+def tidy(builder: Builder) -> None:
+    """Unmount what buildah, run by root, leaves mounted when it has ended."""
+    if builder.kind is Kind.BUILDAH and builder.driver == "overlay" and os.geteuid() == 0:
+        shell.outcome(["umount", str(builder.state / "buildah" / "root" / "overlay")], timeout=30)
+
+
+def _stream(argv: list[str], tell: Callable[[str], None], failure: str) -> None:
+    last: deque[str] = deque(maxlen=15)
+
+    def hear(line: str) -> None:
+        last.append(line)
+        tell(line)
+
+    status = shell.stream(argv, hear)
+    if status != 0:
+        said = "\n".join(f"    {line}" for line in last)
+        raise FailedError(f"{failure} ({argv[0]}, status {status}):\n{said}")

@@ -1,0 +1,31 @@
+"""The account's image registry (ECR): what it has, and repositories made when needed."""
+
+from clusterous_cli.aws import errors
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster.identity import Identity
+
+
+def has_image(cloud: Aws, repository: str, tag: str) -> bool:
+    """Whether the image was pushed before; its tag is the hash of its content."""
+    try:
+        answer = cloud.call(
+            "ecr", "describe_images", repositoryName=repository, imageIds=[{"imageTag": tag}]
+        )
+    except errors.NotFound:
+        return False
+    return bool(answer.get("imageDetails"))
+
+
+def ensure_repository(cloud: Aws, who: Identity, repository: str) -> None:
+    """Make the repository, with the cluster's tags, by which `destroy` finds it."""
+    tags = who.tags(f"image-{repository.rpartition('/')[2]}")
+    try:
+        cloud.call(
+            "ecr",
+            "create_repository",
+            repositoryName=repository,
+            imageTagMutability="IMMUTABLE",
+            tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+        )
+    except errors.AlreadyExists:
+        return

@@ -1,0 +1,309 @@
+"""`create` and `destroy` as a whole: plan, execute in parallel, wait, look again."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
+from clusterous_cli.aws import errors
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.boot import releases
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.record import Node
+from clusterous_cli.plan import apply, nodes, observe, planner, remove, sweep
+from clusterous_cli.plan.design import Design
+from clusterous_cli.plan.executor import Executor, Outcome
+from clusterous_cli.plan.planner import Action, Found, Step
+from clusterous_cli.plan.resources import Kind, pool
+from clusterous_cli.system import wait
+from clusterous_cli.terminal import spell
+from clusterous_cli.terminal.lines import Lines
+from clusterous_cli.terminal.screen import Ui
+
+ROUNDS: Final = 3
+# With something foreign in the network, waiting for it to go is in vain.
+SECONDS_WITH_FOREIGN: Final = 20.0
+SECONDS: Final = 300.0
+
+
+class Parts:
+    """Turns steps that come and go into one line per part: network 12 of 18."""
+
+    def __init__(self, lines: Lines, steps: Sequence[Step]) -> None:
+        self._lines = lines
+        self._lock = threading.Lock()
+        self._left: dict[str, set[str]] = {}
+        self._failed: set[str] = set()
+        self._begun: dict[str, dict[str, str]] = {}  # by part: what is under way, with its name
+        for step in steps:
+            if step.action is not Action.KEEP:
+                self._left.setdefault(step.part, set()).add(step.key)
+        self._all = {part: len(keys) for part, keys in self._left.items()}
+
+    def tell(self, step: Step, event: str) -> None:
+        """Note that a step begun, is done or failed."""
+        with self._lock:
+            left = self._left.get(step.part, set())
+            begun = self._begun.setdefault(step.part, {})
+            name = step.key.rpartition("/")[2].removeprefix("s3:")
+            if event == "begun":
+                begun[step.key] = name
+            else:
+                begun.pop(step.key, None)
+            if event == "done":
+                left.discard(step.key)
+            count = self._all.get(step.part, 0)
+            if event in ("failed", "stopped"):
+                self._failed.add(step.part)
+                self._lines.set(step.part, f"{name} {event}", failed=True)
+            elif step.part in self._failed:
+                return  # what else is done there does not mend it
+            elif left:
+                done = f"{count - len(left)} of " if len(left) < count else ""
+                last = f": {', '.join(begun.values())}" if done and 0 < len(begun) <= 2 else ""
+                self._lines.set(step.part, f"{done}{spell.plural(count, 'step')}{last}")
+            elif event == "done":
+                self._lines.set(step.part, spell.plural(count, "step"), done=True)
+
+
+class Downloads:
+    """One line for all files that are fetched, however many at once."""
+
+    def __init__(self, lines: Lines, pauses: wait.Pauses) -> None:
+        self._lines = lines
+        self._pauses = pauses
+        self._lock = threading.Lock()
+        self._sizes: dict[str, tuple[int, int]] = {}
+
+    def tell(self, name: str, have: int, total: int) -> None:
+        """Note how far one of them is; after Ctrl-C it ends here, to be resumed next time."""
+        with self._lock:
+            if self._pauses.stopped:
+                self._lines.set("downloads", "stopped", failed=True)
+                raise wait.Stopped("Stopped.")
+            self._sizes[name] = (have, total)
+            got = sum(have for have, _ in self._sizes.values())
+            whole = sum(total for _, total in self._sizes.values())
+            coming = [name for name, (have, total) in self._sizes.items() if have < total]
+            text = f"{spell.size(got)} of {spell.size(whole)}: {', '.join(coming)}"
+            self._lines.set("downloads", text if coming else spell.size(whole), done=not coming)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    """Carries out a design."""
+
+    cloud: Aws
+    design: Design
+    lines: Lines
+    pauses: wait.Pauses
+    fetched: Callable[[releases.Artifact, str, releases.Progress], Any] | None = None
+
+    def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
+        """Make what is missing, then wait for the machines."""
+        outcome = self.execute()
+        if outcome.failed:
+            raise first_of(outcome)
+        config = self.design.config
+        roles = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
+        wanted = {role: pool(config, role).count for role in roles}
+        return nodes.await_ready(
+            self.cloud, self.design.who, wanted, self.lines, self.pauses, seconds=seconds
+        )
+
+    def execute(self) -> Outcome:
+        """Carry out the steps."""
+        steps = self.design.plan.steps
+        parts = Parts(self.lines, steps)
+        downloads = Downloads(self.lines, self.pauses)
+        builder = apply.Builder(
+            self.cloud,
+            self.design.who,
+            self.pauses,
+            lambda key: self.supply(key, downloads.tell),
+        )
+        remover = remove.Remover(self.cloud, self.design.who, self.pauses)
+
+        def act(step: Step, ids: Mapping[str, str]) -> str:
+            chosen = remover.act if step.action is Action.DELETE else builder.act
+            return chosen(step, ids)
+
+        executor = Executor(
+            act=act, pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
+            remind=self.lines.remind,
+        )  # fmt: skip
+        return executor.run(steps, {})
+
+    def lookup(self, step: Step) -> str | None:
+        """Look whether what a step should make is there."""
+        found = observe.index(observe.survey(self.cloud, self.design.who)).found.get(step.key)
+        if found is None or step.kind is Kind.MACHINES:
+            return None  # machines are asked for with a token: to repeat the call is safe
+        return None if found.facts.get("ready") is False else found.id
+
+    def supply(self, key: str, tell: releases.Progress) -> Any:
+        """Return the content of an object: its bytes, or the path of a downloaded file."""
+        blob = self.design.blobs[key]
+        if blob.content is not None:
+            return blob.content
+        fetched = self.fetched or releases.fetched
+        return fetched(self.design.artifacts[key], blob.sha256, tell)
+
+
+def first_of(outcome: Outcome) -> ClusterousError:
+    """Return the error that tells best why the steps failed."""
+    ranked = sorted(outcome.failed, key=lambda pair: isinstance(pair[1], wait.Stopped))
+    step, error = ranked[0]
+    if isinstance(error, wait.Stopped):
+        return wait.Stopped(
+            f"Stopped; {spell.plural(len(outcome.skipped), 'step')} not begun, what was begun is"
+            " finished."
+        )
+    others = [f"  also {other.key}: {why}" for other, why in ranked[1:3]]
+    if isinstance(error, FailedError) and type(error) is not FailedError:
+        return FailedError("\n".join([f"{step.key}: {error}", *others]))
+    return error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destroy:
+    """Removes everything, then looks again."""
+
+    cloud: Aws
+    who: Identity
+    lines: Lines
+    pauses: wait.Pauses
+
+    def run(self, found: Sequence[Found]) -> tuple[str, ...]:
+        """Remove what was *found* and whatever shows itself later; raise if something stays.
+
+        Return in words what the last look could not see.
+        """
+        reasons: dict[str, str] = {}
+        networks: set[str] = set()
+        for _ in range(ROUNDS):
+            foreign = strangers(found)
+            outcome = self.execute(found, SECONDS_WITH_FOREIGN if foreign else SECONDS)
+            stopped = [e for _, e in outcome.failed if isinstance(e, wait.Stopped)]
+            if stopped:
+                raise first_of(outcome)
+            reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
+            networks |= networks_of(found)
+            found = observe.survey(self.cloud, self.who, deep=True)
+            if not left(found) or strangers(found):
+                break
+        seen = sweep.look(self.cloud, self.who, networks)
+        if seen.left:
+            raise left_behind(seen, reasons)
+        return seen.unseen
+
+    def execute(self, found: Sequence[Found], seconds: float) -> Outcome:
+        """Delete everything of ours among *found*."""
+        steps = planner.removal(deletable(found))
+        parts = Parts(self.lines, steps)
+        remover = remove.Remover(self.cloud, self.who, self.pauses)
+        executor = Executor(
+            act=remover.act, pauses=self.pauses, tell=parts.tell, remind=self.lines.remind,
+            seconds=seconds, keep_going=True,
+        )  # fmt: skip
+        return executor.run(steps, {})
+
+
+def deletable(found: Sequence[Found]) -> list[Found]:
+    """Leave out what goes with its machine; what stays after all is found in the next round."""
+    return [one for one in found if not one.facts.get("busy")]
+
+
+def left(found: Sequence[Found]) -> list[Found]:
+    """Return what is still there and was ours, or keeps ours from going."""
+    removable = [one for one in found if one.kind in planner.REMOVABLE]
+    return [one for one in removable if one.kind is not Kind.RULES]
+
+
+def strangers(found: Sequence[Found]) -> list[Found]:
+    """Return what is in our network and not ours; what AWS made for ours goes with it."""
+    mine = {id for one in found if one.ours for id in one.id.split()}
+    return [one for one in found if not one.ours and not _made_for_ours(one, mine)]
+
+
+def _made_for_ours(one: Found, mine: set[str]) -> bool:
+    if one.kind is not Kind.INTERFACE:
+        return False
+    says = str(one.facts["says"])
+    owners = (one.facts["instance"], *mine)
+    return one.facts["instance"] in mine or any(owner and owner in says for owner in owners)
+
+
+def networks_of(found: Sequence[Found]) -> set[str]:
+    """Return the ids of our networks."""
+    return {one.id for one in found if one.kind is Kind.VPC and one.ours}
+
+
+class Remains(LeftBehindError):
+    """What destroy could not remove, also as values."""
+
+    def __init__(self, message: str, seen: sweep.Seen) -> None:
+        super().__init__(message)
+        self.seen = seen
+
+
+def left_behind(seen: sweep.Seen, reasons: Mapping[str, str]) -> Remains:
+    """Tell what is left, why, what it costs, and what to do."""
+    remaining = seen.left
+    lines = [f"  {one.kind} {one.id}{_why(one, reasons)}" for one in remaining]
+    count = spell.plural(len(remaining), "thing")
+    return Remains(
+        f"{count} would not go, and {sweep.price(remaining)}{' together' * (len(remaining) > 1)}:\n"
+        + "\n".join([*lines, *(f"  {words}" for words in seen.unseen)])
+        + "\nRemove what is not ours, or what uses it, and run destroy again.",
+        seen,
+    )
+
+
+def _why(one: sweep.Left, reasons: Mapping[str, str]) -> str:
+    price = f", {one.hourly:.3f} $/h" if one.hourly else ""
+    if one.says:
+        return f"{price}: {one.says}"
+    # A machine is asked to go together with its like, so its id is only a part.
+    words = [reason for ids, reason in reasons.items() if one.id in ids.split()]
+    return f"{price}: {words[0] if words else 'is still there'}"
+
+
+@contextmanager
+def resumable(pauses: wait.Pauses, screen: Ui, lines: Lines, command: str) -> Iterator[None]:
+    """Name *command* as what goes on from here, whether Ctrl-C or a login's end stops the work.
+
+    The first Ctrl-C lets what was begun finish, the second stops at once.
+    """
+
+    def handle(signal_number: int, frame: FrameType | None) -> None:
+        if pauses.stopped:
+            screen.warn(f"\nStopped at once; the next `{command}` finds what was begun.")
+            screen.leave()
+            os._exit(130)
+        pauses.stop()
+        doing = ", ".join(lines.unfinished) or "what is under way"
+        screen.warn(
+            f"\nStopping: finishing the calls under way for {doing}.\nCtrl-C again stops at once."
+        )
+
+    main = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGINT, handle) if main else None
+    try:
+        yield
+    except wait.Stopped as error:
+        raise wait.Stopped(f"{error} `{command}` goes on from here.") from error
+    except errors.Expired as error:
+        raise errors.Expired(
+            "Your AWS credentials have expired. Nothing is lost: what was made stays. Log in again"
+            f" (`aws sso login`), then `{command}` goes on from here."
+        ) from error
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)

@@ -1,0 +1,220 @@
+"""From a configuration to everything that is wanted and found: asks the world once, in parallel."""
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from clusterous_api.errors import UserError
+from clusterous_cli.aws import errors
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.boot import bootstrap, manifests, pki, releases
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.addresses import addresses
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
+from clusterous_cli.plan import observe, planner
+from clusterous_cli.plan import resources as wanted_resources
+from clusterous_cli.plan.planner import Found, Plan
+from clusterous_cli.plan.resources import Kind
+from clusterous_cli.system import assets
+
+# Where the publishers of the images say which is the newest; the account is trusted, not the name.
+UBUNTU: Final = "/aws/service/canonical/ubuntu/server"
+PARAMETERS: Final = {
+    "amazon-linux-2023": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
+    "ubuntu-24.04": f"{UBUNTU}/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
+    "ubuntu-22.04": f"{UBUNTU}/22.04/stable/current/amd64/hvm/ebs-gp2/ami-id",
+    "debian-12": "/aws/service/debian/release/12/latest/amd64",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Design:
+    """A plan and all that is needed to carry it out."""
+
+    config: ClusterConfig
+    who: Identity
+    plan: Plan
+    found: tuple[Found, ...]
+    blobs: Mapping[str, Blob]
+    artifacts: Mapping[str, releases.Artifact]
+    created: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The published files by name, with their checksums."""
+
+    artifacts: tuple[releases.Artifact, ...]
+    sums: tuple[str, ...]
+
+    @property
+    def blobs(self) -> dict[str, Blob]:
+        """Return the blobs by the artifacts' short names."""
+        pairs = zip(self.artifacts, self.sums, strict=True)
+        return {
+            one.name: bootstrap.released(one.name, one.published_name, sum) for one, sum in pairs
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """How the world outside of AWS is asked; tests answer instead."""
+
+    address: Callable[[], str] = releases.caller_address
+    checksum: Callable[[releases.Artifact], str] = releases.checksum
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> Design:
+    """Ask what exists and what is needed, and return the plan between."""
+    outside = outside or Outside()
+    who = Identity(name=config.name, account=cloud.account, region=cloud.region)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        found = pool.submit(observe.survey, cloud, who)
+        reports = pool.submit(record.Reports(cloud, who).read)
+        before = pool.submit(record.read_json, cloud, who, record.RECORD)
+        kept = pool.submit(record.read_json, cloud, who, SECRETS_KEY)
+        allow = pool.submit(_allow, config, outside)
+        published = pool.submit(_published, config, outside)
+        image = pool.submit(_image, cloud, config, before.result())
+        zone = pool.submit(_zone, cloud, config, found.result())
+        secrets = _secrets(kept.result(), config.name, outside.now())
+        return _drawn(
+            config, who, found.result(), _failed(reports.result()), before.result() or {},
+            secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
+        )  # fmt: skip
+
+
+def _drawn(
+    config: ClusterConfig,
+    who: Identity,
+    found: tuple[Found, ...],
+    failed: frozenset[str],
+    before: Mapping[str, Any],
+    secrets: pki.Secrets,
+    allow: tuple[str, ...],
+    published: Published,
+    image: str,
+    zone: str,
+    outside: Outside,
+) -> Design:
+    _same_volume(config, found, before)
+    version = assets.version()
+    volume = addresses(config.cidr).volume if config.volume == "efs" else None
+    documents = manifests.documents(
+        cluster=who.name, volume_address=volume, version=version, chart=manifests.chart()
+    )
+    bundle = bootstrap.bundle(
+        config, who, secrets, released=published.blobs, manifests=documents, version=version
+    )
+    created = before.get("created") or outside.now().isoformat(timespec="seconds")
+    written = bootstrap.record(
+        config, who, image=image, zone=zone, created=created, version=version
+    )
+    blobs = (*bundle.blobs, written)
+    wanted = wanted_resources.wanted(
+        config, who, zone=zone, image=image, allow=allow, machines=bundle.machines, blobs=blobs
+    )
+    return Design(
+        config=config,
+        who=who,
+        plan=planner.plan(wanted, observe.index(found, failed)),
+        found=found,
+        blobs={blob.key: blob for blob in blobs},
+        artifacts={published.blobs[one.name].key: one for one in published.artifacts},
+        created=created,
+    )
+
+
+def _same_volume(
+    config: ClusterConfig, found: tuple[Found, ...], before: Mapping[str, Any]
+) -> None:
+    """Refuse another volume: a controller that runs would never hear of it."""
+    there = observe.index(found).found
+    recorded = before["config"]["volume"] if before and "controller" in there else config.volume
+    was = "efs" if "volume" in there else recorded
+    if was != config.volume:
+        raise UserError(f"volume is {was}, not {config.volume}\n{planner.LIVING}")
+
+
+def _failed(reports: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+    return frozenset(id for id, report in reports.items() if report.get("phase") == "failed")
+
+
+def _secrets(kept: Mapping[str, Any] | None, name: str, now: datetime) -> pki.Secrets:
+    return pki.Secrets(**kept) if kept else pki.create(name, now)
+
+
+def _allow(config: ClusterConfig, outside: Outside) -> tuple[str, ...]:
+    return config.allow or (f"{outside.address()}/32",)
+
+
+def _published(config: ClusterConfig, outside: Outside) -> Published:
+    found = releases.artifacts(config.k3s, assets.version())
+    return Published(artifacts=found, sums=tuple(outside.checksum(one) for one in found))
+
+
+def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> str:
+    if before and before["config"]["image"] == config.image:
+        return str(before["image"])  # all machines of a cluster boot the same image
+    if config.image.startswith("ami-"):
+        return config.image
+    try:
+        answer = cloud.call("ssm", "get_parameter", Name=PARAMETERS[config.image])
+    except errors.NotFound as error:
+        raise UserError(
+            f"There is no image {config.image} in {cloud.region}. Name one by its id, such as"
+            " image: ami-0123456789abcdef0"
+        ) from error
+    return str(answer["Parameter"]["Value"])
+
+
+def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> str:
+    """Choose the zone: where the cluster is, or where all wanted types can be had."""
+    for one in found:
+        if one.kind is Kind.SUBNET and one.key == "private":
+            return _same_zone(config.zone, cloud.region, str(one.facts["zone"]))
+    types = {config.gateway.type, config.controller.type, config.workers.type}
+    offered = cloud.pages(
+        "ec2",
+        "describe_instance_type_offerings",
+        "InstanceTypeOfferings",
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": sorted(types)}],
+    )
+    return choose_zone(
+        config.zone, cloud.region, types, [(o["InstanceType"], o["Location"]) for o in offered]
+    )
+
+
+def _same_zone(asked: str | None, region: str, zone: str) -> str:
+    if asked and _whole(asked, region) != zone:
+        raise UserError(f"network.zone is {zone}, not {_whole(asked, region)}\n{planner.LIVING}")
+    return zone
+
+
+def _whole(zone: str, region: str) -> str:
+    return zone if len(zone) > 1 else f"{region}{zone}"
+
+
+def choose_zone(
+    asked: str | None, region: str, types: set[str], offered: list[tuple[str, str]]
+) -> str:
+    """Return the zone *asked* for, or the first that offers all *types*."""
+    unknown = sorted(types - {type for type, _ in offered})
+    if unknown:
+        raise UserError(f"AWS has no machines of type {', '.join(unknown)} in {region}.")
+    zones = sorted({zone for _, zone in offered})
+    fitting = [zone for zone in zones if types <= {t for t, where in offered if where == zone}]
+    if not asked:
+        if fitting:
+            return fitting[0]
+        raise UserError(f"No zone of {region} has all of {', '.join(sorted(types))}.")
+    zone = _whole(asked, region)
+    if zone not in fitting:
+        raise UserError(f"network.zone: {zone} has not all these types; {', '.join(fitting)} have.")
+    return zone

@@ -1,0 +1,238 @@
+"""Waiting for the machines: what they report, when all are ready, and when one has failed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.record import Node
+from clusterous_cli.system import wait
+from clusterous_cli.terminal import spell
+from clusterous_cli.terminal.lines import Lines
+
+SECONDS: Final = 900.0
+# EC2 says first that a machine died before it could report.
+DEAD: Final = ("shutting-down", "terminated")
+
+
+LINES: Final = {
+    names.ROLE_GATEWAY: "gateway",
+    names.ROLE_CONTROLLER: "controller",
+    names.ROLE_WORKER: "workers",
+}
+# So often a crash is no accident: Kubernetes would go on starting the same thing for ever.
+RESTARTS: Final = 3
+# Installing is tried again by itself, and the first try may come before the API server is whole.
+CHART_SECONDS: Final = 30.0
+# What cannot be pulled is tried again for ever; a registry that is slow or just restarts is not it.
+PULL_SECONDS: Final = 60.0
+PULLS: Final = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far the machines are."""
+
+    ready: bool
+    failed: tuple[Node, ...]
+    lines: Mapping[str, str]
+    done: frozenset[str] = frozenset()
+    waiting: tuple[str, ...] = ()
+    trouble: "Trouble"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """What keeps the operator from coming up, in the words of the cluster."""
+
+    words: tuple[str, ...] = ()
+    crashing: bool = False
+    chart: bool = False
+    pulling: bool = False
+
+
+def trouble(view: Mapping[str, Any]) -> Trouble:
+    """Read from the controller's view what went wrong with the operator."""
+    chart = str(view.get("chart", "")).strip()
+    containers = [
+        one
+        for one in view.get("containers", ())
+        if one["restarts"] or _says(one) or one["reason"] in PULLS
+    ]
+    words = [f"installing its chart failed: {chart}"] if chart else []
+    return Trouble(
+        words=(*words, *(_container_words(one) for one in containers)),
+        crashing=any(
+            one["restarts"] >= RESTARTS and one["reason"] in ("CrashLoopBackOff", "Error")
+            for one in containers
+        ),
+        chart=bool(chart),
+        pulling=any(one["reason"] in PULLS for one in containers),
+    )
+
+
+def _container_words(one: Mapping[str, Any]) -> str:
+    times = f", started again {_times(one['restarts'])}" if one["restarts"] else ""
+    return f"{one['pod']}: {one['reason']}{times}" + (f": {_says(one)}" if _says(one) else "")
+
+
+def _says(one: Mapping[str, Any]) -> str:
+    return str(one.get("said", "")).strip()
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def progress(nodes: Iterable[Node], wanted: Mapping[str, int]) -> Progress:
+    """Judge what is known of the machines against how many of each role are wanted."""
+    all_nodes = list(nodes)
+    by_role = {role: [n for n in all_nodes if n.role == role] for role in wanted}
+    view = _cluster_view(by_role.get(names.ROLE_CONTROLLER, []))
+    ready = {
+        role: [node for node in found if is_ready(node, view)] for role, found in by_role.items()
+    }
+    up, why = operator_ready(view), trouble(view)
+    waiting = [] if up else ["the operator"]
+    waiting += [n.name for role in wanted for n in by_role[role] if n not in ready[role]]
+    enough = [LINES[role] for role, count in wanted.items() if len(ready[role]) >= count]
+    return Progress(
+        ready=len(enough) == len(wanted) and up,
+        failed=tuple(node for node in all_nodes if node.phase == "failed"),
+        lines={LINES[role]: _line(by_role[role], ready[role], wanted[role]) for role in wanted}
+        | {"operator": "ready" if up else _operator_line(view, why)},
+        done=frozenset([*enough, "operator"] if up else enough),
+        waiting=tuple(waiting),
+        trouble=Trouble() if up else why,
+    )
+
+
+def _cluster_view(controllers: list[Node]) -> Mapping[str, Any]:
+    reports = [node.report or {} for node in controllers]
+    return next((report["cluster"] for report in reports if report.get("cluster")), {})
+
+
+def is_ready(node: Node, view: Mapping[str, Any]) -> bool:
+    """Whether the machine itself says that it is ready, and Kubernetes says so of its node."""
+    if node.state != "running" or node.phase != "ready":
+        return False
+    return node.role == names.ROLE_GATEWAY or view.get("nodes", {}).get(node.node_name) == "Ready"
+
+
+def operator_ready(view: Mapping[str, Any]) -> bool:
+    """Whether all Deployments in the operator's namespace have all their pods: `1/1`."""
+    counts = [str(value).split("/") for value in view.get("operator", {}).values()]
+    return bool(counts) and all(len(c) == 2 and c[0] == c[1] != "0" for c in counts)
+
+
+def _operator_line(view: Mapping[str, Any], why: Trouble) -> str:
+    if why.words:
+        return why.words[0].splitlines()[0]
+    waiting = str(view.get("waiting", "")).strip().splitlines()
+    return f"starting ({waiting[0]})" if waiting else "starting" if view else "waits"
+
+
+def _line(found: list[Node], ready: list[Node], wanted: int) -> str:
+    if len(ready) >= wanted:
+        return "ready" if wanted == 1 else f"{len(ready)} of {wanted} ready"
+    states: dict[str, int] = {}
+    for node in found:
+        if node not in ready:
+            state = node.phase or node.state
+            states[state] = states.get(state, 0) + 1
+    if wanted == 1:
+        return next(iter(states), "asked for")
+    rest = ", ".join(f"{count} {state}" for state, count in states.items())
+    return f"{len(ready)} of {wanted} ready" + (f", {rest}" if rest else "")
+
+
+def await_ready(
+    cloud: Aws,
+    who: Identity,
+    wanted: Mapping[str, int],
+    lines: Lines,
+    pauses: wait.Pauses,
+    *,
+    seconds: float = SECONDS,
+) -> tuple[Node, ...]:
+    """Wait until all machines and the operator are ready; what failed for good ends it at once."""
+    reports = record.Reports(cloud, who)
+    deadline = pauses.clock() + seconds
+    delay = 1.0
+    chart_good = pull_good = pauses.clock()
+    while True:
+        nodes = record.merge(record.machines(cloud, who), reports.read())
+        now = progress(nodes, wanted)
+        for name, text in now.lines.items():
+            lines.set(name, text, done=name in now.done)
+        lines.remind()
+        if now.failed:
+            raise failure(now.failed, nodes)
+        if now.ready:
+            return nodes
+        if not now.trouble.chart:
+            chart_good = pauses.clock()
+        if not now.trouble.pulling:
+            pull_good = pauses.clock()
+        stuck = pauses.clock() - chart_good >= CHART_SECONDS
+        stuck |= pauses.clock() - pull_good >= PULL_SECONDS
+        if now.trouble.crashing or stuck:
+            lines.set("operator", "failed", failed=True)
+            raise operator_failure(now.trouble)
+        if pauses.clock() > deadline:
+            raise too_late(cloud, now, nodes, seconds)
+        pauses.sleep(delay)
+        delay = min(delay * 1.1, 4.0)
+
+
+def operator_failure(why: Trouble) -> FailedError:
+    """Tell why the operator does not come up, and what to do."""
+    return FailedError(
+        f"The machines are up, but the operator does not start:\n{_indented(why.words)}\n"
+        f"  Look closer: clusterous kubectl -n {names.NAMESPACE} describe pods\n"
+        "  When it is mended, run create again: it goes on waiting. Or destroy."
+    )
+
+
+def _indented(words: Iterable[str]) -> str:
+    return "\n".join(f"    {line}" for word in words for line in word.splitlines())
+
+
+def failure(failed: Iterable[Node], nodes: Iterable[Node]) -> FailedError:
+    """Tell which machines failed, in their own words."""
+    told = [
+        f"{node.name} ({node.instance_id}) failed:\n"
+        + "\n".join(f"    {line}" for line in node.error.strip().splitlines()[-12:])
+        for node in failed
+    ]
+    ready = sum(node.phase == "ready" for node in nodes)
+    more = f"{spell.plural(ready, 'other machine')} came up. " if ready else ""
+    return FailedError(
+        "\n".join(told) + f"\n  {more}Run create again: it replaces what failed; or destroy."
+    )
+
+
+def too_late(cloud: Aws, now: Progress, nodes: Iterable[Node], seconds: float) -> FailedError:
+    """Tell what was waited for, and what the console of the first such machine says."""
+    late = [node for node in nodes if node.name in now.waiting][:1]
+    said = "".join(f"\n  {node.name}'s console ends:\n{console(cloud, node)}" for node in late)
+    if now.trouble.words:
+        said += f"\n  The operator:\n{_indented(now.trouble.words)}"
+    return FailedError(
+        f"Not ready after {spell.duration(seconds)}:"
+        f" {', '.join(now.waiting) or 'machines'}.{said}\n"
+        "  Run create again to go on waiting, or destroy."
+    )
+
+
+def console(cloud: Aws, node: Node) -> str:
+    """Return the end of a machine's console."""
+    answer = cloud.call("ec2", "get_console_output", InstanceId=node.instance_id, Latest=True)
+    lines = str(answer.get("Output") or "(nothing yet)").splitlines()[-15:]
+    return "\n".join(f"    {line}" for line in lines)

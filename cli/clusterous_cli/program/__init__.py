@@ -1,0 +1,1 @@
+"""A program, from its file to its open pages."""

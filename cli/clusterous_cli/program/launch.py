@@ -1,0 +1,170 @@
+"""The story of `run`: images, files, the app, and waiting until it is ready."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from clusterous_cli.data import transfer, volumes
+from clusterous_cli.images import builder, contexts, registry
+from clusterous_cli.images.contexts import Build
+from clusterous_cli.program import apps, exposure, program
+from clusterous_cli.program.program import Program
+from clusterous_cli.reach import kube, session
+from clusterous_cli.reach.session import Session
+from clusterous_cli.terminal.lines import Lines
+from clusterous_cli.terminal.screen import Ui
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wishes:
+    """What the options of `run` ask for."""
+
+    wait: bool = True
+    until: str = "Ready"
+    timeout: float = 1800
+    profile: str | None = None
+    connect: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """One `run`; the steps in the order in which they are called."""
+
+    program: Program
+    session: Session
+    ui: Ui
+    wishes: Wishes = field(default_factory=Wishes)
+
+    def run(self) -> apps.AppState:
+        for warning in self.program.warnings:
+            self.ui.warn(f"! {warning}")
+        link = session.link(self.session.cluster)
+        wanted = self.wanted(session.api(link))
+        self.images()
+        self.copy()
+        api = session.api(link)  # a long build may have outlived the tunnel
+        app = self.apply(api, wanted)
+        if not self.wishes.wait:
+            return app
+        try:
+            app = self.follow(api, app)
+        except KeyboardInterrupt:
+            self.ui.warn(f"{app.name} goes on without us; `clusterous status` shows how it is.")
+            raise
+        if self.wishes.connect and app.endpoints and not app.holds("Completed"):
+            exposure.open_all(self.session.access, api, app, app.endpoints, self.ui)
+        return app
+
+    def wanted(self, api: kube.Api) -> list[kube.Object]:
+        """What to apply, having asked the cluster whether it takes it; none if it runs already."""
+        cluster, what = self.session.cluster, self.program
+        known = program.references(what, cluster.registry, cluster.name)
+        running = api.find(kube.apps_path(what.namespace, what.name))
+        if program.is_same(what, running, known):
+            return []
+        manifests, notes = program.manifests(what, apps.cluster_machines(api), known)
+        for note in notes:
+            self.ui.tell(f"! {note}")
+        api.check(manifests[-1])
+        return manifests
+
+    # -- images ----------------------------------------------------------------------------
+
+    def images(self) -> None:
+        """Build and push what the registry lacks."""
+        cluster = self.session.cluster
+        if not self.program.builds:
+            return
+        missing = [b for b in self.program.builds if not self._is_pushed(b)]
+        for build in self.program.builds:
+            if build not in missing:
+                self.ui.tell(f"✓ image {build.name}:{build.tag} is in the registry")
+        if not missing:
+            return
+        found = builder.find()
+        try:
+            with self.ui.lines() as lines:
+                builder.login(found, cluster.registry, cluster.region, self.wishes.profile)
+                for build in missing:
+                    self._build(found, build, lines)
+        finally:
+            builder.logout(found, cluster.registry)
+            builder.tidy(found)
+
+    def _is_pushed(self, build: Build) -> bool:
+        repository = contexts.repository(self.session.cluster.name, build.name)
+        return registry.has_image(self.session.cloud, repository, build.tag)
+
+    def _build(self, found: builder.Builder, build: Build, lines: Lines) -> None:
+        cluster = self.session.cluster
+        reference = contexts.reference(cluster.registry, cluster.name, build)
+        title = f"image {build.name}"
+        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
+        lines.set(title, f"not in the registry: building with {found.kind}")
+        began = self.ui.clock()
+        recipe = contexts.containerfile(build.folder)
+        builder.build(found, reference, build.folder, recipe, tell)
+        built = self.ui.clock()
+        lines.set(title, f"built in {built - began:.0f} s, pushing")
+        repository = contexts.repository(cluster.name, build.name)
+        registry.ensure_repository(self.session.cloud, self.session.identity, repository)
+        builder.push(found, reference, tell)
+        pushed = self.ui.clock() - built
+        text = f"{build.tag}: built in {built - began:.0f} s, pushed in {pushed:.0f} s"
+        lines.set(title, text, done=True)
+
+    # -- files -----------------------------------------------------------------------------
+
+    def copy(self) -> None:
+        """Put the folders of `copy` into the root of the shared volume."""
+        items = self.program.copy
+        if not items:
+            return
+        volume = volumes.of(self.session.cluster)
+        with self.ui.lines() as lines:
+            for item in items:
+                title = f"copy {item}"
+                tell = session.now_and_then(self.ui, _setter(lines, title))
+                transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
+                where = transfer.volume_path(transfer.copied_as(item))
+                lines.set(title, f"is in {where}", done=True)
+
+    # -- the app ---------------------------------------------------------------------------
+
+    def apply(self, api: kube.Api, manifests: Sequence[kube.Object]) -> apps.AppState:
+        """Apply the manifests; without any, the app runs as it should."""
+        running = api.find(kube.apps_path(self.program.namespace, self.program.name))
+        if running is not None and not manifests:
+            return self._again(api, apps.app_state(running))
+        results = [api.apply(manifest) for manifest in manifests]
+        for manifest, (_, changed) in zip(manifests[:-1], results[:-1], strict=True):
+            word = "applied" if changed else "unchanged"
+            self.ui.tell(f"{manifest['kind']} {manifest['metadata']['name']}: {word}")
+        body, changed = results[-1]
+        if not changed:
+            return self._again(api, apps.app_state(body))
+        self.ui.tell(f"{self.program.name} {'starts' if running is None else 'changed'}")
+        return apps.app_state(body)
+
+    def _again(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
+        if app.is_idle:
+            self.ui.tell(f"{app.name} was suspended for being idle; it is resumed")
+            return apps.resume(api, app)
+        self.ui.tell(f"{app.name} runs already, unchanged")
+        return app
+
+    def follow(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
+        """Show the app's progress until it is ready."""
+        with self.ui.lines() as lines:
+
+            def tell(state: apps.AppState) -> None:
+                lines.set(state.name, apps.progress_text(state))
+
+            done = apps.wait(api, app, tell, until=self.wishes.until, timeout=self.wishes.timeout)
+            lines.set(done.name, f"{apps.progress_text(done)}   {done.state}", done=True)
+        if done.holds("Completed"):
+            self.ui.hint(f"To run it again: clusterous kubectl delete capp {done.name}")
+        return done
+
+
+def _setter(lines: Lines, title: str) -> Callable[[str], None]:
+    return lambda text: lines.set(title, text)

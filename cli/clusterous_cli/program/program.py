@@ -1,0 +1,146 @@
+"""What a file for `run` says: read, checked and completed here, before anything is created.
+
+Two kinds of files are taken: manifests with one ClusterousApp, and environment files of the
+predecessor. Both become a Program, and a Program becomes manifests.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clusterous_api import models, names
+from clusterous_api.errors import UserError
+from clusterous_cli.data import transfer
+from clusterous_cli.images import contexts
+from clusterous_cli.images.contexts import Build
+from clusterous_cli.program import convert, envfile
+from clusterous_cli.program.envfile import Environment
+from clusterous_cli.system import yamltree
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """A file for `run`: either *environment* or *documents*; paths are relative to *folder*."""
+
+    folder: Path
+    builds: tuple[Build, ...] = ()
+    environment: Environment | None = None
+    documents: tuple[Manifest, ...] = ()
+
+    @property
+    def name(self) -> str:
+        if self.environment is not None:
+            return convert.dns_label(self.environment.name)
+        return str(self.app["metadata"]["name"])
+
+    @property
+    def namespace(self) -> str:
+        if self.environment is not None:
+            return "default"
+        return str(self.app["metadata"].get("namespace", "default"))
+
+    @property
+    def app(self) -> Manifest:
+        return next(d for d in self.documents if d["kind"] == names.KIND)
+
+    @property
+    def copy(self) -> tuple[str, ...]:
+        return self.environment.copy if self.environment else ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return self.environment.warnings if self.environment else ()
+
+
+def read(path: Path) -> Program:
+    """The program in the file *path*; what is wrong with it, or missing beside it, is told."""
+    text = _text(path)
+    documents = yamltree.load_all(text, str(path))
+    if any(isinstance(d, dict) and ("apiVersion" in d or "kind" in d) for d in documents):
+        return _from_manifests(documents, path)
+    return _from_environment(envfile.parse(text, str(path)), path.parent)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{path} is a folder; name the file in it.") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def _from_environment(environment: Environment, folder: Path) -> Program:
+    transfer.check_copy(folder, environment.copy)
+    used = [envfile.built_by(c.image, environment.images) for c in environment.components]
+    items = [item for item in environment.images if item in used]
+    builds = tuple(contexts.plan_build(item.name, folder / item.folder) for item in items)
+    return Program(folder=folder, builds=builds, environment=environment)
+
+
+def _from_manifests(documents: list[object], path: Path) -> Program:
+    manifests = [_manifest(document, path) for document in documents]
+    apps = [m for m in manifests if m["kind"] == names.KIND]
+    if len(apps) != 1:
+        raise UserError(f"{path} has {len(apps) or 'no'} {names.KIND}; it must have one.")
+    try:
+        models.parse(apps[0])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path}: the {names.KIND} has something wrong: {error!r}.") from error
+    builds = tuple(
+        contexts.plan_build(name, path.parent / folder)
+        for name, folder in contexts.manifest_builds(apps[0]).items()
+    )
+    return Program(folder=path.parent, builds=builds, documents=tuple(manifests))
+
+
+def _manifest(document: object, path: Path) -> Manifest:
+    """A document with what every Kubernetes object has."""
+    if not isinstance(document, dict):
+        raise UserError(f"{path} has a document that is no mapping.")
+    metadata = document.get("metadata")
+    for key in ("apiVersion", "kind"):
+        if not isinstance(document.get(key), str):
+            raise UserError(f"{path} has a document without {key}.")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
+        raise UserError(f"{path}: a {document['kind']} has no metadata.name (as text).")
+    if not isinstance(metadata.get("annotations") or {}, dict):
+        raise UserError(f"{path}: metadata.annotations of a {document['kind']} must be a mapping.")
+    return document
+
+
+def references(program: Program, registry: str, cluster: str) -> dict[str, str]:
+    """Image as the file writes it → reference in the registry, for all that are built."""
+    built = {b.title: contexts.reference(registry, cluster, b) for b in program.builds}
+    environment = program.environment
+    if environment is None:
+        return built
+    named = {c.image: envfile.built_by(c.image, environment.images) for c in environment.components}
+    return {image: built[item.name] for image, item in named.items() if item}
+
+
+def manifests(
+    program: Program, machines: Mapping[str, convert.Machine], known: Mapping[str, str]
+) -> tuple[list[Manifest], tuple[str, ...]]:
+    """What to apply, the app last, and notes for the person; *known* are the built images."""
+    if program.environment is not None:
+        conversion = convert.convert(program.environment, machines, known)
+        return [conversion.manifest], conversion.notes
+    app = program.app
+    finished = {**app, "spec": contexts.with_images(app["spec"], known)}
+    others = [d for d in program.documents if d is not app]
+    return [*others, finished], ()
+
+
+def is_same(program: Program, running: Mapping[str, Any] | None, known: Mapping[str, str]) -> bool:
+    """Whether the environment that runs was made of the very same file and images."""
+    if program.environment is None or running is None:
+        return False
+    annotations = running["metadata"].get("annotations") or {}
+    before = annotations.get(convert.ANNOTATION_SOURCE)
+    return bool(before == convert.fingerprint(program.environment, known))

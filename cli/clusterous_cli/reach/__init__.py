@@ -1,0 +1,1 @@
+"""The ways into a running cluster: SSH, tunnels, its Kubernetes API."""

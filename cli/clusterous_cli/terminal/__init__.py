@@ -1,0 +1,1 @@
+"""What people see and say: the shared options, the screen, lines of progress, spelling."""

@@ -1,0 +1,77 @@
+"""Options that every command shares: read before or after the command's name, kept as one value."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Any, Final, TypeVar
+
+import click
+
+META: Final = "clusterous_cli.terminal.options"
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the shared options and the environment say."""
+
+    output: str = "table"
+    quiet: bool = False
+    color: bool = True
+    yes: bool = False
+    cluster: str | None = None
+    region: str | None = None
+    profile: str | None = None
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    source = ctx.get_parameter_source(param.name or "")
+    if source not in (None, click.core.ParameterSource.DEFAULT):
+        ctx.meta.setdefault(META, {})[param.name] = value
+
+
+def _option(*names: str, **attributes: Any) -> click.Option:
+    return click.Option(names, expose_value=False, callback=_remember, **attributes)
+
+
+def shared() -> list[click.Parameter]:
+    """Return the options that the group and each command take."""
+    return [
+        _option("--cluster", metavar="NAME", envvar="CLUSTEROUS_CLUSTER", help="Which cluster."),
+        _option("--region", metavar="REGION", help="AWS region; default: as the AWS tools."),
+        _option("--profile", metavar="NAME", help="AWS profile; default: as the AWS tools."),
+        _option(
+            "-o",
+            "--output",
+            type=click.Choice(["table", "json", "yaml"]),
+            help="Form of the data on stdout.",
+        ),
+        _option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
+        _option("--no-color", is_flag=True, help="No colours (also: NO_COLOR)."),
+        _option("-y", "--yes", is_flag=True, help="Answer yes to every question."),
+    ]
+
+
+class Command(click.Command):
+    """A command that also takes the shared options."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(shared())
+
+
+def settings(ctx: click.Context) -> Settings:
+    """Gather what the shared options said, wherever on the line they stood."""
+    given = dict(ctx.meta.get(META, {}))
+    plain = given.pop("no_color", False) or bool(os.environ.get("NO_COLOR"))
+    return Settings(color=not plain, **given)
+
+
+def with_settings(function: Callable[..., R]) -> Callable[..., R]:
+    """Pass the Settings as first argument to a command's function."""
+
+    def call(*args: Any, **kwargs: Any) -> R:
+        return function(settings(click.get_current_context()), *args, **kwargs)
+
+    return update_wrapper(call, function)

@@ -1,0 +1,118 @@
+"""What people see (stderr) and what programs read (stdout)."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from clusterous_api.errors import UserError
+from clusterous_cli.terminal.lines import Lines, LiveLines, TimedLines
+from clusterous_cli.terminal.options import Settings
+
+
+class Ui:
+    """The two streams and the manners: what is said, asked and shown, and in which form."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        inp: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.out = out or sys.stdout
+        self.err = err or sys.stderr
+        self.inp = inp or sys.stdin
+        self.clock = clock
+        self.began = clock()
+        self._console: Any = None  # rich's, while lines change in place
+
+    @property
+    def live(self) -> bool:
+        """Whether lines may change in place."""
+        return self.err.isatty() and not self.settings.quiet
+
+    @property
+    def for_people(self) -> bool:
+        """Whether stdout is read by a person: then hints and headings are welcome."""
+        return self.settings.output == "table"
+
+    @property
+    def passed(self) -> float:
+        """Return the seconds since the command began."""
+        return self.clock() - self.began
+
+    def tell(self, message: str) -> None:
+        """Say something on stderr, unless --quiet."""
+        if not self.settings.quiet:
+            self.warn(message)
+
+    def warn(self, message: str) -> None:
+        """Say something on stderr, even when --quiet."""
+        if self._console is None:
+            print(message, file=self.err, flush=True)
+        else:  # above the lines that change, which stay whole
+            self._console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    def leave(self) -> None:
+        """Give the terminal back as it was: for who is about to end the process at once."""
+        if self._console is not None:
+            self._console.show_cursor(True)
+            print(file=self.err, flush=True)
+
+    def hint(self, message: str) -> None:
+        """Name the next command, where a person reads."""
+        if self.for_people:
+            self.tell(message)
+
+    def emit(self, data: Any, table: Callable[[], str] | None = None) -> None:
+        """Put *data* on stdout in the form asked for; *table* makes the form for people."""
+        print(render(data, self.settings.output, table), file=self.out, flush=True)
+
+    def confirm(self, question: str, *, word: str | None = None) -> bool:
+        """Ask on the terminal; with *word*, that very word is the only yes."""
+        if self.settings.yes:
+            return True
+        if not (self.inp.isatty() and self.err.isatty()):
+            raise UserError(f"{question}\nThere is no terminal to answer on; say --yes.")
+        print(question, end=" ", file=self.err, flush=True)
+        answer = self.inp.readline().strip()
+        return answer == word if word else answer.lower() in ("y", "yes")
+
+    @contextmanager
+    def lines(self) -> Iterator[Lines]:
+        """Show lines that change in place on a terminal, and as timed lines elsewhere."""
+        if not self.live:
+            yield TimedLines(self)
+            return
+        from rich.console import Console
+        from rich.live import Live
+
+        # The renderable is asked for anew each time, since clocks go on between changes.
+        self._console = Console(
+            file=self.err, no_color=not self.settings.color, highlight=False, emoji=False
+        )
+        shown = LiveLines(self, self._console.width)
+        try:
+            with Live(get_renderable=shown.render, console=self._console, refresh_per_second=4):
+                yield shown
+        finally:
+            self._console = None
+
+
+def render(data: Any, form: str, table: Callable[[], str] | None) -> str:
+    """Spell *data* as JSON or YAML, or as the table for people."""
+    if form == "json" or (form == "table" and table is None):
+        return json.dumps(data, indent=2, ensure_ascii=False)
+    if form == "yaml":
+        import yaml
+
+        text: str = yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+        return text.rstrip("\n")
+    assert table is not None
+    return table()

@@ -1,0 +1,52 @@
+"""Times, sizes, numbers and tables as people write them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:
+    """Align *rows* in columns."""
+    lines = [tuple(row) for row in rows]
+    if not lines:
+        return ""
+    widths = [max(len(row[i]) for row in lines if i < len(row)) for i in range(len(lines[0]))]
+    return "\n".join(
+        (
+            indent + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        ).rstrip()
+        for row in lines
+    )
+
+
+def duration(seconds: float) -> str:
+    """Spell a time as people do: 41 s, 1 min 12 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 48 * 3600:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: float) -> str:
+    """Spell a number of bytes: 38 MB, 1.2 GiB are easier to read than digits."""
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+def plural(count: int, noun: str) -> str:
+    """Spell a number of things: 1 worker, 2 workers."""
+    if count == 1:
+        return f"{count} {noun}"
+    ending = "ies" if noun.endswith(("ry", "ty", "cy")) else f"{noun[-1]}s"
+    return f"{count} {noun[:-1]}{ending}"
+
+
+def as_data(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a mapping without the keys that hold nothing."""
+    return {key: item for key, item in value.items() if item is not None}

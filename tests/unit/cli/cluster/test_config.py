@@ -1,0 +1,76 @@
+"""The cluster file: small files suffice, and every mistake is told with its place."""
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterous_api.errors import UserError
+from clusterous_cli.cluster import config
+
+
+def test_three_lines_are_enough() -> None:
+    found = config.parse("name: reef\nworkers:\n  count: 2\n")
+
+    assert (found.name, found.workers.count, found.cidr) == ("reef", 2, "10.40.0.0/16")
+    assert config.ClusterConfig.from_record(found.to_record()) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        pytest.param("name: reef\nworkers:\n  cuont: 2\n", "3:3  workers.cuont", id="unknown"),
+        pytest.param("name: reef\nworkers:\n  cuont: 2\n", "did you mean count?", id="near"),
+        pytest.param("name: Reef\n", "1:7  name: 'Reef' is not a name", id="name"),
+        pytest.param("workers: 2\n", "name is missing", id="no-name"),
+        pytest.param("name: a\nworkers: 900\n", "workers is 900; the largest is 250", id="many"),
+        pytest.param("name: a\nworkers: {count: two}\n", "must be a whole number", id="word"),
+        pytest.param("name: a\nworkers: {disk: 20000}\n", "20000 GiB; the largest", id="disk"),
+        pytest.param("name: a\nnetwork: {cidr: 10.0.0.0/8}\n", "between /16 and /24", id="wide"),
+        pytest.param("name: a\nnetwork: {cidr: 10.40.1.0/16}\n", "did you mean 10.40.0.0/16?"),
+        pytest.param("name: a\nnetwork: {cidr: 10.42.0.0/16}\n", "which the pods use", id="pods"),
+        pytest.param("name: a\nnetwork: {cidr: 8.8.0.0/16}\n", "internet", id="public"),
+        pytest.param("name: a\ncontroller: {type: large}\n", "is not an EC2 type", id="type"),
+        pytest.param("name: a\ncontroller: {type: t4g.nano}\n", "ARM", id="arm"),
+        pytest.param("name: a\ngateway: {allow: [0.0.0.0/0]}\n", "whole world", id="world"),
+        pytest.param("name: a\nimage: ubuntu-24.4\n", "did you mean ubuntu-24.04?", id="image"),
+        pytest.param("name: [\n", "this is not YAML", id="yaml"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        config.parse(text, "reef.yaml")
+
+    assert told in str(error.value)
+    assert str(error.value).startswith("reef.yaml:")
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    with pytest.raises(UserError, match="3 mistakes, nothing was created"):
+        config.parse("name: Reef\nworkers: -1\nvolum: efs\n")
+
+
+KEYS = st.sampled_from([*config.KEYS, "cuont", "type", "cidr", ""])
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | KEYS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(KEYS, VALUES, max_size=6))
+def test_no_mapping_makes_a_traceback(content: dict[str, object]) -> None:
+    import yaml
+
+    _parse(yaml.safe_dump(content))
+
+
+@given(st.text(max_size=60))
+def test_no_text_makes_a_traceback(text: str) -> None:
+    _parse(text)
+
+
+def _parse(text: str) -> None:
+    with contextlib.suppress(UserError):
+        config.parse(text)

@@ -1,0 +1,102 @@
+"""Paths on the volume, rsync's words, and the command lines."""
+
+from pathlib import Path
+
+import pytest
+
+from clusterous_api.errors import UserError
+from clusterous_cli.data import transfer
+from clusterous_cli.data.transfer import Progress, Volume
+from clusterous_cli.reach import ssh
+
+ACCESS = ssh.Access(
+    gateway=ssh.Host(name="gateway", address="198.51.100.10"),
+    nodes=(ssh.Host(name="controller", address="10.40.128.10"),),
+    user="clusterous",
+    key=Path("/h/id"),
+    known_hosts=Path("/h/known_hosts"),
+    home=Path("/h"),
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "full"),
+    [
+        pytest.param(".", "/home/data/", id="root"),
+        pytest.param("", "/home/data/", id="empty"),
+        pytest.param("results", "/home/data/results", id="folder"),
+        pytest.param("results/", "/home/data/results/", id="slash-stays"),
+        pytest.param("a/../b", "/home/data/b", id="inside"),
+        pytest.param("/home/data/x", "/home/data/x", id="absolute"),
+        pytest.param("//home/data/x", "/home/data/x", id="two-slashes"),
+        pytest.param("a b", "/home/data/a b", id="space"),
+    ],
+)
+def test_finds_a_path_on_the_volume(path: str, full: str) -> None:
+    assert transfer.volume_path(path) == full
+
+
+@pytest.mark.parametrize("path", ["..", "../x", "a/../../x", "/etc", "/home/database", "/home"])
+def test_refuses_a_path_outside(path: str) -> None:
+    with pytest.raises(UserError, match="outside the shared volume"):
+        transfer.volume_path(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        pytest.param(
+            "  1,234,567  45%   12.34MB/s    0:00:05 (xfr#3, to-chk=5/10)",
+            Progress(bytes=1234567, percent=45, rate="12.34MB/s", left="0:00:05"),
+            id="rsync-3",
+        ),
+        pytest.param(
+            "      1.234.567 100%  980,00kB/s    0:00:00",
+            Progress(bytes=1234567, percent=100, rate="980,00kB/s", left="0:00:00"),
+            id="another-language",
+        ),
+        pytest.param("sending incremental file list", None, id="other"),
+    ],
+)
+def test_reads_progress(line: str, expected: Progress | None) -> None:
+    assert transfer.progress(line) == expected
+
+
+def test_names_can_hold_anything() -> None:
+    argv = transfer.rsync_argv(ACCESS, ["./-rf", "./a:b"], transfer.remote("/home/data/x y/"))
+
+    assert argv[-4:] == ["--", "./-rf", "./a:b", "controller:/home/data/x y/"]
+    assert "--protect-args" in argv
+
+
+def test_nothing_is_ever_deleted() -> None:
+    argv = transfer.rsync_argv(ACCESS, ["a"], "b")
+
+    assert not [option for option in argv if "delete" in option or "remove" in option]
+
+
+def test_the_script_quotes_what_it_is_given() -> None:
+    script = transfer.prepare_script(Volume(server="10.0.0.1"), ["/home/data/a b"], ["/x;reboot"])
+
+    assert "sudo mkdir -p '/home/data/a b'" in script
+    assert "sudo test -e '/x;reboot' || echo missing 0" in script
+
+
+@pytest.mark.parametrize(
+    ("item", "name"), [("tools/inputs", "inputs"), ("tools/inputs/", "inputs"), ("/abs/x", "x")]
+)
+def test_copies_under_the_last_segment(item: str, name: str) -> None:
+    assert transfer.copied_as(item) == name
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "expected"),
+    [
+        pytest.param(11, ["rsync: write failed: No space left on device (28)"], "no space left"),
+        pytest.param(255, ["Connection closed"], "the same command goes on"),
+        pytest.param(30, [], "the same command goes on"),
+        pytest.param(23, ["rsync: permission denied"], "Not everything was copied"),
+    ],
+)
+def test_explains_a_failure(status: int, said: list[str], expected: str) -> None:
+    assert expected in transfer.rsync_failure(status, said)

@@ -1,0 +1,148 @@
+"""Content tags, ignore files, and references in manifests."""
+
+from pathlib import Path
+
+import pytest
+
+from clusterous_api.errors import UserError
+from clusterous_cli.images import contexts
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "src").mkdir()
+    (tmp_path / "Containerfile").write_text("FROM scratch\n")
+    (tmp_path / "src/a.py").write_text("a")
+    (tmp_path / "src/b.py").write_text("b")
+    return tmp_path
+
+
+def test_the_tag_is_the_same_for_the_same_content(folder: Path) -> None:
+    first = contexts.content_tag(folder)
+    (folder / "src/a.py").unlink()
+    (folder / "src/a.py").write_text("a")
+
+    assert contexts.content_tag(folder) == first
+    assert first.startswith("src-")
+
+
+@pytest.mark.parametrize("change", ["bytes", "mode", "name", "link", "recipe", "empty", "split"])
+def test_the_tag_changes_with_the_content(folder: Path, change: str) -> None:
+    first = contexts.content_tag(folder)
+    file = folder / "src/a.py"
+    match change:
+        case "bytes":
+            file.write_text("c")
+        case "mode":
+            file.chmod(0o755)
+        case "name":
+            file.rename(folder / "src/c.py")
+        case "link":
+            file.unlink()
+            file.symlink_to("b.py")
+        case "recipe":
+            (folder / "Containerfile").write_text("FROM other\n")
+        case "empty":
+            (folder / "empty").mkdir()
+        case "split":
+            file.write_text("a4:fileb")
+
+    assert contexts.content_tag(folder) != first
+
+
+def test_ignored_files_do_not_count(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("*.log\n")
+    first = contexts.content_tag(folder)
+    (folder / "x.log").write_text("noise")
+
+    assert contexts.content_tag(folder) == first
+
+
+def test_containerignore_goes_before_dockerignore(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("**\n")
+    (folder / ".containerignore").write_text("src/b.py\n")
+
+    assert "src/a.py" in contexts.context_files(folder)
+    assert "src/b.py" not in contexts.context_files(folder)
+
+
+@pytest.mark.parametrize(
+    ("rules", "path", "ignored"),
+    [
+        pytest.param("a.py", "a.py", True, id="exact"),
+        pytest.param("a.py", "src/a.py", False, id="only-at-the-top"),
+        pytest.param("**/a.py", "src/deep/a.py", True, id="anywhere"),
+        pytest.param("**/a.py", "a.py", True, id="anywhere-is-also-the-top"),
+        pytest.param("src", "src/deep/a.py", True, id="folder"),
+        pytest.param("src/", "src/a.py", True, id="folder-with-slash"),
+        pytest.param("/src", "src/a.py", True, id="leading-slash"),
+        pytest.param("*.py", "src/a.py", False, id="star-stays-in-its-segment"),
+        pytest.param("*/*.py", "src/a.py", True, id="two-segments"),
+        pytest.param("src/?.py", "src/a.py", True, id="question-mark"),
+        pytest.param("src/[a-c].py", "src/b.py", True, id="class"),
+        pytest.param("src/[^a-c].py", "src/b.py", False, id="negated-class"),
+        pytest.param("*\n!src", "src/a.py", False, id="exception"),
+        pytest.param("*\n!src\nsrc/b.py", "src/b.py", True, id="last-wins"),
+        pytest.param("# a.py\n\n", "a.py", False, id="comment"),
+        pytest.param("a+b.txt", "aab.txt", False, id="no-regex"),
+        pytest.param(r"a\*", "a*", True, id="escaped"),
+        pytest.param("src/**", "src/deep/x", True, id="everything-below"),
+        pytest.param("[", "[", True, id="open-bracket"),
+    ],
+)
+def test_reads_ignore_files(rules: str, path: str, ignored: bool) -> None:
+    assert contexts.is_ignored(path, contexts.ignore_rules(rules)) is ignored
+
+
+def test_refuses_a_wrong_pattern() -> None:
+    with pytest.raises(UserError, match="wrong pattern"):
+        contexts.ignore_rules("[z-a]")
+
+
+def test_prefers_a_containerfile(folder: Path) -> None:
+    (folder / "Dockerfile").write_text("FROM x\n")
+
+    assert contexts.containerfile(folder).name == "Containerfile"
+
+
+def test_says_that_there_is_no_recipe(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="neither Containerfile nor Dockerfile"):
+        contexts.containerfile(tmp_path)
+    with pytest.raises(UserError, match="There is no folder"):
+        contexts.containerfile(tmp_path / "nowhere")
+
+
+def test_names_the_reference(folder: Path) -> None:
+    build = contexts.plan_build("montecarlo:v1", folder)
+
+    assert (
+        contexts.reference("r.example", "reef", build) == f"r.example/reef/montecarlo:{build.tag}"
+    )
+
+
+def test_finds_what_a_manifest_builds() -> None:
+    annotations = {"clusterous.io/build.tool": "image/", "other": "x"}
+
+    assert contexts.manifest_builds({"metadata": {"annotations": annotations}}) == {
+        "tool": "image/"
+    }
+    assert contexts.manifest_builds({"metadata": {}}) == {}
+    with pytest.raises(UserError, match="is not the name of an image"):
+        contexts.manifest_builds({"metadata": {"annotations": {"clusterous.io/build.A B": "."}}})
+
+
+def test_puts_references_into_a_spec() -> None:
+    spec = {
+        "image": "tool",
+        "master": {"image": "tool:v1"},
+        "components": [{"image": "toolbox"}, {"image": "r.example/tool"}],
+    }
+
+    done = contexts.with_images(spec, {"tool": "R"})
+
+    assert done == {
+        "image": "R",
+        "master": {"image": "R"},
+        "components": [{"image": "toolbox"}, {"image": "r.example/tool"}],
+    }
+    assert spec["image"] == "tool"

@@ -1,0 +1,164 @@
+"""The planner: pure, so that orders and differences are tested without AWS."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clusterous_api.errors import UserError
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
+from clusterous_cli.plan import planner, resources
+from clusterous_cli.plan.planner import Action, Found, Observed
+from clusterous_cli.plan.resources import Kind, Resource
+
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+
+
+def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
+    return resources.wanted(
+        config.parse(text),
+        WHO,
+        zone="eu-west-1a",
+        image="ami-1",
+        allow=("203.0.113.10/32",),
+        machines=[Machine(role=role, user_data="#cloud-config") for role in ROLES],
+        blobs=[Blob(key=SECRETS_KEY, sha256="0" * 64, content=b"{}")],
+    )
+
+
+def there(resource: Resource, ids: dict[str, str]) -> Found:
+    facts = {name: planner.resolved(value, ids) for name, value in resource.facts.items()}
+    return Found(kind=resource.kind, key=resource.key, id=ids[resource.key], facts=facts)
+
+
+def all_there(things: tuple[Resource, ...]) -> dict[str, Found]:
+    ids = {thing.key: f"id-{thing.key}" for thing in things}
+    return {thing.key: there(thing, ids) for thing in things}
+
+
+def test_nothing_exists_so_everything_is_created_in_an_order_that_works() -> None:
+    steps = planner.plan(wanted(), Observed()).steps
+
+    done: set[str] = set()
+    for step in steps:
+        assert step.action is Action.CREATE
+        assert set(step.needs) <= done, step.key
+        done.add(step.key)
+
+
+def test_everything_exists_so_nothing_is_done() -> None:
+    assert planner.plan(wanted(), Observed(found=all_there(wanted()))).pending == ()
+
+
+@given(st.data())
+def test_what_is_missing_is_made_and_nothing_else(data: st.DataObject) -> None:
+    found = all_there(wanted())
+    kept = data.draw(st.sets(st.sampled_from(sorted(found))))
+
+    # Whatever holds a missing thing by its id would differ too; here ids stay what they were.
+    observed = Observed(found={key: Found(kind=f.kind, key=key, id=f.id, facts={"count": 99})
+                               for key, f in found.items() if key in kept})  # fmt: skip
+
+    pending = {step.key for step in planner.plan(wanted(), observed).pending}
+    assert pending == set(found) - kept
+
+
+def test_machines_do_not_wait_for_nat() -> None:
+    by_key = {thing.key: thing for thing in wanted()}
+
+    def closure(key: str) -> set[str]:
+        needs = set(by_key[key].dependencies)
+        return needs.union(*(closure(need) for need in needs)) if needs else set()
+
+    for role in ROLES:
+        assert not {"nat", "nat-address", "private-route"} & closure(role)
+
+
+def test_nobody_but_the_caller_comes_in_from_outside() -> None:
+    rules = resources.group_rules(("203.0.113.10/32",), volume=True)
+
+    outside = [
+        (name, rule) for name, found in rules.items() for rule in found if "/" in rule.source
+    ]
+    assert [(name, rule.low, rule.source) for name, rule in outside] == [
+        ("gateway", 22, "203.0.113.10/32")
+    ]
+
+
+@pytest.mark.parametrize("role", ["gateway", "worker"])
+def test_only_the_controller_reads_what_gives_the_cluster_away(role: str) -> None:
+    statements = json.loads(resources.policy(WHO, role))["Statement"]
+
+    readable = [r for s in statements if "s3:GetObject" in s["Action"] for r in s["Resource"]]
+    assert readable
+    assert not any(
+        "/server/" in one or "/private/" in one or one.endswith(":*") for one in readable
+    )
+    assert all("*" not in action for s in statements for action in s["Action"])
+
+
+def test_a_living_network_is_not_made_anew() -> None:
+    found = all_there(wanted())
+
+    with pytest.raises(UserError, match=r"vpc: cidr is 10\.40\.0\.0/16, not 10\.50\.0\.0/16"):
+        planner.plan(wanted("name: reef\nnetwork: {cidr: 10.50.0.0/16}\n"), Observed(found=found))
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_workers_that_are_too_many_are_kept_and_told(count: int) -> None:
+    planned = planner.plan(
+        wanted(f"name: reef\nworkers: {count}\n"), Observed(found=all_there(wanted()))
+    )
+
+    assert planned.pending == ()
+    assert [words.splitlines()[0] for words in planned.unchanged] == [
+        f"workers: 2 run, {count} wanted. create does not remove machines yet. For each that shall"
+        " go"
+    ]
+
+
+def test_no_workers_wanted_and_none_there_is_as_wanted() -> None:
+    none = wanted("name: reef\nworkers: 0\n")
+    found = {key: one for key, one in all_there(none).items() if key != "worker"}
+
+    assert planner.plan(none, Observed(found=found)).pending == ()
+
+
+def test_a_failed_machine_goes_before_its_successor_comes() -> None:
+    found = all_there(wanted())
+    broken = Found(kind=Kind.MACHINES, key="controller", id="i-1", facts={})
+    observed = Observed(
+        found={key: one for key, one in found.items() if key != "controller"}, surplus=(broken,)
+    )
+
+    steps = planner.plan(wanted(), observed).pending
+
+    assert [(step.action, step.key) for step in steps] == [
+        (Action.DELETE, "surplus i-1"),
+        (Action.CREATE, "controller"),
+    ]
+    assert steps[1].replaces == "i-1"
+
+
+def test_removal_never_takes_what_is_not_ours() -> None:
+    foreign = Found(kind=Kind.SUBNET, key="", id="subnet-1", ours=False)
+
+    assert planner.removal([foreign]) == ()
+
+
+@given(st.sets(st.sampled_from(sorted(planner.REMOVABLE)), min_size=1))
+def test_removal_has_an_order_that_aws_accepts(kinds: set[Kind]) -> None:
+    found = [Found(kind=kind, key=kind, id=f"{kind}-1") for kind in kinds]
+
+    gone: list[Kind] = []
+    for step in planner.removal(found):
+        assert all(
+            before in gone for before in planner.GONE_BEFORE.get(step.kind, ()) if before in kinds
+        )
+        gone.append(step.kind)
+    assert set(gone) == kinds

@@ -1,0 +1,199 @@
+"""Files for `run`: what is taken, what is refused before anything is started."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from clusterous_api.errors import UserError
+from clusterous_cli.program import convert, program
+from clusterous_cli.program.convert import Machine
+
+EXAMPLE = Path(__file__).parents[4] / "examples/montecarlo"
+MACHINES = {
+    name: Machine(nodes=1, cpu_millis=2000, free_millis=1800, free_bytes=1 << 30)
+    for name in ("master", "worker")
+}
+APP: dict[str, Any] = {
+    "apiVersion": "clusterous.io/v1",
+    "kind": "ClusterousApp",
+    "metadata": {"name": "reef", "annotations": {"clusterous.io/build.tool": "image"}},
+    "spec": {"image": "tool", "master": {}},
+}
+ENVIRONMENT = """
+name: reef
+environment:
+  copy: [inputs]
+  image: [{dockerfile: image/, image_name: "tool:v1"}]
+  components:
+    web: {machine: master, cpu: auto, image: "registry:5000/tool:v1"}
+    db: {machine: master, cpu: auto, image: redis}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "inputs").mkdir()
+    (tmp_path / "image").mkdir()
+    (tmp_path / "image/Containerfile").write_text("FROM scratch\n")
+    return tmp_path
+
+
+def written(folder: Path, *documents: object) -> Path:
+    path = folder / "program.yaml"
+    path.write_text(yaml.safe_dump_all(documents))
+    return path
+
+
+def test_reads_both_forms_of_the_example() -> None:
+    app = program.read(EXAMPLE / "app.yaml")
+    environment = program.read(EXAMPLE / "environment.yml")
+
+    assert app.name == environment.name == "montecarlo"
+    assert [b.tag for b in app.builds] == [b.tag for b in environment.builds]
+    assert environment.copy == ("inputs/",)
+
+
+def test_an_environment_becomes_one_app(folder: Path) -> None:
+    path = folder / "reef.yml"
+    path.write_text(ENVIRONMENT)
+    what = program.read(path)
+    known = program.references(what, "r.example", "c")
+
+    (app,), notes = program.manifests(what, MACHINES, known)
+
+    reference = f"r.example/c/tool:{what.builds[0].tag}"
+    assert [c["image"] for c in app["spec"]["components"]] == [reference, "redis"]
+    assert notes == ()
+    assert program.is_same(what, app, known)
+    assert not program.is_same(what, app, {"registry:5000/tool:v1": "another"})
+    assert not program.is_same(what, None, known)
+
+
+def test_a_manifest_is_applied_after_what_stands_beside_it(folder: Path) -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "spec": "tool"}
+    what = program.read(written(folder, APP, secret))
+
+    documents, _ = program.manifests(what, {}, program.references(what, "r.example", "c"))
+
+    assert [d["kind"] for d in documents] == ["Secret", "ClusterousApp"]
+    assert documents[1]["spec"]["image"] == f"r.example/c/tool:{what.builds[0].tag}"
+    assert not program.is_same(what, documents[1], {})
+
+
+def test_two_images_may_differ_in_their_tag_only(folder: Path) -> None:
+    (folder / "other").mkdir()
+    (folder / "other/Dockerfile").write_text("FROM other\n")
+    path = folder / "reef.yml"
+    path.write_text(
+        ENVIRONMENT.replace("redis", "'registry:5000/tool:v2'").replace(
+            "image: [{", 'image: [{dockerfile: other, image_name: "tool:v2"}, {'
+        )
+    )
+
+    what = program.read(path)
+
+    assert len(set(program.references(what, "r", "c").values())) == 2
+
+
+@pytest.mark.parametrize(
+    ("documents", "expected"),
+    [
+        pytest.param([{"kind": "ClusterousApp"}], "a document without apiVersion", id="version"),
+        pytest.param([{**APP, "metadata": {}}], "no metadata.name", id="no-name"),
+        pytest.param([{**APP, "metadata": {"name": 3}}], "no metadata.name", id="number"),
+        pytest.param([APP, APP], "has 2 ClusterousApp", id="two"),
+        pytest.param([{**APP, "kind": "Deployment"}], "has no ClusterousApp", id="none"),
+        pytest.param([APP, [1]], "a document that is no mapping", id="list"),
+        pytest.param([{**APP, "spec": {"master": 3}}], "something wrong", id="wrong-type"),
+        pytest.param([{**APP, "spec": {}}], "no component", id="empty"),
+        pytest.param([{**APP, "spec": {"master": {}}}], "master has no image", id="no-image"),
+        pytest.param(
+            [{**APP, "metadata": {"name": "x", "annotations": {"clusterous.io/build.a": "no"}}}],
+            "There is no folder",
+            id="no-folder",
+        ),
+    ],
+)
+def test_refuses_manifests(folder: Path, documents: list[object], expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        program.read(written(folder, *documents))
+
+
+def test_refuses_a_copy_that_is_not_there(folder: Path) -> None:
+    (folder / "inputs").rmdir()
+    path = folder / "reef.yml"
+    path.write_text(ENVIRONMENT)
+
+    with pytest.raises(UserError, match=r"copy: there is no folder .*inputs; nothing was started"):
+        program.read(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("nothing.yml", "There is no file"), (".", "is a folder")]
+)
+def test_refuses_what_is_no_file(folder: Path, name: str, expected: str) -> None:
+    with pytest.raises(UserError, match=expected):
+        program.read(folder / name)
+
+
+def test_refuses_what_is_no_text(folder: Path) -> None:
+    path = folder / "x.yml"
+    path.write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(UserError, match="cannot be read"):
+        program.read(path)
+
+
+KEYS = (
+    *("apiVersion", "kind", "metadata", "name", "spec", "image", "master", "workers"),
+    *("components", "expose", "ports", "dependsOn", "sharedVolume", "annotations"),
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=5)
+    ),
+    max_leaves=15,
+)
+
+
+def is_understood(path: Path) -> bool:
+    try:
+        program.read(path)
+    except UserError:
+        return True
+    return True
+
+
+def test_annotations_that_are_no_mapping_are_refused(folder: Path) -> None:
+    document = {**APP, "metadata": {"name": "reef", "annotations": True}}
+
+    with pytest.raises(UserError, match="annotations of a ClusterousApp must be a mapping"):
+        program.read(written(folder, document))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(VALUES, VALUES)
+def test_any_manifest_is_read_or_refused(folder: Path, spec: object, metadata: object) -> None:
+    for document in ({**APP, "spec": spec}, {**APP, "metadata": metadata}, spec):
+        assert is_understood(written(folder, document))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(max_size=60))
+def test_any_text_is_read_or_refused(folder: Path, text: str) -> None:
+    path = folder / "any.yml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+
+    assert is_understood(path)
+
+
+def test_names_are_legal_whatever_the_file_says(folder: Path) -> None:
+    path = folder / "reef.yml"
+    path.write_text(ENVIRONMENT.replace("name: reef", "name: Reef_2016"))
+
+    assert program.read(path).name == convert.dns_label("Reef_2016") == "reef-2016"

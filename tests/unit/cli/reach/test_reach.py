@@ -1,0 +1,154 @@
+"""SSH configuration, tunnels' command lines, kubeconfig and credential: all as values."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from clusterous_api.errors import UserError
+from clusterous_cli.images import builder
+from clusterous_cli.images.builder import Builder, Kind
+from clusterous_cli.reach import kubeconfig, ssh, tunnel
+from clusterous_cli.reach.kubeconfig import Link
+from tests.unit.cli.data.test_transfer import ACCESS
+
+LINK = Link(
+    cluster="reef", port=23456, access=ACCESS, certificate="CERT", key="KEY", server_ca="CA"
+)
+
+
+def test_the_configuration_pins_keys_and_goes_through_the_gateway() -> None:
+    text = ssh.config(ACCESS, Path("/s"))
+
+    gateway, controller, common = text.split("\n\n")
+    assert "HostName 198.51.100.10" in gateway
+    assert "ProxyCommand" not in gateway
+    assert "ProxyCommand ssh -F /h/ssh_config -W [%h]:%p gateway" in controller
+    assert "HostKeyAlias 10.40.128.10" in controller
+    assert 'ControlPath "/s/%n"' in controller
+    for line in (
+        "StrictHostKeyChecking yes",
+        'UserKnownHostsFile "/h/known_hosts"',
+        "GlobalKnownHostsFile /dev/null",
+        "BatchMode yes",
+        "IdentitiesOnly yes",
+        "User clusterous",
+    ):
+        assert f"  {line}\n" in common
+
+
+def test_the_signs_of_ssh_are_escaped_in_paths() -> None:
+    assert ssh.quoted(Path("/a b/%h")) == '"/a b/%%h"'
+    assert ssh.quoted(Path("/a/%n")) == '"/a/%n"'
+    with pytest.raises(UserError, match="quote"):
+        ssh.quoted(Path('/a"b'))
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("Host key verification failed.", "does not show the host key"),
+        ("clusterous@1.2.3.4: Permission denied (publickey).", "does not accept the cluster's"),
+        ("connect to host 1.2.3.4 port 22: Connection timed out", "lets in only the address"),
+        ("kex_exchange_identification: banner", "SSH to the gateway failed: kex"),
+        ("", "closed without a reason"),
+    ],
+)
+def test_explains_why_ssh_failed(said: str, expected: str) -> None:
+    assert expected in ssh.explain(said, "gateway")
+
+
+def test_a_tunnel_listens_on_loopback_only() -> None:
+    forward = tunnel.Forward(port=8080, address="10.43.7.8", remote=80)
+    argv = tunnel.open_argv(ACCESS, Path("/s/t8080"), forward)
+
+    assert argv[argv.index("-L") + 1] == "127.0.0.1:8080:10.43.7.8:80"
+    assert argv[:3] == ["ssh", "-F", "/h/ssh_config"]
+    assert argv[-2:] == ["controller", "true"]
+    assert 'ControlPath="/s/t8080"' in argv
+    assert "ExitOnForwardFailure=yes" in argv
+
+
+def test_a_cluster_keeps_its_port() -> None:
+    assert tunnel.preferred_port("0a1b2c3d4e") == tunnel.preferred_port("0a1b2c3d4e")
+    assert 20000 <= tunnel.preferred_port("zz") < 30000
+
+
+def test_the_kubeconfig_holds_no_secret() -> None:
+    plugin = kubeconfig.plugin("reef", ["/bin/clusterous"], "/home/me/.c")
+    document = kubeconfig.document(LINK, plugin)
+
+    assert document["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:23456"
+    assert document["clusters"][0]["cluster"]["tls-server-name"] == "kubernetes"
+    assert document["users"][0]["user"]["exec"] == {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "/bin/clusterous",
+        "args": ["credential", "--cluster", "reef"],
+        "interactiveMode": "Never",
+        "provideClusterInfo": False,
+        "env": [{"name": "CLUSTEROUS_HOME", "value": "/home/me/.c"}],
+    }
+    assert "KEY" not in json.dumps(document)
+
+
+def test_the_credential_ends_soon() -> None:
+    answer = kubeconfig.credential(LINK, datetime(2026, 11, 22, 12, 0, tzinfo=UTC))
+
+    assert answer["status"] == {
+        "expirationTimestamp": "2026-11-22T12:05:00Z",
+        "clientCertificateData": "CERT",
+        "clientKeyData": "KEY",
+    }
+
+
+def test_what_the_plugin_needs_is_read_back() -> None:
+    assert kubeconfig.from_json(kubeconfig.to_json(LINK)) == LINK
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"cluster": 1}', '{"access": 3}'])
+def test_what_another_version_wrote_is_not_believed(tmp_path: Path, text: str) -> None:
+    kubeconfig.access_path(tmp_path).write_text(text)
+
+    assert kubeconfig.read(tmp_path) is None
+    with pytest.raises(UserError, match="kubectl --cluster reef --config"):
+        kubeconfig.read_or_explain(tmp_path, "reef")
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_the_password_is_never_an_argument(kind: Kind) -> None:
+    argv = builder.login_argv(Builder(kind=kind, state=Path("/c")), "r.example")
+
+    assert "--password-stdin" in argv
+    assert "--password" not in argv
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (
+            Kind.BUILDAH,
+            "buildah --root /c/buildah/root --runroot /c/buildah/run --storage-driver vfs build"
+            " --isolation chroot --layers --force-rm --tag r/x:1 --file f/Containerfile f",
+        ),
+        (Kind.PODMAN, "podman build --tag r/x:1 --file f/Containerfile f"),
+        (Kind.DOCKER, "docker build --tag r/x:1 --file f/Containerfile f"),
+    ],
+)
+def test_each_builder_hears_what_it_wants(kind: Kind, expected: str) -> None:
+    made = Builder(kind=kind, state=Path("/c"))
+
+    argv = builder.build_argv(made, "r/x:1", Path("f"), Path("f/Containerfile"))
+
+    assert " ".join(argv) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        (Kind.PODMAN, "podman push --authfile /c/auth.json r/x:1 docker://r/x:1"),
+        (Kind.DOCKER, "docker push r/x:1"),
+    ],
+)
+def test_each_builder_pushes_its_way(kind: Kind, expected: str) -> None:
+    assert " ".join(builder.push_argv(Builder(kind=kind, state=Path("/c")), "r/x:1")) == expected
