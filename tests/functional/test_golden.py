@@ -1,0 +1,129 @@
+"""The exact parameters of every call that changes something in AWS, held to files that people read.
+
+What the simulated AWS lets pass may still be wrong: a group that lets in too much, a disk without
+encryption, a machine whose metadata any container can read. So each parameter is written down in
+tests/functional/golden, and a change of one is a change of that file, to be looked at like code.
+After a wanted change: CLUSTEROUS_RENEW_GOLDEN=1 pytest tests/functional/test_golden.py, then read
+the difference.
+"""
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.plan import observe
+from clusterous_cli.system import assets
+from tests.functional import cloud
+
+GOLDEN = Path(__file__).parent / "golden"
+READS = ("Describe", "Get", "List", "Head")
+REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def story(world: cloud.World) -> dict[str, str]:
+    """Create and destroy once; return both stories as the golden files tell them."""
+    with listened(world) as created:
+        world.converge(REEF).execute()
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    ids: dict[str, str] = {}
+    for one in observe.survey(world.cloud, who):
+        for id in one.id.split():
+            if re.fullmatch(r"[a-z]+-[0-9a-f]{8,}", id):
+                ids.setdefault(id, f"<{one.key}>")  # a group's rules have the group's own id
+    with listened(world) as removed:
+        world.destroy("reef")
+    names = {**ids, who.uid: "<uid>", who.account: "<account>", assets.version(): "<version>"}
+    return {"create": told(created, names), "destroy": told(removed, names)}
+
+
+@pytest.mark.parametrize("verb", ["create", "destroy"])
+def test_calls_are_those_that_were_reviewed(story: Mapping[str, str], verb: str) -> None:
+    path = GOLDEN / f"{verb}-calls.yaml"
+    if os.environ.get("CLUSTEROUS_RENEW_GOLDEN"):
+        path.write_text(story[verb])
+
+    assert story[verb] == path.read_text(), f"see {Path(__file__).name} on how to renew {path.name}"
+
+
+UNORDERED = ("IpPermissions", "UserIdGroupPairs", "Objects", "RouteTableIds", "InstanceIds")
+Call = tuple[str, Mapping[str, Any]]
+
+
+@contextmanager
+def listened(world: cloud.World) -> Iterator[list[Call]]:
+    """Collect what goes to AWS below everything of ours, uploads of files included."""
+    calls: list[Call] = []
+    lock = threading.Lock()
+
+    def listen(params: Mapping[str, Any], model: Any, **rest: Any) -> None:
+        if not model.name.startswith(READS):
+            with lock:
+                calls.append((f"{model.service_model.service_name}:{model.name}", dict(params)))
+
+    services = [
+        world.cloud.client(service, reads=reads)
+        for service in ("ec2", "iam", "s3", "efs", "ecr")
+        for reads in (False, True)
+    ]
+    for client in services:
+        client.meta.events.register("provide-client-params", listen, unique_id="golden")
+    try:
+        yield calls
+    finally:
+        for client in services:
+            client.meta.events.unregister("provide-client-params", unique_id="golden")
+
+
+def told(calls: list[Call], names: Mapping[str, str]) -> str:
+    """Spell calls as YAML, sorted, each once: what runs at the same time has no order."""
+    spelled = {
+        yaml.safe_dump(
+            [{"call": name, **{key: plain(key, value, names) for key, value in params.items()}}],
+            sort_keys=False, width=96, allow_unicode=True,
+        )
+        for name, params in calls
+    }  # fmt: skip
+    return "".join(sorted(spelled))
+
+
+def plain(key: str, value: Any, names: Mapping[str, str]) -> Any:
+    """Give what differs from run to run a name, and open what is JSON in a string."""
+    if key in ("ClientToken", "Body"):
+        return f"<{key}>"
+    if isinstance(value, Mapping):
+        return {str(k): plain(str(k), item, names) for k, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [plain("", item, names) for item in value]
+        if key in ("Tags", "TagSet"):
+            return {item["Key"]: item["Value"] for item in items}
+        # Sorted by ids and digests, which differ from run to run.
+        return sorted(items, key=str) if key in UNORDERED else items
+    if isinstance(value, str) and value.startswith("{"):
+        return plain("", json.loads(value), names)
+    return symbolic(value, names) if isinstance(value, str) else value
+
+
+def symbolic(text: str, names: Mapping[str, str]) -> str:
+    """Replace ids, digests and keys in *text*."""
+    for id, name in names.items():
+        text = text.replace(id, name)
+    text = re.sub(r"content: H4s[A-Za-z0-9+/=]+", "content: <gzip>", text)
+    text = re.sub(r"\b[0-9a-f]{64}\b", "<sha256>", text)
+    return re.sub(r"ssh-ed25519 [A-Za-z0-9+/=]+", "<ssh key>", text)
