@@ -23,7 +23,7 @@ from tests.region.machines.machines import Machines
 from tests.region.net import addresses, netns, plan
 from tests.region.net.fabric import Fabric
 from tests.region.places import Places
-from tests.region.registry import ecr, hub
+from tests.region.registry import ecr, hub, kubernetes
 from tests.region.storage.efs import Efs
 
 if TYPE_CHECKING:
@@ -102,7 +102,8 @@ def start(places: Places, settings: Settings, parts: ExitStack, *, bare: bool) -
 
 
 def _service_addresses() -> list[str]:
-    return [addresses.AWS_API, addresses.S3, addresses.ECR, addresses.WEB, addresses.DOCKER_HUB]
+    public = [addresses.WEB, addresses.DOCKER_HUB, addresses.KUBERNETES]
+    return [addresses.AWS_API, addresses.S3, addresses.ECR, *public]
 
 
 def _join_group(places: Places) -> None:
@@ -168,6 +169,13 @@ def _start_registries(
         _listen(places, addresses.DOCKER_HUB, HTTPS), secure, built.registry, built.hub
     )
     parts.callback(public.close)
+    upstream = kubernetes.start(
+        _listen(places, addresses.KUBERNETES, HTTPS),
+        secure,
+        built.registry,
+        built.kubernetes_images,
+    )
+    parts.callback(upstream.close)
 
 
 def _write_facts(places: Places, settings: Settings, aws: AwsServer) -> None:

@@ -38,6 +38,7 @@ def names(aws_region: str) -> tuple[str, ...]:
         "github.com",
         "*.githubusercontent.com",
         "artifacts.k8s.io",
+        "registry.k8s.io",
         "docker.io",
         "*.docker.io",
         "*.docker.com",

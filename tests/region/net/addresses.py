@@ -13,6 +13,7 @@ S3: Final = "192.0.2.20"
 ECR: Final = "192.0.2.30"
 WEB: Final = "192.0.2.40"
 DOCKER_HUB: Final = "192.0.2.50"
+KUBERNETES: Final = "192.0.2.60"
 DNS: Final = "192.0.2.53"
 
 LAPTOP: Final = "203.0.113.10"

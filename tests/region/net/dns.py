@@ -37,6 +37,7 @@ def services(region: str) -> dict[str, str]:
         f"dkr.ecr.{region}.amazonaws.com": addresses.ECR,
         **dict.fromkeys(_WEB_NAMES, addresses.WEB),
         **dict.fromkeys(_HUB_NAMES, addresses.DOCKER_HUB),
+        "registry.k8s.io": addresses.KUBERNETES,
     }
 
 

@@ -17,6 +17,7 @@ SERVICES: Final = (
     addresses.ECR,
     addresses.WEB,
     addresses.DOCKER_HUB,
+    addresses.KUBERNETES,
     addresses.DNS,
 )
 CARRIER: Final = f"{addresses.CARRIER}/32"

@@ -13,6 +13,8 @@ ARCHIVE: Final = "k3s-airgap-images-amd64.tar.zst"
 PAUSE: Final = "docker.io/rancher/mirrored-pause:3.6"
 COREDNS: Final = "docker.io/rancher/mirrored-coredns-coredns:1.14.0"
 LOCAL_PATH: Final = "docker.io/rancher/local-path-provisioner:v0.0.30"
+METRICS_SERVER: Final = "docker.io/rancher/mirrored-metrics-server:v0.8.0"
+HELM: Final = "docker.io/rancher/klipper-helm:v0.9.17-build20260422"
 BUSYBOX: Final = "docker.io/rancher/mirrored-library-busybox:1.36.1"
 
 _PATH: Final = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -25,29 +27,50 @@ _ACCOUNTS: Final = {
     "tmp": Entry(mode=0o1777),
 }
 
+# What the chart's job runs. helm itself is mounted from the node: it would be 60 MB more for every
+# node to import. A server that was ended in the middle leaves the release locked.
+_HELM: Final = b"""#!/bin/sh
+action=$1 name=$2
+shift 2
+export HELM_CACHE_HOME=/tmp HELM_CONFIG_HOME=/tmp HELM_DATA_HOME=/tmp
+helm() { /programs/helm "$@"; }
+[ "$action" = install ] || exec /programs/helm uninstall "$name" "$@"
+base64 -d "/chart/$name.tgz.base64" >"/tmp/$name.tgz" || exit
+helm upgrade --install "$name" "/tmp/$name.tgz" "$@" >/tmp/said 2>&1
+code=$?
+if [ $code -ne 0 ] && grep -q 'another operation' /tmp/said; then
+    helm uninstall "$name" --namespace "$2"
+fi
+cat /tmp/said
+exit $code
+"""
 
-def write(programs: Path, busybox: Path, target: Path) -> None:
+
+def write(programs: Path, busybox: Path, metrics: Path, target: Path) -> None:
     """Write TARGET/k3s-airgap-images-amd64.tar.zst out of static programs."""
     with tempfile.TemporaryDirectory(dir=target) as scratch:
         tar = Path(scratch) / "images.tar"
-        images.write_archive(_images(programs, busybox, Path(scratch)), tar)
+        images.write_archive(_images(programs, busybox, metrics, Path(scratch)), tar)
         subprocess.run(["zstd", "-q", "-T0", "-6", str(tar), "-o", target / ARCHIVE], check=True)
 
 
-def _images(programs: Path, busybox: Path, scratch: Path) -> list[Image]:
-    def single(name: str, program: str, folder: str = "") -> Image:
-        entries = {f"{folder}{program}": Entry(source=programs / program), **_ACCOUNTS}
-        layer = images.layer_from_entries(entries, scratch / f"{program}.tar")
-        start = (f"/{folder}{program}",)
+def _images(programs: Path, busybox: Path, metrics: Path, scratch: Path) -> list[Image]:
+    def single(name: str, program: Path, folder: str = "") -> Image:
+        entries = {f"{folder}{program.name}": Entry(source=program), **_ACCOUNTS}
+        layer = images.layer_from_entries(entries, scratch / f"{program.name}.tar")
+        start = (f"/{folder}{program.name}",)
         return Image(name=name, layers=(layer,), entrypoint=start, environment=_PATH)
 
     layer = images.layer_from_entries(_busybox(busybox), scratch / "busybox.tar")
+    helm = images.layer_from_entries({"entry": Entry(content=_HELM)}, scratch / "helm.tar")
     return [
-        single(PAUSE, "pause"),
-        single(COREDNS, "coredns"),
+        single(PAUSE, programs / "pause"),
+        single(COREDNS, programs / "coredns"),
+        single(METRICS_SERVER, metrics),
         # k3s starts it by its bare name: it has to be on the PATH.
-        single(LOCAL_PATH, "local-path-provisioner", "usr/bin/"),
+        single(LOCAL_PATH, programs / "local-path-provisioner", "usr/bin/"),
         Image(name=BUSYBOX, layers=(layer,), command=("sh",), environment=_PATH),
+        Image(name=HELM, layers=(layer, helm), entrypoint=("/entry",), environment=_PATH),
     ]
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.region.machines import rootfs
 from tests.region.parts import (
+    addons,
     airgap,
     cache,
     debian,
@@ -52,6 +53,7 @@ class Parts:
     helm: Path
     registry: Path
     hub: Path
+    kubernetes_images: Path
     operator_image: Path
     rootfs: Path
     versions: Mapping[str, str]
@@ -69,6 +71,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "helm": ("kubectl", "helm"),
     "registry": ("debian", "usr/bin/docker-registry"),
     "hub": ("hub", ""),
+    "kubernetes_images": ("kubernetes_images", ""),
     "operator_image": ("operator_image", operator_image.ARCHIVE),
     "rootfs": ("rootfs", "tree"),
 }
@@ -133,7 +136,8 @@ def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
         return
     tell("the official release is out of reach; assembling the stand-in")
     standin.assemble(found["go"], found["debian"], found["kubectl"], target)
-    airgap.write(found["go"], found["busybox"] / "bin" / "busybox", target)
+    metrics = found["metrics_server"] / addons.METRICS_PROGRAM
+    airgap.write(found["go"], found["busybox"] / "bin" / "busybox", metrics, target)
 
 
 def _build_rootfs(target: Path, found: Found, tell: Tell) -> None:
@@ -151,6 +155,30 @@ def _aws_version() -> str:
 def _recipes() -> Sequence[Recipe]:
     return (
         Recipe(name="go", build=_build_go, sources=(GO,), estimate_seconds=420, heavy=True),
+        Recipe(
+            name="metrics_server",
+            build=addons.build_metrics,
+            versions={"version": addons.METRICS_VERSION},
+            sources=addons.sources(addons.METRICS),
+            estimate_seconds=15,
+            heavy=True,
+        ),
+        Recipe(
+            name="cloud_controller",
+            build=addons.build_cloud,
+            versions={"version": addons.CLOUD_VERSION},
+            sources=addons.sources(addons.CLOUD),
+            estimate_seconds=65,
+            heavy=True,
+        ),
+        Recipe(
+            name="kubernetes_images",
+            build=addons.build_registry,
+            versions={"version": addons.CLOUD_VERSION},
+            sources=_modules(images),
+            needs=("cloud_controller",),
+            estimate_seconds=10,
+        ),
         Recipe(
             name="debian",
             build=debian.build_programs,
@@ -173,7 +201,7 @@ def _recipes() -> Sequence[Recipe]:
             name="k3s",
             build=_build_k3s,
             sources=_modules(airgap, images, release, standin),
-            needs=("go", "debian", "kubectl", "busybox"),
+            needs=("go", "metrics_server", "debian", "kubectl", "busybox"),
             estimate_seconds=20,
         ),
         Recipe(

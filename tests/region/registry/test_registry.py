@@ -19,7 +19,7 @@ import pytest
 
 from tests.region.internet import tls
 from tests.region.parts import images, parts
-from tests.region.registry import ecr, hub
+from tests.region.registry import ecr, hub, kubernetes
 
 pytestmark = pytest.mark.region
 
@@ -352,3 +352,19 @@ def test_the_hub_refuses(docker_hub: Client, method: str, path: str) -> None:
 
     assert answer.status == 401
     assert "insufficient_scope" in answer.headers["WWW-Authenticate"]
+
+
+def test_registry_k8s_io_lets_everybody_read_and_nobody_write(
+    program: Path, files: tls.Files, tmp_path: Path, listening: socket.socket, image: images.Image
+) -> None:
+    storage = tmp_path / "kubernetes"
+    digest = images.store(image, "provider-aws/program", "v1", storage)
+    started = kubernetes.start(listening, tls.context(files), program, storage)
+    client = Client(port=listening.getsockname()[1], host="registry.k8s.io", ca=files.ca)
+
+    found = client.ask("GET", "/v2/provider-aws/program/manifests/v1")
+    refused = client.ask("POST", "/v2/provider-aws/program/blobs/uploads/", b"")
+    started.close()
+
+    assert (found.status, images.digest_of(found.body)) == (200, digest)
+    assert refused.status == 405

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"clusterous.test/parts/internal/process"
@@ -71,28 +72,23 @@ func Identity(found *settings.Settings) (string, netip.Addr, error) {
 	return node, address.Addr(), err
 }
 
-// Run joins the cluster at *url* and calls *registered* once the node is known there. It returns
+// Run joins the cluster at *url* and calls *useful* once pods may come to the node. It returns
 // when *ctx* ends or something cannot go on.
-func (a *Agent) Run(ctx context.Context, url string, joinToken token.Token, registered func()) error {
+func (a *Agent) Run(ctx context.Context, url string, joinToken token.Token, useful func()) error {
 	a.url = url
 	for _, dir := range []string{a.dir, filepath.Join(a.dir, "etc"), filepath.Join(a.dir, "etc", "containerd"), filepath.Join(a.dir, "images")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	// Images do not depend on the server: bring them in while waiting for it.
-	imported := make(chan error, 1)
-	go func() {
-		err := a.startContainerd(ctx)
-		if err == nil {
-			a.importImages()
-		}
-		imported <- err
-	}()
+	// As in k3s: nothing of the runtime starts before the server has answered.
 	if err := a.join(ctx, joinToken); err != nil {
 		return err
 	}
-	if err := <-imported; err != nil {
+	if err := a.startContainerd(ctx); err != nil {
+		return err
+	}
+	if err := a.importImages(ctx); err != nil {
 		return err
 	}
 	if err := a.startKubelet(); err != nil {
@@ -103,7 +99,7 @@ func (a *Agent) Run(ctx context.Context, url string, joinToken token.Token, regi
 			return err
 		}
 	}
-	return a.serve(ctx, registered)
+	return a.serve(ctx, useful)
 }
 
 func (a *Agent) join(ctx context.Context, joinToken token.Token) error {
@@ -150,8 +146,9 @@ func newKubeconfig(server, ca, base string) clientcmdapi.Config {
 	return config
 }
 
-// serve keeps the pod network in step with the nodes until *ctx* ends.
-func (a *Agent) serve(ctx context.Context, registered func()) error {
+// serve keeps the pod network in step with the nodes until *ctx* ends, and tells when the node is
+// of use: ready, and no longer tainted as one whose cloud is yet to speak.
+func (a *Agent) serve(ctx context.Context, useful func()) error {
 	config, err := clientcmd.BuildConfigFromFlags("", a.kubeconfig("k3s-controller"))
 	if err != nil {
 		return err
@@ -160,20 +157,46 @@ func (a *Agent) serve(ctx context.Context, registered func()) error {
 	if err != nil {
 		return err
 	}
-	err = process.WaitFor(ctx, 100*time.Millisecond, func() bool {
-		_, err := client.CoreV1().Nodes().Get(ctx, a.node, metav1.GetOptions{})
-		return err == nil
-	})
-	if err != nil {
+	if err := a.waitForNode(ctx, client, func(*corev1.Node) bool { return true }); err != nil {
 		return err
 	}
 	log.Printf("Node %s is registered", a.node)
-	registered()
+	go func() {
+		if a.waitForNode(ctx, client, IsUseful) == nil {
+			log.Printf("Node %s is ready", a.node)
+			useful()
+		}
+	}()
 	if a.cluster.FlannelBackend == "none" {
 		<-ctx.Done()
 		return nil
 	}
 	return a.keepNetwork(ctx, client)
+}
+
+func (a *Agent) waitForNode(ctx context.Context, client kubernetes.Interface, good func(*corev1.Node) bool) error {
+	return process.WaitFor(ctx, 100*time.Millisecond, func() bool {
+		node, err := client.CoreV1().Nodes().Get(ctx, a.node, metav1.GetOptions{})
+		return err == nil && good(node)
+	})
+}
+
+// CloudTaint is on every new node until the cloud controller has set its addresses.
+const CloudTaint = "node.cloudprovider.kubernetes.io/uninitialized"
+
+// IsUseful is whether pods may come to a node.
+func IsUseful(node *corev1.Node) bool {
+	for _, taint := range node.Spec.Taints {
+		if taint.Key == CloudTaint {
+			return false
+		}
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
 }
 
 func (a *Agent) file(name string) string       { return filepath.Join(a.dir, name) }

@@ -30,6 +30,7 @@ type Cluster struct {
 	ClusterDomain  string `json:"clusterDomain"`
 	FlannelBackend string `json:"flannelBackend"`
 	DisableProxy   bool   `json:"disableKubeProxy"`
+	DisableCloud   bool   `json:"disableCloudController"`
 }
 
 // ErrRefused is an answer that no amount of waiting changes.

@@ -35,6 +35,9 @@ func (a *Agent) startKubelet() error {
 	if taints := a.settings.List("node-taint"); len(taints) > 0 {
 		argv = append(argv, "--register-with-taints="+strings.Join(taints, ","))
 	}
+	if !a.cluster.DisableCloud {
+		argv = append(argv, "--cloud-provider=external")
+	}
 	argv = append(argv, a.credentialProvider()...)
 	argv = append(argv, dashed(a.settings.List("kubelet-arg"))...)
 	return a.group.Start("kubelet", argv, a.paths(), os.Stderr)
@@ -63,7 +66,7 @@ func (a *Agent) kubeletConfig() map[string]any {
 		"resolvConf":                  a.settings.Text("resolv-conf", resolvConf("/etc/resolv.conf")),
 		"healthzBindAddress":          "127.0.0.1",
 		"serializeImagePulls":         false,
-		"syncFrequency":               "30s",
+		"syncFrequency":               "1m",
 		"evictionHard":                map[string]string{"imagefs.available": "2%", "nodefs.available": "2%"},
 		"imageGCHighThresholdPercent": 100,
 		"imageGCLowThresholdPercent":  99,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"net"
 	"os"
 	"os/exec"
@@ -106,23 +105,6 @@ func (a *Agent) containerdAnswers() bool {
 func (a *Agent) ctr(arguments ...string) *exec.Cmd {
 	base := []string{"--address", socket, "--namespace", imageSpace}
 	return exec.Command(filepath.Join(a.bin, "ctr"), append(base, arguments...)...)
-}
-
-// importImages brings the archives of agent/images in. A broken one is reported, not fatal: the
-// pods that need it will say so.
-func (a *Agent) importImages() {
-	archives, err := filepath.Glob(filepath.Join(a.dir, "images", "*"))
-	if err != nil {
-		return
-	}
-	for _, archive := range archives {
-		start := time.Now()
-		if err := a.importArchive(archive); err != nil {
-			log.Printf("Failed to import images from %s: %v", archive, err)
-			continue
-		}
-		log.Printf("Imported images from %s in %s", archive, time.Since(start).Round(time.Millisecond))
-	}
 }
 
 func (a *Agent) importArchive(path string) error {

@@ -33,7 +33,7 @@ var packaged embed.FS
 
 const (
 	fieldManager = "deploy@k3s"
-	lookEvery    = time.Second
+	lookEvery    = 15 * time.Second
 )
 
 // deployer applies the manifests of server/manifests and follows their changes.
@@ -42,6 +42,7 @@ type deployer struct {
 	dynamic dynamic.Interface
 	mapper  *restmapper.DeferredDiscoveryRESTMapper
 	applied map[string]state
+	record  string // what each file held, for the next start: k3s has an Addon object for that
 }
 
 // state is what was done about a file.
@@ -63,6 +64,7 @@ func newDeployer(s *Server) (*deployer, error) {
 	}
 	return &deployer{
 		options: s.options, dynamic: client, applied: map[string]state{},
+		record: filepath.Join(s.options.dir, "db", "addons.json"),
 		mapper: restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(finder)),
 	}, nil
 }
@@ -123,13 +125,16 @@ func (d *deployer) packagedObjects(path string) ([]*unstructured.Unstructured, e
 // writePackaged puts k3s's own manifests among the user's, where they can be seen; what is
 // disabled is removed, file and objects.
 func (d *deployer) writePackaged(ctx context.Context) error {
-	for _, name := range []string{"coredns", "local-storage"} {
+	for name, folder := range map[string]string{"coredns": "", "local-storage": "", "metrics-server": "metrics-server"} {
 		text, err := d.render("packaged/" + name + ".yaml")
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(d.options.dir, "manifests", name+".yaml")
+		path := filepath.Join(d.options.dir, "manifests", folder, name+".yaml")
 		if !d.options.disabled[name] {
+			if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+				return err
+			}
 			if err := os.WriteFile(path, text, 0o600); err != nil {
 				return err
 			}
@@ -152,6 +157,9 @@ func (d *deployer) writePackaged(ctx context.Context) error {
 
 // run looks at the folder again and again until *ctx* ends.
 func (d *deployer) run(ctx context.Context) error {
+	if err := d.remember(); err != nil {
+		log.Printf("What was applied before the last start is not known: %v", err)
+	}
 	for {
 		d.look(ctx)
 		select {
@@ -213,6 +221,47 @@ func (d *deployer) follow(ctx context.Context, path string) {
 		log.Printf("Manifest %s is applied", path)
 	}
 	d.applied[path] = now
+	if err := d.writeRecord(); err != nil {
+		log.Printf("What was applied is not written down: %v", err)
+	}
+}
+
+// remember takes up what an earlier run of k3s has applied, so that what a file no longer holds
+// is deleted even if the file was changed in between.
+func (d *deployer) remember() error {
+	content, err := os.ReadFile(d.record)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var held map[string][]*unstructured.Unstructured
+	if err := json.Unmarshal(content, &held); err != nil {
+		return err
+	}
+	for path, objects := range held {
+		d.applied[path] = state{objects: objects}
+	}
+	return nil
+}
+
+func (d *deployer) writeRecord() error {
+	held := map[string][]*unstructured.Unstructured{}
+	for path, done := range d.applied {
+		for _, object := range done.objects {
+			named := &unstructured.Unstructured{}
+			named.SetGroupVersionKind(object.GroupVersionKind())
+			named.SetNamespace(object.GetNamespace())
+			named.SetName(object.GetName())
+			held[path] = append(held[path], named)
+		}
+	}
+	content, err := json.Marshal(held)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(d.record, content, 0o600)
 }
 
 func parse(content []byte) ([]*unstructured.Unstructured, error) {

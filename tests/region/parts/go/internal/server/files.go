@@ -36,6 +36,7 @@ type options struct {
 	flannelBackend string
 	names          []string // for which the API's certificate is valid, besides the usual
 	disabled       map[string]bool
+	disableCloud   bool
 	secret         string
 	agentSecret    string
 }
@@ -51,6 +52,7 @@ func newOptions(found *settings.Settings, node string, address netip.Addr) (opti
 		flannelBackend: found.Text("flannel-backend", "vxlan"),
 		names:          found.List("tls-san"),
 		disabled:       map[string]bool{},
+		disableCloud:   found.Flag("disable-cloud-controller"),
 	}
 	if _, err := netip.ParsePrefix(o.clusterCIDR); err != nil {
 		return o, fmt.Errorf("cluster-cidr: %w", err)

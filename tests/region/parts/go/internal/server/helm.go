@@ -3,19 +3,16 @@ package server
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"sort"
 	"strings"
 	"time"
 
+	batchv1 "k8s.io/api/batch/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -31,7 +28,7 @@ import (
 const (
 	helmFinalizer = "wrangler.cattle.io/on-helm-chart-remove"
 	helmHash      = "helmcharts.cattle.io/configHash"
-	helmTimeout   = 5 * time.Minute
+	lookAtJob     = time.Second
 )
 
 var helmCharts = schema.GroupVersionResource{Group: "helm.cattle.io", Version: "v1", Resource: "helmcharts"}
@@ -43,6 +40,7 @@ type chart struct {
 }
 
 type chartSpec struct {
+	Bootstrap       bool           `json:"bootstrap,omitempty"`
 	Chart           string         `json:"chart,omitempty"`
 	ChartContent    string         `json:"chartContent,omitempty"`
 	Repo            string         `json:"repo,omitempty"`
@@ -53,7 +51,8 @@ type chartSpec struct {
 	Set             map[string]any `json:"set,omitempty"`
 }
 
-// helm installs HelmChart objects with the helm program. (k3s runs it in a Job.)
+// helm lets a Job install each HelmChart. What helm fails with is told by the Job's pod alone:
+// the object's condition Failed is about what keeps the Job from being made.
 type helm struct {
 	server   *Server
 	dynamic  dynamic.Interface
@@ -115,26 +114,26 @@ func (h *helm) reconcile(ctx context.Context, key string) error {
 	}
 	var wanted chart
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, &wanted); err != nil {
-		return h.report(ctx, object, "Invalid", err)
+		return h.report(ctx, object, "", err)
 	}
 	if wanted.Metadata.DeletionTimestamp != nil {
-		return h.uninstall(ctx, wanted)
+		return h.uninstall(ctx, key, wanted)
 	}
-	hash, err := wanted.hash()
-	if err != nil {
+	if err := wanted.check(); err != nil {
+		return errors.Join(err, h.report(ctx, object, "", err))
+	}
+	if err := h.hold(ctx, wanted); err != nil {
 		return err
 	}
-	if wanted.Metadata.Annotations[helmHash] == hash {
-		return nil
+	return h.install(ctx, key, object, wanted)
+}
+
+// check refuses what k3s can do and the stand-in cannot.
+func (c chart) check() error {
+	if c.Spec.ChartContent == "" || c.Spec.Repo != "" {
+		return errors.New("the k3s stand-in has no chart repositories (spec.chart, spec.repo): give spec.chartContent")
 	}
-	if err := h.install(ctx, wanted); err != nil {
-		return errors.Join(err, h.report(ctx, object, "InstallFailed", err))
-	}
-	log.Printf("HelmChart %s is installed", key)
-	if err := h.report(ctx, object, "", nil); err != nil {
-		return err
-	}
-	return h.mark(ctx, wanted, hash)
+	return nil
 }
 
 func (c chart) hash() (string, error) {
@@ -153,57 +152,13 @@ func (c chart) namespace() string {
 	return c.Metadata.Namespace
 }
 
-func (h *helm) install(ctx context.Context, wanted chart) error {
-	if wanted.Spec.Repo != "" {
-		return errors.New("the k3s stand-in has no chart repositories (spec.repo): give chartContent")
-	}
-	if err := h.hold(ctx, wanted); err != nil {
-		return err
-	}
-	dir, err := os.MkdirTemp("", "helmchart-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	arguments, err := wanted.arguments(dir)
-	if err != nil {
-		return err
-	}
-	err = h.helm(ctx, wanted.namespace(), arguments...)
-	if err != nil && strings.Contains(err.Error(), "another operation") {
-		// A server that was killed in the middle leaves the release locked.
-		err = errors.Join(err, h.helm(ctx, wanted.namespace(), "uninstall", wanted.Metadata.Name, "--ignore-not-found"))
-	}
-	return err
-}
-
-func (c chart) arguments(dir string) ([]string, error) {
-	source := c.Spec.Chart
-	if c.Spec.ChartContent != "" {
-		archive, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Spec.ChartContent), ""))
-		if err != nil {
-			return nil, fmt.Errorf("spec.chartContent: %w", err)
-		}
-		source = filepath.Join(dir, c.Metadata.Name+".tgz")
-		if err := os.WriteFile(source, archive, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	if source == "" {
-		return nil, errors.New("neither spec.chartContent nor spec.chart is given")
-	}
-	values := filepath.Join(dir, "values.yaml")
-	if err := os.WriteFile(values, []byte(c.Spec.ValuesContent), 0o600); err != nil {
-		return nil, err
-	}
-	arguments := []string{"upgrade", "--install", c.Metadata.Name, source, "--values", values, "--history-max", "5"}
-	if c.Spec.Version != "" && c.Spec.ChartContent == "" {
-		arguments = append(arguments, "--version", c.Spec.Version)
-	}
+// arguments are those of `helm upgrade --install`, after the release and the chart.
+func (c chart) arguments() []string {
+	arguments := []string{"--namespace", c.namespace(), "--values", "/config/values.yaml", "--history-max", "5"}
 	if c.Spec.CreateNamespace {
 		arguments = append(arguments, "--create-namespace")
 	}
-	return append(arguments, c.sets()...), nil
+	return append(arguments, c.sets()...)
 }
 
 func (c chart) sets() []string {
@@ -222,12 +177,62 @@ func (c chart) sets() []string {
 	return arguments
 }
 
-func (h *helm) uninstall(ctx context.Context, gone chart) error {
+// install makes the Job, anew if it was made for another content.
+func (h *helm) install(ctx context.Context, key string, object *unstructured.Unstructured, wanted chart) error {
+	hash, err := wanted.hash()
+	if err != nil {
+		return err
+	}
+	job := h.job(wanted, "install", wanted.arguments())
+	job.Annotations = map[string]string{helmHash: hash}
+	found, err := h.server.client.BatchV1().Jobs(job.Namespace).Get(ctx, job.Name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+	case err != nil:
+		return err
+	case found.Annotations[helmHash] == hash:
+		return nil
+	default:
+		return h.removeJob(ctx, key, found)
+	}
+	if err := h.prepare(ctx, wanted); err != nil {
+		return err
+	}
+	if _, err := h.server.client.BatchV1().Jobs(job.Namespace).Create(ctx, job, metav1.CreateOptions{}); err != nil {
+		return errors.Join(err, h.report(ctx, object, "", err))
+	}
+	log.Printf("HelmChart %s is left to the job %s", key, job.Name)
+	return h.report(ctx, object, job.Name, nil)
+}
+
+func (h *helm) removeJob(ctx context.Context, key string, job *batchv1.Job) error {
+	h.queue.AddAfter(key, lookAtJob)
+	policy := metav1.DeletePropagationForeground
+	err := h.server.client.BatchV1().Jobs(job.Namespace).Delete(ctx, job.Name, metav1.DeleteOptions{PropagationPolicy: &policy})
+	return ignoreNotFound(err)
+}
+
+// uninstall lets a Job remove the release, and then the object go.
+func (h *helm) uninstall(ctx context.Context, key string, gone chart) error {
 	if !contains(gone.Metadata.Finalizers, helmFinalizer) {
 		return nil
 	}
-	err := h.helm(ctx, gone.namespace(), "uninstall", gone.Metadata.Name, "--ignore-not-found")
+	job := h.job(gone, "delete", []string{"--namespace", gone.namespace(), "--ignore-not-found"})
+	jobs := h.server.client.BatchV1().Jobs(job.Namespace)
+	found, err := jobs.Get(ctx, job.Name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		h.queue.AddAfter(key, lookAtJob)
+		_, err = jobs.Create(ctx, job, metav1.CreateOptions{})
+		return err
+	}
 	if err != nil {
+		return err
+	}
+	if found.Status.Succeeded == 0 {
+		h.queue.AddAfter(key, lookAtJob)
+		return nil
+	}
+	if err := h.removeAll(ctx, gone); err != nil {
 		return err
 	}
 	var kept []string
@@ -248,11 +253,6 @@ func (h *helm) hold(ctx context.Context, wanted chart) error {
 	return h.patch(ctx, wanted.Metadata, map[string]any{"metadata": map[string]any{"finalizers": finalizers}})
 }
 
-func (h *helm) mark(ctx context.Context, done chart, hash string) error {
-	annotations := map[string]any{helmHash: hash}
-	return h.patch(ctx, done.Metadata, map[string]any{"metadata": map[string]any{"annotations": annotations}})
-}
-
 func (h *helm) patch(ctx context.Context, object metav1.ObjectMeta, change map[string]any, part ...string) error {
 	content, err := json.Marshal(change)
 	if err != nil {
@@ -263,27 +263,17 @@ func (h *helm) patch(ctx context.Context, object metav1.ObjectMeta, change map[s
 	return err
 }
 
-// report puts the outcome where people look.
-func (h *helm) report(ctx context.Context, object *unstructured.Unstructured, reason string, problem error) error {
-	condition := map[string]any{"type": "Failed", "status": "False"}
+// report says which job is at it, or why there is none.
+func (h *helm) report(ctx context.Context, object *unstructured.Unstructured, job string, problem error) error {
+	created := map[string]any{"type": "JobCreated", "status": "True", "reason": "Job created", "message": "Applying HelmChart using Job " + object.GetNamespace() + "/" + job}
+	failed := map[string]any{"type": "Failed", "status": "False"}
 	if problem != nil {
-		condition = map[string]any{"type": "Failed", "status": "True", "reason": reason, "message": problem.Error()}
+		created = map[string]any{"type": "JobCreated", "status": "False"}
+		failed = map[string]any{"type": "Failed", "status": "True", "reason": "Job create failed", "message": problem.Error()}
 	}
 	meta := metav1.ObjectMeta{Namespace: object.GetNamespace(), Name: object.GetName()}
-	return h.patch(ctx, meta, map[string]any{"status": map[string]any{"conditions": []any{condition}}}, "status")
-}
-
-func (h *helm) helm(ctx context.Context, namespace string, arguments ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, helmTimeout)
-	defer cancel()
-	base := []string{"--kubeconfig", h.server.options.kubeconfig("admin"), "--namespace", namespace}
-	command := exec.CommandContext(ctx, filepath.Join(h.server.bin, "helm"), append(arguments, base...)...)
-	home := filepath.Join(h.server.options.dir, "helm")
-	command.Env = append(os.Environ(), "HELM_CACHE_HOME="+home, "HELM_CONFIG_HOME="+home, "HELM_DATA_HOME="+home)
-	if output, err := command.CombinedOutput(); err != nil {
-		return fmt.Errorf("helm %s: %w: %s", arguments[0], err, strings.TrimSpace(string(output)))
-	}
-	return nil
+	status := map[string]any{"jobName": job, "conditions": []any{created, failed}}
+	return h.patch(ctx, meta, map[string]any{"status": status}, "status")
 }
 
 func contains(all []string, one string) bool {

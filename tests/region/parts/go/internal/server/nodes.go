@@ -20,8 +20,9 @@ import (
 
 const controlPlaneLabel = "node-role.kubernetes.io/control-plane"
 
-// followNodes does what k3s does when nodes come and go: the server's own node gets its role, a
-// deleted node's password is forgotten, and CoreDNS learns the nodes' names.
+// followNodes does what k3s does when nodes come and go: the cloud speaks for a new one, the
+// server's own node gets its role, a deleted node's password is forgotten, and CoreDNS learns the
+// nodes' names.
 func (s *Server) followNodes(ctx context.Context) {
 	factory := informers.NewSharedInformerFactory(s.client, 0)
 	nodes := factory.Core().V1().Nodes()
@@ -76,6 +77,11 @@ func (s *Server) forget(ctx context.Context, node string) {
 }
 
 func (s *Server) noteNodes(ctx context.Context, nodes []*corev1.Node) error {
+	for _, node := range nodes {
+		if err := s.initialize(ctx, node); err != nil {
+			return err
+		}
+	}
 	for _, node := range nodes {
 		if node.Name != s.options.node || node.Labels[controlPlaneLabel] == "true" {
 			continue

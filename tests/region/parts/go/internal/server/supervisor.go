@@ -44,7 +44,15 @@ type supervisor struct {
 	by      authorities
 	client  kubernetes.Interface
 	ready   atomic.Bool
+	gets    atomic.Int64
+	posts   atomic.Int64
 }
+
+// As many nodes at a time are answered, of each kind of request; the others are to come again.
+const (
+	mostGets  = 20
+	mostPosts = 10
+)
 
 // listen starts answering; ready requests are refused until *ready* is set.
 func (s *supervisor) listen(ctx context.Context, fail func(error)) error {
@@ -104,6 +112,15 @@ func (s *supervisor) supervise(answer http.ResponseWriter, request *http.Request
 		http.Error(answer, "the API server is starting", http.StatusServiceUnavailable)
 		return
 	}
+	count, most := &s.gets, int64(mostGets)
+	if request.Method == http.MethodPost {
+		count, most = &s.posts, mostPosts
+	}
+	defer count.Add(-1)
+	if count.Add(1) > most {
+		http.Error(answer, "too many nodes join at this moment", http.StatusTooManyRequests)
+		return
+	}
 	switch name := request.PathValue("name"); name {
 	case "readyz":
 		fmt.Fprint(answer, "ok")
@@ -137,7 +154,7 @@ func (s *supervisor) config(answer http.ResponseWriter) {
 	_ = json.NewEncoder(answer).Encode(agent.Cluster{
 		ClusterCIDR: s.options.clusterCIDR, ServiceCIDR: s.options.serviceCIDR,
 		ClusterDNS: s.options.clusterDNS, ClusterDomain: s.options.clusterDomain,
-		FlannelBackend: s.options.flannelBackend,
+		FlannelBackend: s.options.flannelBackend, DisableCloud: s.options.disableCloud,
 	})
 }
 

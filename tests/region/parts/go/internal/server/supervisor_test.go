@@ -81,6 +81,23 @@ func TestNobodyIsLetInBeforeTheAPIAnswers(t *testing.T) {
 	}
 }
 
+func TestManyNodesAtATimeAreToComeAgain(t *testing.T) {
+	s := newSupervisor(t)
+	s.ready.Store(true)
+	s.posts.Store(mostPosts)
+
+	if got := request(t, s, "client-kubelet.crt", "node", "agent-secret", "n", "p").Code; got != http.StatusTooManyRequests {
+		t.Errorf("answer %d", got)
+	}
+	s.posts.Store(mostPosts - 1)
+	if got := request(t, s, "client-kubelet.crt", "node", "agent-secret", "n", "p").Code; got != http.StatusOK {
+		t.Errorf("then %d", got)
+	}
+	if now := s.posts.Load(); now != mostPosts-1 {
+		t.Errorf("%d are counted", now)
+	}
+}
+
 func TestCertificatesNameTheNodeThatAsked(t *testing.T) {
 	s := newSupervisor(t)
 	s.ready.Store(true)

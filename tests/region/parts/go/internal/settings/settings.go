@@ -1,12 +1,13 @@
 // Package settings reads what k3s reads: config.yaml, config.yaml.d, flags and environment.
 //
-// A key that the stand-in does not know is refused: passing over it would let a test pass here
-// that says nothing about the real k3s.
+// A key of a file that it does not know is passed over with a warning, as k3s does it; what it
+// does not know on the command line is refused.
 package settings
 
 import (
 	"errors"
 	"fmt"
+	"log"
 	"os"
 	"path/filepath"
 	"sort"
@@ -228,7 +229,8 @@ func (s *Settings) merge(content []byte) error {
 	for key, value := range raw {
 		name, adds := strings.CutSuffix(key, "+")
 		if err := s.known(name); err != nil {
-			return err
+			log.Printf("level=warning msg=\"Unknown flag --%s found in config.yaml, skipping\\n\"", name)
+			continue
 		}
 		values, err := s.strings(name, value)
 		if err != nil {

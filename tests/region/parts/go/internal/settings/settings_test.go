@@ -1,6 +1,7 @@
 package settings
 
 import (
+	"log"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -90,6 +91,25 @@ func TestSecretsComeFromFilesToo(t *testing.T) {
 	}
 }
 
+// TestUnknownKeysOfAFileArePassedOver with the words by which a node's boot finds out.
+func TestUnknownKeysOfAFileArePassedOver(t *testing.T) {
+	var said strings.Builder
+	log.SetOutput(&said)
+	defer log.SetOutput(os.Stderr)
+	files := map[string]string{"config.yaml": "server: https://x\nnode-nam: a\nnode-name: b\ndisable: [c]\n"}
+
+	found, err := load(t, Agent, files, nil)
+
+	if err != nil || found.Text("node-name", "") != "b" {
+		t.Fatalf("%+v %v", found, err)
+	}
+	for _, key := range []string{"node-nam", "disable"} {
+		if want := "Unknown flag --" + key + " found in config.yaml, skipping"; !strings.Contains(said.String(), want) {
+			t.Errorf("%q is missing in %q", want, said.String())
+		}
+	}
+}
+
 func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 	for name, test := range map[string]struct {
 		role Role
@@ -97,9 +117,8 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		args []string
 		says string
 	}{
-		"unknown key":    {Server, "etcd-s3: true", nil, `"etcd-s3"`},
 		"unknown flag":   {Server, "", []string{"--nonsense"}, `"nonsense"`},
-		"server's key":   {Agent, "server: https://x\ndisable: [a]", nil, "for k3s server"},
+		"server's flag":  {Agent, "server: https://x", []string{"--disable", "a"}, "for k3s server"},
 		"no server":      {Agent, "token: x", nil, "--server is required"},
 		"second server":  {Server, "server: https://x:6443", nil, "one server only"},
 		"other backend":  {Server, "flannel-backend: wireguard-native", nil, "vxlan"},

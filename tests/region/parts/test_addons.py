@@ -1,0 +1,39 @@
+"""The modules of Go of which the parts are compiled agree on what they share."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.region.parts import addons
+
+LINE = re.compile(
+    r"^\t(?P<name>[^\s]+)(?: => (?P<other>[^\s]+))? (?P<version>v[^\s]+)", re.MULTILINE
+)
+
+
+def versions(module: Path) -> dict[tuple[str, str], str]:
+    """Return the version of each module that is required, and of each that replaces one."""
+    found = LINE.finditer((module / "go.mod").read_text())
+    return {(each["name"], each["other"] or ""): each["version"] for each in found}
+
+
+def test_metrics_server_is_compiled_of_the_same_modules_as_the_rest() -> None:
+    ours, theirs = versions(addons.METRICS), versions(addons.CLOUD)
+
+    both = ours.keys() & theirs.keys()
+    assert len(both) > 100
+    assert {name: ours[name] for name in both if ours[name] != theirs[name]} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "version"),
+    [
+        (addons.METRICS, "sigs.k8s.io/metrics-server", addons.METRICS_VERSION),
+        (addons.CLOUD, "k8s.io/cloud-provider-aws", addons.CLOUD_VERSION),
+    ],
+)
+def test_the_version_that_is_told_is_the_one_that_is_compiled(
+    module: Path, name: str, version: str
+) -> None:
+    assert versions(module)[name, ""] == version
