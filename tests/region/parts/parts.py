@@ -120,15 +120,17 @@ def versions() -> dict[str, str]:
 def _build_go(target: Path, found: Found, tell: Tell) -> None:
     # Its own lines tell the progress; what goes wrong is in them too.
     argv = ["nice", str(GO / "build.sh"), str(target), *PROGRAMS]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    assert process.stdout is not None
     said: list[str] = []
-    for line in process.stdout:
-        said.append(line.rstrip())
-        if line.startswith("[") and not line.rstrip().endswith("so far"):
-            tell(line.rstrip())
-    if process.wait():
-        raise OSError(f"build.sh ended with {process.returncode}:\n" + "\n".join(said[-30:]))
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        for line in process.stdout or ():
+            said.append(line.rstrip())
+            if line.startswith("[") and not line.rstrip().endswith("so far"):
+                tell(line.rstrip())
+    if process.returncode:
+        words = "\n".join(said[-30:])
+        raise OSError(f"build.sh ended with {process.returncode}:\n{words}")
 
 
 def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
