@@ -35,6 +35,10 @@ QUICK = Settings(
 )  # fmt: skip
 
 
+# Where a test may look for a cluster, or make one.
+REGIONS = ("eu-west-1", "us-east-1", "me-south-1")
+
+
 class Killed(BaseException):
     """The process dies here."""
 
@@ -200,8 +204,10 @@ def led_to(address: tuple[str, int]) -> Callable[..., Any]:
 
 def certified(folder: Path) -> ssl.SSLContext:
     """Make a certificate for AWS's names, which clients are told to trust."""
-    regional = "eu-west-1.amazonaws.com"
-    hosts = [f"*.{regional}", f"*.s3.{regional}", f"api.ecr.{regional}", "iam.amazonaws.com"]
+    hosts = ["iam.amazonaws.com", "*.s3.amazonaws.com", "s3.amazonaws.com"]
+    for region in REGIONS:
+        regional = f"{region}.amazonaws.com"
+        hosts += [f"*.{regional}", f"*.s3.{regional}", f"api.ecr.{regional}"]
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

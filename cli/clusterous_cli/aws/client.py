@@ -111,6 +111,10 @@ class Aws:
             found = client.get_paginator(action).paginate(**params)
             return [item for page in found for item in page.get(key, ())]
 
+    def elsewhere(self, region: str) -> "Aws":
+        """Return the same account in another region."""
+        return self if region == self.region else Aws(self.session, region)
+
     @property
     def account(self) -> str:
         """The account's number."""

@@ -11,11 +11,12 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster import local
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY
 from clusterous_cli.system import private
 
-RECORD: Final = "record.json"
+RECORD: Final = local.RECORD
 NODES: Final = "nodes/"
 SSH_USER: Final = "clusterous"
 LIVE: Final = ("pending", "running", "stopping", "stopped")
@@ -64,11 +65,6 @@ class Cluster:
     record: Mapping[str, Any]
 
 
-def folder(name: str) -> Path:
-    """Return the folder that caches what is known of a cluster."""
-    return private.home() / "clusters" / name
-
-
 def cluster_names(cloud: Aws) -> list[str]:
     """List the clusters of the region, by the tags of their networks."""
     vpcs = cloud.pages(
@@ -86,12 +82,33 @@ def choose(name: str | None, cloud: Aws) -> str:
     if len(found) == 1:
         return found[0]
     if not found:
-        raise errors.NoCluster(
-            f"There is no cluster in {cloud.region}. `clusterous create FILE` makes one."
-        )
+        raise nowhere(cloud)
     raise UserError(
         f"There are {len(found)} clusters in {cloud.region}: {', '.join(found)}."
         " Say which with --cluster NAME."
+    )
+
+
+def nowhere(cloud: Aws) -> errors.NoCluster:
+    """Say that no cluster was found, and which ones this machine knows in other places."""
+    place = f"There is no cluster in {cloud.region} (account {cloud.account})."
+    others = local.known()
+    if not others:
+        return errors.NoCluster(f"{place} `clusterous create FILE` makes one.")
+    return errors.NoCluster(f"{place} {local.spelled(others)} Say which with --cluster NAME.")
+
+
+def absent(who: Identity) -> errors.NoCluster:
+    """Say that the cluster was not found, and where this machine knows one of its name."""
+    place = f"There is no cluster {who.name!r} in {who.region} (account {who.account})"
+    others = local.elsewhere(who)
+    if others:
+        return errors.NoCluster(
+            f"{place}. {local.spelled(others)}\n  Say --region, or take that account's credentials"
+            " (--profile)."
+        )
+    return errors.NoCluster(
+        f"{place}, or its creation was cut short. `clusterous create FILE` makes or finishes it."
     )
 
 
@@ -113,11 +130,8 @@ def _opened(
     nodes: tuple[Node, ...],
 ) -> Cluster:
     if record is None or secret is None:
-        raise errors.NoCluster(
-            f"There is no cluster {who.name!r} in {who.region} (account {who.account}), or its"
-            " creation was cut short. `clusterous create FILE` makes or finishes it."
-        )
-    where = folder(who.name)
+        raise absent(who)
+    where = local.settle(who)
     private.write(where / "id_ed25519", secret["ssh_private"])
     private.write(where / "known_hosts", known_hosts(nodes))
     private.write(where / RECORD, json.dumps(record, indent=1))

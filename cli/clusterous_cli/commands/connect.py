@@ -40,7 +40,8 @@ def command(
     from clusterous_cli.terminal.screen import Ui
 
     out = Ui(settings)
-    opened = session.open_session(opening.cloud(settings), settings.cluster)
+    goal = opening.target(settings)
+    opened = session.open_session(goal.cloud, goal.name)
     api = session.api(session.link(opened.cluster))
     state = exposure.await_ready(api, apps.find(api, app), (), out, timeout=60)
     endpoints = apps.chosen(state.endpoints, name, state.name)

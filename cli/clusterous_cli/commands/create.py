@@ -15,7 +15,7 @@ def command(settings: Settings, file: str | None) -> int:
     FILE is clusterous.yaml here if not given, else what the cluster named by --cluster was created
     from. It may be stopped and repeated at any point.
     """
-    from clusterous_cli.cluster import record
+    from clusterous_cli.cluster import local, record
     from clusterous_cli.commands import opening
     from clusterous_cli.output import show
     from clusterous_cli.plan import converge, cost, design
@@ -26,12 +26,17 @@ def command(settings: Settings, file: str | None) -> int:
     screen, pauses = Ui(settings), wait.Pauses()
     cloud, config = opening.wanted(settings, file)
     drawn = design.draw(cloud, config)
+    who = drawn.who
     price = cost.of(config, cloud.region)
     if drawn.plan.pending:
         screen.tell(show.plan_table(drawn, price))
-        if not screen.confirm(f"create {config.name}?  {price.spelled()} [y/N]"):
+        for other in local.elsewhere(who):
+            screen.warn(f"  ! this machine knows another {other}; this one is not it")
+        where = f"{who.name} in {who.region} (account {who.account})"
+        if not screen.confirm(f"create {where}?  {price.spelled()} [y/N]"):
             screen.warn("Nothing was created.")
             return 1
+    local.remember(who)
     named = file or (f"--cluster {settings.cluster}" if settings.cluster else "")
     again = f"clusterous create {named}".rstrip()
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):

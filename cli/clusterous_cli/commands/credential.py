@@ -17,12 +17,11 @@ from clusterous_cli.terminal.options import Settings
 @options.with_settings
 def command(settings: Settings) -> None:
     """Open the tunnel to the cluster, and print an ExecCredential for kubectl."""
+    from clusterous_cli.cluster import local
     from clusterous_cli.reach import kubeconfig
-    from clusterous_cli.system import private
 
     if not settings.cluster:
         raise UserError("credential needs --cluster NAME; kubectl gives it.")
-    where = private.home() / "clusters" / settings.cluster
-    link = kubeconfig.read_or_explain(where, settings.cluster)
+    link = kubeconfig.read_or_explain(local.find(settings.cluster), settings.cluster)
     link.tunnel.ensure()
     click.echo(json.dumps(kubeconfig.credential(link, datetime.now(UTC))))

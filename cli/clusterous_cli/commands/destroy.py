@@ -2,6 +2,7 @@
 
 import click
 
+from clusterous_api.errors import UserError
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -15,6 +16,7 @@ def command(settings: Settings, name: str | None) -> int:
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
     and is listed.
     """
+    from clusterous_cli.cluster import local, record
     from clusterous_cli.commands import opening
     from clusterous_cli.output import show
     from clusterous_cli.plan import converge, observe, sweep
@@ -23,16 +25,25 @@ def command(settings: Settings, name: str | None) -> int:
     from clusterous_cli.terminal.screen import Ui
 
     screen, pauses = Ui(settings), wait.Pauses()
-    cloud = opening.cloud(settings)
-    who = opening.identity(name or settings.cluster, cloud)
+    goal = opening.target(settings, name)
+    cloud = goal.cloud
+    who = opening.identity(goal.name, cloud)
     if who is None:
+        if local.known():
+            raise record.nowhere(cloud)
         return opening.nothing(screen, f"There is no cluster in {cloud.region}.")
     found = observe.survey(cloud, who, deep=True)
     if not converge.left(found) and not (seen := sweep.look(cloud, who, ())).left:
-        opening.forget(who.name)
-        nothing = f"There is nothing of {who.name} in {cloud.region}."
+        opening.vanished(goal, who)
+        opening.forget(who)
+        nothing = f"There is nothing of {who.name} in {who.region} (account {who.account})."
         return opening.nothing(screen, nothing, seen.unseen)
-    question = f"{show.removal_words(who.name, found)}\nType the cluster's name to go on:"
+    if settings.yes and goal.name is None and who not in [one.who for one in local.known()]:
+        raise UserError(
+            f"There is {who.name} in {who.region} (account {who.account}), which this machine does"
+            " not know. Name it to remove it without a question."
+        )
+    question = f"{show.removal_words(who, found)}\nType the cluster's name to go on:"
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
         return 1
@@ -45,7 +56,7 @@ def command(settings: Settings, name: str | None) -> int:
             if not screen.for_people:
                 screen.emit(show.seen_data(who.name, error.seen))
             raise
-    opening.forget(who.name)
+    opening.forget(who)
     screen.tell(
         f"✓ {who.name} is gone after {spell.duration(screen.passed)}; nothing is left"
         f" (looked for {sweep.kinds() - len(unseen)} kinds of things)."

@@ -30,7 +30,8 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
 
     if not show_config:
         shell.program("kubectl")
-    opened = session.open_session(opening.cloud(settings), settings.cluster)
+    goal = opening.target(settings)
+    opened = session.open_session(goal.cloud, goal.name)
     reached = session.link(opened.cluster)
     if show_config:
         click.echo(opened.cluster.kubeconfig)

@@ -30,7 +30,8 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     *sources, target = paths if len(paths) > 1 else (*paths, ".")
     transfer.check_sources(sources)
     transfer.volume_path(target)
-    opened = session.open_session(opening.cloud(settings), settings.cluster)
+    goal = opening.target(settings)
+    opened = session.open_session(goal.cloud, goal.name)
     with ui.lines() as lines:
         title = " ".join(sources)
         tell = session.now_and_then(ui, lambda text: lines.set(title, text))

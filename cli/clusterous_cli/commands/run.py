@@ -50,7 +50,8 @@ def command(
         profile=settings.profile,
         connect=connect,
     )
-    opened = session.open_session(opening.cloud(settings), settings.cluster)
+    goal = opening.target(settings)
+    opened = session.open_session(goal.cloud, goal.name)
     state = launch.Launch(what, opened, ui, wishes).run()
     if not ui.for_people:
         ui.emit(apps.as_data(state))

@@ -18,9 +18,9 @@ def command(settings: Settings) -> int:
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    cloud = opening.cloud(settings)
-    cluster = record.open_cluster(settings.cluster, cloud)
-    price = cost.of(ClusterConfig.from_record(cluster.record["config"]), cloud.region)
+    goal = opening.target(settings)
+    cluster = record.open_cluster(goal.name, goal.cloud)
+    price = cost.of(ClusterConfig.from_record(cluster.record["config"]), cluster.region)
     now, apps = opening.now(), opening.apps(cluster)
     data = show.cluster_data(cluster, price, now) | ({} if apps is None else {"apps": apps})
     screen.emit(data, lambda: show.cluster_table(cluster, price, now, apps))

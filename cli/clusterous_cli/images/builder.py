@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.system import shell
+from clusterous_cli.system import private, shell
 
 ENV_BUILDER: Final = "CLUSTEROUS_BUILDER"
 ECR_USER: Final = "AWS"
@@ -89,7 +89,7 @@ def _auth(builder: Builder) -> list[str]:
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:
-    base = environment.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    base = environment.get("XDG_CACHE_HOME") or private.user_folder() / ".cache"
     return Path(base) / "clusterous" / "builder"
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.plan import cost, sweep
 from clusterous_cli.plan.design import Design
@@ -220,7 +221,7 @@ def _left_data(one: sweep.Left) -> dict[str, Any]:
     return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
 
 
-def removal_words(name: str, found: Sequence[Found]) -> str:
+def removal_words(who: Identity, found: Sequence[Found]) -> str:
     """Say what destroy is about to remove."""
     machines = sum(len(one.id.split()) for one in found if one.kind is Kind.MACHINES and one.ours)
     sizes = [int(one.facts.get("size", 0)) for one in found if one.kind is Kind.FILE_SYSTEM]
@@ -229,4 +230,5 @@ def removal_words(name: str, found: Sequence[Found]) -> str:
     things += ["the network"] if any(one.kind is Kind.VPC and one.ours for one in found) else []
     things += [f"the volume with {spell.size(sum(sizes))} of data"] if sizes else []
     things += [spell.plural(images, "image repository")] if images else []
-    return f"This removes {name}: {', '.join(things) or 'what is left of it'}."
+    what = ", ".join(things) or "what is left of it"
+    return f"This removes {who.name} in {who.region} (account {who.account}): {what}."

@@ -53,7 +53,7 @@ class Link:
 
 def document(link: Link, plugin: Mapping[str, Any]) -> dict[str, Any]:
     """The kubeconfig; it is JSON, which is YAML too."""
-    name = f"clusterous-{link.cluster}"
+    name = f"clusterous-{link.access.home.name}"  # with the uid: two clusters may share a name
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -147,7 +147,7 @@ def choose_port(uid: str, before: Link | None) -> int:
 def write(link: Link, path: Path) -> None:
     """Write the kubeconfig and what the plugin needs, if they say something new."""
     home = os.environ.get("CLUSTEROUS_HOME")
-    text = json.dumps(document(link, plugin(link.cluster, own_command(), home)), indent=1)
+    text = json.dumps(document(link, plugin(link.access.home.name, own_command(), home)), indent=1)
     private.write(access_path(path.parent), to_json(link))
     private.write(path, text + "\n")
 

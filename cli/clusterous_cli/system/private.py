@@ -3,17 +3,37 @@
 import os
 from pathlib import Path
 
+from clusterous_api.errors import UserError
+
 
 def home() -> Path:
     """Return the folder of our files."""
-    return Path(os.environ.get("CLUSTEROUS_HOME") or Path.home() / ".clusterous")
+    return Path(os.environ.get("CLUSTEROUS_HOME") or user_folder() / ".clusterous")
+
+
+def user_folder() -> Path:
+    """Return the person's own folder; a container's user may have none."""
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise UserError(
+            f"Your home folder is not known: HOME is not set, and user {os.getuid()} has no entry"
+            " in the list of users. Set CLUSTEROUS_HOME to a folder that may be written."
+        ) from error
+
+
+def folder(path: Path) -> None:
+    """Make *path*, and what is missing above it, for us alone."""
+    for part in (*reversed(path.parents), path):
+        if not part.exists():
+            part.mkdir(mode=0o700, exist_ok=True)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file that only we may read, at no moment half, if it does not say so already."""
+    """Write a file that only we may read, at no moment half; if it says so already, leave it."""
     if path.exists() and path.read_text() == text:
         return
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder(path.parent)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

@@ -44,6 +44,22 @@ def _console(world: World, request: Request, params: Params) -> Answer:
     )
 
 
+# --- regions ----------------------------------------------------------------------------------
+
+
+def _regions(world: World, request: Request, params: Params) -> Answer:
+    """Those that the account has enabled; with AllRegions also those that are asked by name."""
+    enabled = world.settings.regions
+    named = members(params, "RegionName")
+    shown = [name for name in named or enabled if name in enabled or params.get("AllRegions")]
+    items = "".join(
+        f"<item><regionName>{escape(name)}</regionName><optInStatus>"
+        f"{'opt-in-not-required' if name in enabled else 'not-opted-in'}</optInStatus></item>"
+        for name in shown
+    )
+    return _wrapped(request, f"<regionInfo>{items}</regionInfo>")
+
+
 # --- prefix lists -----------------------------------------------------------------------------
 
 
@@ -319,6 +335,7 @@ def _tags(world: World, request: Request, params: dict[str, str]) -> Answer:
 
 ANSWERS: Final[Mapping[str, Callable[[World, Request, dict[str, str]], Answer]]] = {
     "GetConsoleOutput": _console,
+    "DescribeRegions": _regions,
     "DescribePrefixLists": _prefix_lists,
     "DescribeNatGateways": _nat_gateways,
     "DescribeInstances": _instances,

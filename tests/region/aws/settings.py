@@ -19,6 +19,8 @@ class Settings:
 
     account: str = "123456789012"
     region: str = "eu-west-1"
+    # Those that the account has enabled; all others need to be opted in to.
+    regions: tuple[str, ...] = ("eu-west-1",)
     user: str = "you"
     user_policy: Mapping[str, Any] = field(default_factory=lambda: dict(ADMINISTRATOR))
 
