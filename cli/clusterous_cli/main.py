@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from clusterous_api.errors import ClusterousError
-from clusterous_cli.terminal import options
+from clusterous_cli.terminal import options, spell
 
 # Name → (section of the help, one line of help). A command's module is imported when it is called
 # (its function is called `command`), so that `--help` imports nothing heavy.
@@ -139,7 +139,7 @@ def run(argv: list[str] | None = None) -> int:
 
 
 def _told(message: str, code: int) -> int:
-    click.echo(f"✗ {message}", err=True)
+    click.echo(spell.plain(f"✗ {message}"), err=True)
     return code
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from clusterous_api import names
 from clusterous_cli import main
-from clusterous_cli.cluster import config
+from clusterous_cli.cluster import config, record
+from clusterous_cli.cluster.identity import Identity
 from tests.functional import cloud
 from tests.region.aws import settings
 
@@ -207,3 +208,18 @@ def test_what_destroy_may_not_look_for_is_told_and_is_no_failure(
     assert main.run(["destroy", "reef", "--yes"]) == 0
     assert f"! {unseen[1]}\n" in capsys.readouterr().err
     assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize("body", [b"[]", b'"x"', b"7", b'{"phase":"ready","cluster":"x"}'])
+def test_a_report_in_another_form_ends_no_command(
+    world: cloud.World, capsys: pytest.CaptureFixture[str], body: bytes
+) -> None:
+    assert main.run(["create", "--yes"]) == 0
+    who = Identity(name="reef", account="123456789012", region="eu-west-1")
+    for one in record.machines(world.cloud, who):
+        key = f"{who.reports}/{one['InstanceId']}.json"
+        world.cloud.call("s3", "put_object", Bucket=who.bucket, Key=key, Body=body)
+    capsys.readouterr()
+
+    assert main.run(["status"]) == 0
+    assert main.run(["plan"]) == 0

@@ -1,6 +1,7 @@
 """The cluster as commands see it: found by its tags, its S3 record and its nodes' reports."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.cluster import local
+from clusterous_cli.cluster import local, report
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY
 from clusterous_cli.system import private
@@ -176,13 +177,20 @@ def known_hosts(nodes: Iterable[Node]) -> str:
 
 def read_json(cloud: Aws, who: Identity, key: str) -> dict[str, Any] | None:
     """Read one object of the record; None when it is not there."""
+    raw = read_object(cloud, who, key)
+    content: dict[str, Any] | None = None if raw is None else json.loads(raw)
+    return content
+
+
+def read_object(cloud: Aws, who: Identity, key: str, most: int | None = None) -> bytes | None:
+    """Read an object of the cluster's bucket, or its first *most* bytes; None if absent."""
     try:
         answer = cloud.call(
             "s3", "get_object", Bucket=who.bucket, Key=key, ExpectedBucketOwner=who.account
         )
     except errors.NotFound:
         return None
-    content: dict[str, Any] = json.loads(answer["Body"].read())
+    content: bytes = answer["Body"].read(most)
     return content
 
 
@@ -212,32 +220,38 @@ class Reports:
     def __init__(self, cloud: Aws, who: Identity) -> None:
         self._cloud = cloud
         self._who = who
-        self._known: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._known: dict[str, tuple[str, Mapping[str, Any]]] = {}
 
-    def read(self) -> dict[str, dict[str, Any]]:
+    def read(self) -> dict[str, Mapping[str, Any]]:
         """Return the reports by instance id."""
         try:
-            listed = self._cloud.pages(
-                "s3", "list_objects_v2", "Contents", Bucket=self._who.bucket, Prefix=NODES
+            every = self._cloud.pages(
+                "s3",
+                "list_objects_v2",
+                "Contents",
+                Bucket=self._who.bucket,
+                Prefix=NODES,
+                ExpectedBucketOwner=self._who.account,
             )
         except errors.NotFound:
             return {}
-        fresh = [one for one in listed if self._known.get(one["Key"], ("",))[0] != one["ETag"]]
+        # Where each machine may write, and nowhere else: that is what the policy of the role says.
+        place = re.compile(rf"{re.escape(self._who.reports)}/(i-[0-9a-f]+)\.json")
+        listed = {found[1]: one for one in every if (found := place.fullmatch(one["Key"]))}
+        fresh = [
+            (id, one) for id, one in listed.items() if self._known.get(id, ("",))[0] != one["ETag"]
+        ]
         with ThreadPoolExecutor(max_workers=8) as pool:
-            for one, report in zip(fresh, pool.map(self._fetch, fresh), strict=True):
-                self._known[one["Key"]] = (one["ETag"], report)
-        keys = {one["Key"] for one in listed}
-        return {
-            key.rpartition("/")[2].removesuffix(".json"): report
-            for key, (_, report) in self._known.items()
-            if key in keys
-        }
+            fetched = pool.map(self._fetch, (one for _, one in fresh))
+            for (id, one), said in zip(fresh, fetched, strict=True):
+                self._known[id] = (one["ETag"], said)
+        return {id: said for id, (_, said) in self._known.items() if id in listed}
 
-    def _fetch(self, listed: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return read_json(self._cloud, self._who, listed["Key"]) or {}
-        except ValueError:
-            return {"phase": "unreadable"}
+    def _fetch(self, listed: Mapping[str, Any]) -> Mapping[str, Any]:
+        if int(listed.get("Size", 0)) > report.LARGEST_BYTES:
+            return report.UNREADABLE
+        raw = read_object(self._cloud, self._who, listed["Key"], report.LARGEST_BYTES + 1)
+        return {} if raw is None else report.read(raw)
 
 
 def merge(
@@ -248,7 +262,7 @@ def merge(
     ranked = sorted(
         found,
         key=lambda one: (
-            order.index(tags_of(one).get(names.TAG_ROLE, order[-1])),
+            order.index(_role(one)),
             str(one.get("LaunchTime", "")),
             int(one.get("AmiLaunchIndex", 0)),
             one["InstanceId"],
@@ -257,14 +271,19 @@ def merge(
     counts: dict[str, int] = {}
     nodes = []
     for one in ranked:
-        role = tags_of(one).get(names.TAG_ROLE, names.ROLE_WORKER)
+        role = _role(one)
         counts[role] = counts.get(role, 0) + 1
         name = f"{role}-{counts[role]}" if role == names.ROLE_WORKER else role
         nodes.append(_node(name, role, one, reports.get(one["InstanceId"], {})))
     return tuple(nodes)
 
 
-def _node(name: str, role: str, one: Mapping[str, Any], report: Mapping[str, Any]) -> Node:
+def _role(one: Mapping[str, Any]) -> str:
+    role = tags_of(one).get(names.TAG_ROLE)
+    return role if role in (names.ROLE_GATEWAY, names.ROLE_CONTROLLER) else names.ROLE_WORKER
+
+
+def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Node:
     launched = one.get("LaunchTime", "")
     return Node(
         name=name,
@@ -276,10 +295,10 @@ def _node(name: str, role: str, one: Mapping[str, Any], report: Mapping[str, Any
         private_ip=one.get("PrivateIpAddress", ""),
         public_ip=one.get("PublicIpAddress", ""),
         node_name=one.get("PrivateDnsName", "").split(".")[0],
-        phase=str(report.get("phase", "")),
-        error=str(report.get("error", "")),
-        host_key=str(report.get("host_key", "")),
-        report=report or None,
+        phase=str(said.get("phase", "")),
+        error=str(said.get("error", "")),
+        host_key=str(said.get("host_key", "")),
+        report=said or None,
     )
 
 

@@ -24,7 +24,7 @@ def command(settings: Settings) -> int:
     now, apps = opening.now(), opening.apps(cluster)
     data = show.cluster_data(cluster, price, now) | ({} if apps is None else {"apps": apps})
     screen.emit(data, lambda: show.cluster_table(cluster, price, now, apps))
-    if any(node.error for node in cluster.nodes):
+    if any(node.phase == "failed" for node in cluster.nodes):
         screen.hint("Next: clusterous create replaces what failed")
     else:
         screen.hint("Next: clusterous run FILE · clusterous destroy")

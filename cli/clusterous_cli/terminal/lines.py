@@ -147,6 +147,7 @@ REMINDER: Final = 30.0
 
 
 def _next(before: Row | None, text: str, now: float, *, done: bool, failed: bool) -> Row:
+    text = spell.plain(text)
     mark = "✗" if failed else "✓" if done else "·"
     if before is not None and before.over and mark == before.mark:
         return replace(before, text=text)  # said again; it did not take longer for that

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TextIO
 
 from clusterous_api.errors import UserError
+from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines, LiveLines, TimedLines
 from clusterous_cli.terminal.options import Settings
 
@@ -54,6 +55,7 @@ class Ui:
 
     def warn(self, message: str) -> None:
         """Say something on stderr, even when --quiet."""
+        message = spell.plain(message)
         if self._console is None:
             print(message, file=self.err, flush=True)
         else:  # above the lines that change, which stay whole
@@ -72,7 +74,8 @@ class Ui:
 
     def emit(self, data: Any, table: Callable[[], str] | None = None) -> None:
         """Put *data* on stdout in the form asked for; *table* makes the form for people."""
-        print(render(data, self.settings.output, table), file=self.out, flush=True)
+        text = render(data, self.settings.output, table)
+        print(spell.plain(text), file=self.out, flush=True)
 
     def confirm(self, question: str, *, word: str | None = None) -> bool:
         """Ask on the terminal; with *word*, that very word is the only yes."""
@@ -80,7 +83,7 @@ class Ui:
             return True
         if not (self.inp.isatty() and self.err.isatty()):
             raise UserError(f"{question}\nThere is no terminal to answer on; say --yes.")
-        print(question, end=" ", file=self.err, flush=True)
+        print(spell.plain(question), end=" ", file=self.err, flush=True)
         answer = self.inp.readline().strip()
         return answer == word if word else answer.lower() in ("y", "yes")
 

@@ -1,7 +1,27 @@
 """Times, sizes, numbers and tables as people write them."""
 
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
+
+# Joiners of letters and emoji, which are as invisible as harmless.
+JOINERS: Final = "\u200c\u200d"
+
+
+def plain(text: str) -> str:
+    """Replace what a terminal would obey instead of show: escape sequences, turned directions.
+
+    Words of programs, of machines and of whoever may write an app come to people's terminals.
+    """
+    if text.isprintable():
+        return text
+    return "".join(_shown(sign) for sign in text.replace("\r\n", "\n"))
+
+
+def _shown(sign: str) -> str:
+    # Cc: control, Cf: format (such as right-to-left), Cs: half a sign, Zl and Zp: other line ends.
+    obeyed = unicodedata.category(sign) in ("Cc", "Cf", "Cs", "Zl", "Zp")
+    return "\N{REPLACEMENT CHARACTER}" if obeyed and sign not in "\n\t" + JOINERS else sign
 
 
 def table(rows: Iterable[Sequence[str]], *, indent: str = "  ") -> str:

@@ -83,7 +83,9 @@ def test_a_name_that_is_known_twice_means_none() -> None:
     for who in (HERE, OTHERS):
         local.remember(who)
 
-    with pytest.raises(UserError, match=r"account 222222222222\) and reef in eu-west-1 \(account 1"):
+    with pytest.raises(
+        UserError, match=r"account 222222222222\) and reef in eu-west-1 \(account 1"
+    ):
         local.find("reef")
     assert local.find(f"reef-{OTHERS.uid}") == local.folder(OTHERS)
 

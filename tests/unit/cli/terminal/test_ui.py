@@ -150,3 +150,38 @@ def test_all_downloads_share_a_line_and_end_when_the_user_stops() -> None:
 )
 def test_plurals(count: int, noun: str, spelled: str) -> None:
     assert spell.plural(count, noun) == spelled
+
+
+HOSTILE = "\x1b]0;pwned\x07 a\rb \x9b31m \u202etxt.exe \u2028 \ud800"
+
+
+def test_a_terminal_is_shown_words_and_obeys_none() -> None:
+    shown, err = screen(Clock())
+    out = io.StringIO()
+    shown.out = out
+
+    shown.warn(HOSTILE)
+    TimedLines(shown).set("app", HOSTILE)
+    shown.emit({}, lambda: spell.table([("app", HOSTILE)]))
+
+    said = err.getvalue() + out.getvalue()
+    assert not any(sign in said for sign in "\x1b\x07\r\x9b\u202e\u2028\ud800")
+    assert said.count("a�b") == 3
+
+
+def test_lines_that_change_in_place_obey_nothing_either() -> None:
+    shown, _ = screen(Clock())
+    lines = LiveLines(shown, width=200)
+    lines.set("app", HOSTILE)
+    console = Console(file=io.StringIO(), width=200)
+
+    console.print(lines.render())
+
+    assert isinstance(console.file, io.StringIO)
+    assert "a�b" in console.file.getvalue()
+
+
+def test_what_people_write_stays_as_it_is() -> None:
+    text = "naïve 👩‍💻 日本語\n\t€\u00a0x"
+
+    assert spell.plain(text) == text

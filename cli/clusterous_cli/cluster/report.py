@@ -1,0 +1,88 @@
+"""What a machine says of itself: believed as far as it has the right form, and no further. Pure.
+
+A machine that was broken into may write anything into its own report. What comes out of here has
+the types that the rest expects, is short, and holds one host key or none.
+"""
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+LARGEST_BYTES: Final = 256 * 1024
+LONGEST_TEXT: Final = 4000
+MOST_ENTRIES: Final = 1000
+UNREADABLE: Final[Mapping[str, Any]] = {
+    "phase": "unreadable",
+    "error": "The report of this machine is not in the form that a machine of ours writes.",
+}
+# One key, with nothing before or behind it: what else stood on the line would count for others.
+HOST_KEY: Final = re.compile(
+    r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})"
+)
+PHASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,40}")
+
+
+def read(raw: bytes) -> Mapping[str, Any]:
+    """Return the report in *raw*; `unreadable` where it is none."""
+    if len(raw) > LARGEST_BYTES:
+        return UNREADABLE
+    try:
+        said = json.loads(raw)
+    except (ValueError, RecursionError):
+        return UNREADABLE
+    if not isinstance(said, dict):
+        return UNREADABLE
+    phase = _text(said.get("phase"))
+    read = {
+        "phase": phase if PHASE.fullmatch(phase) else UNREADABLE["phase"],
+        "error": _text(said.get("error")),
+        "host_key": host_key(said.get("host_key")),
+    }
+    view = said.get("cluster")
+    return {**read, "cluster": _view(view)} if isinstance(view, dict) else read
+
+
+def host_key(said: object) -> str:
+    """Return the key in *said*, whose blob must be of the kind that it names; else nothing."""
+    found = HOST_KEY.fullmatch(said) if isinstance(said, str) else None
+    if found is None:
+        return ""
+    kind, text = found.groups()
+    try:
+        blob = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        return ""
+    return str(said) if blob[4 : 4 + len(kind)] == kind.encode() else ""
+
+
+def _view(said: Mapping[str, Any]) -> dict[str, Any]:
+    """The controller's view of the cluster."""
+    listed = said.get("containers")
+    containers = listed if isinstance(listed, list) else []
+    return {
+        # A node that is cordoned says `Ready,SchedulingDisabled`: it is ready all the same.
+        "nodes": {name: state.split(",")[0] for name, state in _texts(said.get("nodes")).items()},
+        "operator": _texts(said.get("operator")),
+        "waiting": _text(said.get("waiting")),
+        "chart": _text(said.get("chart")),
+        "containers": [_container(one) for one in containers[:50] if isinstance(one, dict)],
+    }
+
+
+def _container(said: Mapping[str, Any]) -> dict[str, Any]:
+    restarts = said.get("restarts")
+    texts = {key: _text(said.get(key)) for key in ("pod", "container", "reason", "said")}
+    return {**texts, "restarts": restarts if isinstance(restarts, int) else 0}
+
+
+def _texts(said: object) -> dict[str, str]:
+    if not isinstance(said, dict):
+        return {}
+    return {str(key)[:253]: _text(value) for key, value in list(said.items())[:MOST_ENTRIES]}
+
+
+def _text(said: object) -> str:
+    return said[:LONGEST_TEXT] if isinstance(said, str) else ""

@@ -1,0 +1,99 @@
+"""Reports of machines: only what has the right form is believed, and of one machine only."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from clusterous_api import names
+from clusterous_cli.cluster import record, report
+
+
+def key(kind: str = "ssh-ed25519", fill: int = 1) -> str:
+    blob = len(kind).to_bytes(4, "big") + kind.encode() + bytes([0, 0, 0, 32]) + bytes([fill]) * 32
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+OWN, EVIL = key(), key(fill=2)
+
+
+def said(**fields: Any) -> dict[str, Any]:
+    return dict(report.read(json.dumps({"phase": "ready", **fields}).encode()))
+
+
+@pytest.mark.parametrize("kind", ["ssh-ed25519", "ecdsa-sha2-nistp256"])
+def test_takes_one_key(kind: str) -> None:
+    assert said(host_key=key(kind))["host_key"] == key(kind)
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        pytest.param(f"{OWN}\n54.1.2.3 {EVIL}\n@cert-authority * {EVIL}", id="further-lines"),
+        pytest.param(f"{OWN}\n", id="line-end"),
+        pytest.param(f"{OWN}\r{EVIL}", id="carriage-return"),
+        pytest.param(f"{OWN} 54.1.2.3", id="more-words"),
+        pytest.param(f"@cert-authority * {EVIL}", id="authority"),
+        pytest.param("ssh-ed25519 AAAA", id="no-key"),
+        pytest.param("ssh-ed25519 AAA", id="not-base64"),
+        pytest.param(f"ecdsa-sha2-nistp256 {OWN.split()[1]}", id="another-kind"),
+        pytest.param(["ssh-ed25519"], id="list"),
+        pytest.param(None, id="null"),
+    ],
+)
+def test_takes_nothing_else_for_a_host_key(planted: object) -> None:
+    assert said(host_key=planted)["host_key"] == ""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"[]", b'"x"', b"7", b"null", b"{", b"\xff\xfe", b"[" * 100_000, b" " * 300_000 + b"{}"],
+    ids=["list", "text", "number", "null", "cut", "bytes", "deep", "huge"],
+)
+def test_what_is_no_report_is_unreadable(raw: bytes) -> None:
+    read = report.read(raw)
+
+    assert read["phase"] == "unreadable"
+    assert "not in the form" in read["error"]
+
+
+@pytest.mark.parametrize(
+    "view", ["x", 7, [], {"nodes": [], "operator": "x", "containers": [1, {"restarts": "no"}]}]
+)
+def test_a_view_of_another_form_ends_nothing(view: object) -> None:
+    read = said(cluster=view)
+
+    if "cluster" in read:
+        nothing = {"pod": "", "container": "", "reason": "", "said": "", "restarts": 0}
+        assert read["cluster"] == {
+            "nodes": {}, "operator": {}, "waiting": "", "chart": "", "containers": [nothing],
+        }  # fmt: skip
+
+
+def test_a_cordoned_node_is_ready() -> None:
+    view = said(cluster={"nodes": {"a": "Ready,SchedulingDisabled", "b": "NotReady"}})["cluster"]
+
+    assert view["nodes"] == {"a": "Ready", "b": "NotReady"}
+
+
+def machine(id: str, role: str, address: str) -> dict[str, Any]:
+    tags = [{"Key": names.TAG_ROLE, "Value": role}]
+    where = {"PrivateIpAddress": address, "PrivateDnsName": f"{id}.internal"}
+    return {"InstanceId": id, "State": {"Name": "running"}, "Tags": tags, **where}
+
+
+def test_an_address_has_the_key_of_its_own_machine() -> None:
+    found = [machine("i-1", "controller", "10.0.0.1"), machine("i-2", "worker", "10.0.0.2")]
+    reports = {
+        "i-1": said(host_key=OWN),
+        "i-2": said(host_key=f"{EVIL}\n10.0.0.1 {EVIL}", private_ip="10.0.0.1"),
+    }
+
+    assert record.known_hosts(record.merge(found, reports)) == f"10.0.0.1 {OWN}\ni-1 {OWN}\n"
+
+
+def test_a_machine_of_no_known_role_ends_nothing() -> None:
+    (node,) = record.merge([machine("i-1", "queen", "10.0.0.1")], {})
+
+    assert node.role == "worker"
