@@ -4,12 +4,24 @@ ENGINE ?= podman
 # As the parts are built (build.sh), so that vet and test find in Go's cache what that left there.
 export CGO_ENABLED := 0
 export GOFLAGS += -trimpath -buildvcs=false
-.PHONY: demo test chaos k8s-minors check region clean image docs bench-operator bench-gate
+# What the machine lacks is said before anything is built on it: LOOK COMMAND, or LOOK COMMAND vm.
+LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
+	python3 -m tests.host
+.PHONY: demo test chaos k8s-minors check region clean image docs bench-operator bench-gate fresh
 
-demo: .venv/ready           ## the whole story in a simulated AWS region; writes build/demo.json
-	$(PY) -m tests.region demo
+demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
+	$(LOOK) "make demo" $(IN)
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m $(if $(filter vm,$(IN)),tests.vm,tests.region) demo
 
-test: .venv/ready           ## parts first, then style, types, import contracts and every test
+fresh:                      ## a minimal Debian in a virtual machine, a clean clone, `make demo`; build/fresh.json
+	$(LOOK) "make fresh" vm
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m tests.vm fresh
+
+test:                       ## parts first, then style, types, import contracts and every test
+	$(LOOK) "make test"
+	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
 	$(PY) -m pytest --numprocesses=2

@@ -1,0 +1,84 @@
+"""`python -m tests.vm fresh|demo`: a virtual machine with Debian's own kernel, and the demo in it.
+
+`fresh` proves that a fresh machine and a clean clone are enough, and writes build/fresh.json.
+`demo` is the way for who has no rights on the machine: QEMU is an ordinary program.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+
+from tests.host import facts
+from tests.region.parts import cache, host
+from tests.vm import fresh, image, luggage, qemu
+from tests.vm.channel import SilentError
+
+BUILD: Final = luggage.ROOT / "build"
+_TROUBLES: Final = (
+    cache.BuildError,
+    fresh.StepError,
+    host.MissingToolsError,
+    luggage.UncommittedError,
+    OSError,
+    SilentError,
+    subprocess.CalledProcessError,
+)
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("what", type=click.Choice(["fresh", "demo"]))
+def main(what: str) -> None:
+    """Run the demo in a virtual machine with a kernel of its own."""
+    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGHUP, _end)
+    run = fresh.Run(tell=click.echo)
+    missing: list[str] = []
+    try:
+        _whole(run, missing)
+    except _TROUBLES as error:
+        run.error = str(error)
+        click.echo(f"✗ {error}", err=True)
+    found = fresh.report(run, commit=fresh.head(), missing=missing)
+    if what == "fresh":
+        fresh.write(found)
+        click.echo("build/fresh.json has what was seen")
+    elif run.demo:
+        fresh.write(run.demo, BUILD / "demo.json")
+    sys.exit(0 if found["ok"] else 1)
+
+
+def _whole(run: fresh.Run, missing: list[str]) -> None:
+    host.ensure(run.tell, image.tools(is_root=os.geteuid() == 0))
+    with run.step("image", "Debian's disk"):
+        disk = image.ensure(run.tell)
+    BUILD.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=BUILD, prefix="vm-") as name:
+        with run.step("luggage", "what is handed in"):
+            packed = luggage.pack(Path(name), run.tell)
+        missing += packed.missing
+        if missing:
+            run.tell(f"   to be built inside, over the network: {', '.join(missing)}")
+        machine = qemu.Machine(
+            image=disk,
+            luggage=packed.disk,
+            cpus=min(os.cpu_count() or 1, 2),
+            memory_mib=qemu.memory_mib(facts.gather().memory_mib),
+            has_network=bool(missing),
+        )
+        fresh.in_machine(run, machine)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """Unwind, so that the machine and its folders go, too."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The README's promise, kept on another machine: a fresh Debian, a clean clone, `make demo`."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.region.parts.cache import Tell
+from tests.vm import qemu
+from tests.vm.channel import Channel
+from tests.vm.luggage import ROOT
+
+REPORT: Final = ROOT / "build/fresh.json"
+CLONE: Final = "/root/clusterous"
+# Emulated, the demo takes the better part of an hour on two processors that nobody else uses.
+DEMO_SECONDS: Final = 4 * 3600.0
+STEP_SECONDS: Final = 900.0
+LAST_LINES: Final = 60
+
+# What comes with a machine from a shop: Go, and a way to Debian's packages and to Python's.
+_UNPACK: Final = """\
+set -e
+mkdir -p /root/.cache && mount /dev/nvme1n1 /root/.cache
+ln -s /root/.cache/go /usr/local/go
+"""
+# Without a network: Debian's packages and Python's are those on the disks, and there are no others.
+_OFFLINE: Final = """\
+echo 'deb [trusted=yes] file:/srv/packages ./' >/etc/apt/sources.list
+printf '[global]\\nno-index = true\\nfind-links = /root/.cache/wheels\\n' >/etc/pip.conf
+"""
+# QEMU's own router and name server, and whom the machine outside trusts.
+_ONLINE: Final = """\
+link=$(ls /sys/class/net | grep -v lo)
+ip link set "$link" up && ip addr add 10.0.2.15/24 dev "$link"
+ip route add default via 10.0.2.2 && echo nameserver 10.0.2.3 >/etc/resolv.conf
+trusted=/etc/ssl/certs/ca-certificates.crt
+[ ! -e /root/.cache/ca-certificates.crt ] || cp /root/.cache/ca-certificates.crt $trusted
+printf '[global]\\nfind-links = /root/.cache/wheels\\ncert = %s\\n' $trusted >/etc/pip.conf
+"""
+_LOOK: Final = """\
+. /etc/os-release; echo "os=$PRETTY_NAME $(cat /etc/debian_version)"
+echo "kernel=$(uname -r)"
+echo "cgroups=$(stat --file-system --format=%T /sys/fs/cgroup)"
+echo "controllers=$(cat /sys/fs/cgroup/cgroup.controllers)"
+echo "systemd=$(systemctl --version | head -1)"
+echo "python=$(python3 -c 'import platform; print(platform.python_version())')"
+echo "go=$(go env GOVERSION)"
+echo "cpus=$(nproc)"
+echo "memory_mib=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
+"""
+
+
+class StepError(Exception):
+    """A step on the way to the demo failed; the message has its last words."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What was seen so far, to be told as JSON whatever happens."""
+
+    tell: Tell
+    seconds: dict[str, float] = field(default_factory=dict)
+    machine: dict[str, str] = field(default_factory=dict)
+    accelerator: str = ""
+    exit_code: int | None = None
+    printed: list[str] = field(default_factory=list)
+    demo: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+    @contextmanager
+    def step(self, name: str, title: str) -> Iterator[None]:
+        self.tell(f"── {title}")
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - began, 1)
+
+    def hear(self, line: str) -> None:
+        """Take a line of the demo."""
+        self.printed.append(line)
+        self.tell(line)
+
+
+def in_machine(run: Run, machine: qemu.Machine) -> None:
+    """Boot *machine*, clone into it, run the demo there; *run* keeps what was seen."""
+    began = time.monotonic()
+    run.tell("── booting Debian 12 with its own kernel")
+    with qemu.booted(machine, run.tell) as running:
+        run.seconds["boot"] = round(time.monotonic() - began, 1)
+        run.accelerator = running.accelerator
+        way = _ONLINE if machine.has_network else _OFFLINE
+        with run.step("clone", "a clean clone"):
+            _do(
+                running.channel, f"{_UNPACK}{way}git clone --quiet .cache/clusterous.git clusterous"
+            )
+        run.machine = facts(_do(running.channel, _LOOK))
+        run.tell("   " + ", ".join(f"{name} {words}" for name, words in run.machine.items()))
+        with run.step("demo", "make demo"):
+            run.exit_code = running.channel.run(
+                f". /root/.cache/way.sh; cd {CLONE} && make demo",
+                seconds=DEMO_SECONDS,
+                hear=run.hear,
+            )
+        run.demo = _demo(running.channel)
+        with run.step("down", "powering off"):
+            running.channel.run("sync", seconds=STEP_SECONDS)
+
+
+def _do(wire: Channel, command: str) -> list[str]:
+    """Run a step that says little; return what it said."""
+    said: list[str] = []
+    code = wire.run(command, seconds=STEP_SECONDS, hear=said.append)
+    if code:
+        words = "\n".join(said[-10:])
+        raise StepError(f"a command in the machine ended with {code}:\n{words}")
+    return said
+
+
+def facts(lines: Sequence[str]) -> dict[str, str]:
+    """Return `name=words` lines as a mapping."""
+    pairs = (line.partition("=") for line in lines if "=" in line)
+    return {name: words for name, _, words in pairs}
+
+
+def _demo(wire: Channel) -> dict[str, Any]:
+    """Return the report that the demo wrote, {} if it came to none."""
+    said: list[str] = []
+    code = wire.run(f"cat {CLONE}/build/demo.json", seconds=STEP_SECONDS, hear=said.append)
+    found: dict[str, Any] = json.loads("\n".join(said)) if code == 0 else {}
+    return found
+
+
+def report(run: Run, *, commit: str, missing: Sequence[str]) -> dict[str, Any]:
+    """Return what build/fresh.json says."""
+    return {
+        "ok": run.exit_code == 0 and not run.error,
+        "error": run.error,
+        "exit_code": run.exit_code,
+        "commit": commit,
+        "accelerator": run.accelerator,
+        "machine": run.machine,
+        "seconds": run.seconds,
+        "built_inside": list(missing),
+        "demo": run.demo,
+        "printed_last": run.printed[-LAST_LINES:],
+    }
+
+
+def head() -> str:
+    """Return the commit that is cloned."""
+    done = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+def write(found: dict[str, Any], path: Path = REPORT) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n")

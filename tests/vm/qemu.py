@@ -1,0 +1,156 @@
+"""QEMU: the virtual machine as a process, with KVM where that works and by emulation elsewhere."""
+
+import contextlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.region.parts.cache import Tell
+from tests.vm import channel
+from tests.vm.channel import Channel, SilentError
+from tests.vm.image import Image
+
+KVM: Final = Path("/dev/kvm")
+# A kernel that comes up with KVM does so in 5 s; there are hosts where it hangs for ever instead.
+KVM_SECONDS: Final = 40.0
+BOOT_SECONDS: Final = 600.0
+_GIB: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What the virtual machine is made of; *luggage* is its second disk."""
+
+    image: Image
+    luggage: Path
+    cpus: int
+    memory_mib: int
+    has_network: bool = False
+
+
+def memory_mib(available_mib: int) -> int:
+    """Return how much of the memory that is *available* the machine gets: a region likes 8 GiB."""
+    return max(min(8 * _GIB, available_mib - 2 * _GIB), 4 * _GIB)
+
+
+def argv(machine: Machine, *, folder: Path, accelerator: str) -> list[str]:
+    """Return QEMU's command line. Both disks forget what was written when the machine ends."""
+    disks = (("root", machine.image.disk), ("luggage", machine.luggage))
+    return [
+        # QEMU ends with whoever started it, even if that one is killed.
+        *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64"),
+        *("-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *_processor(accelerator),
+        *("-smp", str(machine.cpus), "-m", str(machine.memory_mib)),
+        *("-kernel", str(machine.image.kernel)),
+        *("-append", "root=/dev/nvme0n1 rw console=ttyS0 panic=-1"),
+        *(word for name, path in disks for word in _disk(name, path)),
+        *("-device", "virtio-rng-pci"),
+        *("-serial", f"file:{folder / 'console.log'}"),
+        *("-chardev", f"socket,id=channel,path={folder / 'channel'},server=on,wait=off"),
+        *("-serial", "chardev:channel"),
+        *(_NETWORK if machine.has_network else ()),
+    ]
+
+
+_NETWORK: Final = ("-netdev", "user,id=outside", "-device", "virtio-net-pci,netdev=outside")
+
+
+def _processor(accelerator: str) -> Sequence[str]:
+    if accelerator == "kvm":
+        return ("-accel", "kvm", "-cpu", "host")
+    return ("-accel", "tcg,thread=multi", "-cpu", "max")
+
+
+def _disk(name: str, path: Path) -> Sequence[str]:
+    kept_nowhere = "format=raw,if=none,snapshot=on,cache=unsafe"
+    return (
+        "-drive",
+        f"file={path},id={name},{kept_nowhere}",
+        "-device",
+        f"nvme,drive={name},serial={name}",
+    )
+
+
+def accelerators(device: Path = KVM) -> Sequence[str]:
+    """Return what to try, in this order."""
+    return ("kvm", "tcg") if os.access(device, os.R_OK | os.W_OK) else ("tcg",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A machine that has booted."""
+
+    channel: Channel
+    accelerator: str
+
+
+@contextlib.contextmanager
+def booted(machine: Machine, tell: Tell) -> Iterator[Running]:
+    """Boot the machine with the first accelerator that works; it ends with the block."""
+    *attempts, last = accelerators()
+    for accelerator in attempts:
+        try:
+            with _started(machine, accelerator, KVM_SECONDS, tell) as running:
+                yield running
+                return
+        except _BootError as error:
+            tell(f"with {accelerator} it does not start here ({error}); emulating the processor")
+    with _started(machine, last, BOOT_SECONDS, tell) as running:
+        yield running
+
+
+class _BootError(SilentError):
+    """The machine did not come up."""
+
+
+@contextlib.contextmanager
+def _started(machine: Machine, accelerator: str, seconds: float, tell: Tell) -> Iterator[Running]:
+    with tempfile.TemporaryDirectory(prefix="clusterous-vm-") as name:
+        folder = Path(name)
+        words = argv(machine, folder=folder, accelerator=accelerator)
+        with _process(words, folder / "qemu.log") as process:
+            wire = _await_boot(process, folder, seconds, tell)
+            yield Running(channel=wire, accelerator=accelerator)
+
+
+def _await_boot(
+    process: "subprocess.Popen[bytes]", folder: Path, seconds: float, tell: Tell
+) -> Channel:
+    def is_alive() -> bool:
+        return process.poll() is None
+
+    try:
+        wire = channel.connect(folder / "channel", is_alive=is_alive, tell=tell)
+        wire.wait_until_ready(seconds)
+    except SilentError as error:
+        raise _BootError(f"{error}{_last_words(folder)}") from error
+    return wire
+
+
+def _last_words(folder: Path) -> str:
+    """Return what QEMU said at its end, and the last lines of the machine's console."""
+    lines = [
+        line
+        for file in (folder / "qemu.log", folder / "console.log")
+        if file.exists()
+        for line in file.read_text(errors="replace").splitlines()[-5:]
+    ]
+    return "".join(f"\n  {line}" for line in lines)
+
+
+@contextlib.contextmanager
+def _process(words: Sequence[str], log: Path) -> "Iterator[subprocess.Popen[bytes]]":
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
