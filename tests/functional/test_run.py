@@ -415,3 +415,30 @@ def test_holds_a_tunnel_until_ctrl_c(stage: Stage, monkeypatch: pytest.MonkeyPat
     assert "closed" in err
     assert seen == ["hello"] * 3
     assert tunnel.is_free(stage.local)
+
+
+@pytest.mark.parametrize(
+    "words", [("put", "inputs"), ("get", "x"), ("run", "reef.yml")], ids=" ".join
+)
+def test_an_rsync_that_does_not_serve_is_told_before_anything_is_started(
+    stage: Stage, words: tuple[str, ...]
+) -> None:
+    program = stage.folder / "bin/rsync"
+    program.write_text("#!/bin/sh\necho openrsync: protocol version 29\n")
+    program.chmod(0o755)
+
+    code, _, err = stage.type(*words)
+
+    assert code == 2
+    assert "brew install rsync" in err
+    assert stage.docker() == []
+    assert not stage.volume.exists()
+
+
+def test_put_tells_of_links_that_lead_nowhere_there(stage: Stage) -> None:
+    (stage.folder / "inputs/set").symlink_to("/somewhere/else")
+
+    code, _, err = stage.type("put", "inputs")
+
+    assert code == 0
+    assert "! 1 link (inputs/set → /somewhere/else) lead nowhere" in err

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -263,7 +264,8 @@ def test_mounts_the_volume_once(site: Site, volume: Path, inputs: Path, tmp_path
 
     calls = (tmp_path / "mounted").read_text().splitlines()
     assert calls == [
-        f"-t nfs4 -o nfsvers=4.1,hard,timeo=600,retrans=2,noresvport 10.40.128.11:/ {volume}"
+        "-t nfs4 -o nfsvers=4.1,hard,timeo=600,retrans=2,noresvport,nosuid,nodev"
+        f" 10.40.128.11:/ {volume}"
     ]
 
 
@@ -348,7 +350,7 @@ def test_uses_tar_where_there_is_no_rsync(
     site: Site, volume: Path, inputs: Path, tmp_path: Path, direction: str
 ) -> None:
     only = site.programs
-    for name in ("sh", "bash", "mkdir", "tar", "test", "true", "gzip"):
+    for name in ("sh", "bash", "mkdir", "tar", "test", "true", "gzip", "chmod", "realpath"):
         if (found := shutil.which(name)) and not (only / name).exists():
             (only / name).symlink_to(found)
     for name, path in site.configs.items():
@@ -370,3 +372,122 @@ def test_uses_tar_where_there_is_no_rsync(
     assert (top / "in puts/deep/run.sh").read_text() == "two"
     flat = top / "flat" if direction == "put" else top
     assert (flat / "deep/run.sh").read_text() == "two"
+
+
+# -- what travels is what was meant ---------------------------------------------------------
+
+
+def modes(top: Path) -> dict[str, str]:
+    found = [top, *top.rglob("*")]
+    return {str(p.relative_to(top)): f"{stat.S_IMODE(p.lstat().st_mode):o}" for p in found}
+
+
+def test_what_arrives_can_be_read_by_every_program(
+    site: Site, volume: Path, tmp_path: Path
+) -> None:
+    private = tmp_path / "private"
+    (private / "deep").mkdir(parents=True)
+    (private / "deep").chmod(0o700)
+    (private / "in.csv").write_text("1")
+    (private / "in.csv").chmod(0o600)
+    (private / "run.sh").write_text("1")
+    (private / "run.sh").chmod(0o4700)
+
+    transfer.put(site.access, VOLUME, [str(private)], ".", silent)
+    transfer.put(site.access, VOLUME, [str(private / "in.csv")], "new/place/", silent)
+
+    assert modes(volume / "private") == {
+        ".": "1777", "deep": "1777", "in.csv": "644", "run.sh": "755",
+    }  # fmt: skip
+    assert modes(volume)["."] == "1777"
+    assert modes(volume / "new") == {".": "777", "place": "1777", "place/in.csv": "644"}
+
+
+def test_a_source_that_is_a_link_is_what_it_leads_to(
+    site: Site, volume: Path, inputs: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data").symlink_to(inputs)
+    (tmp_path / "go.sh").symlink_to(inputs / "deep/run.sh")
+
+    left = transfer.put(
+        site.access, VOLUME, [f"{tmp_path}/data", f"{tmp_path}/go.sh"], "in/", silent
+    )
+
+    assert left == ()
+    assert not (volume / "in/data").is_symlink()
+    assert (volume / "in/data/deep/run.sh").read_text() == "two"
+    assert not (volume / "in/go.sh").is_symlink()
+    assert (volume / "in/go.sh").read_text() == "two"
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_links_that_lead_out_are_told_or_followed(
+    site: Site, volume: Path, inputs: Path, follow: bool
+) -> None:
+    project = inputs.parent / "proj"
+    project.mkdir()
+    (project / "set").symlink_to(inputs)
+    (project / "up").symlink_to("../in puts")
+    (project / "own").symlink_to("set")
+
+    left = transfer.put(site.access, VOLUME, [str(project)], ".", silent, follow=follow)
+
+    told = [str(link) for link in left]
+    outward = [f"proj/set → {inputs}", "proj/up → ../in puts"]
+    assert sorted(told) == ([] if follow else sorted(outward))
+    assert (volume / "proj/set").is_symlink() is not follow
+    assert not follow or (volume / "proj/set/deep/run.sh").read_text() == "two"
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        pytest.param("x/", "inputs/", id="contents"),
+        pytest.param("x", "inputs/deep/er", id="below"),
+        pytest.param("x/f", "inputs", id="file"),
+    ],
+)
+def test_no_link_on_the_volume_leads_put_out_of_it(
+    site: Site, volume: Path, tmp_path: Path, source: str, target: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/f").write_text("mine")
+    etc = tmp_path / "etc"
+    etc.mkdir()
+    volume.mkdir()
+    (volume / "inputs").symlink_to(etc)
+
+    with pytest.raises(UserError, match="leads out of the shared volume"):
+        transfer.put(site.access, VOLUME, [f"{tmp_path}/{source}"], target, silent)
+
+    assert list(etc.iterdir()) == []
+
+
+def test_no_link_on_the_volume_leads_get_out_of_it(
+    site: Site, volume: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls/ca.key").write_text("key")
+    volume.mkdir()
+    (volume / "results").symlink_to(tmp_path / "tls")
+
+    for source in ("results/", "results/ca.key", "results"):
+        with pytest.raises(UserError, match=r"results.* leads out of the shared volume"):
+            transfer.get(site.access, VOLUME, [source], f"{tmp_path}/got/", silent)
+
+    assert not (tmp_path / "got").exists()
+
+
+def test_what_comes_home_is_files_and_no_more(site: Site, volume: Path, tmp_path: Path) -> None:
+    (volume / "results").mkdir(parents=True)
+    (volume / "results/tool").write_text("x")
+    (volume / "results/tool").chmod(0o6777)
+    (volume / "results/report.csv").symlink_to("/etc/passwd")
+    (volume / "results/last").symlink_to("tool")
+
+    left = transfer.get(site.access, VOLUME, ["results"], f"{tmp_path}/got/", silent)
+
+    assert [str(link) for link in left] == ["results/report.csv → /etc/passwd"]
+    assert not (tmp_path / "got/results/report.csv").is_symlink()
+    assert modes(tmp_path / "got/results")["tool"] == "755"
+    assert os.readlink(tmp_path / "got/results/last") == "tool"

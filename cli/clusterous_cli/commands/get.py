@@ -15,14 +15,14 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     SRC are paths on the volume, relative to /home/data; the last of several PATHS is where to,
     with one path only the current folder. As with rsync, `results` arrives as a folder of that
     name, and `results/` only with its contents. Only what is new or changed travels; the same
-    command resumes what was cut short. Nothing is deleted.
+    command resumes what was cut short. Nothing is deleted. Links that lead out of SRC stay there.
 
     \b
     clusterous get results                ./results
     clusterous get result.json build/     build/result.json
     """
     from clusterous_cli.commands import opening
-    from clusterous_cli.data import transfer, volumes
+    from clusterous_cli.data import links, transfer, volumes
     from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
@@ -30,10 +30,13 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     *sources, target = paths if len(paths) > 1 else (*paths, "./")
     for source in sources:
         transfer.volume_path(source)
+    transfer.check_rsync()
     goal = opening.target(settings)
     opened = session.open_session(goal.cloud, goal.name)
     with ui.lines() as lines:
         title = " ".join(sources)
         tell = session.now_and_then(ui, lambda text: lines.set(title, text))
-        transfer.get(opened.access, volumes.of(opened.cluster), sources, target, tell)
+        left = transfer.get(opened.access, volumes.of(opened.cluster), sources, target, tell)
         lines.set(title, f"is in {target}", done=True)
+    if left:
+        ui.warn(f"! {links.spelled(left)} lead out of what was copied, and stayed there.")

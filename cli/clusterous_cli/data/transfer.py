@@ -2,11 +2,15 @@
 
 Paths mean what they mean to rsync: FOLDER is copied with its name, FOLDER/ only its contents.
 What is interrupted is resumed by the same command. Nothing is ever deleted at the destination.
+
+The volume belongs to the programs of the cluster, which may be anybody's: a transfer stays inside
+of it, whatever links they made there, and brings no more home than files.
 """
 
 import posixpath
 import re
 import shlex
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +18,7 @@ from typing import Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.data import links
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
 
@@ -21,6 +26,15 @@ Tell = Callable[[str], None]
 
 # rsync's statuses that mean: the connection broke, what arrived is kept.
 BROKEN: Final = frozenset({10, 12, 20, 30, 35, 255})
+# And those that mean: it did not understand what we asked. Then the first lines say it.
+NOT_UNDERSTOOD: Final = frozenset({1, 2, 4})
+# Programs run as any user, so all must be able to read what arrives, and to write beside it; as in
+# /tmp, nobody removes what is another's. No set-id bit travels in either direction.
+PUT_MODES: Final = "D1777,Fu+rw,Fgo+rX,Fug-s"
+GET_MODES: Final = "u+rwX,go-w,ug-s,-t"
+# Of what rsync says, the names of files, which are no words of trouble.
+NAMED: Final = "name: "
+LINES: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +43,11 @@ class Volume:
 
     server: str
     path: str = "/"
-    options: tuple[str, ...] = ("nfsvers=4.1", "hard", "timeo=600", "retrans=2", "noresvport")
+    # What programs write there must make nobody root on the controller: no set-id, no devices.
+    options: tuple[str, ...] = (
+        *("nfsvers=4.1", "hard", "timeo=600", "retrans=2", "noresvport"),
+        *("nosuid", "nodev"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +86,10 @@ def progress(line: str) -> Progress | None:
     return Progress(bytes=int(re.sub(r"\D", "", count)), percent=int(percent), rate=rate, left=left)
 
 
-def rsync_argv(access: ssh.Access, sources: Sequence[str], destination: str) -> list[str]:
-    """The command line; remote paths begin with `controller:`.
+def rsync_argv(
+    access: ssh.Access, sources: Sequence[str], destination: str, *more: str
+) -> list[str]:
+    """The command line with *more* options; remote paths begin with `controller:`.
 
     Owners are not kept: the user numbers of a laptop mean nothing on the volume. What is cut
     short waits in a folder of its own, so that no program takes half a file for a whole one.
@@ -85,6 +105,7 @@ def rsync_argv(access: ssh.Access, sources: Sequence[str], destination: str) -> 
         "--info=progress2",
         "--no-inc-recursive",
         "--timeout=120",
+        *more,
         f"--rsh={ssh.remote_shell(access)}",
         "--rsync-path=sudo rsync",
         "--",
@@ -97,18 +118,32 @@ def remote(path: str) -> str:
     return f"{ssh.CONTROLLER}:{path}"
 
 
-def prepare_script(volume: Volume, folders: Sequence[str], wanted: Sequence[str]) -> str:
-    """Mount the volume unless it is mounted; make *folders*; name what is missing of *wanted*."""
+def prepare_script(
+    volume: Volume, folders: Sequence[str], wanted: Sequence[str], targets: Sequence[str] = ()
+) -> str:
+    """Mount the volume unless it is mounted; make *folders*; name what is missing of *wanted*.
+
+    What leads out of the volume, by a link that a program made there, is named and not touched.
+    """
     mount = [
         *("sudo", "mount", "-t", "nfs4", "-o", ",".join(volume.options)),
         *(f"{volume.server}:{volume.path}", names.VOLUME_PATH),
     ]
-    root = names.VOLUME_PATH
+    root = shlex.quote(names.VOLUME_PATH)
+    make = "sudo sh -c 'umask 0; mkdir -p -m 1777 -- \"$1\"' sh"
     steps = [
         "set -e",
         f"sudo mkdir -p {root}",
         f"mountpoint -q {root} || {shlex.join(mount)} >&2",
-        *(f"sudo mkdir -p {shlex.quote(folder)}" for folder in folders),
+        # A new volume is its owner's alone, and programs run as any user.
+        f"test -k {root} || sudo chmod 1777 {root}",
+        f"top=$(sudo realpath -- {root})",
+        'inside() { case "$(sudo realpath -m -- "$1")/" in "$top"/*) ;; *) return 1 ;; esac; }',
+        *(
+            f"inside {shlex.quote(path)} || {{ echo outside {shlex.quote(path)}; exit 0; }}"
+            for path in (*folders, *targets, *wanted)
+        ),
+        *(f"{make} {shlex.quote(folder)}" for folder in folders),
         *(f"sudo test -e {shlex.quote(path)} || echo missing {n}" for n, path in enumerate(wanted)),
         "command -v rsync >/dev/null || echo no-rsync",
     ]
@@ -128,9 +163,18 @@ def put_folders(destination: str) -> list[str]:
     return [] if parent == names.VOLUME_PATH else [parent]
 
 
-def tar_put_argv(source: Path, contents_only: bool) -> list[str]:
+def tar_put_argv(source: Path, contents_only: bool, follow: bool = False) -> list[str]:
     where = source if contents_only else source.parent
-    return ["tar", "-C", str(where), "-cf", "-", "." if contents_only else f"./{source.name}"]
+    deep = ["--dereference"] if follow else []
+    return [
+        "tar",
+        "-C",
+        str(where),
+        *deep,
+        "-cf",
+        "-",
+        "." if contents_only else f"./{source.name}",
+    ]
 
 
 def tar_get_command(path: str) -> str:
@@ -144,19 +188,37 @@ def tar_get_command(path: str) -> str:
 
 
 def prepare(
-    access: ssh.Access, volume: Volume, folders: Sequence[str], wanted: Sequence[str]
+    access: ssh.Access,
+    volume: Volume,
+    folders: Sequence[str],
+    wanted: Sequence[str],
+    targets: Sequence[str] = (),
 ) -> bool:
     """Make ready for a transfer; False where the controller has no rsync."""
-    script = prepare_script(volume, folders, wanted)
+    script = prepare_script(volume, folders, wanted, targets)
     try:
         said = ssh.run(access, ssh.CONTROLLER, script, timeout=180).split("\n")
     except shell.CommandFailed as error:
         raise FailedError(f"The shared volume could not be made ready: {error.said}") from error
+    outside = [line.removeprefix("outside ") for line in said if line.startswith("outside ")]
+    if outside:
+        raise UserError(
+            f"{_shown(outside)} leads out of the shared volume: a program made a link there."
+            " Nothing was copied."
+        )
     missing = [wanted[int(line.split()[1])] for line in said if line.startswith("missing ")]
     if missing:
-        shown = ", ".join(posixpath.relpath(path, names.VOLUME_PATH) for path in missing)
-        raise UserError(f"There is no {shown} on the shared volume.")
+        raise UserError(f"There is no {_shown(missing)} on the shared volume.")
     return "no-rsync" not in said
+
+
+def _shown(paths: Sequence[str]) -> str:
+    return ", ".join(posixpath.relpath(path, names.VOLUME_PATH) for path in paths)
+
+
+def check_rsync() -> None:
+    """Refuse an rsync that does not know our options before anything is started."""
+    shell.fitting("rsync")
 
 
 def check_sources(sources: Sequence[str]) -> None:
@@ -167,41 +229,89 @@ def check_sources(sources: Sequence[str]) -> None:
 
 
 def put(
-    access: ssh.Access, volume: Volume, sources: Sequence[str], destination: str, tell: Tell
-) -> None:
-    """Copy local *sources* to *destination* on the volume."""
+    access: ssh.Access,
+    volume: Volume,
+    sources: Sequence[str],
+    destination: str,
+    tell: Tell,
+    *,
+    follow: bool = False,
+) -> tuple[links.Link, ...]:
+    """Copy local *sources* to *destination* on the volume.
+
+    A source that is a link is what it leads to. Return the links inside that lead out of what was
+    copied; with *follow*, what they lead to is copied in their places.
+    """
     check_sources(sources)
     target = volume_path(destination if len(sources) == 1 else f"{destination}/")
-    has_rsync = prepare(access, volume, put_folders(target), ())
-    if has_rsync:
-        paths = [_local(source) for source in sources]
-        _rsync(rsync_argv(access, paths, remote(target)), tell)
+    parts = put_parts(sources, target, follow)
+    folders = [*put_folders(target), *(part.target for part in parts if part.target != target)]
+    if prepare(access, volume, folders, (), [target]):
+        unsafe = ("--copy-unsafe-links",) if follow else ()
+        for part in parts:
+            more = (f"--chmod={PUT_MODES}", *unsafe, *part.options)
+            paths = [_local(source) for source in part.sources]
+            _rsync(rsync_argv(access, paths, remote(part.target), *more), tell)
     else:
-        _tar_put(access, sources, target, tell)
+        _tar_put(access, parts, tell, follow)
+    return () if follow else tuple(link for source in sources for link in links.outward(source))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one rsync takes: plain sources, or one that is a link."""
+
+    sources: tuple[str, ...]
+    target: str
+    options: tuple[str, ...] = ()
+
+
+def put_parts(sources: Sequence[str], target: str, follow: bool = False) -> list[Part]:
+    """Divide *sources* so that each that is a link arrives under its name as what it leads to.
+
+    A folder whose links are followed goes by itself, too: rsync asks what leads out of all.
+    """
+    named = [source for source in sources if not source.endswith("/")]
+    linked = [s for s in named if Path(s).is_symlink() or (follow and Path(s).is_dir())]
+    plain = tuple(source for source in sources if source not in linked)
+    parts = [Part(sources=plain, target=target)] if plain else []
+    for source in linked:
+        if Path(source).is_dir():
+            inside = f"{target.rstrip('/')}/{Path(source).name}/"
+            parts.append(Part(sources=(f"{source}/",), target=inside))
+        else:
+            parts.append(Part(sources=(source,), target=target, options=("--copy-links",)))
+    return parts
 
 
 def get(
     access: ssh.Access, volume: Volume, sources: Sequence[str], destination: str, tell: Tell
-) -> None:
-    """Copy *sources* on the volume to the local *destination*."""
+) -> tuple[links.Link, ...]:
+    """Copy *sources* on the volume to the local *destination*; return the links left out.
+
+    Links that lead out of what is copied stay behind: here, they would lead to files of ours.
+    """
     wanted = [volume_path(source) for source in sources]
     has_rsync = prepare(access, volume, (), wanted)
     local = Path(destination)
     folder = local if destination.endswith("/") or len(sources) > 1 else local.parent
     folder.mkdir(parents=True, exist_ok=True)
-    if has_rsync:
-        paths = [remote(path) for path in wanted]
-        _rsync(rsync_argv(access, paths, _local(destination)), tell)
-    else:
+    if not has_rsync:
         _tar_get(access, wanted, local, tell)
+        return ()
+    more = ("--safe-links", f"--chmod={GET_MODES}", "--info=name1", f"--out-format={NAMED}%n")
+    paths = [remote(path) for path in wanted]
+    return _rsync(rsync_argv(access, paths, _local(destination), *more), tell)
 
 
 def copy(
     access: ssh.Access, volume: Volume, folder: Path, items: Sequence[str], tell: Tell
-) -> None:
+) -> tuple[links.Link, ...]:
     """Put the `copy` folders of an environment file, each under its last segment."""
+    left: tuple[links.Link, ...] = ()
     for item in items:
-        put(access, volume, [f"{folder / item}/"], f"{copied_as(item)}/", tell)
+        left += put(access, volume, [f"{folder / item}/"], f"{copied_as(item)}/", tell)
+    return left
 
 
 def check_copy(folder: Path, items: Sequence[str]) -> None:
@@ -216,24 +326,31 @@ def _local(path: str) -> str:
     return path if path.startswith("/") else f"./{path}"
 
 
-def _rsync(argv: list[str], tell: Tell) -> None:
-    said: list[str] = []
+def _rsync(argv: list[str], tell: Tell) -> tuple[links.Link, ...]:
+    """Run rsync to its end; return the links that it left out."""
+    first: list[str] = []
+    last: deque[str] = deque(maxlen=LINES)
+    left: list[links.Link] = []
 
     def hear(line: str) -> None:
-        now = progress(line)
-        if now is None:
-            said.append(line.strip())
-        else:
+        now, link = progress(line), links.left_out(line)
+        if now is not None:
             tell(str(now))
+        elif link is not None:
+            left.append(link)
+        elif not line.startswith(NAMED):
+            (first if len(first) < LINES else last).append(line.strip())
 
     status = shell.stream(argv, hear)
     if status != 0:
-        raise FailedError(rsync_failure(status, said))
+        raise FailedError(rsync_failure(status, [*first, *last]))
+    return tuple(left)
 
 
 def rsync_failure(status: int, said: Sequence[str]) -> str:
     """What a failed rsync means, and what to do."""
-    words = "\n".join(f"    {line}" for line in said[-5:])
+    shown = said[:LINES] if status in NOT_UNDERSTOOD else said[-LINES:]
+    words = "\n".join(f"    {line}" for line in shown)
     if any("No space left" in line for line in said):
         return f"There is no space left.\n{words}"
     if status in BROKEN:
@@ -241,14 +358,20 @@ def rsync_failure(status: int, said: Sequence[str]) -> str:
     return f"Not everything was copied (rsync, status {status}).\n{words}"
 
 
-def _tar_put(access: ssh.Access, sources: Sequence[str], target: str, tell: Tell) -> None:
+def _tar_put(access: ssh.Access, parts: Sequence[Part], tell: Tell, follow: bool) -> None:
     tell("the controller has no rsync: copying everything by tar, without resume")
-    folder = target if target.endswith("/") else f"{target}/"
-    ssh.run(access, ssh.CONTROLLER, f"sudo mkdir -p {shlex.quote(folder)}")
-    unpack = shlex.join(["sudo", "tar", "-C", folder, "--no-same-owner", "-xf", "-"])
-    for source in sources:
-        pack = tar_put_argv(Path(source).absolute(), source.endswith("/"))
-        shell.pipe(pack, ssh.argv(access, ssh.CONTROLLER, unpack))
+    for part in parts:
+        folder = part.target if part.target.endswith("/") else f"{part.target}/"
+        # Readable by every program, as with rsync; whatever the laptop's files are.
+        unpack = (
+            f"sudo mkdir -p {shlex.quote(folder)} &&"
+            f" sudo tar -C {shlex.quote(folder)} --no-same-owner -xf - &&"
+            f" sudo chmod -R u+rwX,go+rX,ug-s {shlex.quote(folder)}"
+        )
+        for source in part.sources:
+            deep = follow or bool(part.options)
+            pack = tar_put_argv(Path(source).absolute(), source.endswith("/"), deep)
+            shell.pipe(pack, ssh.argv(access, ssh.CONTROLLER, unpack))
 
 
 def _tar_get(access: ssh.Access, sources: Sequence[str], local: Path, tell: Tell) -> None:
@@ -256,4 +379,5 @@ def _tar_get(access: ssh.Access, sources: Sequence[str], local: Path, tell: Tell
     local.mkdir(parents=True, exist_ok=True)
     for source in sources:
         pack = ssh.argv(access, ssh.CONTROLLER, tar_get_command(source))
-        shell.pipe(pack, ["tar", "-C", str(local), "--no-same-owner", "-xf", "-"])
+        unpack = ["tar", "-C", str(local), "--no-same-owner", "--no-same-permissions", "-xf", "-"]
+        shell.pipe(pack, unpack)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from clusterous_cli.data import transfer, volumes
+from clusterous_cli.data import links, transfer, volumes
 from clusterous_cli.images import builder, contexts, registry
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.program import apps, exposure, program
@@ -37,6 +37,8 @@ class Launch:
     def run(self) -> apps.AppState:
         for warning in self.program.warnings:
             self.ui.warn(f"! {warning}")
+        if self.program.copy:
+            transfer.check_rsync()
         link = session.link(self.session.cluster)
         wanted = self.wanted(session.api(link))
         self.images()
@@ -124,9 +126,11 @@ class Launch:
             for item in items:
                 title = f"copy {item}"
                 tell = session.now_and_then(self.ui, _setter(lines, title))
-                transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
+                left = transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
                 where = transfer.volume_path(transfer.copied_as(item))
                 lines.set(title, f"is in {where}", done=True)
+                if left:
+                    self.ui.warn(f"! {links.spelled(left)} lead nowhere on the volume")
 
     # -- the app ---------------------------------------------------------------------------
 

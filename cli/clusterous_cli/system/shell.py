@@ -1,11 +1,13 @@
 """Starts programs; nothing else in the CLI does. Arguments are always a list, never a line."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -16,6 +18,27 @@ INSTALL_HINTS: Mapping[str, str] = {
     "rsync": "install rsync (Debian, Ubuntu: apt install rsync; macOS: brew install rsync)",
     "aws": "install the AWS CLI (https://aws.amazon.com/cli/, or pip install awscli)",
     "kubectl": "install kubectl (https://kubernetes.io/docs/tasks/tools/)",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What a program must be, beside its name: the *least* version that knows our options."""
+
+    argv: tuple[str, ...]
+    version: re.Pattern[str]
+    least: tuple[int, int]
+    hint: str
+
+
+# macOS brings along another program of this name (openrsync), or rsync 2.6.9 of 2006.
+NEEDS: Mapping[str, Needs] = {
+    "rsync": Needs(
+        argv=("rsync", "--version"),
+        version=re.compile(r"^rsync +version +v?(\d+)\.(\d+)", re.MULTILINE),
+        least=(3, 1),
+        hint="install a newer one (macOS: brew install rsync)",
+    ),
 }
 
 
@@ -34,6 +57,21 @@ def program(name: str) -> str:
     if path is None:
         hint = INSTALL_HINTS.get(name, "install it")
         raise UserError(f"{name} is not on your PATH; {hint} and try again.")
+    return path
+
+
+def fitting(name: str) -> str:
+    """The path of the program *name*, which must also be the right one; else what to do."""
+    path, needs = program(name), NEEDS[name]
+    _, out, err = outcome(needs.argv, timeout=30)
+    said = (out or err).strip()
+    found = needs.version.search(said)
+    if found is None or tuple(map(int, found.groups())) < needs.least:
+        least = ".".join(map(str, needs.least))
+        raise UserError(
+            f"{path} does not serve: it says {(said.splitlines() or ['nothing'])[0]!r}, and"
+            f" {name} {least} or later is needed; {needs.hint} and try again."
+        )
     return path
 
 

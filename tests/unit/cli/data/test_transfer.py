@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clusterous_api.errors import UserError
-from clusterous_cli.data import transfer
+from clusterous_cli.data import links, transfer
 from clusterous_cli.data.transfer import Progress, Volume
 from clusterous_cli.reach import ssh
 
@@ -78,7 +78,8 @@ def test_nothing_is_ever_deleted() -> None:
 def test_the_script_quotes_what_it_is_given() -> None:
     script = transfer.prepare_script(Volume(server="10.0.0.1"), ["/home/data/a b"], ["/x;reboot"])
 
-    assert "sudo mkdir -p '/home/data/a b'" in script
+    assert "sh '/home/data/a b'\n" in script
+    assert "inside '/x;reboot' || { echo outside '/x;reboot'; exit 0; }" in script
     assert "sudo test -e '/x;reboot' || echo missing 0" in script
 
 
@@ -100,3 +101,35 @@ def test_copies_under_the_last_segment(item: str, name: str) -> None:
 )
 def test_explains_a_failure(status: int, said: list[str], expected: str) -> None:
     assert expected in transfer.rsync_failure(status, said)
+
+
+def test_what_rsync_does_not_understand_is_said_in_its_first_lines() -> None:
+    said = ["rsync: unrecognized option `--info=progress2'", *(f"  usage {n}" for n in range(24))]
+
+    told = transfer.rsync_failure(1, said)
+
+    assert said[0] in told
+    assert "usage 23" not in told
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "out"),
+    [
+        ("a/b", "c", False),
+        ("a/b", "../c", False),
+        ("a/b", "../../c", True),
+        ("a", "..", True),
+        ("a", "/etc/passwd", True),
+        ("a", "/home/data/x", False),
+        ("a", "/home/database", True),
+    ],
+)
+def test_knows_a_link_that_leads_out(path: str, target: str, out: bool) -> None:
+    assert links.leads_out(path, target) is out
+
+
+def test_counts_links_and_names_the_first() -> None:
+    found = [links.Link(path=str(n), target="/x") for n in range(5)]
+
+    assert links.spelled(found) == "5 links (0 → /x, 1 → /x, 2 → /x, …)"
+    assert links.spelled(found[:1]) == "1 link (0 → /x)"
