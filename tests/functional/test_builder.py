@@ -1,5 +1,6 @@
 """Images built and pushed with a real buildah, where it is installed."""
 
+import json
 import os
 import socket
 import subprocess
@@ -178,6 +179,7 @@ def test_pushes_an_image(
     builder.build(found, reference, context, contexts.containerfile(context), lambda line: None)
     builder.login(found, registry.address, "eu-west-1", "mine")
     builder.push(found, reference, lambda line: None)
+    kept = found.auth_file.read_text()
     builder.logout(found, registry.address)
 
     tags = registry.home / "store/docker/registry/v2/repositories/reef/hello/_manifests/tags"
@@ -185,4 +187,38 @@ def test_pushes_an_image(
     assert (own / "called").read_text() == (
         "ecr get-login-password --region eu-west-1 --profile mine\n"
     )
-    assert "secret" not in found.auth_file.read_text()
+    assert registry.address in kept
+    assert not found.auth_folder.exists()
+
+
+@programs.needs("docker", "docker-registry")
+def test_docker_keeps_the_persons_own_logins(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    own = tmp_path / "bin"
+    own.mkdir()
+    # A helper that knows this registry already, and refuses to keep anything: ECR's does so.
+    for name, text in (
+        ("aws", "#!/bin/sh\necho secret\n"),
+        ("docker-credential-ecr", "#!/bin/sh\necho not implemented\nexit 1\n"),
+    ):
+        (own / name).write_text(text)
+        (own / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
+    theirs = tmp_path / "docker"
+    (theirs / "contexts").mkdir(parents=True)
+    settings = json.dumps({"credHelpers": {registry.address: "ecr"}, "auths": {"r.example": {}}})
+    (theirs / "config.json").write_text(settings)
+    monkeypatch.setenv("DOCKER_CONFIG", str(theirs))
+    docker = Builder(kind=builder.Kind.DOCKER, state=tmp_path / "state")
+
+    builder.login(docker, registry.address, "eu-west-1", None)
+
+    kept = json.loads((docker.auth_folder / "config.json").read_text())
+    assert registry.address in kept["auths"]
+    assert (docker.auth_folder / "contexts").resolve() == theirs / "contexts"
+    assert (docker.auth_folder / "config.json").stat().st_mode & 0o077 == 0
+    builder.logout(docker, registry.address)
+    assert not docker.auth_folder.exists()
+    assert (theirs / "config.json").read_text() == settings
+    assert (theirs / "contexts").is_dir()

@@ -442,3 +442,32 @@ def test_put_tells_of_links_that_lead_nowhere_there(stage: Stage) -> None:
 
     assert code == 0
     assert "! 1 link (inputs/set → /somewhere/else) lead nowhere" in err
+
+
+def test_what_lies_beside_the_file_is_asked_about(stage: Stage) -> None:
+    (stage.folder / "down").mkdir()
+    text = (stage.folder / "reef.yml").read_text()
+    (stage.folder / "down/reef.yml").write_text(text.replace("[inputs/]", "[../inputs]"))
+    (stage.folder / "down/image").mkdir()
+    (stage.folder / "down/image/Containerfile").write_text("FROM scratch\n")
+
+    refused = stage.type("run", "down/reef.yml", "--yes")
+    allowed = stage.type("run", "down/reef.yml", "--outside", "--no-connect")
+
+    assert refused[0] == 2
+    assert f"{stage.folder}/inputs" in refused[2]
+    assert "say --outside" in refused[2]
+    assert allowed[0] == 0
+    assert (stage.volume / "inputs/data.txt").read_text() == "data"
+
+
+def test_no_repository_of_somebody_else_is_pushed_to(stage: Stage) -> None:
+    stage.world.cloud.call("ecr", "create_repository", repositoryName="reef/theirs")
+    text = (stage.folder / "app.yaml").read_text()
+    (stage.folder / "app.yaml").write_text(text.replace("tool", "theirs"))
+
+    code, _, err = stage.type("run", "app.yaml")
+
+    assert code == 2
+    assert "reef/theirs that was not made for reef" in err
+    assert not [line for line in stage.docker() if line.startswith("push")]

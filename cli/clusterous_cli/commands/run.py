@@ -1,9 +1,11 @@
 """`clusterous run FILE`: a program on the cluster."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
+from clusterous_api.errors import UserError
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -21,9 +23,16 @@ from clusterous_cli.terminal.options import Settings
     "--timeout", type=click.FloatRange(min=0), default=30, help="Minutes to wait; default 30."
 )
 @click.option("--connect/--no-connect", default=True, help="Open what it exposes (default).")
+@click.option("--outside", is_flag=True, help="Let FILE take what lies outside of its folder.")
 @options.with_settings
 def command(
-    settings: Settings, file: Path, wait: bool, until: str, timeout: float, connect: bool
+    settings: Settings,
+    file: Path,
+    wait: bool,
+    until: str,
+    timeout: float,
+    connect: bool,
+    outside: bool,
 ) -> None:
     """Run the program that FILE describes, or bring a running one to what FILE says.
 
@@ -35,6 +44,9 @@ def command(
     metadata:
       annotations:
         clusterous.io/build.NAME: FOLDER     # for every `image: NAME` in the spec
+
+    To run a file is to run its author's programs. What they are given lies in the folder of FILE;
+    whatever leads out of it is asked about, with its real path.
     """
     from clusterous_cli.commands import opening
     from clusterous_cli.program import apps, launch, program
@@ -42,7 +54,13 @@ def command(
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    what = program.read(file)
+
+    def ask(paths: Sequence[Path]) -> None:
+        question = f"{program.outside_words(paths)}\nTake it? [y/N]"
+        if not outside and not ui.confirm(question, flag="--outside"):
+            raise UserError("Nothing was started.")
+
+    what = program.read(file, ask)
     wishes = launch.Wishes(
         wait=wait,
         until=until.capitalize(),

@@ -1,14 +1,17 @@
 """Builds and pushes images with the builder that is there: buildah, podman or docker."""
 
+import json
 import os
+import shutil
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.images import contexts
 from clusterous_cli.system import private, shell
 
 ENV_BUILDER: Final = "CLUSTEROUS_BUILDER"
@@ -23,15 +26,28 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Builder:
-    """The program, and where what is ours is kept; *driver* is buildah's storage driver."""
+    """The program, and where what is ours is kept; *driver* is buildah's storage driver.
+
+    Each process logs in for itself (*login*): the end of one must not log another out.
+    """
 
     kind: Kind
     state: Path
     driver: str = "vfs"
+    login: str = field(default_factory=lambda: f"login-{os.getpid()}")
+
+    @property
+    def auth_folder(self) -> Path:
+        return self.state / self.login
 
     @property
     def auth_file(self) -> Path:
-        return self.state / "auth.json"
+        return self.auth_folder / "auth.json"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Docker takes its logins from a folder; the person's own is left as it is."""
+        return {"DOCKER_CONFIG": str(self.auth_folder)} if self.kind is Kind.DOCKER else {}
 
 
 # -- pure: what each builder wants to hear ------------------------------------------------
@@ -51,7 +67,7 @@ def program(builder: Builder) -> list[str]:
 
 
 def build_argv(builder: Builder, reference: str, folder: Path, recipe: Path) -> list[str]:
-    what = ["--tag", reference, "--file", str(recipe), str(folder)]
+    what = [*contexts.ASKED, "--tag", reference, "--file", str(recipe), str(folder)]
     if builder.kind is Kind.BUILDAH:
         # chroot: works without runc or crun and inside containers, and uses the network as it is.
         # force-rm: a failed build leaves no half container, whose files would stay mounted.
@@ -155,17 +171,53 @@ def build(
 
 def login(builder: Builder, registry: str, region: str, profile: str | None) -> None:
     """Let the builder push to the account's registry for the next hours."""
+    private.folder(builder.auth_folder)
+    if builder.kind is Kind.DOCKER:
+        _docker_folder(builder.auth_folder, docker_folder(os.environ), registry)
     password = shell.run(password_argv(region, profile), timeout=60).strip()
-    shell.run(login_argv(builder, registry), stdin=password, timeout=60)
+    argv = login_argv(builder, registry)
+    shell.run(argv, stdin=password, env=builder.environment, timeout=60)
+
+
+def docker_folder(environment: Mapping[str, str]) -> Path:
+    """The person's own folder of docker's settings."""
+    named = environment.get("DOCKER_CONFIG")
+    return Path(named) if named else private.user_folder() / ".docker"
+
+
+def docker_config(theirs: object, registry: str) -> dict[str, object]:
+    """Docker's settings as the person has them, but for the logins.
+
+    The empty helper sends docker to this very file: a helper of the person's may not know how to
+    keep a password, and what it keeps would stay after us.
+    """
+    kept = theirs if isinstance(theirs, dict) else {}
+    logins = ("auths", "credsStore", "credHelpers")
+    rest = {str(key): value for key, value in kept.items() if key not in logins}
+    return {**rest, "credHelpers": {registry: ""}}
+
+
+def _docker_folder(ours: Path, theirs: Path, registry: str) -> None:
+    """Make our folder of settings, with contexts and plug-ins linked from *theirs*."""
+    try:
+        settings = json.loads((theirs / "config.json").read_text())
+    except (OSError, ValueError):
+        settings = {}
+    private.write(ours / "config.json", json.dumps(docker_config(settings, registry)))
+    for entry in theirs.iterdir() if theirs.is_dir() else ():
+        if entry.name != "config.json" and not (ours / entry.name).is_symlink():
+            (ours / entry.name).symlink_to(entry.absolute())
 
 
 def push(builder: Builder, reference: str, tell: Callable[[str], None]) -> None:
-    _stream(push_argv(builder, reference), tell, f"{reference} could not be pushed")
+    argv, failure = push_argv(builder, reference), f"{reference} could not be pushed"
+    _stream(argv, tell, failure, builder.environment)
 
 
 def logout(builder: Builder, registry: str) -> None:
     """Forget the password; it would end by itself after 12 hours."""
-    shell.outcome(logout_argv(builder, registry), timeout=30)
+    shell.outcome(logout_argv(builder, registry), env=builder.environment, timeout=30)
+    shutil.rmtree(builder.auth_folder, ignore_errors=True)
 
 
 def tidy(builder: Builder) -> None:
@@ -174,14 +226,19 @@ def tidy(builder: Builder) -> None:
         shell.outcome(["umount", str(builder.state / "buildah" / "root" / "overlay")], timeout=30)
 
 
-def _stream(argv: list[str], tell: Callable[[str], None], failure: str) -> None:
+def _stream(
+    argv: list[str],
+    tell: Callable[[str], None],
+    failure: str,
+    environment: Mapping[str, str] | None = None,
+) -> None:
     last: deque[str] = deque(maxlen=15)
 
     def hear(line: str) -> None:
         last.append(line)
         tell(line)
 
-    status = shell.stream(argv, hear)
+    status = shell.stream(argv, hear, env=environment)
     if status != 0:
         said = "\n".join(f"    {line}" for line in last)
         raise FailedError(f"{failure} ({argv[0]}, status {status}):\n{said}")

@@ -7,8 +7,11 @@ content is never built or pushed twice, and a change is never overlooked.
 import hashlib
 import os
 import re
+import shutil
 import stat
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +25,9 @@ from clusterous_api.errors import UserError
 BUILD_PREFIX: Final = f"{names.DOMAIN}/build."
 CONTAINERFILES: Final = ("Containerfile", "Dockerfile")
 IGNORE_FILES: Final = (".containerignore", ".dockerignore")
+# What every builder is asked beside the folder: the nodes are Intel's and AMD's, whatever the
+# laptop is. All of it is in the tag, so that what is built otherwise is another image.
+ASKED: Final = ("--platform", "linux/amd64")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,20 +70,74 @@ def containerfile(folder: Path) -> Path:
 
 
 def content_tag(folder: Path) -> str:
-    """A tag that changes when a name, a mode or a byte of the build's context changes."""
+    """A tag that changes with all that the image depends on: names, bytes, and what is asked.
+
+    Of a file's mode only what git keeps, whether it can be run, counts: the rest depends on the
+    umask of whoever checked it out.
+    """
     recipe = containerfile(folder)
     digest = hashlib.sha256()
+    _add(digest, b"asked", *(word.encode() for word in ASKED))
     _add(digest, b"recipe", recipe.read_bytes())
     for path in context_files(folder):
         full = folder / path
         info = full.lstat()
-        _add(digest, path.encode(errors="surrogateescape"), f"{info.st_mode:o}".encode())
+        _add(digest, path.encode(errors="surrogateescape"), f"{_mode(info.st_mode):o}".encode())
         if stat.S_ISLNK(info.st_mode):
             _add(digest, b"link", os.readlink(full).encode(errors="surrogateescape"))
         elif stat.S_ISREG(info.st_mode):
             with full.open("rb") as file:
                 _add(digest, b"file", hashlib.file_digest(file, "sha256").digest())
     return f"src-{digest.hexdigest()[:16]}"
+
+
+def _mode(mode: int) -> int:
+    """The mode as a checkout with the usual umask has it, with the kind of file."""
+    runs = stat.S_ISDIR(mode) or bool(mode & stat.S_IXUSR)
+    return stat.S_IFMT(mode) | (0o755 if runs else 0o644)
+
+
+@contextmanager
+def readable(folder: Path) -> Iterator[Path]:
+    """Give the folder to build from: *folder*, or a copy where its files are for their owner alone.
+
+    Otherwise a program in the image that does not run as root could not read them, and the tag,
+    which does not know of that, would keep it so.
+    """
+    paths = context_files(folder)
+    if all(_is_open((folder / path).lstat().st_mode) for path in paths):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        copied = Path(place, "context")
+        copied.mkdir()
+        for path in (*paths, *_recipes(folder)):
+            _copy(folder / path, copied / path)
+        yield copied
+
+
+def _is_open(mode: int) -> bool:
+    wanted = _mode(mode) & 0o055 & ~0o022
+    return stat.S_ISLNK(mode) or mode & wanted == wanted
+
+
+def _recipes(folder: Path) -> list[str]:
+    """The files that the builder itself reads, which an ignore file may leave out."""
+    return [name for name in (*CONTAINERFILES, *IGNORE_FILES) if (folder / name).is_file()]
+
+
+def _copy(source: Path, target: Path) -> None:
+    mode = source.lstat().st_mode
+    if stat.S_ISDIR(mode):
+        target.mkdir(exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if stat.S_ISLNK(mode):
+        target.unlink(missing_ok=True)
+        target.symlink_to(os.readlink(source))
+        return
+    shutil.copy2(source, target)
+    target.chmod(stat.S_IMODE(_mode(mode)))
 
 
 def _add(digest: Any, *parts: bytes) -> None:

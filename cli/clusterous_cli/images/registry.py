@@ -1,5 +1,7 @@
 """The account's image registry (ECR): what it has, and repositories made when needed."""
 
+from clusterous_api import names
+from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster.identity import Identity
@@ -17,7 +19,10 @@ def has_image(cloud: Aws, repository: str, tag: str) -> bool:
 
 
 def ensure_repository(cloud: Aws, who: Identity, repository: str) -> None:
-    """Make the repository, with the cluster's tags, by which `destroy` finds it."""
+    """Make the repository, with the cluster's tags, by which `destroy` finds it.
+
+    One that is there without them is somebody else's, whatever it is called.
+    """
     tags = who.tags(f"image-{repository.rpartition('/')[2]}")
     try:
         cloud.call(
@@ -28,4 +33,14 @@ def ensure_repository(cloud: Aws, who: Identity, repository: str) -> None:
             tags=[{"Key": key, "Value": value} for key, value in tags.items()],
         )
     except errors.AlreadyExists:
-        return
+        _check_ours(cloud, who, repository)
+
+
+def _check_ours(cloud: Aws, who: Identity, repository: str) -> None:
+    arn = f"arn:{who.partition}:ecr:{who.region}:{who.account}:repository/{repository}"
+    listed = cloud.call("ecr", "list_tags_for_resource", resourceArn=arn).get("tags", ())
+    if {tag["Key"]: tag["Value"] for tag in listed}.get(names.TAG_UID) != who.uid:
+        raise UserError(
+            f"The account has an image repository {repository} that was not made for {who.name};"
+            " nothing was pushed. Call the image otherwise, or remove that repository."
+        )

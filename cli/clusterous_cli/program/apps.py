@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
+from urllib.parse import quote
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
@@ -324,7 +325,8 @@ def look(api: Api, app: AppState) -> AppState:
 
 def service_address(api: Api, app: AppState, endpoint: Endpoint) -> str:
     """The cluster address behind which the endpoint's pods are, whichever node they run on."""
-    path = f"/api/v1/namespaces/{app.namespace}/services/{endpoint.service}"
+    namespace, service = quote(app.namespace, safe=""), quote(endpoint.service, safe="")
+    path = f"/api/v1/namespaces/{namespace}/services/{service}"
     address = ((api.find(path) or {}).get("spec") or {}).get("clusterIP")
     if not address or address == "None":
         raise FailedError(

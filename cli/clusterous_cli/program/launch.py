@@ -103,8 +103,8 @@ class Launch:
         tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
         lines.set(title, f"not in the registry: building with {found.kind}")
         began = self.ui.clock()
-        recipe = contexts.containerfile(build.folder)
-        builder.build(found, reference, build.folder, recipe, tell)
+        with contexts.readable(build.folder) as folder:
+            builder.build(found, reference, folder, contexts.containerfile(folder), tell)
         built = self.ui.clock()
         lines.set(title, f"built in {built - began:.0f} s, pushing")
         repository = contexts.repository(cluster.name, build.name)

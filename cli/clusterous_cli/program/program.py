@@ -4,7 +4,7 @@ Two kinds of files are taken: manifests with one ClusterousApp, and environment 
 predecessor. Both become a Program, and a Program becomes manifests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from clusterous_api import models, names
 from clusterous_api.errors import UserError
 from clusterous_cli.data import transfer
 from clusterous_cli.images import contexts
-from clusterous_cli.images.contexts import Build
+from clusterous_cli.images.contexts import CONTAINERFILES, IGNORE_FILES, Build
 from clusterous_cli.program import convert, envfile
 from clusterous_cli.program.envfile import Environment
 from clusterous_cli.system import yamltree
@@ -55,13 +55,44 @@ class Program:
         return self.environment.warnings if self.environment else ()
 
 
-def read(path: Path) -> Program:
-    """The program in the file *path*; what is wrong with it, or missing beside it, is told."""
+Permit = Callable[[Sequence[Path]], None]
+
+
+def refuse(outside: Sequence[Path]) -> None:
+    """Refuse a file that takes what lies outside of its own folder."""
+    raise UserError(f"{outside_words(outside)}\nNothing was started; --outside allows it.")
+
+
+def outside_words(outside: Sequence[Path]) -> str:
+    """Say what a file takes, and what that means."""
+    listed = "\n".join(f"    {path}" for path in outside)
+    return (
+        f"The file takes what lies outside of its own folder:\n{listed}\n"
+        "  Its programs could read all of that, and send it anywhere."
+    )
+
+
+def read(path: Path, permit: Permit = refuse) -> Program:
+    """The program in the file *path*; what is wrong with it, or missing beside it, is told.
+
+    Whoever wrote the file chooses what its programs get. What is outside of the file's folder, by
+    its path or by a link, is taken only if *permit* does not raise.
+    """
     text = _text(path)
     documents = yamltree.load_all(text, str(path))
     if any(isinstance(d, dict) and ("apiVersion" in d or "kind" in d) for d in documents):
-        return _from_manifests(documents, path)
-    return _from_environment(envfile.parse(text, str(path)), path.parent)
+        return _from_manifests(documents, path, permit)
+    return _from_environment(envfile.parse(text, str(path)), path.parent, permit)
+
+
+def _check_inside(folder: Path, taken: Sequence[Path], permit: Permit) -> None:
+    """Ask *permit* about what really lies outside of *folder*; a build's recipe counts, too."""
+    top = folder.resolve()
+    recipes = [one / name for one in taken for name in (*CONTAINERFILES, *IGNORE_FILES)]
+    real = [one.resolve() for one in (*taken, *recipes) if one.exists()]
+    outside = [one for one in dict.fromkeys(real) if not one.is_relative_to(top)]
+    if outside:
+        permit([one for one in outside if not any(up in outside for up in one.parents)])
 
 
 def _text(path: Path) -> str:
@@ -75,15 +106,17 @@ def _text(path: Path) -> str:
         raise UserError(f"{path} cannot be read: {error}") from error
 
 
-def _from_environment(environment: Environment, folder: Path) -> Program:
+def _from_environment(environment: Environment, folder: Path, permit: Permit) -> Program:
     transfer.check_copy(folder, environment.copy)
     used = [envfile.built_by(c.image, environment.images) for c in environment.components]
     items = [item for item in environment.images if item in used]
+    taken = [*environment.copy, *(item.folder for item in items)]
+    _check_inside(folder, [folder / one for one in taken], permit)
     builds = tuple(contexts.plan_build(item.name, folder / item.folder) for item in items)
     return Program(folder=folder, builds=builds, environment=environment)
 
 
-def _from_manifests(documents: list[object], path: Path) -> Program:
+def _from_manifests(documents: list[object], path: Path, permit: Permit) -> Program:
     manifests = [_manifest(document, path) for document in documents]
     apps = [m for m in manifests if m["kind"] == names.KIND]
     if len(apps) != 1:
@@ -92,10 +125,9 @@ def _from_manifests(documents: list[object], path: Path) -> Program:
         models.parse(apps[0])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(f"{path}: the {names.KIND} has something wrong: {error!r}.") from error
-    builds = tuple(
-        contexts.plan_build(name, path.parent / folder)
-        for name, folder in contexts.manifest_builds(apps[0]).items()
-    )
+    folders = {n: path.parent / one for n, one in contexts.manifest_builds(apps[0]).items()}
+    _check_inside(path.parent, list(folders.values()), permit)
+    builds = tuple(contexts.plan_build(name, folder) for name, folder in folders.items())
     return Program(folder=path.parent, builds=builds, documents=tuple(manifests))
 
 
@@ -109,6 +141,8 @@ def _manifest(document: object, path: Path) -> Manifest:
             raise UserError(f"{path} has a document without {key}.")
     if not isinstance(metadata, dict) or not isinstance(metadata.get("name"), str):
         raise UserError(f"{path}: a {document['kind']} has no metadata.name (as text).")
+    if not isinstance(metadata.get("namespace", ""), str):
+        raise UserError(f"{path}: metadata.namespace of a {document['kind']} must be text.")
     if not isinstance(metadata.get("annotations") or {}, dict):
         raise UserError(f"{path}: metadata.annotations of a {document['kind']} must be a mapping.")
     return document

@@ -118,7 +118,7 @@ class Api:
     def check(self, manifest: Object) -> None:
         """Let the server say now what it would refuse later; nothing is changed."""
         namespace = manifest["metadata"].get("namespace", "default")
-        if self.find(f"/api/v1/namespaces/{namespace}") is not None:
+        if self.find(f"/api/v1/namespaces/{quote(namespace, safe='')}") is not None:
             self._patch(manifest, "&dryRun=All")
 
     def _patch(self, manifest: Object, more: str = "") -> Object:
@@ -140,7 +140,7 @@ class Api:
         if resource is None:
             raise Refused(f"The cluster knows no {manifest['kind']} of {group}.")
         metadata = manifest["metadata"]
-        inside = f"/namespaces/{metadata.get('namespace', 'default')}"
+        inside = f"/namespaces/{quote(metadata.get('namespace', 'default'), safe='')}"
         where = inside if resource["namespaced"] else ""
         return f"{group_path(group)}{where}/{resource['name']}/{quote(metadata['name'], safe='')}"
 
@@ -151,8 +151,8 @@ def group_path(group: str) -> str:
 
 def apps_path(namespace: str | None = None, name: str | None = None) -> str:
     """Where ClusterousApps live: all, those of a namespace, or one."""
-    where = f"/namespaces/{namespace}" if namespace else ""
-    one = f"/{name}" if name else ""
+    where = f"/namespaces/{quote(namespace, safe='')}" if namespace else ""
+    one = f"/{quote(name, safe='')}" if name else ""
     return f"/apis/{names.API_VERSION}{where}/{names.PLURAL}{one}"
 
 

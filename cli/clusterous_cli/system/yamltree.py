@@ -9,6 +9,9 @@ import yaml
 
 from clusterous_api.errors import UserError
 
+# A manifest has a few hundred; etcd takes no object of more than 1.5 MiB.
+MOST_NODES = 100_000
+
 Entries = Mapping[str, tuple[yaml.Node, yaml.Node]]
 
 _KINDS = {
@@ -55,6 +58,11 @@ def compose(text: str, source: str) -> yaml.Node | None:
 def load_all(text: str, source: str) -> list[object]:
     """Every document of *text* as plain values, empty ones left out."""
     try:
+        for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            if root is not None and _spelled_out(root, {}) > MOST_NODES:
+                raise _not_yaml(
+                    source, 1, 1, f"spelled out, its aliases are over {MOST_NODES} nodes"
+                )
         return [d for d in yaml.load_all(text, Loader=yaml.SafeLoader) if d is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -63,6 +71,23 @@ def load_all(text: str, source: str) -> list[object]:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         # ValueError: a date such as 2001-99-99; TypeError: a mapping as the key of a mapping.
         raise _not_yaml(source, 1, 1, (str(error) or "nested too deep").splitlines()[0]) from error
+
+
+def _spelled_out(node: yaml.Node, known: dict[int, int]) -> int:
+    """How many nodes *node* has once every alias is written out; one that holds itself: too many.
+
+    A few lines of aliases of aliases become gigabytes when they are copied.
+    """
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MOST_NODES + 1  # as long as we are inside of it
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        inner = [one for pair in node.value for one in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        inner = list(node.value)
+    known[id(node)] = 1 + sum(_spelled_out(one, known) for one in inner)
+    return known[id(node)]
 
 
 def is_null(node: yaml.Node) -> bool:

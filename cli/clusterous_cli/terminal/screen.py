@@ -77,12 +77,15 @@ class Ui:
         text = render(data, self.settings.output, table)
         print(spell.plain(text), file=self.out, flush=True)
 
-    def confirm(self, question: str, *, word: str | None = None) -> bool:
-        """Ask on the terminal; with *word*, that very word is the only yes."""
-        if self.settings.yes:
+    def confirm(self, question: str, *, word: str | None = None, flag: str = "--yes") -> bool:
+        """Ask on the terminal; with *word*, that very word is the only yes.
+
+        What has a *flag* of its own is not answered by --yes.
+        """
+        if self.settings.yes and flag == "--yes":
             return True
         if not (self.inp.isatty() and self.err.isatty()):
-            raise UserError(f"{question}\nThere is no terminal to answer on; say --yes.")
+            raise UserError(f"{question}\nThere is no terminal to answer on; say {flag}.")
         print(spell.plain(question), end=" ", file=self.err, flush=True)
         answer = self.inp.readline().strip()
         return answer == word if word else answer.lower() in ("y", "yes")

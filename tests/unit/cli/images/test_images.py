@@ -1,11 +1,14 @@
 """Content tags, ignore files, and references in manifests."""
 
+import shutil
+import stat
 from pathlib import Path
 
 import pytest
 
 from clusterous_api.errors import UserError
-from clusterous_cli.images import contexts
+from clusterous_cli.images import builder, contexts
+from clusterous_cli.system import private
 
 
 @pytest.fixture
@@ -146,3 +149,89 @@ def test_puts_references_into_a_spec() -> None:
         "components": [{"image": "toolbox"}, {"image": "r.example/tool"}],
     }
     assert spec["image"] == "tool"
+
+
+def test_the_tag_does_not_know_the_umask(folder: Path) -> None:
+    tags = set()
+    for files, folders in ((0o644, 0o755), (0o664, 0o775), (0o600, 0o700)):
+        for path in folder.rglob("*"):
+            path.chmod(folders if path.is_dir() else files)
+        tags.add(contexts.content_tag(folder))
+
+    assert len(tags) == 1
+
+
+def test_the_tag_knows_all_that_a_build_is_asked(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = contexts.content_tag(folder)
+    monkeypatch.setattr(contexts, "ASKED", ("--platform", "linux/arm64"))
+
+    assert contexts.content_tag(folder) != first
+
+
+@pytest.mark.parametrize("kind", list(builder.Kind))
+def test_every_builder_is_asked_for_the_nodes_platform(folder: Path, kind: builder.Kind) -> None:
+    argv = builder.build_argv(
+        builder.Builder(kind=kind, state=folder), "x:1", folder, folder / "Containerfile"
+    )
+
+    assert "--platform linux/amd64" in " ".join(argv)
+
+
+def test_what_only_its_owner_may_read_is_built_for_all(folder: Path) -> None:
+    (folder / ".dockerignore").write_text("Containerfile\n*.log\n")
+    (folder / "x.log").write_text("noise")
+    (folder / "src/a.py").chmod(0o600)
+    (folder / "src/run").symlink_to("a.py")
+    (folder / "src/b.py").chmod(0o700)
+
+    with contexts.readable(folder) as copied:
+        modes = {
+            str(path.relative_to(copied)): stat.S_IMODE(path.lstat().st_mode)
+            for path in copied.rglob("*")
+            if not path.is_symlink()
+        }
+        same = contexts.content_tag(copied) == contexts.content_tag(folder)
+
+    assert copied != folder
+    assert same
+    assert modes["src/a.py"] == 0o644
+    assert modes["src/b.py"] == 0o755
+    assert "x.log" not in modes
+    assert "Containerfile" in modes
+    assert not copied.exists()
+
+
+def test_what_all_may_read_is_built_as_it_is(folder: Path) -> None:
+    with contexts.readable(folder) as given:
+        assert given == folder
+
+
+def test_dockers_settings_are_the_persons_but_for_the_logins() -> None:
+    theirs = {
+        "currentContext": "colima",
+        "proxies": {"default": {}},
+        "credsStore": "desktop",
+        "credHelpers": {"r.example": "ecr-login"},
+        "auths": {"r.example": {}},
+    }
+
+    assert builder.docker_config(theirs, "r.example") == {
+        "currentContext": "colima",
+        "proxies": {"default": {}},
+        "credHelpers": {"r.example": ""},
+    }
+    assert builder.docker_config(["what"], "r.example") == {"credHelpers": {"r.example": ""}}
+
+
+def test_two_runs_at_once_have_logins_of_their_own(tmp_path: Path) -> None:
+    mine = builder.Builder(kind=builder.Kind.BUILDAH, state=tmp_path)
+    other = builder.Builder(kind=builder.Kind.BUILDAH, state=tmp_path, login="login-1")
+    for one in (mine, other):
+        private.write(one.auth_file, "{}")
+
+    shutil.rmtree(mine.auth_folder)
+
+    assert other.auth_file.exists()
+    assert str(mine.auth_file) in builder.login_argv(mine, "r.example")

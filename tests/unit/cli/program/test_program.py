@@ -1,5 +1,6 @@
 """Files for `run`: what is taken, what is refused before anything is started."""
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +198,129 @@ def test_names_are_legal_whatever_the_file_says(folder: Path) -> None:
     path.write_text(ENVIRONMENT.replace("name: reef", "name: Reef_2016"))
 
     assert program.read(path).name == convert.dns_label("Reef_2016") == "reef-2016"
+
+
+# -- what a file may take -------------------------------------------------------------------
+
+OUTSIDE_COPY = """
+name: reef
+environment:
+  copy: [COPY]
+  components: {web: {machine: master, cpu: auto, image: redis}}
+"""
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A folder beside that of the file."""
+    secret = tmp_path / "home/.aws"
+    secret.mkdir(parents=True)
+    (secret / "credentials").write_text("key")
+    (secret / "Containerfile").write_text("FROM scratch\n")
+    return secret
+
+
+@pytest.fixture
+def downloads(tmp_path: Path) -> Path:
+    downloads = tmp_path / "home/Downloads"
+    (downloads / "image").mkdir(parents=True)
+    return downloads
+
+
+@pytest.mark.parametrize("way", ["up", "absolute", "link", "link-with-slash", "link-above"])
+def test_a_file_takes_nothing_that_lies_beside_it(secret: Path, downloads: Path, way: str) -> None:
+    (downloads / "inputs").symlink_to(secret)
+    (downloads / "up").symlink_to(secret.parent)
+    item = {
+        "up": "../.aws",
+        "absolute": str(secret),
+        "link": "inputs",
+        "link-with-slash": "inputs/",
+        "link-above": "up/.aws",
+    }[way]
+    path = downloads / "reef.yml"
+    path.write_text(OUTSIDE_COPY.replace("COPY", item))
+
+    with pytest.raises(UserError, match="outside of its own folder") as caught:
+        program.read(path)
+
+    assert str(secret) in str(caught.value)
+    assert "--outside" in str(caught.value)
+
+
+@pytest.mark.parametrize("way", ["environment", "annotation", "recipe", "ignore"])
+def test_no_image_is_built_from_what_lies_beside_the_file(
+    secret: Path, downloads: Path, way: str
+) -> None:
+    image = downloads / "image"
+    (image / "Containerfile").write_text("FROM scratch\n")
+    asked: list[Path] = []
+    folder = "../.aws" if way in ("environment", "annotation") else "image"
+    if way == "recipe":
+        (image / "Containerfile").unlink()
+        (image / "Containerfile").symlink_to(secret / "credentials")
+    if way == "ignore":
+        (image / ".dockerignore").symlink_to(secret / "credentials")
+    if way == "environment":
+        path = downloads / "reef.yml"
+        path.write_text(ENVIRONMENT.replace("image/", folder).replace("copy: [inputs]", "copy: []"))
+    else:
+        metadata = {"name": "reef", "annotations": {"clusterous.io/build.tool": folder}}
+        path = written(downloads, {**APP, "metadata": metadata})
+
+    program.read(path, asked.extend)
+
+    assert [one.is_relative_to(secret) for one in asked] == [True]
+
+
+def test_what_is_inside_is_not_asked_about(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep/inputs").symlink_to("../inputs")
+    path = folder / "reef.yml"
+    path.write_text(ENVIRONMENT.replace("[inputs]", "[inputs, ./deep/inputs]"))
+
+    assert program.read(path).copy == ("inputs", "./deep/inputs")
+
+
+# -- bombs ----------------------------------------------------------------------------------
+
+
+def bomb(levels: int) -> str:
+    names = [f"a{n}" for n in range(levels)]
+    lines = [f"{names[0]}: &{names[0]} [x]"]
+    lines += [
+        f"{now}: &{now} [{', '.join([f'*{before}'] * 9)}]"
+        for before, now in itertools.pairwise(names)
+    ]
+    return "\n".join(lines)
+
+
+def test_aliases_of_aliases_are_counted_before_they_are_copied(folder: Path) -> None:
+    path = folder / "app.yaml"
+    path.write_text(f"{yaml.safe_dump(APP)}---\n{bomb(12)}\n")
+
+    with pytest.raises(UserError, match="its aliases are over"):
+        program.read(path)
+
+
+def test_an_alias_that_holds_itself_is_refused(folder: Path) -> None:
+    path = folder / "app.yaml"
+    path.write_text(f"{yaml.safe_dump(APP)}---\na: &a [*a]\n")
+
+    with pytest.raises(UserError, match="its aliases are over"):
+        program.read(path)
+
+
+def test_plain_aliases_are_welcome(folder: Path) -> None:
+    path = folder / "app.yaml"
+    more = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: &a b, c: *a}\n"
+    path.write_text(f"{yaml.safe_dump(APP)}---\n{more}")
+
+    assert len(program.read(path).documents) == 2
+
+
+def test_a_namespace_that_is_no_text_is_refused(folder: Path) -> None:
+    metadata = {"name": "reef", "namespace": ["x"]}
+
+    with pytest.raises(UserError, match=r"metadata\.namespace of a ClusterousApp must be text"):
+        program.read(written(folder, {**APP, "metadata": metadata}))

@@ -9,7 +9,7 @@ import pytest
 from clusterous_api.errors import UserError
 from clusterous_cli.images import builder
 from clusterous_cli.images.builder import Builder, Kind
-from clusterous_cli.reach import kubeconfig, ssh, tunnel
+from clusterous_cli.reach import kube, kubeconfig, ssh, tunnel
 from clusterous_cli.reach.kubeconfig import Link
 from tests.unit.cli.data.test_transfer import ACCESS
 
@@ -129,10 +129,11 @@ def test_the_password_is_never_an_argument(kind: Kind) -> None:
         (
             Kind.BUILDAH,
             "buildah --root /c/buildah/root --runroot /c/buildah/run --storage-driver vfs build"
-            " --isolation chroot --layers --force-rm --tag r/x:1 --file f/Containerfile f",
+            " --isolation chroot --layers --force-rm --platform linux/amd64 --tag r/x:1"
+            " --file f/Containerfile f",
         ),
-        (Kind.PODMAN, "podman build --tag r/x:1 --file f/Containerfile f"),
-        (Kind.DOCKER, "docker build --tag r/x:1 --file f/Containerfile f"),
+        (Kind.PODMAN, "podman build --platform linux/amd64 --tag r/x:1 --file f/Containerfile f"),
+        (Kind.DOCKER, "docker build --platform linux/amd64 --tag r/x:1 --file f/Containerfile f"),
     ],
 )
 def test_each_builder_hears_what_it_wants(kind: Kind, expected: str) -> None:
@@ -146,9 +147,17 @@ def test_each_builder_hears_what_it_wants(kind: Kind, expected: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        (Kind.PODMAN, "podman push --authfile /c/auth.json r/x:1 docker://r/x:1"),
+        (Kind.PODMAN, "podman push --authfile /c/login-1/auth.json r/x:1 docker://r/x:1"),
         (Kind.DOCKER, "docker push r/x:1"),
     ],
 )
 def test_each_builder_pushes_its_way(kind: Kind, expected: str) -> None:
-    assert " ".join(builder.push_argv(Builder(kind=kind, state=Path("/c")), "r/x:1")) == expected
+    made = Builder(kind=kind, state=Path("/c"), login="login-1")
+
+    assert " ".join(builder.push_argv(made, "r/x:1")) == expected
+
+
+def test_names_cannot_lead_to_another_path() -> None:
+    path = kube.apps_path("default/secrets", "../x?y")
+
+    assert path == "/apis/clusterous.io/v1/namespaces/default%2Fsecrets/clusterousapps/..%2Fx%3Fy"
