@@ -21,7 +21,8 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.plan import converge, design, observe
+from clusterous_cli.cluster.tags import tags_of
+from clusterous_cli.plan import converge, design, inventory
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options
@@ -110,7 +111,7 @@ class World:
     def destroy(self, name: str) -> None:
         who = Identity(name=name, account=self.cloud.account, region=self.cloud.region)
         quiet = TimedLines(Ui(Options(quiet=True)))
-        found = observe.survey(self.cloud, who, deep=True)
+        found = inventory.take(self.cloud, who, deep=True)
         converge.Destroy(cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses()).run(found)
 
 
@@ -156,7 +157,7 @@ def report(
     }
     for one in found:
         body = {"phase": "ready", "host_key": HOST_KEY, "cluster": view}
-        if record.tags_of(one)[names.TAG_ROLE] == failing:
+        if tags_of(one)[names.TAG_ROLE] == failing:
             body = {"phase": "failed", "error": "ctr: write: no space left on device\n"}
         if said.get(one["InstanceId"]) == json.dumps(body):
             continue

@@ -9,8 +9,8 @@ from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.plan import converge, observe, sweep
-from clusterous_cli.plan.planner import Action
+from clusterous_cli.plan import converge, inventory, sweep
+from clusterous_cli.plan.kinds.kind import Action
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
@@ -131,7 +131,7 @@ def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
 def test_destroying_nothing_finds_nothing(world: cloud.World) -> None:
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
 
-    assert observe.survey(world.cloud, who, deep=True) == ()
+    assert inventory.take(world.cloud, who, deep=True) == ()
 
 
 def test_another_clusters_things_are_left_alone(world: cloud.World) -> None:
@@ -197,7 +197,7 @@ def test_the_last_look_finds_what_destroy_overlooks(world: cloud.World) -> None:
     assert lines[1] == f"  disk {disk}, 0.012 $/h: {says}"
     assert lines[2] == f"  public address {address['AllocationId']}, 0.006 $/h: {says}"
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    assert converge.left(observe.survey(world.cloud, who, deep=True)) == []
+    assert converge.left(inventory.take(world.cloud, who, deep=True)) == []
 
 
 def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) -> None:
@@ -268,7 +268,7 @@ def test_a_lost_answer_makes_nothing_twice(world: cloud.World, service: str, act
     world.create(REEF)
 
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    assert observe.index(observe.survey(world.cloud, who)).surplus == ()
+    assert inventory.index(inventory.take(world.cloud, who)).surplus == ()
     assert not world.design(REEF).plan.pending
     world.destroy("reef")
     assert world.server.leftovers() == []

@@ -21,7 +21,7 @@ import yaml
 
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.plan import observe
+from clusterous_cli.plan import inventory
 from clusterous_cli.system import assets
 from tests.functional import cloud
 
@@ -43,7 +43,7 @@ def story(world: cloud.World) -> dict[str, str]:
         world.converge(REEF).execute()
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
     ids: dict[str, str] = {}
-    for one in observe.survey(world.cloud, who):
+    for one in inventory.take(world.cloud, who):
         for id in one.id.split():
             if re.fullmatch(r"[a-z]+-[0-9a-f]{8,}", id):
                 ids.setdefault(id, f"<{one.key}>")  # a group's rules have the group's own id

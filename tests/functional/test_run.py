@@ -14,8 +14,9 @@ import pytest
 
 from clusterous_api import names
 from clusterous_cli import main
-from clusterous_cli.cluster import config, record
+from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.images import builder
 from clusterous_cli.program import exposure
 from clusterous_cli.reach import kube, session, ssh, tunnel
@@ -313,9 +314,9 @@ def test_destroy_finds_the_images(stage: Stage) -> None:
         "ecr", "list_tags_for_resource", resourceArn=repository["repositoryArn"]
     )["tags"]
     assert repository["repositoryName"] == "reef/tool"
-    assert record.tags_of({"Tags": tags})[names.TAG_CLUSTER] == "reef"
+    assert tags_of({"Tags": tags})[names.TAG_CLUSTER] == "reef"
     who = Identity(name="reef", account="123456789012", region="eu-west-1")
-    assert record.tags_of({"Tags": tags})[names.TAG_UID] == who.uid
+    assert tags_of({"Tags": tags})[names.TAG_UID] == who.uid
 
 
 def test_a_failing_app_is_told_in_words(stage: Stage) -> None:

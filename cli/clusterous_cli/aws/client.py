@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any, Final
 
 import boto3
@@ -101,6 +102,36 @@ class Aws:
         with translated(service, action, self.region):
             client = self.client(service, reads=action.startswith(READS))
             return getattr(client, action)(**params)
+
+    def find(self, service: str, action: str, **params: Any) -> Any | None:
+        """Call AWS; None when what the call names does not exist."""
+        try:
+            return self.call(service, action, **params)
+        except errors.NotFound:
+            return None
+
+    def attempt(self, service: str, action: str, *codes: str, **params: Any) -> Any | None:
+        """Call AWS; None when it answers with one of the error *codes*."""
+        try:
+            return self.call(service, action, **params)
+        except errors.ANSWERED as error:
+            if error.code in codes:
+                return None
+            raise
+
+    def upload(self, path: Path, *, bucket: str, key: str, owner: str) -> None:
+        """Put a file of any size into a bucket."""
+        from boto3.s3.transfer import TransferConfig
+
+        client = self.client("s3", reads=True)  # repeating a part is harmless
+        with translated("s3", "put_object", self.region):
+            client.upload_file(
+                str(path),
+                bucket,
+                key,
+                ExtraArgs={"ExpectedBucketOwner": owner},
+                Config=TransferConfig(multipart_chunksize=16 << 20, max_concurrency=8),
+            )
 
     def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
         """Return all items under *key* of all pages."""
@@ -250,7 +281,8 @@ def classify(code: str, text: str, status: int, service: str, action: str) -> Cl
     if QUOTAS.search(code):
         return errors.QuotaReached(
             f"A limit of your AWS account is reached: {text} ({code}). Ask for more under Service"
-            " Quotas in the AWS console, or use less."
+            " Quotas in the AWS console, or use less.",
+            code=code,
         )
     if MISSING.search(code):
         return errors.NotFound(message, code=code)

@@ -1,5 +1,7 @@
 """What AWS can answer, by what is to be done about it."""
 
+from typing import Final
+
 from clusterous_api.errors import FailedError, TransientError, UserError
 
 
@@ -64,6 +66,14 @@ class Expired(BadCredentials):
 class QuotaReached(UserError):
     """The account's limit; more must be asked for."""
 
+    def __init__(self, message: str, *, code: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+
 
 class NoCluster(UserError):
     """There is no such cluster."""
+
+
+# What bears AWS's own code.
+ANSWERED: Final = (AwsFailed, NotYet, QuotaReached)

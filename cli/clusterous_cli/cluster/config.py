@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import yaml
 
+from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.system import yamltree
 
@@ -50,6 +51,15 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NamedPool:
+    """A pool by its name; its *role* is what its machines do, and what they may."""
+
+    name: str
+    role: str
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
     """What the user wants."""
 
@@ -64,6 +74,15 @@ class ClusterConfig:
     controller: Pool = field(default_factory=lambda: Pool(type="t3.medium", disk=20))
     workers: Pool = field(default_factory=lambda: Pool(type="t3.large", count=2, disk=20))
     volume: str = "efs"
+
+    @property
+    def pools(self) -> tuple[NamedPool, ...]:
+        """The pools of machines, each with its name and what its machines are for."""
+        return (
+            NamedPool(name=names.ROLE_GATEWAY, role=names.ROLE_GATEWAY, pool=self.gateway),
+            NamedPool(name=names.ROLE_CONTROLLER, role=names.ROLE_CONTROLLER, pool=self.controller),
+            NamedPool(name=names.ROLE_WORKER, role=names.ROLE_WORKER, pool=self.workers),
+        )
 
     def to_record(self) -> dict[str, Any]:
         """Spell the configuration for the record."""

@@ -9,13 +9,11 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.system import private
-
-RECORD: Final = "record.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

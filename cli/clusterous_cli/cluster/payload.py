@@ -6,7 +6,11 @@ from typing import Final
 from clusterous_api import names
 
 ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
-SECRETS_KEY: Final = "private/secrets.json"
+# Where things are in the bucket.
+RECORD: Final = "record.json"
+NODES: Final = "nodes/"
+PRIVATE: Final = "private/"  # which no machine may read
+SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,13 +14,11 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import local, report
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import SECRETS_KEY
+from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
+from clusterous_cli.cluster.tags import LIVE, tags_of
 from clusterous_cli.system import private
 
-RECORD: Final = local.RECORD
-NODES: Final = "nodes/"
 SSH_USER: Final = "clusterous"
-LIVE: Final = ("pending", "running", "stopping", "stopped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -300,8 +298,3 @@ def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any])
         host_key=str(said.get("host_key", "")),
         report=said or None,
     )
-
-
-def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
-    """Return the tags of an AWS answer as a mapping."""
-    return {tag["Key"]: tag["Value"] for tag in item.get("Tags") or ()}

@@ -19,7 +19,7 @@ def command(settings: Settings, name: str | None) -> int:
     from clusterous_cli.cluster import local, record
     from clusterous_cli.commands import opening
     from clusterous_cli.output import show
-    from clusterous_cli.plan import converge, observe, sweep
+    from clusterous_cli.plan import converge, inventory, sweep
     from clusterous_cli.system import wait
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
@@ -32,7 +32,7 @@ def command(settings: Settings, name: str | None) -> int:
         if local.known():
             raise record.nowhere(cloud)
         return opening.nothing(screen, f"There is no cluster in {cloud.region}.")
-    found = observe.survey(cloud, who, deep=True)
+    found = inventory.take(cloud, who, deep=True)
     if not converge.left(found) and not (seen := sweep.look(cloud, who, ())).left:
         opening.vanished(goal, who)
         opening.forget(who)

@@ -6,13 +6,16 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_cli.cluster import prices
-from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.plan import cost, sweep
 from clusterous_cli.plan.design import Design
-from clusterous_cli.plan.planner import Action, Found, Plan, Step
-from clusterous_cli.plan.resources import Kind, pool
+from clusterous_cli.plan.kinds.images import REPOSITORY
+from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Left, Step
+from clusterous_cli.plan.kinds.machines import MACHINES
+from clusterous_cli.plan.kinds.network import VPC
+from clusterous_cli.plan.kinds.volume import FILE_SYSTEM
+from clusterous_cli.plan.planner import Plan
 from clusterous_cli.terminal import spell
 
 SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
@@ -57,14 +60,14 @@ def plan_table(design: Design, price: cost.Cost) -> str:
 
 
 def _changes(design: Design, price: cost.Cost) -> str:
-    plan, config = design.plan, design.config
+    plan = design.plan
     where = f"cluster {design.who.name} in {design.who.region}"
     if not plan.pending and plan.unchanged:
         return f"{where}: not as the file wants it, but nothing that create can do"
     if not plan.pending:
         return f"{where}: as wanted, nothing to do ({price.spelled()})"
     state = "nothing exists yet" if _is_new(plan) else f"{len(plan.pending)} changes"
-    rows = [row for part in PARTS if (row := _part_row(plan, config, part))]
+    rows = [row for part in PARTS if (row := _part_row(plan, part))]
     return "\n".join(
         [
             f"{where}: {state}",
@@ -79,61 +82,35 @@ def _is_new(plan: Plan) -> bool:
     return all(step.action is Action.CREATE for step in plan.steps)
 
 
-def _part_row(plan: Plan, config: ClusterConfig, part: str) -> tuple[str, str, str] | None:
+def _part_row(plan: Plan, part: str) -> tuple[str, str, str] | None:
     steps = [step for step in plan.pending if step.part == part]
     if not steps:
         return None
     actions = {step.action for step in steps}
     sign = SIGNS[next(iter(actions))] if len(actions) == 1 else "~"
-    return (f"{sign} {part}", PART_WORDS[part](steps, config), spell.plural(len(steps), "step"))
+    return (f"{sign} {part}", _part_words(part, steps), spell.plural(len(steps), "step"))
 
 
-def _kinds(steps: Sequence[Step]) -> str:
-    counts: dict[Kind, int] = {}
+def _part_words(part: str, steps: Sequence[Step]) -> str:
+    by_kind: dict[Kind, list[Step]] = {}
     for step in steps:
-        counts[step.kind] = counts.get(step.kind, 0) + 1
-    shown = [(count, WORDS[kind]) for kind, count in counts.items() if kind in WORDS]
+        by_kind.setdefault(step.kind, []).append(step)
+    words = [LEADS[part]] if part in LEADS else []
+    words += [said for kind, some in by_kind.items() if (said := _kind_words(kind, some))]
     details = ", ".join(step.key for step in steps[:3]) + (", …" if len(steps) > 3 else "")
-    return ", ".join(spell.plural(count, noun) for count, noun in shown) or details
+    return ", ".join(words) or details
 
 
-# Only what a person would name; that a network has routes goes without saying.
-WORDS: Final[Mapping[Kind, str]] = {
-    Kind.VPC: "VPC",
-    Kind.SUBNET: "subnet",
-    Kind.GATEWAY: "internet gateway",
-    Kind.NAT: "NAT gateway",
-    Kind.ENDPOINT: "S3 endpoint",
-    Kind.GROUP: "security group",
-    Kind.ROLE: "role",
+def _kind_words(kind: Kind, steps: Sequence[Step]) -> str:
+    if kind.words:
+        return kind.words(steps)
+    return spell.plural(len(steps), kind.counted) if kind.counted else ""
+
+
+LEADS: Final = {
+    "files": "private encrypted bucket",
+    "volume": "EFS, encrypted, grows with its data",
 }
-
-
-def _machine_words(steps: Sequence[Step], config: ClusterConfig) -> str:
-    words = []
-    for step in steps:
-        if step.action is Action.DELETE and step.found:
-            words.append(f"remove failed {step.found.key}")
-            continue
-        chosen = pool(config, step.key)
-        there = len(step.found.id.split()) if step.found else 0
-        words.append(f"{spell.plural(chosen.count - there, step.key)} ({chosen.type})")
-    return ", ".join(words)
-
-
-PART_WORDS: Final = {
-    "network": lambda steps, config: _kinds(steps),
-    "access": lambda steps, config: _kinds(steps),
-    "files": lambda steps, config: (
-        f"private encrypted bucket, {spell.plural(_objects(steps), 'file')}"
-    ),
-    "volume": lambda steps, config: "EFS, encrypted, grows with its data",
-    "machines": _machine_words,
-}
-
-
-def _objects(steps: Sequence[Step]) -> int:
-    return sum(step.kind is Kind.OBJECT for step in steps)
 
 
 def cluster_data(cluster: Cluster, price: cost.Cost, now: datetime) -> dict[str, Any]:
@@ -215,7 +192,7 @@ def seen_data(cluster: str, seen: sweep.Seen) -> dict[str, Any]:
     return {"cluster": cluster, "left": left, "unseen": list(seen.unseen)}
 
 
-def _left_data(one: sweep.Left) -> dict[str, Any]:
+def _left_data(one: Left) -> dict[str, Any]:
     # An hourly price of None is not known.
     hourly = None if one.hourly is None else round(one.hourly, 4)
     return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
@@ -223,11 +200,11 @@ def _left_data(one: sweep.Left) -> dict[str, Any]:
 
 def removal_words(who: Identity, found: Sequence[Found]) -> str:
     """Say what destroy is about to remove."""
-    machines = sum(len(one.id.split()) for one in found if one.kind is Kind.MACHINES and one.ours)
-    sizes = [int(one.facts.get("size", 0)) for one in found if one.kind is Kind.FILE_SYSTEM]
-    images = sum(one.kind is Kind.REPOSITORY for one in found)
+    machines = sum(len(one.id.split()) for one in found if one.kind is MACHINES and one.ours)
+    sizes = [one.value.size for one in found if one.kind is FILE_SYSTEM]
+    images = sum(one.kind is REPOSITORY for one in found)
     things = [spell.plural(machines, "machine")] if machines else []
-    things += ["the network"] if any(one.kind is Kind.VPC and one.ours for one in found) else []
+    things += ["the network"] if any(one.kind is VPC and one.ours for one in found) else []
     things += [f"the volume with {spell.size(sum(sizes))} of data"] if sizes else []
     things += [spell.plural(images, "image repository")] if images else []
     what = ", ".join(things) or "what is left of it"

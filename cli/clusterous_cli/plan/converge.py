@@ -4,23 +4,25 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Final
 
-from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import apply, nodes, observe, planner, remove, sweep
+from clusterous_cli.plan import inventory, nodes, planner, sweep
 from clusterous_cli.plan.design import Design
-from clusterous_cli.plan.executor import Executor, Outcome
-from clusterous_cli.plan.planner import Action, Found, Step
-from clusterous_cli.plan.resources import Kind, pool
+from clusterous_cli.plan.executor import Act, Executor, Outcome
+from clusterous_cli.plan.kinds.access import RULES
+from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
+from clusterous_cli.plan.kinds.machines import MACHINES
+from clusterous_cli.plan.kinds.network import VPC, Interface
 from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
@@ -111,8 +113,9 @@ class Create:
         if outcome.failed:
             raise first_of(outcome)
         config = self.design.config
-        roles = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
-        wanted = {role: pool(config, role).count for role in roles}
+        wanted: dict[str, int] = {}
+        for one in config.pools:
+            wanted[one.role] = wanted.get(one.role, 0) + one.pool.count
         return nodes.await_ready(
             self.cloud, self.design.who, wanted, self.lines, self.pauses, seconds=seconds
         )
@@ -122,30 +125,24 @@ class Create:
         steps = self.design.plan.steps
         parts = Parts(self.lines, steps)
         downloads = Downloads(self.lines, self.pauses)
-        builder = apply.Builder(
-            self.cloud,
-            self.design.who,
-            self.pauses,
-            lambda key: self.supply(key, downloads.tell),
+        site = Site(
+            cloud=self.cloud,
+            who=self.design.who,
+            pauses=self.pauses,
+            supply=lambda key: self.supply(key, downloads.tell),
         )
-        remover = remove.Remover(self.cloud, self.design.who, self.pauses)
-
-        def act(step: Step, ids: Mapping[str, str]) -> str:
-            chosen = remover.act if step.action is Action.DELETE else builder.act
-            return chosen(step, ids)
-
         executor = Executor(
-            act=act, pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
+            act=acting(site), pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
             remind=self.lines.remind,
         )  # fmt: skip
         return executor.run(steps, {})
 
     def lookup(self, step: Step) -> str | None:
         """Look whether what a step should make is there."""
-        found = observe.index(observe.survey(self.cloud, self.design.who)).found.get(step.key)
-        if found is None or step.kind is Kind.MACHINES:
+        found = inventory.index(inventory.take(self.cloud, self.design.who)).found.get(step.key)
+        if found is None or step.kind is MACHINES:
             return None  # machines are asked for with a token: to repeat the call is safe
-        return None if found.facts.get("ready") is False else found.id
+        return found.id if found.ready else None
 
     def supply(self, key: str, tell: releases.Progress) -> Any:
         """Return the content of an object: its bytes, or the path of a downloaded file."""
@@ -154,6 +151,23 @@ class Create:
             return blob.content
         fetched = self.fetched or releases.fetched
         return fetched(self.design.artifacts[key], blob.sha256, tell)
+
+
+def acting(site: Site) -> Act:
+    """Return what carries out a step, in the way of its kind."""
+
+    def act(step: Step, ids: Mapping[str, str]) -> str:
+        if step.action is Action.DELETE:
+            assert step.found is not None
+            assert step.kind.remove is not None
+            with suppress(errors.NotFound):  # what is gone already counts as deleted
+                step.kind.remove(site, step.found)
+            return step.found.id
+        assert step.resource is not None
+        assert step.kind.make is not None
+        return step.kind.make(site, step, settled(step.resource.value, ids))
+
+    return act
 
 
 def first_of(outcome: Outcome) -> ClusterousError:
@@ -195,7 +209,7 @@ class Destroy:
                 raise first_of(outcome)
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             networks |= networks_of(found)
-            found = observe.survey(self.cloud, self.who, deep=True)
+            found = inventory.take(self.cloud, self.who, deep=True)
             if not left(found) or strangers(found):
                 break
         seen = sweep.look(self.cloud, self.who, networks)
@@ -207,9 +221,9 @@ class Destroy:
         """Delete everything of ours among *found*."""
         steps = planner.removal(deletable(found))
         parts = Parts(self.lines, steps)
-        remover = remove.Remover(self.cloud, self.who, self.pauses)
+        site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
         executor = Executor(
-            act=remover.act, pauses=self.pauses, tell=parts.tell, remind=self.lines.remind,
+            act=acting(site), pauses=self.pauses, tell=parts.tell, remind=self.lines.remind,
             seconds=seconds, keep_going=True,
         )  # fmt: skip
         return executor.run(steps, {})
@@ -217,13 +231,12 @@ class Destroy:
 
 def deletable(found: Sequence[Found]) -> list[Found]:
     """Leave out what goes with its machine; what stays after all is found in the next round."""
-    return [one for one in found if not one.facts.get("busy")]
+    return [one for one in found if not one.busy]
 
 
 def left(found: Sequence[Found]) -> list[Found]:
     """Return what is still there and was ours, or keeps ours from going."""
-    removable = [one for one in found if one.kind in planner.REMOVABLE]
-    return [one for one in removable if one.kind is not Kind.RULES]
+    return [one for one in found if one.kind.remove and one.kind is not RULES]
 
 
 def strangers(found: Sequence[Found]) -> list[Found]:
@@ -233,16 +246,12 @@ def strangers(found: Sequence[Found]) -> list[Found]:
 
 
 def _made_for_ours(one: Found, mine: set[str]) -> bool:
-    if one.kind is not Kind.INTERFACE:
-        return False
-    says = str(one.facts["says"])
-    owners = (one.facts["instance"], *mine)
-    return one.facts["instance"] in mine or any(owner and owner in says for owner in owners)
+    return isinstance(one.value, Interface) and one.value.made_for(mine)
 
 
 def networks_of(found: Sequence[Found]) -> set[str]:
     """Return the ids of our networks."""
-    return {one.id for one in found if one.kind is Kind.VPC and one.ours}
+    return {one.id for one in found if one.kind is VPC and one.ours}
 
 
 class Remains(LeftBehindError):
@@ -266,7 +275,7 @@ def left_behind(seen: sweep.Seen, reasons: Mapping[str, str]) -> Remains:
     )
 
 
-def _why(one: sweep.Left, reasons: Mapping[str, str]) -> str:
+def _why(one: Left, reasons: Mapping[str, str]) -> str:
     price = f", {one.hourly:.3f} $/h" if one.hourly else ""
     if one.says:
         return f"{price}: {one.says}"

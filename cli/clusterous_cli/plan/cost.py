@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from clusterous_cli.cluster import prices
-from clusterous_cli.cluster.config import ClusterConfig, Pool
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds.kind import Price
 
 # Storage by use (EFS, S3) and traffic are billed as they come and not in this sum.
 NOT_COUNTED: Final = "data on the volume and traffic come on top"
@@ -31,21 +33,17 @@ class Cost:
 
 def of(config: ClusterConfig, region: str) -> Cost:
     """Return what the running cluster costs."""
-    pools = (config.gateway, config.controller, config.workers)
     factor = prices.FACTORS.get(region)
+    parts = [price for kind in table.ALL for price in kind.price(config)]
     unknown = [] if factor else [f"the difference of {region} to us-east-1"]
-    unknown += _unknown(pools)
-    machines = sum(prices.MACHINES.get(pool.type, 0.0) * pool.count for pool in pools)
-    disks = sum(pool.disk * pool.count for pool in pools)
-    storage = disks * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
-    # The gateway and NAT each hold a public address.
-    network = prices.NAT_GATEWAY + 2 * prices.PUBLIC_ADDRESS
-    return Cost(hourly=(machines + storage + network) * (factor or 1.0), unknown=tuple(unknown))
+    unknown += [f"{count} {what}" for what, count in _unknown(parts).items() if count]
+    hourly = sum(part.hourly for part in parts) * (factor or 1.0)
+    return Cost(hourly=hourly, unknown=tuple(unknown))
 
 
-def _unknown(pools: Iterable[Pool]) -> list[str]:
-    missing = {pool.type: 0 for pool in pools if pool.type not in prices.MACHINES}
-    for pool in pools:
-        if pool.type in missing:
-            missing[pool.type] += pool.count
-    return [f"{count} {type}" for type, count in missing.items() if count]
+def _unknown(parts: Iterable[Price]) -> dict[str, int]:
+    missing: dict[str, int] = {}
+    for part in parts:
+        for what, count in (part.unknown or {}).items():
+            missing[what] = missing.get(what, 0) + count
+    return missing

@@ -14,11 +14,12 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
-from clusterous_cli.plan import observe, planner
-from clusterous_cli.plan import resources as wanted_resources
-from clusterous_cli.plan.planner import Found, Plan
-from clusterous_cli.plan.resources import Kind
+from clusterous_cli.cluster.payload import RECORD, SECRETS_KEY, Blob
+from clusterous_cli.plan import inventory, planner
+from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds.kind import Found, Wish
+from clusterous_cli.plan.kinds.network import SUBNET
+from clusterous_cli.plan.planner import Plan
 from clusterous_cli.system import assets
 
 # Where the publishers of the images say which is the newest; the account is trusted, not the name.
@@ -74,9 +75,9 @@ def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> D
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = pool.submit(observe.survey, cloud, who)
+        found = pool.submit(inventory.take, cloud, who)
         reports = pool.submit(record.Reports(cloud, who).read)
-        before = pool.submit(record.read_json, cloud, who, record.RECORD)
+        before = pool.submit(record.read_json, cloud, who, RECORD)
         kept = pool.submit(record.read_json, cloud, who, SECRETS_KEY)
         allow = pool.submit(_allow, config, outside)
         published = pool.submit(_published, config, outside)
@@ -116,13 +117,14 @@ def _drawn(
         config, who, image=image, zone=zone, created=created, version=version
     )
     blobs = (*bundle.blobs, written)
-    wanted = wanted_resources.wanted(
-        config, who, zone=zone, image=image, allow=allow, machines=bundle.machines, blobs=blobs
-    )
+    wish = Wish(
+        config=config, who=who, zone=zone, image=image, allow=allow, machines=bundle.machines,
+        blobs=blobs,
+    )  # fmt: skip
     return Design(
         config=config,
         who=who,
-        plan=planner.plan(wanted, observe.index(found, failed)),
+        plan=planner.plan(table.wanted(wish), inventory.index(found, failed)),
         found=found,
         blobs={blob.key: blob for blob in blobs},
         artifacts={published.blobs[one.name].key: one for one in published.artifacts},
@@ -134,7 +136,7 @@ def _same_volume(
     config: ClusterConfig, found: tuple[Found, ...], before: Mapping[str, Any]
 ) -> None:
     """Refuse another volume: a controller that runs would never hear of it."""
-    there = observe.index(found).found
+    there = inventory.index(found).found
     recorded = before["config"]["volume"] if before and "controller" in there else config.volume
     was = "efs" if "volume" in there else recorded
     if was != config.volume:
@@ -176,8 +178,8 @@ def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) 
 def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> str:
     """Choose the zone: where the cluster is, or where all wanted types can be had."""
     for one in found:
-        if one.kind is Kind.SUBNET and one.key == "private":
-            return _same_zone(config.zone, cloud.region, str(one.facts["zone"]))
+        if one.kind is SUBNET and one.key == "private":
+            return _same_zone(config.zone, cloud.region, one.value.zone)
     types = {config.gateway.type, config.controller.type, config.workers.type}
     offered = cloud.pages(
         "ec2",

@@ -9,7 +9,7 @@ from typing import Final
 
 from clusterous_api.errors import ClusterousError, TransientError
 from clusterous_cli.aws import errors
-from clusterous_cli.plan.planner import Action, Step
+from clusterous_cli.plan.kinds.kind import Action, Step
 from clusterous_cli.system.wait import Pauses, Stopped
 
 Act = Callable[[Step, Mapping[str, str]], str]

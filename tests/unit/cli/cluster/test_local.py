@@ -8,6 +8,7 @@ import pytest
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import local
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import private
 
@@ -26,7 +27,7 @@ def old_form(home: Path, who: Identity) -> Path:
     """A folder as releases before 2.1 kept it: under the bare name."""
     folder = home / "clusters" / who.name
     kept = {"name": who.name, "account": who.account, "region": who.region}
-    private.write(folder / local.RECORD, json.dumps(kept))
+    private.write(folder / RECORD, json.dumps(kept))
     private.write(folder / "id_ed25519", "key")
     return folder
 

@@ -11,29 +11,34 @@ from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
-from clusterous_cli.plan import planner, resources
-from clusterous_cli.plan.planner import Action, Found, Observed
-from clusterous_cli.plan.resources import Kind, Resource
+from clusterous_cli.plan import planner
+from clusterous_cli.plan.kinds import access, kind, table
+from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Resource, Wish
+from clusterous_cli.plan.kinds.machines import MACHINES, Machines
+from clusterous_cli.plan.kinds.network import SUBNET
+from clusterous_cli.plan.planner import Observed
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
-    return resources.wanted(
-        config.parse(text),
-        WHO,
-        zone="eu-west-1a",
-        image="ami-1",
-        allow=("203.0.113.10/32",),
-        machines=[Machine(role=role, user_data="#cloud-config") for role in ROLES],
-        blobs=[Blob(key=SECRETS_KEY, sha256="0" * 64, content=b"{}")],
+    return table.wanted(
+        Wish(
+            config=config.parse(text),
+            who=WHO,
+            zone="eu-west-1a",
+            image="ami-1",
+            allow=("203.0.113.10/32",),
+            machines=tuple(Machine(role=role, user_data="#cloud-config") for role in ROLES),
+            blobs=(Blob(key=SECRETS_KEY, sha256="0" * 64, content=b"{}"),),
+        )
     )
 
 
 def there(resource: Resource, ids: dict[str, str]) -> Found:
-    facts = {name: planner.resolved(value, ids) for name, value in resource.facts.items()}
-    return Found(kind=resource.kind, key=resource.key, id=ids[resource.key], facts=facts)
+    value = kind.settled(resource.value, ids)
+    return Found(kind=resource.kind, key=resource.key, id=ids[resource.key], value=value)
 
 
 def all_there(things: tuple[Resource, ...]) -> dict[str, Found]:
@@ -55,13 +60,17 @@ def test_everything_exists_so_nothing_is_done() -> None:
     assert planner.plan(wanted(), Observed(found=all_there(wanted()))).pending == ()
 
 
+def many(found: Found) -> Machines | None:
+    return Machines(count=99, type=found.value.type) if found.kind is MACHINES else None
+
+
 @given(st.data())
 def test_what_is_missing_is_made_and_nothing_else(data: st.DataObject) -> None:
     found = all_there(wanted())
     kept = data.draw(st.sets(st.sampled_from(sorted(found))))
 
     # Whatever holds a missing thing by its id would differ too; here ids stay what they were.
-    observed = Observed(found={key: Found(kind=f.kind, key=key, id=f.id, facts={"count": 99})
+    observed = Observed(found={key: Found(kind=f.kind, key=key, id=f.id, value=many(f))
                                for key, f in found.items() if key in kept})  # fmt: skip
 
     pending = {step.key for step in planner.plan(wanted(), observed).pending}
@@ -80,7 +89,7 @@ def test_machines_do_not_wait_for_nat() -> None:
 
 
 def test_nobody_but_the_caller_comes_in_from_outside() -> None:
-    rules = resources.group_rules(("203.0.113.10/32",), volume=True)
+    rules = access.group_rules(("203.0.113.10/32",), volume=True)
 
     outside = [
         (name, rule) for name, found in rules.items() for rule in found if "/" in rule.source
@@ -92,7 +101,7 @@ def test_nobody_but_the_caller_comes_in_from_outside() -> None:
 
 @pytest.mark.parametrize("role", ["gateway", "worker"])
 def test_only_the_controller_reads_what_gives_the_cluster_away(role: str) -> None:
-    statements = json.loads(resources.policy(WHO, role))["Statement"]
+    statements = json.loads(access.policy(WHO, role))["Statement"]
 
     readable = [r for s in statements if "s3:GetObject" in s["Action"] for r in s["Resource"]]
     assert readable
@@ -131,7 +140,7 @@ def test_no_workers_wanted_and_none_there_is_as_wanted() -> None:
 
 def test_a_failed_machine_goes_before_its_successor_comes() -> None:
     found = all_there(wanted())
-    broken = Found(kind=Kind.MACHINES, key="controller", id="i-1", facts={})
+    broken = Found(kind=MACHINES, key="controller", id="i-1")
     observed = Observed(
         found={key: one for key, one in found.items() if key != "controller"}, surplus=(broken,)
     )
@@ -146,19 +155,21 @@ def test_a_failed_machine_goes_before_its_successor_comes() -> None:
 
 
 def test_removal_never_takes_what_is_not_ours() -> None:
-    foreign = Found(kind=Kind.SUBNET, key="", id="subnet-1", ours=False)
+    foreign = Found(kind=SUBNET, key="", id="subnet-1", ours=False)
 
     assert planner.removal([foreign]) == ()
 
 
-@given(st.sets(st.sampled_from(sorted(planner.REMOVABLE)), min_size=1))
-def test_removal_has_an_order_that_aws_accepts(kinds: set[Kind]) -> None:
-    found = [Found(kind=kind, key=kind, id=f"{kind}-1") for kind in kinds]
+REMOVABLE = [kind for kind in table.ALL if kind.remove]
 
-    gone: list[Kind] = []
+
+@given(st.sets(st.sampled_from(REMOVABLE), min_size=1))
+def test_removal_has_an_order_that_aws_accepts(kinds: set[Kind]) -> None:
+    found = [Found(kind=kind, key=kind.name, id=f"{kind}-1") for kind in kinds]
+    there = {kind.name for kind in kinds}
+
+    gone: list[str] = []
     for step in planner.removal(found):
-        assert all(
-            before in gone for before in planner.GONE_BEFORE.get(step.kind, ()) if before in kinds
-        )
-        gone.append(step.kind)
-    assert set(gone) == kinds
+        assert all(before in gone for before in step.kind.after if before in there)
+        gone.append(step.kind.name)
+    assert set(gone) == there

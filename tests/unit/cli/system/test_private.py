@@ -7,6 +7,7 @@ from typing import Any
 
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.system import private
 
 
@@ -42,7 +43,7 @@ REEF = Identity(name="reef", account="111111111111", region="eu-west-1")
 def test_no_bucket_of_somebody_else_is_read() -> None:
     cloud: Any = Cloud()
 
-    record.read_json(cloud, REEF, record.RECORD)
+    record.read_json(cloud, REEF, RECORD)
     reports = record.Reports(cloud, REEF).read()
 
     assert set(reports) == {"i-1", "i-2"}

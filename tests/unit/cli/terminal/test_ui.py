@@ -6,8 +6,8 @@ import pytest
 from rich.console import Console
 
 from clusterous_cli.plan import converge
-from clusterous_cli.plan.planner import Action, Step
-from clusterous_cli.plan.resources import Kind
+from clusterous_cli.plan.kinds.files import OBJECT
+from clusterous_cli.plan.kinds.kind import Action, Step
 from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import LiveLines, TimedLines
@@ -30,7 +30,7 @@ def screen(clock: Clock) -> tuple[Ui, io.StringIO]:
 
 def steps(count: int) -> list[Step]:
     return [
-        Step(action=Action.CREATE, key=f"s3:boot/{number}/file", kind=Kind.OBJECT, part="files")
+        Step(action=Action.CREATE, key=f"s3:boot/{number}/file", kind=OBJECT)
         for number in range(count)
     ]
 

@@ -1,0 +1,39 @@
+"""Whose a thing is that AWS lists, by its tags."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_cli.cluster.identity import Identity
+
+# The states of a machine that is not (about to be) gone.
+LIVE: Final = ("pending", "running", "stopping", "stopped")
+
+
+def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags of an AWS answer as a mapping."""
+    return {tag["Key"]: tag["Value"] for tag in item.get("Tags") or ()}
+
+
+def tagged(who: Identity) -> list[dict[str, Any]]:
+    """Return EC2's filter for what bears our tags."""
+    return [{"Name": f"tag:{names.TAG_UID}", "Values": [who.uid]}]
+
+
+def is_ours(item: Mapping[str, Any], who: Identity) -> bool:
+    """Whether a thing bears our tags.
+
+    Asked again here, since a filter that is ignored would show us another cluster's things.
+    """
+    return tags_of(item).get(names.TAG_UID) == who.uid
+
+
+def key_of(item: Mapping[str, Any], who: Identity) -> str:
+    """Return what the plan calls a thing of ours; nothing for others."""
+    return tags_of(item).get(names.TAG_ROLE, "") if is_ours(item, who) else ""
+
+
+def belongs_to(tags: Mapping[str, str], who: Identity) -> bool:
+    """Whether the tags are our cluster's; by its name alone where there is no other's uid."""
+    uid = tags.get(names.TAG_UID)
+    return uid == who.uid or (uid is None and tags.get(names.TAG_CLUSTER) == who.name)

@@ -1,0 +1,263 @@
+"""The bucket: private and encrypted, with the record and the files that machines boot from."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import NODES, PRIVATE, RECORD
+from clusterous_cli.plan.kinds.access import spelled
+from clusterous_cli.plan.kinds.cloud import Cloud, Site
+from clusterous_cli.plan.kinds.kind import (
+    Found,
+    Id,
+    Kind,
+    Left,
+    Ref,
+    Resource,
+    Scope,
+    Step,
+    Value,
+    Wish,
+)
+
+PART: Final = "files"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket(Value):
+    """The bucket itself."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block(Value):
+    """That nothing in the bucket can be made public."""
+
+    bucket: Id
+    blocked: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encryption(Value):
+    """How objects are encrypted at rest."""
+
+    bucket: Id
+    algorithm: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketPolicy(Value):
+    """What the bucket refuses, as the JSON of a policy."""
+
+    bucket: Id
+    document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Object(Value):
+    """One object; its digest is known only of those that have one name and many contents."""
+
+    bucket: Id
+    key: str
+    sha256: str | None = None
+
+
+def bucket_policy(who: Identity) -> str:
+    """Refuse everything that does not come over TLS."""
+    bucket = f"arn:{who.partition}:s3:::{who.bucket}"
+    statement = {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": "*",
+        "Action": "s3:*",
+        "Resource": [bucket, f"{bucket}/*"],
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
+
+
+def _want_bucket(wish: Wish) -> list[Resource]:
+    return [Resource(kind=BUCKET, key="bucket", value=Bucket(name=wish.who.bucket))]
+
+
+def _want_block(wish: Wish) -> list[Resource]:
+    value = Block(bucket=Ref("bucket"), blocked=True)
+    return [Resource(kind=BLOCK, key="bucket-block", value=value)]
+
+
+def _want_encryption(wish: Wish) -> list[Resource]:
+    value = Encryption(bucket=Ref("bucket"), algorithm="AES256")
+    return [Resource(kind=ENCRYPTION, key="bucket-encryption", value=value)]
+
+
+def _want_policy(wish: Wish) -> list[Resource]:
+    value = BucketPolicy(bucket=Ref("bucket"), document=bucket_policy(wish.who))
+    return [Resource(kind=BUCKET_POLICY, key="bucket-policy", value=value)]
+
+
+def _want_objects(wish: Wish) -> list[Resource]:
+    return [
+        Resource(
+            kind=OBJECT,
+            key=f"s3:{blob.key}",
+            value=Object(bucket=Ref("bucket"), key=blob.key, sha256=blob.sha256),
+            # Secrets go only into a bucket that is already closed.
+            needs=("bucket-block", "bucket-encryption", "bucket-policy"),
+        )
+        for blob in wish.blobs
+    ]
+
+
+def _look_bucket(at: Scope) -> list[Found]:
+    name = at.who.bucket
+    owner = {"Bucket": name, "ExpectedBucketOwner": at.who.account}
+    if at.cloud.find("s3", "head_bucket", **owner) is None:
+        return []
+    found = [Found(kind=BUCKET, key="bucket", id=name, value=Bucket(name=name))]
+    block = at.cloud.find("s3", "get_public_access_block", **owner)
+    if block:
+        whole = all(block["PublicAccessBlockConfiguration"].values())
+        closed = Block(bucket=name, blocked=whole)
+        found.append(Found(kind=BLOCK, key="bucket-block", id=name, value=closed))
+    encryption = at.cloud.find("s3", "get_bucket_encryption", **owner)
+    if encryption:
+        rule = encryption["ServerSideEncryptionConfiguration"]["Rules"][0]
+        algorithm = rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"]
+        secret = Encryption(bucket=name, algorithm=algorithm)
+        found.append(Found(kind=ENCRYPTION, key="bucket-encryption", id=name, value=secret))
+    policy = at.cloud.find("s3", "get_bucket_policy", **owner)
+    if policy:
+        value = BucketPolicy(bucket=name, document=spelled(policy["Policy"]))
+        found.append(Found(kind=BUCKET_POLICY, key="bucket-policy", id=name, value=value))
+    return [*found, *_look_objects(at)]
+
+
+def _look_objects(at: Scope) -> list[Found]:
+    listed = at.cloud.pages("s3", "list_objects_v2", "Contents", Bucket=at.who.bucket)
+    keys = [one["Key"] for one in listed]
+    # Boot files carry their hash in their name. The record does not: it is read and hashed.
+    digests = {RECORD: _digest(at)} if RECORD in keys else {}
+    return [
+        Found(
+            kind=OBJECT,
+            key=f"s3:{key}",
+            id=key,
+            value=Object(bucket=at.who.bucket, key=key, sha256=digests.get(key)),
+        )
+        for key in keys
+        if not key.startswith(NODES)
+    ]
+
+
+def _digest(at: Scope) -> str:
+    answer = at.cloud.call("s3", "get_object", Bucket=at.who.bucket, Key=RECORD)
+    return hashlib.sha256(answer["Body"].read()).hexdigest()
+
+
+def _make_bucket(to: Site, step: Step, wanted: Bucket) -> str:
+    # S3's own us-east-1 takes no constraint and wants none.
+    place = {"LocationConstraint": to.cloud.region}
+    extra = {} if to.cloud.region == "us-east-1" else {"CreateBucketConfiguration": place}
+    to.cloud.attempt("s3", "create_bucket", "BucketAlreadyOwnedByYou", Bucket=wanted.name, **extra)
+    to.s3("put_bucket_tagging", Tagging={"TagSet": to.tags(step.key)})
+    return wanted.name
+
+
+def _make_block(to: Site, step: Step, wanted: Block) -> str:
+    switches = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
+    to.s3(
+        "put_public_access_block",
+        PublicAccessBlockConfiguration=dict.fromkeys(switches, True),
+    )
+    return to.who.bucket
+
+
+def _make_encryption(to: Site, step: Step, wanted: Encryption) -> str:
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": wanted.algorithm}}
+    to.s3("put_bucket_encryption", ServerSideEncryptionConfiguration={"Rules": [rule]})
+    return to.who.bucket
+
+
+def _make_policy(to: Site, step: Step, wanted: BucketPolicy) -> str:
+    to.s3("put_bucket_policy", Policy=wanted.document)
+    return to.who.bucket
+
+
+def _make_object(to: Site, step: Step, wanted: Object) -> str:
+    content = to.supply(wanted.key)
+    if isinstance(content, bytes):
+        # The secrets are written once: of two creates at the same time one must lose here.
+        once = {"IfNoneMatch": "*"} if wanted.key.startswith(PRIVATE) else {}
+        to.s3("put_object", Key=wanted.key, Body=content, **once)
+    else:
+        to.cloud.upload(content, bucket=to.who.bucket, key=wanted.key, owner=to.who.account)
+    return wanted.key
+
+
+def _remove_bucket(to: Site, found: Found) -> None:
+    for batch in _batches(to, found.id):
+        to.cloud.call(
+            "s3", "delete_objects", Bucket=found.id, Delete={"Objects": batch, "Quiet": True}
+        )
+    uploads = to.cloud.pages("s3", "list_multipart_uploads", "Uploads", Bucket=found.id)
+    for upload in uploads:
+        to.cloud.call(
+            "s3", "abort_multipart_upload",
+            Bucket=found.id, Key=upload["Key"], UploadId=upload["UploadId"],
+        )  # fmt: skip
+    to.cloud.call("s3", "delete_bucket", Bucket=found.id)
+
+
+def _batches(to: Site, bucket: str) -> Iterator[list[dict[str, str]]]:
+    listed = to.cloud.pages("s3", "list_objects_v2", "Contents", Bucket=bucket)
+    for start in range(0, len(listed), 1000):
+        yield [{"Key": one["Key"]} for one in listed[start : start + 1000]]
+
+
+def _walk_buckets(cloud: Cloud, who: Identity) -> list[Left]:
+    listed = cloud.pages("s3", "list_buckets", "Buckets")
+    found = [one["Name"] for one in listed if one["Name"].startswith(who.bucket)]
+    return [Left(kind=BUCKET.noun, id=name, ours=True, hourly=None) for name in found]
+
+
+BUCKET: Final = Kind(
+    name="bucket",
+    part=PART,
+    noun="bucket",
+    wants=_want_bucket,
+    look=_look_bucket,
+    make=_make_bucket,
+    remove=_remove_bucket,
+    # The record goes last: while anything is left, it can still be read.
+    after=("machines", "vpc", "file-system"),
+    walked=_walk_buckets,
+)
+BLOCK: Final = Kind(
+    name="bucket-public-access-block",
+    part=PART,
+    wants=_want_block,
+    make=_make_block,
+    changeable=True,
+)
+ENCRYPTION: Final = Kind(
+    name="bucket-encryption",
+    part=PART,
+    wants=_want_encryption,
+    make=_make_encryption,
+    changeable=True,
+)
+BUCKET_POLICY: Final = Kind(
+    name="bucket-policy", part=PART, wants=_want_policy, make=_make_policy, changeable=True
+)
+OBJECT: Final = Kind(
+    name="object",
+    part=PART,
+    counted="file",
+    wants=_want_objects,
+    make=_make_object,
+    changeable=True,
+)

@@ -1,0 +1,243 @@
+"""What a kind of thing is: how it is wanted, looked for, made and removed, and the values of that.
+
+A resource is one thing that one AWS call makes. Its value is what must be true of it; a `Ref` in a
+value names another resource whose id is not known yet, and is at the same time a dependency.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from enum import StrEnum
+from typing import Any
+
+from clusterous_cli.cluster.addresses import Addresses, addresses
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import Blob, Machine
+from clusterous_cli.plan.kinds.cloud import Cloud, Site
+
+Item = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """The id of another resource, which may not exist yet."""
+
+    key: str
+
+
+Id = str | Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Rule:
+    """Traffic that a security group lets in; *source* is a CIDR or the key of another group."""
+
+    protocol: str
+    low: int
+    high: int
+    source: str
+
+
+class Value:
+    """What is wanted or true of a thing: a frozen dataclass of each kind's own.
+
+    A field that is None says nothing: it is not wanted in particular, or was not looked at.
+    """
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the resources follow from."""
+
+    config: ClusterConfig
+    who: Identity
+    zone: str
+    image: str
+    allow: tuple[str, ...]
+    machines: tuple[Machine, ...]
+    blobs: tuple[Blob, ...]
+
+    @property
+    def addresses(self) -> Addresses:
+        """Return the plan of the network."""
+        return addresses(self.config.cidr)
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether there is a shared volume."""
+        return self.config.volume == "efs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """Where to look: whose things, and the networks that are known to be the cluster's."""
+
+    cloud: Cloud
+    who: Identity
+    networks: tuple[str, ...] = ()
+
+    def within(self) -> list[dict[str, Any]]:
+        """Return the filter for what is in the cluster's networks."""
+        return [{"Name": "vpc-id", "Values": list(self.networks)}]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """A part of what the running cluster costs, in dollars per hour of us-east-1.
+
+    *unknown* is what has no price here, with how many there are of it.
+    """
+
+    hourly: float
+    unknown: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Left:
+    """One thing that is still there; *hourly* in dollars, None where the price is not known."""
+
+    kind: str
+    id: str
+    ours: bool
+    hourly: float | None = 0.0
+    says: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """How the last look lists the things of a kind in EC2, tells them apart, and what they cost."""
+
+    action: str
+    key: str
+    id: str
+    placed: bool = False  # in a network, which EC2 can filter by
+    gone: Callable[[Item], bool] = lambda item: False
+    hourly: Callable[[Item], float | None] = lambda item: 0.0
+    says: Callable[[Item], str] = lambda item: ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Kind:
+    """All that is known of one kind; what is left out, it has not."""
+
+    name: str  # what AWS would call it
+    part: str  # the line of the picture that people see: network, access, files, volume, machines
+    noun: str = ""  # how people call it; only what is looked for in the end needs one
+    counted: str = ""  # what a plan counts it as; that a network has routes goes without saying
+    words: "Callable[[Sequence[Step]], str] | None" = None  # what a plan says instead of a count
+    wants: "Callable[[Wish], Iterable[Resource]]" = lambda wish: ()
+    # What there is of it; of some kinds, the look at what holds them tells.
+    look: "Callable[[Scope], list[Found]] | None" = None
+    deep: "Callable[[Scope], list[Found]] | None" = None  # only destroy looks this far
+    make: "Callable[[Site, Step, Any], str] | None" = None
+    remove: "Callable[[Site, Found], None] | None" = None  # others go with what holds them
+    after: tuple[str, ...] = ()  # the kinds that must be gone before it can go
+    changeable: bool = False  # its call may be repeated; all others would have to be made anew
+    duplicated: bool = False  # AWS makes a second one when the answer to the first call is lost
+    price: Callable[[ClusterConfig], Iterable[Price]] = lambda config: ()
+    # The last look: by EC2's lists, or by one of its own.
+    walk: Walk | None = None
+    walked: Callable[[Cloud, Identity], list[Left]] | None = None
+
+    def __str__(self) -> str:
+        return self.name
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """One thing that is wanted."""
+
+    kind: Kind
+    key: str
+    value: Any  # of the kind's own class
+    needs: tuple[str, ...] = ()
+
+    @property
+    def dependencies(self) -> tuple[str, ...]:
+        """Return the keys of all resources that must exist before this one."""
+        return tuple(dict.fromkeys((*self.needs, *refs(facts(self.value).values()))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """One thing that exists. *key* is empty when it is not one that we know by role."""
+
+    kind: Kind
+    key: str
+    id: str
+    value: Any = None  # of the kind's own class; None when nothing more is known
+    ours: bool = True
+    vpc: str = ""  # the network that it is in
+    uses: int = 0  # how many hold on to it: of two, the one in use is kept
+    ready: bool = True
+    broken: bool = False  # it will never be ready (again)
+    busy: bool = False  # it goes with what uses it
+
+
+class Action(StrEnum):
+    """What a step does."""
+
+    KEEP = "keep"
+    CREATE = "create"
+    CHANGE = "change"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing to do; *needs* are the keys of the steps that must be done before."""
+
+    action: Action
+    key: str
+    kind: Kind
+    needs: tuple[str, ...] = ()
+    resource: Resource | None = None
+    found: Found | None = None
+    drift: tuple[str, ...] = ()
+    replaces: str = ""  # machines that are dead or failed, in whose place new ones come
+
+    @property
+    def part(self) -> str:
+        """The line of the picture that the step belongs to."""
+        return self.kind.part
+
+
+def facts(value: Any) -> dict[str, Any]:
+    """Return what *value* says, by the names of its fields."""
+    if value is None:
+        return {}
+    said = {field.name: getattr(value, field.name) for field in fields(value)}
+    return {name: item for name, item in said.items() if item is not None}
+
+
+def refs(values: Iterable[Any]) -> list[str]:
+    """List the keys that the values refer to, however deep."""
+    found = []
+    for value in values:
+        if isinstance(value, Ref):
+            found.append(value.key)
+        elif isinstance(value, tuple):
+            found += refs(value)
+    return found
+
+
+def settled(value: Any, ids: Mapping[str, str]) -> Any:
+    """Return *value* with ids in the place of what refers to other resources."""
+    return replace(value, **{name: resolved(item, ids) for name, item in facts(value).items()})
+
+
+def resolved(value: Any, ids: Mapping[str, str]) -> Any:
+    """Replace what refers to other resources by their ids."""
+    match value:
+        case Ref(key=key):
+            return ids.get(key, "")
+        case Rule(source=source) if source in ids:
+            return replace(value, source=ids[source])
+        case tuple():
+            return tuple(sorted(resolved(item, ids) for item in value))
+        case _:
+            return value

@@ -1,0 +1,350 @@
+"""The machines, a pool at a time, with their disks."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError
+from clusterous_cli.cluster import prices
+from clusterous_cli.cluster.config import ClusterConfig, NamedPool
+from clusterous_cli.cluster.payload import SECRETS_KEY
+from clusterous_cli.cluster.tags import LIVE, is_ours, key_of, tagged, tags_of
+from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.kind import (
+    Action,
+    Found,
+    Id,
+    Item,
+    Kind,
+    Price,
+    Ref,
+    Resource,
+    Scope,
+    Step,
+    Value,
+    Walk,
+    Wish,
+)
+from clusterous_cli.plan.kinds.network import gone_in
+from clusterous_cli.terminal import spell
+
+PART: Final = "machines"
+SIDES: Final = {
+    names.ROLE_GATEWAY: "public",
+    names.ROLE_CONTROLLER: "control",
+    names.ROLE_WORKER: "private",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machines(Value):
+    """The machines of one pool; *states* are EC2's words for those that there are, by id."""
+
+    count: int
+    type: str
+    role: str | None = None
+    disk: int | None = None
+    image: str | None = None
+    address: str | None = None
+    public: bool | None = None
+    subnet: Id | None = None
+    group: Id | None = None
+    profile: str | None = None
+    user_data: str | None = field(default=None, repr=False)
+    states: Mapping[str, str] | None = None
+
+
+def _want(wish: Wish) -> list[Resource]:
+    texts = {machine.role: machine.user_data for machine in wish.machines}
+    return [_pool(wish, pool, texts[pool.role]) for pool in wish.config.pools]
+
+
+def _pool(wish: Wish, pool: NamedPool, user_data: str) -> Resource:
+    role, side = pool.role, SIDES[pool.role]
+    return Resource(
+        kind=MACHINES,
+        key=pool.name,
+        # Not NAT: machines boot from S3 by the endpoint, and NAT takes minutes.
+        needs=(f"{role}-rules", f"{role}-policy", f"{role}-profile-role", f"s3:{SECRETS_KEY}")
+        + (f"{side}-link", "s3-endpoint", "vpc-dns")
+        + (("public-route",) if side == "public" else ()),
+        value=Machines(
+            count=pool.pool.count,
+            type=pool.pool.type,
+            role=role,
+            disk=pool.pool.disk,
+            image=wish.image,
+            address=wish.addresses.controller if role == names.ROLE_CONTROLLER else "",
+            public=side == "public",
+            subnet=Ref(side),
+            group=Ref(f"{role}-group"),
+            profile=wish.who.role(role),
+            user_data=user_data,
+        ),
+    )
+
+
+def _look(at: Scope) -> list[Found]:
+    # The dead are asked for too: their names keep a new launch from being taken for theirs.
+    listed = at.cloud.pages("ec2", "describe_instances", "Reservations", Filters=tagged(at.who))
+    by_pool: dict[str, list[Item]] = {}
+    for machine in (each for group in listed for each in group["Instances"]):
+        if is_ours(machine, at.who):
+            pool = tags_of(machine).get(names.TAG_POOL) or key_of(machine, at.who)
+            by_pool.setdefault(pool, []).append(machine)
+    return [found for pool, machines in by_pool.items() for found in _there(pool, machines)]
+
+
+def _there(pool: str, machines: list[Item]) -> list[Found]:
+    states = {one["InstanceId"]: one["State"]["Name"] for one in machines}
+    dead = sorted(id for id, state in states.items() if state == "terminated")
+    ids = sorted(set(states) - set(dead))
+    value = Machines(count=len(ids), type=machines[0]["InstanceType"], states=states)
+    found = [Found(kind=MACHINES, key=pool, id=" ".join(ids), value=value)] if ids else []
+    grave = [Found(kind=GRAVE, key=grave_of(pool), id=" ".join(dead))] if dead else []
+    return [*found, *grave]
+
+
+def grave_of(pool: str) -> str:
+    """Return the key under which the dead machines of a pool are found."""
+    return f"dead {pool}"
+
+
+def _look_strangers(at: Scope) -> list[Found]:
+    """Find machines in our network that are not ours."""
+    if not at.networks:
+        return []
+    listed = at.cloud.pages("ec2", "describe_instances", "Reservations", Filters=at.within())
+    machines = [each for group in listed for each in group["Instances"]]
+    return [
+        Found(kind=MACHINES, key="", id=one["InstanceId"], ours=False, vpc=one.get("VpcId", ""))
+        for one in machines
+        if not is_ours(one, at.who) and one["State"]["Name"] != "terminated"
+    ]
+
+
+def split(one: Found, failed: frozenset[str]) -> tuple[Found | None, Found | None]:
+    """Part the machines of a pool into those that live and those that *failed*."""
+    ids = one.id.split()
+    good = [id for id in ids if id not in failed and one.value.states[id] in LIVE]
+    bad = [id for id in ids if id in failed]
+    return (_only(one, good) if good else None, _only(one, bad) if bad else None)
+
+
+def _only(one: Found, ids: list[str]) -> Found:
+    return replace(one, id=" ".join(ids), value=replace(one.value, count=len(ids)))
+
+
+def drift(wanted: Machines, there: Machines | None) -> tuple[str, ...]:
+    """Name what is not as wanted; the rest only those have that are started from now on."""
+    if there is None:
+        return ()
+    fewer = ["count"] if there.count < wanted.count else []
+    other = ["type"] if there.type != wanted.type else []
+    disk = ["disk"] if there.disk not in (None, wanted.disk) else []
+    return (*fewer, *other, *disk)
+
+
+def _make(to: Site, step: Step, wanted: Machines) -> str:
+    there = step.found.id.split() if step.found else []
+    missing = wanted.count - len(there)
+    if missing <= 0:
+        return " ".join(there)
+    # A launch that replaces machines must not be taken for the launch of those: AWS shows the
+    # dead for about an hour, and after that the hour is another.
+    token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, _hour())
+    answer = to.ec2(
+        "run_instances",
+        MinCount=missing,
+        MaxCount=missing,
+        ClientToken=token,
+        **launch(wanted),
+        **_root_disk(to, wanted),
+        TagSpecifications=[
+            {"ResourceType": kind, "Tags": _tags(to, step.key, wanted)}
+            for kind in ("instance", "volume", "network-interface")
+        ],
+    )
+    return " ".join([*there, *(machine["InstanceId"] for machine in answer["Instances"])])
+
+
+def _hour() -> int:
+    return int(time.time() // 3600)
+
+
+def _tags(to: Site, pool: str, wanted: Machines) -> list[dict[str, str]]:
+    tags = {**to.who.tags(pool), names.TAG_ROLE: wanted.role or pool, names.TAG_POOL: pool}
+    return [{"Key": name, "Value": value} for name, value in tags.items()]
+
+
+def launch(wanted: Machines) -> dict[str, Any]:
+    """Return the launch parameters that follow from what is wanted."""
+    return {
+        "ImageId": wanted.image,
+        "InstanceType": wanted.type,
+        "IamInstanceProfile": {"Name": wanted.profile},
+        "UserData": wanted.user_data,
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+            "HttpEndpoint": "enabled",
+        },
+        "NetworkInterfaces": [
+            {
+                "DeviceIndex": 0,
+                "SubnetId": wanted.subnet,
+                "Groups": [wanted.group],
+                "AssociatePublicIpAddress": wanted.public,
+                "DeleteOnTermination": True,
+                **({"PrivateIpAddress": wanted.address} if wanted.address else {}),
+            }
+        ],
+    }
+
+
+def _root_disk(to: Site, wanted: Machines) -> dict[str, Any]:
+    images = to.ec2("describe_images", ImageIds=[wanted.image])["Images"]
+    if not images:
+        raise FailedError(f"There is no image {wanted.image} in {to.cloud.region}.")
+    disk = {
+        "VolumeSize": wanted.disk,
+        "VolumeType": "gp3",
+        "Encrypted": True,
+        "DeleteOnTermination": True,
+    }
+    name = images[0].get("RootDeviceName", "/dev/xvda")
+    return {"BlockDeviceMappings": [{"DeviceName": name, "Ebs": disk}]}
+
+
+def _remove(to: Site, found: Found) -> None:
+    ids = found.id.split()
+    # The order matters little to a machine that is thrown away, and a shutdown takes its time.
+    to.ec2("terminate_instances", InstanceIds=ids)
+    to.gone(lambda: _alive(to, ids), "Ending the machines")
+
+
+def _alive(to: Site, ids: Sequence[str]) -> str | None:
+    # By filter, since a list of ids is cut at a hundred.
+    states = {"Name": "instance-state-name", "Values": [*LIVE, "shutting-down"]}
+    listed = to.cloud.pages(
+        "ec2", "describe_instances", "Reservations", Filters=[*tagged(to.who), states]
+    )
+    present = {machine["InstanceId"] for group in listed for machine in group["Instances"]}
+    return "alive" if present & set(ids) else None
+
+
+def _words(steps: Sequence[Step]) -> str:
+    return ", ".join(_step_words(step) for step in steps)
+
+
+def _step_words(step: Step) -> str:
+    if step.action is Action.DELETE and step.found:
+        return f"remove failed {step.found.key}"
+    assert step.resource is not None
+    wanted: Machines = step.resource.value
+    there = len(step.found.id.split()) if step.found else 0
+    return f"{spell.plural(wanted.count - there, step.key)} ({wanted.type})"
+
+
+def _prices(config: ClusterConfig) -> list[Price]:
+    found = []
+    for named in config.pools:
+        pool = named.pool
+        machine = prices.MACHINES.get(pool.type)
+        public = prices.PUBLIC_ADDRESS if SIDES[named.role] == "public" else 0.0
+        disk = pool.disk * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
+        unknown = {pool.type: pool.count} if machine is None else None
+        hourly = ((machine or 0.0) + disk + public) * pool.count
+        found.append(Price(hourly=hourly, unknown=unknown))
+    return found
+
+
+def _hourly(item: Item) -> float | None:
+    if item["State"]["Name"] == "stopped":
+        return 0.0
+    return prices.MACHINES.get(item.get("InstanceType", ""))
+
+
+MACHINES: Final = Kind(
+    name="machines",
+    part=PART,
+    noun="machine",
+    words=_words,
+    wants=_want,
+    look=_look,
+    deep=_look_strangers,
+    make=_make,
+    remove=_remove,
+    price=_prices,
+    walk=Walk(
+        action="describe_instances",
+        key="Reservations",
+        id="InstanceId",
+        placed=True,
+        hourly=_hourly,
+        gone=lambda item: bool(item["State"]["Name"] == "terminated"),
+    ),
+)
+GRAVE: Final = Kind(name="other", part=PART)  # machines that are dead, which AWS shows for an hour
+
+
+# -- disks --------------------------------------------------------------------------------
+
+
+def _look_disks(at: Scope) -> list[Found]:
+    return [
+        Found(
+            kind=DISK,
+            key=key_of(one, at.who),
+            id=one["VolumeId"],
+            ours=is_ours(one, at.who),
+            busy=bool(one["Attachments"]),
+        )
+        for one in at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
+    ]
+
+
+def _remove_disk(to: Site, found: Found) -> None:
+    to.ec2("delete_volume", VolumeId=found.id)
+
+
+def _disk_hourly(item: Item) -> float:
+    return float(item["Size"]) * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
+
+
+def _snapshot_hourly(item: Item) -> float:
+    return float(item["VolumeSize"]) * prices.SNAPSHOT_GIB_MONTH / prices.HOURS_PER_MONTH
+
+
+DISK: Final = Kind(
+    name="volume",
+    part="volume",
+    noun="disk",
+    deep=_look_disks,
+    remove=_remove_disk,
+    after=("machines",),
+    walk=Walk(
+        action="describe_volumes",
+        key="Volumes",
+        id="VolumeId",
+        hourly=_disk_hourly,
+        gone=gone_in("deleting", "deleted"),
+    ),
+)
+SNAPSHOT: Final = Kind(  # we make none, but others may, of our disks and with their tags
+    name="snapshot",
+    part="volume",
+    noun="snapshot",
+    walk=Walk(
+        action="describe_snapshots", key="Snapshots", id="SnapshotId", hourly=_snapshot_hourly
+    ),
+)
+KEY_PAIR: Final = Kind(  # we make none; AWS's own tools give them tags that look like ours
+    name="key-pair",
+    part=PART,
+    noun="key pair",
+    walk=Walk(action="describe_key_pairs", key="KeyPairs", id="KeyPairId"),
+)

@@ -1,0 +1,45 @@
+"""All kinds. A new one is a place in its family's module, and a line here."""
+
+from typing import Final
+
+from clusterous_cli.plan.kinds import access, files, images, machines, network, volume
+from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
+
+ALL: Final[tuple[Kind, ...]] = (
+    network.VPC,
+    network.VPC_DNS,
+    network.GATEWAY,
+    network.GATEWAY_LINK,
+    network.ADDRESS,
+    network.NAT,
+    network.ENDPOINT,
+    network.SUBNET,
+    network.TABLE,
+    network.TABLE_LINK,
+    network.ROUTE,
+    network.INTERFACE,
+    access.GROUP,
+    access.RULES,
+    access.ROLE,
+    access.POLICY,
+    access.PROFILE,
+    access.PROFILE_LINK,
+    files.BUCKET,
+    files.BLOCK,
+    files.ENCRYPTION,
+    files.BUCKET_POLICY,
+    files.OBJECT,
+    volume.FILE_SYSTEM,
+    volume.MOUNT_TARGET,
+    machines.MACHINES,
+    machines.GRAVE,
+    machines.DISK,
+    machines.SNAPSHOT,
+    machines.KEY_PAIR,
+    images.REPOSITORY,
+)
+
+
+def wanted(wish: Wish) -> tuple[Resource, ...]:
+    """Return everything that the cluster is made of."""
+    return tuple(resource for kind in ALL for resource in kind.wants(wish))

@@ -1,0 +1,209 @@
+"""The shared volume: an EFS file system and its address in the network."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from clusterous_api.errors import FailedError
+from clusterous_cli.cluster import prices
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import belongs_to, is_ours, key_of, tags_of
+from clusterous_cli.plan.kinds.cloud import Cloud, Site
+from clusterous_cli.plan.kinds.kind import (
+    Found,
+    Id,
+    Item,
+    Kind,
+    Left,
+    Ref,
+    Resource,
+    Scope,
+    Step,
+    Value,
+    Wish,
+)
+from clusterous_cli.system import wait
+
+PART: Final = "volume"
+MOUNT_SECONDS: Final = 600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileSystem(Value):
+    """The file system; *size* is how many bytes are on it."""
+
+    token: str
+    encrypted: bool
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountTarget(Value):
+    """The address at which nodes mount it."""
+
+    file_system: Id
+    subnet: Id
+    address: str
+    group: Id | None = None
+    ready: bool
+
+
+def _want_file_system(wish: Wish) -> list[Resource]:
+    value = FileSystem(token=wish.who.role("volume"), encrypted=True)
+    return [Resource(kind=FILE_SYSTEM, key="volume", value=value)] if wish.has_volume else []
+
+
+def _want_mount_target(wish: Wish) -> list[Resource]:
+    value = MountTarget(
+        file_system=Ref("volume"),
+        subnet=Ref("control"),
+        address=wish.addresses.volume,
+        group=Ref("volume-group"),
+        ready=True,
+    )
+    if not wish.has_volume:
+        return []
+    return [Resource(kind=MOUNT_TARGET, key="volume-target", value=value)]
+
+
+def _look_file_systems(at: Scope) -> list[Found]:
+    found = []
+    for one in at.cloud.pages("efs", "describe_file_systems", "FileSystems"):
+        if not is_ours(one, at.who) or one["LifeCycleState"] == "deleted":
+            continue
+        id = one["FileSystemId"]
+        found.append(
+            Found(
+                kind=FILE_SYSTEM,
+                key=key_of(one, at.who),
+                id=id,
+                value=FileSystem(
+                    token=one["CreationToken"],
+                    encrypted=bool(one.get("Encrypted")),
+                    size=int(one.get("SizeInBytes", {}).get("Value", 0)),
+                ),
+                broken=one["LifeCycleState"] == "deleting",
+            )
+        )
+        targets = at.cloud.find("efs", "describe_mount_targets", FileSystemId=id) or {}
+        found += [_mount_target(target) for target in targets.get("MountTargets", ())]
+    return found
+
+
+def _mount_target(one: Item) -> Found:
+    state = one["LifeCycleState"]
+    ready = state == "available"
+    return Found(
+        kind=MOUNT_TARGET,
+        key="volume-target",
+        id=one["MountTargetId"],
+        value=MountTarget(
+            file_system=one["FileSystemId"],
+            subnet=one["SubnetId"],
+            address=one.get("IpAddress", ""),
+            ready=ready,
+        ),
+        ready=ready,
+        broken=state in ("deleting", "deleted", "error"),
+    )
+
+
+def _make_file_system(to: Site, step: Step, wanted: FileSystem) -> str:
+    answer = to.cloud.call(
+        "efs",
+        "create_file_system",
+        CreationToken=wanted.token,
+        Encrypted=True,
+        PerformanceMode="generalPurpose",
+        ThroughputMode="elastic",
+        Tags=to.tags(step.key),
+    )
+    return str(answer["FileSystemId"])
+
+
+def _make_mount_target(to: Site, step: Step, wanted: MountTarget) -> str:
+    if step.found is None:
+        answer = to.cloud.call(
+            "efs",
+            "create_mount_target",
+            FileSystemId=wanted.file_system,
+            SubnetId=wanted.subnet,
+            IpAddress=wanted.address,
+            SecurityGroups=[wanted.group],
+        )
+        id = str(answer["MountTargetId"])
+    else:
+        id = step.found.id
+    return wait.until(
+        lambda: _mount_ready(to, id), "The volume's mount target", to.pauses, timeout=MOUNT_SECONDS
+    )
+
+
+def _mount_ready(to: Site, id: str) -> str | None:
+    answer = to.cloud.call("efs", "describe_mount_targets", MountTargetId=id)
+    state = answer["MountTargets"][0]["LifeCycleState"]
+    if state in ("deleting", "deleted", "error"):
+        raise FailedError(f"AWS could not make the volume's mount target ({state}).")
+    return id if state == "available" else None
+
+
+def _remove_file_system(to: Site, found: Found) -> None:
+    if not found.broken:
+        to.cloud.call("efs", "delete_file_system", FileSystemId=found.id)
+
+    def state() -> str | None:
+        answer = to.cloud.find("efs", "describe_file_systems", FileSystemId=found.id) or {}
+        return _lasting(answer.get("FileSystems", ()))
+
+    to.gone(state, "Deleting the volume")
+
+
+def _remove_mount_target(to: Site, found: Found) -> None:
+    if not found.broken:
+        to.cloud.call("efs", "delete_mount_target", MountTargetId=found.id)
+
+    def state() -> str | None:
+        answer = to.cloud.find("efs", "describe_mount_targets", MountTargetId=found.id) or {}
+        return _lasting(answer.get("MountTargets", ()))
+
+    to.gone(state, "Deleting the volume's mount target")
+
+
+def _lasting(listed: Iterable[Item]) -> str | None:
+    """Return the state of what EFS lists, None when that is `deleted` or nothing is listed."""
+    states = (one["LifeCycleState"] for one in listed)
+    return next((state for state in states if state != "deleted"), None)
+
+
+def _walk_file_systems(cloud: Cloud, who: Identity) -> list[Left]:
+    return [
+        Left(kind=FILE_SYSTEM.noun, id=one["FileSystemId"], ours=True, hourly=_hourly(one))
+        for one in cloud.pages("efs", "describe_file_systems", "FileSystems")
+        if belongs_to(tags_of(one), who) and one["LifeCycleState"] != "deleted"
+    ]
+
+
+def _hourly(one: Item) -> float:
+    size = float(one.get("SizeInBytes", {}).get("Value", 0)) / (1 << 30)
+    return size * prices.EFS_GIB_MONTH / prices.HOURS_PER_MONTH
+
+
+FILE_SYSTEM: Final = Kind(
+    name="file-system",
+    part=PART,
+    noun="volume",
+    wants=_want_file_system,
+    look=_look_file_systems,
+    make=_make_file_system,
+    remove=_remove_file_system,
+    after=("mount-target",),
+    walked=_walk_file_systems,
+)
+MOUNT_TARGET: Final = Kind(
+    name="mount-target",
+    part=PART,
+    wants=_want_mount_target,
+    make=_make_mount_target,
+    remove=_remove_mount_target,
+    changeable=True,
+)

@@ -1,0 +1,22 @@
+"""The table of kinds, whose parts must agree with each other."""
+
+import pytest
+
+from clusterous_cli.output import show
+from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds.kind import Kind
+
+NAMES = {kind.name for kind in table.ALL}
+
+
+def test_no_two_kinds_have_a_name() -> None:
+    assert len(NAMES) == len(table.ALL)
+
+
+@pytest.mark.parametrize("kind", table.ALL, ids=str)
+def test_a_kind_is_whole(kind: Kind) -> None:
+    assert kind.part in show.PARTS
+    assert set(kind.after) <= NAMES
+    assert not kind.after or kind.remove, "what waits to be removed can be removed"
+    assert bool(kind.noun) == bool(kind.walk or kind.walked), "what is looked for has a name"
+    assert not kind.make or kind.wants is not Kind(name="", part="").wants
