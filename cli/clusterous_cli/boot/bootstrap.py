@@ -13,6 +13,7 @@ from clusterous_api import names
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
 from clusterous_cli.system import assets
@@ -247,7 +248,7 @@ def record(
 ) -> Blob:
     """Return the record: what is wanted, for the next command on any laptop."""
     content: dict[str, Any] = {
-        "format": 1,
+        "format": FORMAT,
         "name": who.name,
         "uid": who.uid,
         "account": who.account,

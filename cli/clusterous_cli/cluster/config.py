@@ -86,13 +86,26 @@ class ClusterConfig:
 
     def to_record(self) -> dict[str, Any]:
         """Spell the configuration for the record."""
-        return asdict(self)
+        kept = asdict(self)
+        for name in ("gateway", "controller", "workers"):
+            del kept[name]
+        pools = {one.name: {"role": one.role, **asdict(one.pool)} for one in self.pools}
+        return {**kept, "pools": pools}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "ClusterConfig":
         """Read what `to_record` wrote."""
-        pools = {name: Pool(**record[name]) for name in ("gateway", "controller", "workers")}
-        return ClusterConfig(**{**record, **pools, "allow": tuple(record["allow"])})
+        kept = {**record, "allow": tuple(record["allow"])}
+        pools = {
+            name: Pool(**{key: value for key, value in pool.items() if key != "role"})
+            for name, pool in kept.pop("pools").items()
+        }
+        return ClusterConfig(
+            **kept,
+            gateway=pools[names.ROLE_GATEWAY],
+            controller=pools[names.ROLE_CONTROLLER],
+            workers=pools[names.ROLE_WORKER],
+        )
 
 
 def read(path: Path) -> ClusterConfig:

@@ -12,7 +12,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.cluster import local, report
+from clusterous_cli.cluster import formats, local, report
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
 from clusterous_cli.cluster.tags import LIVE, tags_of
@@ -116,7 +116,7 @@ def open_cluster(name: str | None, cloud: Aws) -> Cluster:
     chosen = choose(name, cloud)
     who = Identity(name=chosen, account=cloud.account, region=cloud.region)
     with ThreadPoolExecutor(max_workers=4) as pool:
-        record = pool.submit(read_json, cloud, who, RECORD)
+        record = pool.submit(read, cloud, who)
         secret = pool.submit(read_json, cloud, who, SECRETS_KEY)
         nodes = pool.submit(read_nodes, cloud, who)
         return _opened(who, record.result(), secret.result(), nodes.result())
@@ -171,6 +171,12 @@ def known_hosts(nodes: Iterable[Node]) -> str:
         if host
     ]
     return "".join(lines)
+
+
+def read(cloud: Aws, who: Identity) -> dict[str, Any] | None:
+    """Read the record, in today's form; None when there is none."""
+    kept = read_json(cloud, who, RECORD)
+    return None if kept is None else formats.current(kept)
 
 
 def read_json(cloud: Aws, who: Identity, key: str) -> dict[str, Any] | None:

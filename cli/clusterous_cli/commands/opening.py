@@ -11,7 +11,6 @@ from clusterous_cli.aws import client, errors
 from clusterous_cli.cluster import config, local, record, regions
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
@@ -93,7 +92,7 @@ def wanted(settings: Settings, file: str | None) -> tuple[client.Aws, ClusterCon
         )
     session = target(settings).cloud
     who = Identity(name=settings.cluster, account=session.account, region=session.region)
-    kept = record.read_json(session, who, RECORD)
+    kept = record.read(session, who)
     if kept is None:
         raise record.absent(who)
     return session, ClusterConfig.from_record(kept["config"])

@@ -14,7 +14,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import RECORD, SECRETS_KEY, Blob
+from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, planner
 from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.kind import Found, Wish
@@ -77,7 +77,7 @@ def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> D
     with ThreadPoolExecutor(max_workers=8) as pool:
         found = pool.submit(inventory.take, cloud, who)
         reports = pool.submit(record.Reports(cloud, who).read)
-        before = pool.submit(record.read_json, cloud, who, RECORD)
+        before = pool.submit(record.read, cloud, who)
         kept = pool.submit(record.read_json, cloud, who, SECRETS_KEY)
         allow = pool.submit(_allow, config, outside)
         published = pool.submit(_published, config, outside)

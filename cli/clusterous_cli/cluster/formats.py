@@ -1,0 +1,51 @@
+"""The forms that the cluster's record has had, and how an older one becomes today's. Pure.
+
+The record outlives the program: a cluster may be made by one release and opened by another. So the
+record says its form's number; an older one is read as if it had been written today, and a newer
+one is refused in words before anything is done with half of its meaning. To change the form: raise
+FORMAT, add the step from the one before to STEPS, and a sample to tests/unit/cli/cluster/records.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import UserError
+
+FORMAT: Final = 2
+Record = dict[str, Any]
+
+
+def current(record: Mapping[str, Any]) -> Record:
+    """Return *record* in today's form, or say that it is newer than this program."""
+    form = record.get("format")
+    if not isinstance(form, int) or form < 1:
+        raise UserError(
+            f"The record of the cluster is in no form that clusterous writes (format {form!r})."
+            " `clusterous destroy` removes the cluster all the same."
+        )
+    if form > FORMAT:
+        raise UserError(
+            f"The cluster was made or changed by a newer clusterous ({record.get('clusterous')}),"
+            f" whose record has format {form}; this one reads up to {FORMAT}. Install that version"
+            " or a later one and try again. Nothing was changed."
+        )
+    read = dict(record)
+    for number in range(form, FORMAT):
+        read = {**STEPS[number](read), "format": number + 1}
+    return read
+
+
+def _pools(record: Record) -> Record:
+    """Format 2 calls pools by their names and says what each is for, so that there can be more."""
+    config = dict(record["config"])
+    roles = {
+        names.ROLE_GATEWAY: config.pop("gateway"),
+        names.ROLE_CONTROLLER: config.pop("controller"),
+        names.ROLE_WORKER: config.pop("workers"),
+    }
+    config["pools"] = {role: {"role": role, **pool} for role, pool in roles.items()}
+    return {**record, "config": config}
+
+
+STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {1: _pools}
