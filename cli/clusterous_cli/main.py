@@ -1,12 +1,15 @@
 """The click group, and the boundary where our errors become exit codes."""
 
+import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import click
 
 from clusterous_api.errors import ClusterousError
+from clusterous_cli.system import private, signals
 from clusterous_cli.terminal import options, spell
 
 # Name → (section of the help, one line of help). A command's module is imported when it is called
@@ -24,6 +27,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "credential": ("Kubernetes", "Answer kubectl's request for credentials (used by kubeconfig)."),
     "completion": ("Shell", "Print the completion script for bash, zsh or fish."),
 }
+# What Python calls the kind of operating system.
+SYSTEM: Final[str] = os.name
 HIDDEN: Final = frozenset({"credential"})
 
 HELP: Final = """Private clusters in AWS for master/worker programs.
@@ -121,6 +126,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def run(argv: list[str] | None = None) -> int:
     """Run the command line; our errors become one message and an exit code."""
+    if SYSTEM != "posix":
+        return _told("Clusterous runs on Linux and macOS; on Windows, in WSL.", 2)
+    with signals.as_interrupts() as received:
+        code = _run(argv)
+    return 128 + received[0] if received else code
+
+
+def _run(argv: list[str] | None) -> int:
     try:
         result: Any = cli.main(args=argv, prog_name="clusterous", standalone_mode=False)
     except ClusterousError as error:
@@ -135,7 +148,30 @@ def run(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 141
+    except OSError as error:
+        return _told(of_the_system(error), 2)
     return result if isinstance(result, int) else 0
+
+
+def of_the_system(error: OSError) -> str:
+    """Say what the operating system refused: of which file, and what may help."""
+    words = error.strerror or str(error) or type(error).__name__
+    if not isinstance(error.filename, str | bytes):
+        return f"{words}."
+    path = os.fsdecode(error.filename)
+    return f"{path}: {words}.{_help_with(path)}"
+
+
+def _help_with(path: str) -> str:
+    try:
+        ours = Path(path).absolute().is_relative_to(private.home().absolute())
+    except (ClusterousError, OSError):
+        return ""
+    if not ours:
+        return ""
+    return (
+        " What clusters need on this machine is kept there; CLUSTEROUS_HOME names another folder."
+    )
 
 
 def _told(message: str, code: int) -> int:

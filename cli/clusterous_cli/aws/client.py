@@ -5,7 +5,9 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from difflib import get_close_matches
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ from botocore.parsers import ResponseParserError
 
 from clusterous_api.errors import ClusterousError, UserError
 from clusterous_cli.aws import errors
+from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.options import Settings
 
 READS: Final = ("describe_", "get_", "list_", "head_")
@@ -49,6 +52,13 @@ LATER: Final = frozenset(
     | {"ResourceInUse", "Resource.AlreadyAssociated"}
 )
 EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+# A signature holds the time; these may all mean that ours is not AWS's.
+BY_THE_CLOCK: Final = frozenset(
+    {"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "AuthFailure"}
+    | {"InvalidSignatureException", "RequestInTheFuture", "InvalidClientTokenId"}
+)
+# AWS takes five minutes, and the answer has been on its way.
+MOST_SKEW: Final = 240.0
 UNKNOWN_KEY: Final = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
     | {"SignatureDoesNotMatch", "IncompleteSignature", "AuthFailure"}
@@ -64,6 +74,30 @@ PERMISSIONS: Final = {
     "s3:HeadObject": "s3:GetObject",
 }
 QUOTAS: Final = re.compile(r"LimitExceeded$|QuotaExceeded$|TooManyBuckets|^LimitExceeded")
+# Every account has these; any other must be enabled first, and answers before as if the keys were
+# wrong. https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
+ALWAYS_ON: Final = frozenset(
+    {"us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1"}
+    | {"eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-north-1"}
+    | {"ap-south-1", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3"}
+    | {"ap-southeast-1", "ap-southeast-2"}
+)
+# Calls that botocore makes by itself for keys.
+GIVE_KEYS: Final = (
+    *("AssumeRoleWithSAML", "AssumeRoleWithWebIdentity", "GetSessionToken"),
+    *("GetRoleCredentials", "CreateToken", "CreateOAuth2Token"),
+)
+# A region that answers about the others, by partition.
+ASKED: Final = {"aws": "us-east-1"}
+# All that botocore says when it has no keys to sign with: by the kind, since each way to log in
+# brings errors of its own.
+LOGIN: Final = tuple(
+    kind
+    for name, kind in vars(botocore_errors).items()
+    if re.search(r"Credential|Token|Login|SSO|MFA|Metadata", name)
+    and isinstance(kind, type)
+    and issubclass(kind, botocore_errors.BotoCoreError)
+)
 CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
 
 
@@ -99,7 +133,7 @@ class Aws:
 
     def call(self, service: str, action: str, **params: Any) -> Any:
         """Call AWS and return its answer; errors come translated."""
-        with translated(service, action, self.region):
+        with self._translated(service, action):
             client = self.client(service, reads=action.startswith(READS))
             return getattr(client, action)(**params)
 
@@ -124,7 +158,7 @@ class Aws:
         from boto3.s3.transfer import TransferConfig
 
         client = self.client("s3", reads=True)  # repeating a part is harmless
-        with translated("s3", "put_object", self.region):
+        with self._translated("s3", "put_object"):
             client.upload_file(
                 str(path),
                 bucket,
@@ -135,12 +169,44 @@ class Aws:
 
     def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
         """Return all items under *key* of all pages."""
-        with translated(service, action, self.region):
+        with self._translated(service, action):
             client = self.client(service, reads=True)
             if not client.can_paginate(action):
                 return list(getattr(client, action)(**params).get(key, ()))
             found = client.get_paginator(action).paginate(**params)
             return [item for page in found for item in page.get(key, ())]
+
+    @contextmanager
+    def _translated(self, service: str, action: str) -> Iterator[None]:
+        try:
+            with translated(service, action, self.region, self.session):
+                yield
+        except errors.Expired:
+            raise
+        except errors.BadCredentials as error:
+            raise self._of_region(error) from error
+
+    def _of_region(self, error: errors.BadCredentials) -> UserError:
+        """Find out whether the region is not enabled: it says that the credentials are wrong."""
+        if self.region in ALWAYS_ON:
+            return error
+        home = ASKED.get(self.session.get_partition_for_region(self.region))
+        try:
+            if home is None:
+                raise error
+            listed = self.elsewhere(home).call(
+                "ec2", "describe_regions", RegionNames=[self.region], AllRegions=True
+            )["Regions"]
+        except ClusterousError:
+            return errors.BadCredentials(
+                f"{error} Or the region {self.region} is not enabled in this account."
+            )
+        if any(one.get("OptInStatus") == "not-opted-in" for one in listed):
+            return UserError(
+                f"The region {self.region} is not enabled in your AWS account. Enable it (in the"
+                " console: Account, AWS Regions; it takes some minutes), or take another region."
+            )
+        return error
 
     def elsewhere(self, region: str) -> "Aws":
         """Return the same account in another region."""
@@ -175,7 +241,7 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
     if not chosen:
         raise UserError("No AWS region is set. Say --region, or set AWS_REGION.")
     check_region(session, chosen)
-    with translated("sts", "get_credentials", chosen):
+    with translated("sts", "get_credentials", chosen, session):
         if session.get_credentials() is None:
             raise no_credentials()
     return Aws(session, chosen)
@@ -204,7 +270,7 @@ def check_region(session: Any, region: str) -> None:
 
 
 @contextmanager
-def translated(service: str, action: str, region: str) -> Iterator[None]:
+def translated(service: str, action: str, region: str, session: Any = None) -> Iterator[None]:
     """Turn botocore's errors into ours, at this one place."""
     try:
         yield
@@ -221,16 +287,29 @@ def translated(service: str, action: str, region: str) -> Iterator[None]:
         botocore_errors.PartialCredentialsError,
     ) as error:
         raise no_credentials() from error
-    except (
-        botocore_errors.CredentialRetrievalError,
-        botocore_errors.SSOError,
-        botocore_errors.UnauthorizedSSOTokenError,
-    ) as error:
-        raise errors.BadCredentials(
-            f"AWS credentials could not be had: {error}. Log in again (`aws sso login`)."
-        ) from error
     except botocore_errors.BotoCoreError as error:
+        if isinstance(error, LOGIN) or not _has_keys(session):
+            raise login_ended(str(error)) from error
         raise errors.AwsFailed(f"{_name(service, action)}: {error}") from error
+
+
+def _has_keys(session: Any) -> bool:
+    """Whether there are keys to sign with; without them, that is why a call was never made."""
+    if session is None:
+        return True
+    try:
+        credentials = session.get_credentials()
+        return credentials is not None and bool(credentials.get_frozen_credentials().access_key)
+    except (botocore_errors.BotoCoreError, botocore_errors.ClientError):
+        return False
+
+
+def login_ended(why: str) -> errors.Expired:
+    """Say that there are no keys (any more), and what gives new ones."""
+    return errors.Expired(
+        f"AWS credentials could not be had: {why.rstrip('.')}. Nothing is lost: log in again"
+        " (`aws sso login`, `aws login`, or as you did before) and repeat the command."
+    )
 
 
 def _lost(error: Exception, service: str, action: str, region: str) -> ClusterousError:
@@ -251,12 +330,40 @@ def _name(service: str, action: str) -> str:
 def _answered(error: botocore_errors.ClientError, service: str, action: str) -> ClusterousError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     text = str(error.response.get("Error", {}).get("Message", "")) or str(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400))
-    return classify(code, text, status, service, action)
+    metadata = error.response.get("ResponseMetadata", {})
+    status = int(metadata.get("HTTPStatusCode", 400))
+    asked = _name(service, action).partition(":")[2]
+    if error.operation_name != asked and error.operation_name in ("AssumeRole", *GIVE_KEYS):
+        return login_ended(f"{error.operation_name}: {text} ({code})")
+    date = str(metadata.get("HTTPHeaders", {}).get("date", ""))
+    return classify(code, text, status, service, action, skew=skew(date, datetime.now(UTC)))
 
 
-def classify(code: str, text: str, status: int, service: str, action: str) -> ClusterousError:
-    """Choose our error for AWS's *code*: what can be done about it."""
+def skew(date: str, now: datetime) -> float:
+    """How many seconds this machine's clock is ahead of AWS's, by the Date of an answer."""
+    try:
+        return (now - parsedate_to_datetime(date)).total_seconds()
+    except (ValueError, TypeError):
+        return 0.0
+
+
+def clock_is_wrong(skew: float) -> UserError:
+    """Say by how much the clock is off, where that is known, and what to do."""
+    by = f"{spell.duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"
+    off = f"is {by} AWS's" if abs(skew) > MOST_SKEW else "is not AWS's"
+    return UserError(
+        f"This machine's clock {off}, so AWS refuses what it signs. The credentials are not to"
+        " blame. Set the clock (Linux: timedatectl set-ntp true) and repeat the command."
+    )
+
+
+def classify(
+    code: str, text: str, status: int, service: str, action: str, *, skew: float = 0.0
+) -> ClusterousError:
+    """Choose our error for AWS's *code*: what can be done about it.
+
+    *skew* is how many seconds our clock is ahead of AWS's.
+    """
     name = _name(service, action)
     message = f"{name}: {text} ({code})"
     later = code in LATER or _not_seen_yet(code, text, action)
@@ -268,14 +375,18 @@ def classify(code: str, text: str, status: int, service: str, action: str) -> Cl
         return errors.NotYet(message, code=code)
     if code in EXISTING:
         return errors.AlreadyExists(message, code=code)
+    if code == "RequestTimeTooSkewed" or (code in BY_THE_CLOCK and abs(skew) > MOST_SKEW):
+        return clock_is_wrong(skew)
     if code in EXPIRED:
         return errors.Expired(
             "Your AWS credentials have expired. Nothing is lost: log in again (`aws sso login`)"
             " and repeat the command."
         )
-    if code in UNKNOWN_KEY:
+    # EC2 says AuthFailure also of things: an image that is not shared, an address of another.
+    of_things = code == "AuthFailure" and "credentials" not in text
+    if code in UNKNOWN_KEY and not of_things:
         return errors.BadCredentials(f"AWS does not accept the credentials. {text} ({code})")
-    if code in DENIED:
+    if code in DENIED or of_things:
         permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
         return errors.Denied(f"You may not do {permission}. {text}", call=permission)
     if QUOTAS.search(code):

@@ -29,7 +29,7 @@ TYPE: Final = re.compile(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)"
 )
 ARM: Final = re.compile(r"(a1|[a-z]+[0-9]+g[a-z]*)\.")
-REGION: Final = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
 # The keys that hold keys of their own.
 SECTIONS: Final = {
@@ -203,7 +203,7 @@ class _Reader(yamltree.Reader):
         return self.pattern(node, "name", NAME, meaning)
 
     def zone(self, node: yaml.Node | None) -> str | None:
-        wanted = re.compile(r"[a-z]|[a-z]{2}(-[a-z]+)+-[0-9][a-z]")
+        wanted = re.compile(rf"[a-z]|{REGION.pattern}[a-z]")
         return self.pattern(node, "network.zone", wanted, "a zone, such as a or eu-west-1a")
 
     def k3s(self, node: yaml.Node | None, before: str) -> str:

@@ -1,6 +1,5 @@
 """What apps expose, opened on this machine: a tunnel for each port, and what to say about it."""
 
-import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -95,7 +94,6 @@ def close_all(access: ssh.Access, endpoints: Sequence[Endpoint]) -> int:
 def hold(tunnels: Sequence[Tunnel], ui: Ui, *, sleep: Callable[[float], None] = time.sleep) -> None:
     """Keep the tunnels open until Ctrl-C (or SIGTERM); one that broke is opened again."""
     broken = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while True:
             sleep(CHECK_SECONDS)

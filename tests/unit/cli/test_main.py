@@ -1,12 +1,16 @@
 """The command line's frame: quick help, lazy commands, exit codes."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from clusterous_api.errors import LeftBehindError
 from clusterous_cli import main
+from clusterous_cli.system import signals
 
 HEAVY = {"boto3", "botocore", "yaml", "rich", "cryptography", "kubernetes", "ssl"}
 
@@ -75,3 +79,111 @@ def test_wrong_usage_is_told_before_anything_is_asked(
 
     assert main.run(arguments) == 2
     assert capsys.readouterr().err.startswith("✗ ")
+
+
+# -- the operating system -------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main.cli, "main", fail)
+
+
+def test_what_the_operating_system_refuses_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, PermissionError(13, "Permission denied", "/srv/image/secret"))
+
+    assert main.run([]) == 2
+    assert capsys.readouterr().err == "✗ /srv/image/secret: Permission denied.\n"
+
+
+def test_a_folder_of_ours_that_cannot_be_written_names_the_way_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CLUSTEROUS_HOME", "/proc/nothing")
+    failing(monkeypatch, FileNotFoundError(2, "No such file or directory", "/proc/nothing/x"))
+
+    assert main.run([]) == 2
+    assert "CLUSTEROUS_HOME names another folder" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing(monkeypatch, OSError(28, "No space left on device"))
+
+    assert main.run([]) == 2
+    assert capsys.readouterr().err == "✗ No space left on device.\n"
+
+
+@pytest.mark.parametrize(
+    "words", [["credential", "--cluster", "reef"], ["status", "--cluster", "r"]]
+)
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    for name in ("HOME", "CLUSTEROUS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+    assert main.run(words) == 2
+    assert "user 54321 has no entry in the list of users. Set CLUSTEROUS_HOME" in (
+        capsys.readouterr().err
+    )
+
+
+def test_another_kind_of_system_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(main, "SYSTEM", "nt")
+
+    assert main.run(["put", "x"]) == 2
+    assert "in WSL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_lets_everything_be_tidied_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], number: signal.Signals
+) -> None:
+    tidied = []
+
+    def work(**_: object) -> None:
+        try:
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+        finally:
+            tidied.append(number)
+
+    monkeypatch.setattr(main.cli, "main", work)
+
+    assert main.run([]) == 128 + number
+    assert tidied == [number]
+    assert capsys.readouterr().err == "✗ Stopped.\n"
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_nohup_stays_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(**_: object) -> None:
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    monkeypatch.setattr(main.cli, "main", work)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert main.run([]) == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_does_what_ctrl_c_would_do_just_then() -> None:
+    seen = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        with signals.as_interrupts() as received:
+            os.kill(os.getpid(), signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    assert (seen, received) == ([signal.SIGINT], [signal.SIGTERM])

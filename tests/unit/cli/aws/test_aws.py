@@ -1,8 +1,13 @@
 """Errors of the way to AWS: what they become, and what a person is told."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import botocore.exceptions as botocore_errors
 import pytest
+from botocore.credentials import Credentials
 
+from clusterous_api.errors import ClusterousError
 from clusterous_cli.aws import client, errors
 
 URL = "https://ec2.eu-west-1.amazonaws.com/"
@@ -45,3 +50,126 @@ def test_what_time_may_mend_is_told_as_that(error: Exception, becomes: type[Exce
 
     assert getattr(told.value, "exit_code", None) == 75
     assert ".. " not in str(told.value)
+
+
+# -- credentials, clocks and regions --------------------------------------------------------
+
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+
+
+def answered(code: str, text: str, *, operation: str = "DescribeVpcs", date: str = "") -> Exception:
+    response: Any = {
+        "Error": {"Code": code, "Message": text},
+        "ResponseMetadata": {"HTTPStatusCode": 400, "HTTPHeaders": {"date": date}},
+    }
+    with pytest.raises(ClusterousError) as told, client.translated("ec2", "describe_vpcs", "r"):
+        raise botocore_errors.ClientError(response, operation)
+    return told.value
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        botocore_errors.TokenRetrievalError(provider="sso", error_msg="Token has expired"),
+        botocore_errors.SSOTokenLoadError(error_msg="no token"),
+        botocore_errors.UnauthorizedSSOTokenError(),
+        botocore_errors.LoginRefreshRequired(),
+        botocore_errors.LoginTokenLoadError(error_msg="no token"),
+        botocore_errors.RefreshWithMFAUnsupportedError(),
+        botocore_errors.MetadataRetrievalError(error_msg="no answer"),
+        botocore_errors.CredentialRetrievalError(provider="custom-process", error_msg="x"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_the_end_of_a_login_is_told_as_that_whatever_its_kind(error: Exception) -> None:
+    with (
+        pytest.raises(errors.Expired) as told,
+        client.translated("ec2", "attach_internet_gateway", "eu-west-1"),
+    ):
+        raise error
+
+    assert told.value.exit_code == 75
+    assert "aws sso login" in str(told.value)
+    assert ".." not in str(told.value)
+
+
+class Session:
+    """A session whose keys cannot be had, for a reason that has no name here."""
+
+    def __init__(self, error: Exception | None) -> None:
+        self.error = error
+
+    def get_credentials(self) -> Any:
+        if self.error:
+            raise self.error
+        return Credentials("key", "secret")
+
+
+def test_without_keys_that_is_the_reason_whatever_the_error() -> None:
+    error = botocore_errors.MissingDependencyException(msg="pip install botocore[crt]")
+    with (
+        pytest.raises(errors.Expired, match="crt"),
+        client.translated("ec2", "describe_vpcs", "eu-west-1", Session(error)),
+    ):
+        raise error
+
+
+def test_with_keys_another_error_is_what_it_is() -> None:
+    error = botocore_errors.ParamValidationError(report="no such parameter")
+    with (
+        pytest.raises(errors.AwsFailed, match="ec2:DescribeVpcs"),
+        client.translated("ec2", "describe_vpcs", "eu-west-1", Session(None)),
+    ):
+        raise error
+
+
+def test_a_role_that_may_not_be_taken_is_no_matter_of_the_call() -> None:
+    error = answered("AccessDenied", "may not assume", operation="AssumeRole")
+
+    assert isinstance(error, errors.Expired)
+    assert "AssumeRole: may not assume" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("SignatureDoesNotMatch", "Signature expired: 20261129T1000Z is now earlier than"),
+        ("RequestTimeTooSkewed", "The difference between the request time and the current time"),
+        ("RequestExpired", "Request has expired."),
+        ("AuthFailure", "AWS was not able to validate the provided access credentials"),
+        ("InvalidSignatureException", "Signature not yet current"),
+    ],
+)
+@pytest.mark.parametrize(("skew", "words"), [(-7500.0, "2 h 5 min behind"), (300, "ahead of")])
+def test_a_wrong_clock_is_told_with_how_wrong_it_is(
+    code: str, text: str, skew: float, words: str
+) -> None:
+    error = client.classify(code, text, 400, "ec2", "describe_vpcs", skew=skew)
+
+    assert error.exit_code == 2
+    assert words in str(error)
+    assert "log in" not in str(error)
+
+
+def test_the_clock_is_compared_with_the_answers_date() -> None:
+    assert client.skew("Sun, 29 Nov 2026 13:00:00 GMT", NOW) == -3600
+    assert client.skew("", NOW) == client.skew("yesterday", NOW) == 0
+    error = answered("RequestExpired", "x", date="Thu, 01 Jan 2026 00:00:00 GMT")
+    assert "clock is" in str(error)
+
+
+def test_a_clock_that_is_right_leaves_the_old_words() -> None:
+    expired = client.classify("RequestExpired", "x", 400, "ec2", "run_instances", skew=100)
+    wrong = client.classify("SignatureDoesNotMatch", "x", 403, "sts", "get_caller_identity")
+
+    assert isinstance(expired, errors.Expired)
+    assert type(wrong) is errors.BadCredentials
+
+
+def test_a_thing_that_may_not_be_used_is_no_matter_of_credentials() -> None:
+    error = client.classify(
+        "AuthFailure", "Not authorized for images: [ami-1]", 400, "ec2", "run_instances"
+    )
+
+    assert isinstance(error, errors.Denied)
+    assert str(error) == "You may not do ec2:RunInstances. Not authorized for images: [ami-1]"
