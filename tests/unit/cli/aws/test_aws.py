@@ -5,6 +5,7 @@ from typing import Any
 
 import botocore.exceptions as botocore_errors
 import pytest
+from botocore.compat import HAS_CRT
 from botocore.credentials import Credentials
 
 from clusterous_api.errors import ClusterousError
@@ -173,3 +174,8 @@ def test_a_thing_that_may_not_be_used_is_no_matter_of_credentials() -> None:
 
     assert isinstance(error, errors.Denied)
     assert str(error) == "You may not do ec2:RunInstances. Not authorized for images: [ami-1]"
+
+
+def test_the_way_of_aws_login_can_be_taken() -> None:
+    """Its keys need botocore's `crt`, which is one of our dependencies."""
+    assert HAS_CRT
