@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,13 +14,15 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
+from clusterous_api.errors import TransientError
 from clusterous_cli import main
-from clusterous_cli.cluster import config
+from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.images import builder
-from clusterous_cli.program import exposure
+from clusterous_cli.program import exposure, launch
 from clusterous_cli.reach import kube, session, ssh, tunnel
+from clusterous_cli.system import wait
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
 
@@ -54,10 +57,15 @@ class Kubernetes:
 
     conditions: dict[str, str] = field(default_factory=lambda: {"Ready": "True"})
     failed: int = 0
+    silent: int = 0
+    metrics: list[dict[str, Any]] = field(default_factory=list)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
         place = path.partition("?")[0]
+        if self.silent and any(place.endswith(f"/{name}") for name in ("reef", "theirs")):
+            self.silent -= 1
+            raise TransientError("The cluster's API server does not answer (connection reset).")
         if kind == "application/merge-patch+json":
             self.annotate(self.objects[place], json.loads(body or ""))
         elif method == "PATCH":
@@ -71,7 +79,8 @@ class Kubernetes:
             "/apis/clusterous.io/v1": {"resources": [resource]},
             "/apis/clusterous.io/v1/clusterousapps": {"items": list(self.objects.values())},
             "/api/v1/nodes": {"items": [node()]},
-            "/api/v1/pods": {"items": []},
+            "/api/v1/pods": {"items": [pod()]},
+            "/apis/metrics.k8s.io/v1beta1/nodes": {"items": self.metrics},
             "/api/v1/namespaces/default/services/reef-master": {"spec": {"clusterIP": "127.0.0.1"}},
         }
         return answers.get(place)
@@ -126,6 +135,15 @@ def node() -> dict[str, Any]:
     }
 
 
+def pod() -> dict[str, Any]:
+    asked = {"resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}}
+    return {
+        "metadata": {"name": "x", "namespace": "default", "labels": {names.LABEL_APP: "x"}},
+        "spec": {"nodeName": "c", "containers": [asked]},
+        "status": {"phase": "Running"},
+    }
+
+
 @dataclass
 class Stage:
     """Where `clusterous` is called, and what can be seen afterwards."""
@@ -147,6 +165,10 @@ class Stage:
     def docker(self) -> list[str]:
         log = self.folder / "bin/docker.log"
         return log.read_text().splitlines() if log.exists() else []
+
+    def nodes(self) -> tuple[record.Node, ...]:
+        who = Identity(name="reef", account="123456789012", region="eu-west-1")
+        return record.read_nodes(self.world.cloud, who)
 
     def pushed(self) -> None:
         """Let the registry have what docker was told to push."""
@@ -472,3 +494,133 @@ def test_no_repository_of_somebody_else_is_pushed_to(stage: Stage) -> None:
     assert code == 2
     assert "reef/theirs that was not made for reef" in err
     assert not [line for line in stage.docker() if line.startswith("push")]
+
+
+# -- one hiccup ends no wait ----------------------------------------------------------------
+
+
+def patient(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let waiting go on for *seconds* without an answer, with short pauses."""
+    usual = wait.Patience
+    monkeypatch.setattr(
+        launch, "Patience", lambda **given: usual(**given, seconds=seconds, pause=0.01)
+    )
+
+
+def test_a_lost_answer_ends_no_wait(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    follow = launch.Launch.follow
+
+    def broken(self: launch.Launch, *args: Any) -> Any:
+        stage.kubernetes.silent = 3
+        return follow(self, *args)
+
+    patient(monkeypatch, 300)
+    monkeypatch.setattr(launch.Launch, "follow", broken)
+
+    code, _, err = stage.type("run", "app.yaml", "--no-connect")
+
+    assert code == 0
+    assert "trying again" in err
+    assert "master 1/1   Ready" in err
+
+
+def test_a_cluster_that_stays_away_is_told_with_what_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follow = launch.Launch.follow
+
+    def broken(self: launch.Launch, *args: Any) -> Any:
+        stage.kubernetes.silent = 10_000
+        return follow(self, *args)
+
+    patient(monkeypatch, 0)
+    monkeypatch.setattr(launch.Launch, "follow", broken)
+
+    code, _, err = stage.type("run", "app.yaml", "--no-connect")
+
+    assert code == 75
+    assert "reef goes on without us; `clusterous status`" in err
+
+
+def test_an_app_that_is_removed_while_images_are_built_starts_anew(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+    build = launch.Launch.images
+
+    def removed(self: launch.Launch) -> None:
+        build(self)
+        stage.kubernetes.objects.clear()
+
+    monkeypatch.setattr(launch.Launch, "images", removed)
+
+    code, _, err = stage.type("run", "reef.yml", "--no-connect")
+
+    assert code == 0
+    assert "reef starts" in err
+
+
+# -- status ---------------------------------------------------------------------------------
+
+
+def test_status_tells_what_machines_have_promised_and_use(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = next(n for n in stage.nodes() if n.role == "controller").node_name
+    seen = node()
+    seen["metadata"]["name"] = name
+    placed = pod()
+    placed["spec"]["nodeName"] = name
+    monkeypatch.setattr(sys.modules[__name__], "node", lambda: seen)
+    monkeypatch.setattr(sys.modules[__name__], "pod", lambda: placed)
+    stage.kubernetes.metrics = [
+        {"metadata": {"name": name}, "usage": {"cpu": "1900000000n", "memory": "1Gi"}}
+    ]
+
+    _, out, _ = stage.type("status")
+    _, data, _ = stage.type("status", "-o", "json")
+
+    load = json.loads(data)["load"]
+    assert "1.9 / 0.2 / 2" in out
+    assert "1 / 0.5 / 4 GiB" in out
+    assert "! controller is overloaded: it uses 95% of its CPUs" in out
+    assert load["has"] == {"cpu": 2.0, "memory": 4 << 30}
+    assert load["promised"] == {"cpu": 0.25, "memory": 512 << 20}
+    assert load["used"] == {"cpu": 1.9, "memory": 1 << 30}
+    assert load["nodes"][name]["trouble"].startswith("is overloaded")
+
+
+def test_status_says_why_programs_are_not_known(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(link: object) -> None:
+        raise ssh.ConnectionRefused("The gateway cannot be reached.")
+
+    monkeypatch.setattr(session, "api", away)
+
+    code, out, _ = stage.type("status")
+    _, data, _ = stage.type("status", "-o", "json")
+
+    assert code == 0
+    assert "programs: not known" in out
+    assert "The gateway cannot be reached." in out
+    assert json.loads(data)["apps"] is None
+    assert json.loads(data)["unreachable"] == "The gateway cannot be reached."
+
+
+def test_status_says_that_the_controller_is_gone(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = record.machines
+
+    def left(*args: Any) -> list[Any]:
+        every = found(*args)
+        return [m for m in every if tags_of(m)[names.TAG_ROLE] != "controller"]
+
+    monkeypatch.setattr(record, "machines", left)
+
+    code, out, err = stage.type("status")
+
+    assert code == 0
+    assert "! the controller is gone: Kubernetes" in out
+    assert "clusterous create makes what is missing" in err

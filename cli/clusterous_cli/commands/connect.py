@@ -36,14 +36,17 @@ def command(
     from clusterous_cli.commands import opening
     from clusterous_cli.program import apps, exposure
     from clusterous_cli.reach import session
+    from clusterous_cli.system.wait import Patience
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
     out = Ui(settings)
     goal = opening.target(settings)
     opened = session.open_session(goal.cloud, goal.name)
-    api = session.api(session.link(opened.cluster))
-    state = exposure.await_ready(api, apps.find(api, app), (), out, timeout=60)
+    link = session.link(opened.cluster)
+    api = session.api(link)
+    steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
+    state = exposure.await_ready(api, apps.find(api, app), (), out, timeout=60, steady=steady)
     endpoints = apps.chosen(state.endpoints, name, state.name)
     if show:
         rows = [(e.name, e.component, str(e.port), str(e.local_port)) for e in endpoints]
@@ -54,7 +57,7 @@ def command(
         out.tell(f"{spell.plural(exposure.close_all(opened.access, endpoints), 'tunnel')} closed")
     else:
         served = [endpoint.component for endpoint in endpoints]
-        state = exposure.await_ready(api, state, served, out, timeout=timeout)
+        state = exposure.await_ready(api, state, served, out, timeout=timeout, steady=steady)
         tunnels = exposure.open_all(opened.access, api, state, endpoints, out)
         if not background:
             out.hint("Ctrl-C closes it.")

@@ -1,10 +1,11 @@
 """How commands begin: from options to a session, a configuration, a cluster's identity."""
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from clusterous_api.errors import ClusterousError, UserError
 from clusterous_cli.aws import client, errors
@@ -13,6 +14,13 @@ from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
+
+if TYPE_CHECKING:
+    from clusterous_cli.program.load import Load
+    from clusterous_cli.reach.kube import Api
+
+# What takes longer is not left without a word.
+SLOW_SECONDS: Final = 2.0
 
 
 def now() -> datetime:
@@ -162,15 +170,39 @@ def forget(who: Identity) -> None:
     local.forget(who)
 
 
-def apps(cluster: record.Cluster) -> Sequence[Mapping[str, Any]] | None:
-    """Return the states of the cluster's programs; None while nothing can tell."""
-    from clusterous_cli.program import apps
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inside:
+    """What the cluster says of itself, or in *unreachable* why it could not be asked."""
+
+    apps: tuple[Mapping[str, Any], ...] = ()
+    load: "Load | None" = None
+    unreachable: str = ""
+
+
+def inside(cluster: record.Cluster, tell: Callable[[str], None]) -> Inside:
+    """Ask the cluster for its programs and machines; what takes time is said."""
+    from clusterous_cli.program import apps, load
     from clusterous_cli.reach import session
 
     if not (cluster.gateway_ip and cluster.controller_ip):
-        return None
+        return Inside(unreachable="it has no gateway or no controller")
+    slow = threading.Timer(SLOW_SECONDS, tell, ["Asking the cluster itself, through its gateway…"])
+    slow.daemon = True
+    slow.start()
     try:
-        states = apps.all_states(session.api(session.link(cluster)))
+        api = session.api(session.link(cluster))
+        states = [apps.as_data(state) for state in apps.all_states(api)]
+        nodes, pods = api.items("/api/v1/nodes"), api.items("/api/v1/pods")
+        return Inside(apps=tuple(states), load=load.read(nodes, pods, _metrics(api)))
+    except ClusterousError as error:
+        return Inside(unreachable=str(error))
+    finally:
+        slow.cancel()
+
+
+def _metrics(api: "Api") -> list[Any]:
+    """What the machines use, where the metrics API is there and has looked already."""
+    try:
+        return api.items("/apis/metrics.k8s.io/v1beta1/nodes")
     except ClusterousError:
-        return None
-    return [apps.as_data(state) for state in states]
+        return []

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from clusterous_api import names
 from clusterous_cli.cluster import prices
+from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.plan import cost, sweep
@@ -16,6 +17,8 @@ from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC
 from clusterous_cli.plan.kinds.volume import FILE_SYSTEM
 from clusterous_cli.plan.planner import Plan
+from clusterous_cli.program import load
+from clusterous_cli.program.load import Load
 from clusterous_cli.terminal import spell
 
 SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
@@ -161,29 +164,109 @@ def uptime(created: str, now: datetime) -> float:
     return max(0.0, (now - datetime.fromisoformat(created)).total_seconds()) if created else 0.0
 
 
-def cluster_table(
-    cluster: Cluster, price: cost.Cost, now: datetime, apps: Sequence[Mapping[str, Any]] | None
-) -> str:
+class Inside(Protocol):
+    """What the cluster says of itself; `opening.Inside` is one."""
+
+    @property
+    def apps(self) -> Sequence[Mapping[str, Any]]:
+        """Its programs."""
+
+    @property
+    def load(self) -> Load | None:
+        """What its machines have and do."""
+
+    @property
+    def unreachable(self) -> str:
+        """Why it could not be asked; empty when it could."""
+
+
+def missing(cluster: Cluster) -> list[str]:
+    """Say which machines should be there and are not."""
+    there = {role: [n for n in cluster.nodes if n.role == role] for role in ROLES}
+    config = ClusterConfig.from_record(cluster.record["config"])
+    wanted, workers = config.workers.count, len(there[names.ROLE_WORKER])
+    gone = [f"the {role} is gone: {GONE[role]}" for role in GONE if not there[role]]
+    if workers < wanted:
+        gone.append(f"{wanted - workers} of {spell.plural(wanted, 'worker')} are gone")
+    return gone
+
+
+# What it means that a machine is no more.
+GONE: Final = {
+    names.ROLE_GATEWAY: "there is no way to the cluster, which goes on by itself",
+    names.ROLE_CONTROLLER: "Kubernetes, and with it what it knew of programs, ended with it",
+}
+
+
+def inside_data(cluster: Cluster, inside: Inside) -> dict[str, Any]:
+    """Return for programs what the cluster says of itself."""
+    gone = {"missing": missing(cluster)}
+    known = inside.load
+    if inside.unreachable or known is None:
+        return {**gone, "apps": None, "load": None, "unreachable": inside.unreachable or None}
+    nodes = {node.name: {**_amounts(node), "trouble": node.trouble or None} for node in known.nodes}
+    return {
+        **gone,
+        "apps": list(inside.apps),
+        "load": {**_amounts(known), "nodes": nodes},
+        "unreachable": None,
+    }
+
+
+def _amounts(known: Load | load.Node) -> dict[str, Any]:
+    amounts = {"has": known.has, "promised": known.promised, "used": known.used}
+    return {name: load.as_data(amount) for name, amount in amounts.items()}
+
+
+def cluster_table(cluster: Cluster, price: cost.Cost, now: datetime, inside: Inside) -> str:
     """Return a cluster for people."""
     up = uptime(str(cluster.record.get("created", "")), now)
     head = (
         f"{cluster.name} · {cluster.region} · up {spell.duration(up)} ·"
         f" {price.hourly * up / 3600:.2f} $ so far, {price.spelled()}"
     )
-    rows = [("node", "type", "state", "address")]
-    rows += [
-        (node.name, node.type, state(node), node.public_ip or node.private_ip)
-        for node in cluster.nodes
-    ]
+    shares = SHARES if inside.load else ()
+    rows: list[tuple[str, ...]] = [("node", "type", "state", "address", *shares)]
+    for node in cluster.nodes:
+        known = inside.load.of(node.node_name) if inside.load else None
+        address = node.public_ip or node.private_ip
+        rows.append((node.name, node.type, state(node), address, *_shares(known)))
+    if inside.load:
+        rows.append(("all", "", "", "", *_shares(inside.load)))
     errors = [f"  {node.name}: {node.error.strip()}" for node in cluster.nodes if node.error]
-    return "\n".join([head, spell.table(rows), *errors, *_apps(apps)])
+    return "\n".join(
+        [head, spell.table(rows), *errors, *_warnings(cluster, inside), *_apps(inside)]
+    )
 
 
-def _apps(apps: Sequence[Mapping[str, Any]] | None) -> list[str]:
-    if not apps:
-        return []
-    rows = [("app", "state")] + [(str(app["name"]), str(app["state"])) for app in apps]
-    return [spell.table(rows)]
+SHARES: Final = ("CPU used/promised/all", "memory used/promised/all")
+
+
+def _shares(known: Load | load.Node | None) -> tuple[str, ...]:
+    if known is None:
+        return ()
+    amounts = (known.used, known.promised, known.has)
+    cpus = [None if one is None else one.cpu for one in amounts]
+    gib = [None if one is None else one.memory / (1 << 30) for one in amounts]
+    return (_parts(cpus), f"{_parts(gib)} GiB")
+
+
+def _parts(values: Sequence[float | None]) -> str:
+    return " / ".join("?" if value is None else f"{round(value, 1):g}" for value in values)
+
+
+def _warnings(cluster: Cluster, inside: Inside) -> list[str]:
+    by_name = {node.node_name: node.name for node in cluster.nodes}
+    nodes = inside.load.nodes if inside.load else ()
+    troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in nodes if n.trouble]
+    return [f"  ! {words}" for words in (*missing(cluster), *troubled)]
+
+
+def _apps(inside: Inside) -> list[str]:
+    if inside.unreachable:
+        return [f"  programs: not known, for the cluster cannot be asked: {inside.unreachable}"]
+    rows = [("app", "state")] + [(str(app["name"]), str(app["state"])) for app in inside.apps]
+    return [spell.table(rows)] if inside.apps else []
 
 
 def seen_data(cluster: str, seen: sweep.Seen) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.program import load
 from clusterous_cli.program.convert import ROLES, Machine
 from clusterous_cli.reach.kube import Api, Object, apps_path, quantity
 
@@ -19,6 +20,9 @@ PATIENCE_SECONDS: Final = 60.0
 CALM_SECONDS: Final = 15.0
 # Of what a controller has free, a tenth stays for its own services, whose use goes up and down.
 MEMORY_FOR_APPS: Final = 0.9
+
+
+Steady = Callable[[Callable[[], "AppState"]], "AppState"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,9 +250,8 @@ def _used_by_others(pods: Iterable[Object]) -> dict[str, tuple[int, int]]:
 
 
 def _requests(pod: Object) -> tuple[int, int]:
-    asked = [c.get("resources", {}).get("requests", {}) for c in pod["spec"].get("containers", ())]
-    cpu = sum(int(quantity(request.get("cpu", 0)) * 1000) for request in asked)
-    return cpu, sum(int(quantity(request.get("memory", 0))) for request in asked)
+    asked = load.requests(pod)
+    return round(asked.cpu * 1000), asked.memory
 
 
 # -- acting ---------------------------------------------------------------------------------
@@ -285,11 +288,15 @@ def wait(
     timeout: float,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
+    steady: Steady = lambda ask: ask(),
 ) -> AppState:
-    """Look at *app* until it is *until* (Ready or Completed); a failing app is an error."""
+    """Look at *app* until it is *until* (Ready or Completed); a failing app is an error.
+
+    *steady* asks again what got no answer.
+    """
     end, lasting = clock() + timeout, None
     while True:
-        state = look(api, app)
+        state = steady(lambda: look(api, app))
         tell(state)
         found = outcome(state, until)
         if found is Outcome.DONE:

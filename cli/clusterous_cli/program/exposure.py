@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from clusterous_api.errors import ClusterousError, FailedError
 from clusterous_cli.program import apps
@@ -33,6 +34,7 @@ def await_ready(
     *,
     timeout: float,
     sleep: Callable[[float], None] = time.sleep,
+    steady: apps.Steady = lambda ask: ask(),
 ) -> AppState:
     """Wait until each of the components *names* has a pod that is ready."""
     end, told = ui.clock() + timeout, ""
@@ -48,7 +50,7 @@ def await_ready(
             ui.tell(f"waiting for {app.name}: {waits}")
             told = waits
         sleep(CHECK_SECONDS / 2)
-        app = apps.look(api, app)
+        app = steady(partial(apps.look, api, app))
 
 
 def unready(app: AppState, names: Sequence[str]) -> str:

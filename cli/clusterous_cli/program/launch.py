@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from clusterous_api.errors import TransientError
 from clusterous_cli.data import links, transfer, volumes
 from clusterous_cli.images import builder, contexts, registry
 from clusterous_cli.images.contexts import Build
@@ -10,6 +11,7 @@ from clusterous_cli.program import apps, exposure, program
 from clusterous_cli.program.program import Program
 from clusterous_cli.reach import kube, session
 from clusterous_cli.reach.session import Session
+from clusterous_cli.system.wait import Patience
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
 
@@ -47,11 +49,15 @@ class Launch:
         app = self.apply(api, wanted)
         if not self.wishes.wait:
             return app
+        goes_on = f"{app.name} goes on without us; `clusterous status` shows how it is."
+        patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
         try:
-            app = self.follow(api, app)
+            app = self.follow(api, app, patience.ask)
         except KeyboardInterrupt:
-            self.ui.warn(f"{app.name} goes on without us; `clusterous status` shows how it is.")
+            self.ui.warn(goes_on)
             raise
+        except TransientError as error:
+            raise TransientError(f"{error}\n  {goes_on}") from error
         if self.wishes.connect and app.endpoints and not app.holds("Completed"):
             exposure.open_all(self.session.access, api, app, app.endpoints, self.ui)
         return app
@@ -137,6 +143,8 @@ class Launch:
     def apply(self, api: kube.Api, manifests: Sequence[kube.Object]) -> apps.AppState:
         """Apply the manifests; without any, the app runs as it should."""
         running = api.find(kube.apps_path(self.program.namespace, self.program.name))
+        if running is None and not manifests:  # it was removed while we were at work
+            manifests = self.wanted(api)
         if running is not None and not manifests:
             return self._again(api, apps.app_state(running))
         results = [api.apply(manifest) for manifest in manifests]
@@ -156,14 +164,15 @@ class Launch:
         self.ui.tell(f"{app.name} runs already, unchanged")
         return app
 
-    def follow(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
+    def follow(self, api: kube.Api, app: apps.AppState, steady: apps.Steady) -> apps.AppState:
         """Show the app's progress until it is ready."""
         with self.ui.lines() as lines:
 
             def tell(state: apps.AppState) -> None:
                 lines.set(state.name, apps.progress_text(state))
 
-            done = apps.wait(api, app, tell, until=self.wishes.until, timeout=self.wishes.timeout)
+            until, timeout = self.wishes.until, self.wishes.timeout
+            done = apps.wait(api, app, tell, until=until, timeout=timeout, steady=steady)
             lines.set(done.name, f"{apps.progress_text(done)}   {done.state}", done=True)
         if done.holds("Completed"):
             self.ui.hint(f"To run it again: clusterous kubectl delete capp {done.name}")

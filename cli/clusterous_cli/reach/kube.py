@@ -19,6 +19,8 @@ Object = dict[str, Any]
 FIELD_MANAGER: Final = "clusterous-cli"
 TIMEOUT: Final = 30
 _SUFFIXES: Final[Mapping[str, Decimal]] = {
+    "n": Decimal("1e-9"),
+    "u": Decimal("1e-6"),
     "m": Decimal("0.001"),
     "": Decimal(1),
     **{s: Decimal(1000) ** n for n, s in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
@@ -184,7 +186,7 @@ def _version(item: Mapping[str, Any]) -> str:
 def quantity(text: object) -> Decimal:
     """A Kubernetes quantity as a number: 500m, 1.5, 4Gi, 1e3."""
     raw = str(text).strip()
-    number = raw.rstrip("KMGTPEikmn") if not raw.endswith(("e", "E")) else raw[:-1]
+    number = raw.rstrip("KMGTPEikmnu") if not raw.endswith(("e", "E")) else raw[:-1]
     try:
         return Decimal(number) * _SUFFIXES[raw[len(number) :]]
     except (InvalidOperation, KeyError) as error:

@@ -1,12 +1,13 @@
 """Waiting that can be interrupted, with a clock and a sleep that tests replace."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from clusterous_api.errors import FailedError
+from clusterous_api.errors import ClusterousError, FailedError, TransientError
 
 T = TypeVar("T")
 
@@ -59,3 +60,35 @@ def until(
             raise FailedError(f"{what} took longer than {timeout:.0f} s.")
         pauses.sleep(delay)
         delay = min(delay * 1.5, longest)
+
+
+@dataclass(slots=True, kw_only=True)
+class Patience:
+    """Asks again what got no answer: a connection that breaks for a moment ends no wait.
+
+    What cannot be had for *seconds* without a break is an error after all. *mend* is tried between,
+    such as to open a tunnel again, and *tell* hears of it once each time.
+    """
+
+    mend: Callable[[], None]
+    tell: Callable[[str], None]
+    seconds: float = 300.0
+    pause: float = 2.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def ask(self, question: Callable[[], T]) -> T:
+        """Return the answer to *question*, however often it takes."""
+        began: float | None = None
+        while True:
+            try:
+                return question()
+            except TransientError as error:
+                if began is None:
+                    began = self.clock()
+                    self.tell(f"The cluster does not answer; trying again. ({error})")
+                if self.clock() - began >= self.seconds:
+                    raise
+            self.sleep(self.pause)
+            with contextlib.suppress(ClusterousError):  # the question itself says why not
+                self.mend()
