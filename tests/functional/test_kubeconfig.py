@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from clusterous_api.errors import TransientError
 from clusterous_cli.reach import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.reach.kubeconfig import Link
 from tests import programs
@@ -167,6 +168,17 @@ def test_the_own_client_believes_only_the_clusters_authority(link: Link) -> None
     with pytest.raises(Exception, match="does not answer") as caught:
         api.find("/x")
     assert caught.value.exit_code == 75
+
+
+def test_the_own_client_believes_only_the_api_servers_name(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """k3s signs the kubelets' certificates with the same authority: a worker is no API server."""
+    monkeypatch.setattr(kubeconfig, "TLS_SERVER_NAME", "worker-1")
+    api = session.api(link)
+
+    with pytest.raises(TransientError, match="certificate is not valid for 'worker-1'"):
+        api.find("/x")
 
 
 def test_chooses_another_port_when_the_first_is_taken(link: Link) -> None:

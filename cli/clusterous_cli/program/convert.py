@@ -16,6 +16,8 @@ Manifest = dict[str, Any]
 ROLES: Final = {"master": names.ROLE_CONTROLLER, "worker": names.ROLE_WORKER}
 # `run` finds by it that the same file was run before, without computing shares again.
 ANNOTATION_SOURCE: Final = f"{names.DOMAIN}/source"
+# The name as the file has it: several become one label.
+ANNOTATION_NAME: Final = f"{names.DOMAIN}/environment"
 IDLE_NOTICE_MILLIS: Final = 50
 
 
@@ -77,7 +79,10 @@ def convert(
     _check_machines(environment, machines)
     titles = component_titles(environment.components)
     notes = [note for c in environment.components for note in _notes(c, titles, machines)]
-    annotations = {ANNOTATION_SOURCE: fingerprint(environment, images)}
+    annotations = {
+        ANNOTATION_SOURCE: fingerprint(environment, images),
+        ANNOTATION_NAME: environment.name,
+    }
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,

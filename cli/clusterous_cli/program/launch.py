@@ -67,6 +67,7 @@ class Launch:
         cluster, what = self.session.cluster, self.program
         known = program.references(what, cluster.registry, cluster.name)
         running = api.find(kube.apps_path(what.namespace, what.name))
+        program.check_name(what, running)
         if program.is_same(what, running, known):
             return []
         manifests, notes = program.manifests(what, apps.cluster_machines(api), known)

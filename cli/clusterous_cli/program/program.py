@@ -178,3 +178,16 @@ def is_same(program: Program, running: Mapping[str, Any] | None, known: Mapping[
     annotations = running["metadata"].get("annotations") or {}
     before = annotations.get(convert.ANNOTATION_SOURCE)
     return bool(before == convert.fingerprint(program.environment, known))
+
+
+def check_name(program: Program, running: Mapping[str, Any] | None) -> None:
+    """Refuse to change what another environment started whose name becomes the same label."""
+    if program.environment is None or running is None:
+        return
+    before = (running["metadata"].get("annotations") or {}).get(convert.ANNOTATION_NAME)
+    if before not in (None, program.environment.name):
+        raise UserError(
+            f"{program.name} runs already, and was started as {before}: on the cluster both names"
+            f" are {program.name}. Give {program.environment.name} another name, or remove the"
+            f" other first (clusterous kubectl delete capp {program.name})."
+        )

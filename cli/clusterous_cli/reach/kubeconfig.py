@@ -9,9 +9,10 @@ nothing and answers within a fraction of a second.
 import base64
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +25,7 @@ from clusterous_cli.system import private
 API_PORT: Final = 6443
 # A name that every API server's certificate holds.
 TLS_SERVER_NAME: Final = "kubernetes"
+LISTS: Final = ("contexts", "clusters", "users")
 # kubectl keeps what the plugin said; a long `kubectl get --watch` comes back for it after this
 # time, and the plugin finds a tunnel that broke meanwhile.
 CREDENTIAL_LIFE: Final = timedelta(minutes=5)
@@ -71,6 +73,36 @@ def document(link: Link, plugin: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "users": [{"name": name, "user": {"exec": dict(plugin)}}],
     }
+
+
+def merged(ours: Mapping[str, Any], before: object) -> dict[str, Any]:
+    """*ours*, with what others put into the file *before*: a namespace, contexts, preferences.
+
+    kubens, k9s and `kubectl config` write into the file that they are given.
+    """
+    kept = before if isinstance(before, dict) else {}
+    rest = {key: value for key, value in kept.items() if key not in ours}
+    lists = {key: _with_others(key, ours[key], kept.get(key)) for key in LISTS}
+    there = {one["name"] for one in lists["contexts"]}
+    chosen = kept.get("current-context")
+    current = chosen if chosen in there else ours["current-context"]
+    return {**ours, **rest, **lists, "current-context": current}
+
+
+def _with_others(kind: str, ours: Sequence[Mapping[str, Any]], before: object) -> list[Any]:
+    """Our entry, with what it had beside, and those of others; ours of an earlier name go."""
+    (mine,) = ours
+    listed = [one for one in before if isinstance(one, dict)] if isinstance(before, list) else []
+    was = next((one for one in listed if one.get("name") in (mine["name"], _old(mine))), {})
+    if kind == "contexts" and isinstance(was.get("context"), dict):
+        mine = {**mine, "context": {**was["context"], **mine["context"]}}
+    others = [one for one in listed if one.get("name") not in (mine["name"], _old(mine), None)]
+    return [mine, *others]
+
+
+def _old(mine: Mapping[str, Any]) -> str:
+    """How an earlier release called the entry: without the cluster's uid."""
+    return re.sub(r"-[0-9a-f]{10}$", "", str(mine["name"]))
 
 
 def plugin(cluster: str, command: list[str], home: str | None) -> dict[str, Any]:
@@ -147,9 +179,29 @@ def choose_port(uid: str, before: Link | None) -> int:
 def write(link: Link, path: Path) -> None:
     """Write the kubeconfig and what the plugin needs, if they say something new."""
     home = os.environ.get("CLUSTEROUS_HOME")
-    text = json.dumps(document(link, plugin(link.access.home.name, own_command(), home)), indent=1)
+    ours = document(link, plugin(link.access.home.name, own_command(), home))
     private.write(access_path(path.parent), to_json(link))
-    private.write(path, text + "\n")
+    before = _read(path)
+    wanted = merged(ours, before)
+    if before != wanted:
+        private.write(path, json.dumps(wanted, indent=1) + "\n")
+
+
+def _read(path: Path) -> object:
+    """What the file says now; others write it as YAML."""
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        import yaml  # not on the way of the credential plugin
+
+        try:
+            return yaml.safe_load(text)
+        except yaml.YAMLError:
+            return None
 
 
 def access_path(home: Path) -> Path:

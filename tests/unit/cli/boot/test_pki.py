@@ -32,6 +32,15 @@ def test_the_admins_certificate_is_signed_by_the_client_authority(secrets: pki.S
     assert admin.not_valid_after_utc < NOW + timedelta(days=366)
 
 
+def test_the_admins_certificate_may_sign_nothing(secrets: pki.Secrets) -> None:
+    admin = x509.load_pem_x509_certificate(secrets.admin_certificate.encode())
+
+    constraints = admin.extensions.get_extension_for_class(x509.BasicConstraints)
+    usage = admin.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert (constraints.critical, constraints.value.ca) == (True, False)
+    assert list(usage.value) == [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
 @programs.needs("openssl")
 @pytest.mark.parametrize("stem", pki.AUTHORITIES)
 def test_openssl_accepts_the_authorities(secrets: pki.Secrets, stem: str, tmp_path: Path) -> None:

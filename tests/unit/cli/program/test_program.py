@@ -324,3 +324,16 @@ def test_a_namespace_that_is_no_text_is_refused(folder: Path) -> None:
 
     with pytest.raises(UserError, match=r"metadata\.namespace of a ClusterousApp must be text"):
         program.read(written(folder, {**APP, "metadata": metadata}))
+
+
+def test_two_names_that_become_one_do_not_change_each_other(folder: Path) -> None:
+    first, second = folder / "a.yml", folder / "b.yml"
+    first.write_text(ENVIRONMENT.replace("name: reef", "name: Sim_1"))
+    second.write_text(ENVIRONMENT.replace("name: reef", "name: sim-1"))
+    (running,), _ = program.manifests(program.read(first), MACHINES, {"registry:5000/tool:v1": "R"})
+
+    program.check_name(program.read(first), running)
+    program.check_name(program.read(second), None)
+    program.check_name(program.read(second), {"metadata": {}})
+    with pytest.raises(UserError, match="sim-1 runs already, and was started as Sim_1"):
+        program.check_name(program.read(second), running)

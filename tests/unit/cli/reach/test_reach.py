@@ -1,10 +1,13 @@
 """SSH configuration, tunnels' command lines, kubeconfig and credential: all as values."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from clusterous_api.errors import UserError
 from clusterous_cli.images import builder
@@ -161,3 +164,61 @@ def test_names_cannot_lead_to_another_path() -> None:
     path = kube.apps_path("default/secrets", "../x?y")
 
     assert path == "/apis/clusterous.io/v1/namespaces/default%2Fsecrets/clusterousapps/..%2Fx%3Fy"
+
+
+# -- the kubeconfig belongs to its reader, too ----------------------------------------------
+
+
+def ours(name: str = "clusterous-reef-0123456789") -> dict[str, Any]:
+    made = kubeconfig.document(LINK, {"command": "clusterous"})
+    text = json.dumps(made).replace(made["current-context"], name)
+    return dict(json.loads(text))
+
+
+def test_settings_of_others_stay_in_the_kubeconfig() -> None:
+    before = ours()
+    before["contexts"][0]["context"]["namespace"] = "team"
+    before["contexts"].append({"name": "mine", "context": {"cluster": "x", "user": "y"}})
+    before["clusters"].append({"name": "x", "cluster": {"server": "https://x"}})
+    before["users"].append({"name": "y", "user": {}})
+    before |= {"preferences": {"colors": True}, "current-context": "mine"}
+    before["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+
+    kept = kubeconfig.merged(ours(), before)
+
+    assert kept["contexts"][0]["context"]["namespace"] == "team"
+    assert [one["name"] for one in kept["contexts"]] == ["clusterous-reef-0123456789", "mine"]
+    assert kept["preferences"] == {"colors": True}
+    assert kept["current-context"] == "mine"
+    assert kept["clusters"][0] == ours()["clusters"][0]
+    assert [one["name"] for one in kept["users"]] == ["clusterous-reef-0123456789", "y"]
+
+
+def test_what_an_earlier_release_wrote_becomes_ours() -> None:
+    before = ours("clusterous-reef")
+    before["contexts"][0]["context"]["namespace"] = "team"
+
+    kept = kubeconfig.merged(ours(), before)
+
+    assert [one["name"] for one in kept["contexts"]] == ["clusterous-reef-0123456789"]
+    assert kept["contexts"][0]["context"]["namespace"] == "team"
+    assert kept["current-context"] == "clusterous-reef-0123456789"
+
+
+@pytest.mark.parametrize("before", [None, [], "x", {"contexts": 7, "clusters": [7]}])
+def test_what_is_no_kubeconfig_is_written_anew(before: object) -> None:
+    assert kubeconfig.merged(ours(), before) == ours()
+
+
+def test_what_kubectl_wrote_is_read_and_left_alone(tmp_path: Path) -> None:
+    link = replace(LINK, access=replace(ACCESS, home=tmp_path / "reef-0123456789"))
+    path = link.access.home / "kubeconfig"
+    kubeconfig.write(link, path)
+    changed = json.loads(path.read_text())
+    changed["contexts"][0]["context"]["namespace"] = "team"
+    path.write_text(yaml.safe_dump(changed))
+    text = path.read_text()
+
+    kubeconfig.write(link, path)
+
+    assert path.read_text() == text
