@@ -21,8 +21,8 @@ from tests.vm import image
 ROOT: Final = Path(__file__).parents[2]
 # Room for what is built inside, when not everything could be handed in.
 SIZE: Final = "24G"
-# What can be built without any right. The others want to be root of a tree.
-UNPRIVILEGED: Final = ("go", "debian", "busybox", "kubectl", "wheels", "k3s")
+# Who builds these has to be root of a tree; and so has who builds what needs them.
+PRIVILEGED: Final = frozenset({"trees", "rootfs", "operator_image"})
 # The way to the registries, if the machine outside has one of its own.
 WAYS: Final = (
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
@@ -83,10 +83,18 @@ def _parts(tell: Tell) -> tuple[Mapping[str, Path], Sequence[str]]:
         parts.paths(names, tell)
     known = cache.entries(parts.RECIPES, names, root)
     if missing_of(names, known):
-        buildable = [name for name in names if name in UNPRIVILEGED]
-        cache.ensure(parts.RECIPES, buildable, root=root, tell=tell)
+        cache.ensure(parts.RECIPES, buildable(parts.RECIPES, names), root=root, tell=tell)
     handed = {name: entry.path for name, entry in known.items() if entry.path.exists()}
     return handed, missing_of(names, known)
+
+
+def buildable(recipes: Mapping[str, Recipe], names: Iterable[str]) -> list[str]:
+    """Return those of *names* that can be built without any right."""
+    return [
+        name
+        for name in names
+        if not any(needed.name in PRIVILEGED for needed in cache.closure(recipes, [name]))
+    ]
 
 
 def missing_of(names: Iterable[str], known: Mapping[str, cache.Entry]) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.region.parts import cache
+from tests.region.parts import cache, parts
 from tests.vm import fresh, image, luggage, qemu
 
 MACHINE = qemu.Machine(
@@ -89,6 +89,12 @@ def test_what_is_not_built_is_named(tmp_path: Path) -> None:
     known["go"].path.mkdir(parents=True)
 
     assert luggage.missing_of(recipes, known) == ["rootfs"]
+
+
+def test_who_has_no_rights_builds_what_needs_none() -> None:
+    found = luggage.buildable(parts.RECIPES, ["go", "k3s", "hub", "rootfs", "operator_image"])
+
+    assert found == ["go", "k3s"]
 
 
 def test_hands_in_the_way_to_the_registries_and_nothing_else() -> None:
