@@ -44,7 +44,8 @@ def gather() -> Facts:
         python=sys.version_info[:3],
         has_venv=importlib.util.find_spec("ensurepip") is not None,
         go=_go(),
-        missing_packages=_missing_packages(),
+        missing_packages=_missing_packages(for_vm=False),
+        missing_for_vm=_missing_packages(for_vm=True),
         has_apt=_which("apt-get"),
         is_root=os.geteuid() == 0,
         capabilities=held,
@@ -116,12 +117,16 @@ def _go() -> str:
     return said.stdout.strip()[len("go") :]
 
 
-def _missing_packages() -> tuple[str, ...]:
+def _missing_packages(*, for_vm: bool) -> tuple[str, ...]:
+    """Return the packages that the region, or the virtual machine, would have installed."""
     if sys.version_info[:2] < PYTHON:
         return ()
+    # What they import is for newer Pythons.
     from tests.region.parts import host
+    from tests.vm import image
 
-    return tuple(host.missing())
+    tools = image.tools(is_root=os.geteuid() == 0) if for_vm else host.TOOLS
+    return tuple(host.missing(tools))
 
 
 def _which(program: str) -> bool:

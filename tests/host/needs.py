@@ -56,6 +56,7 @@ class Facts:
     has_venv: bool = True
     go: str = "1.26"
     missing_packages: tuple[str, ...] = ()
+    missing_for_vm: tuple[str, ...] = ()
     has_apt: bool = True
     is_root: bool = True
     capabilities: frozenset[str] = frozenset(CAPABILITIES)
@@ -85,6 +86,10 @@ def lacking(facts: Facts) -> list[Finding]:
 def lacking_for_vm(facts: Facts) -> list[Finding]:
     """Return what stands in the way of the virtual machine, which needs no rights."""
     found = _versions(facts)
+    if facts.missing_for_vm and not (facts.is_root and facts.has_apt):
+        packages = " ".join(facts.missing_for_vm)
+        mend = f"let somebody install them once: apt-get install {packages}"
+        found.append(Finding("programs that only root can install", mend))
     if facts.memory_mib < VM_MEMORY_MIB:
         found.append(_too_little("memory", facts.memory_mib, VM_MEMORY_MIB))
     if facts.disk_mib < VM_DISK_MIB:

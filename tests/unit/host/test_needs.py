@@ -98,6 +98,14 @@ def test_what_could_not_be_tried_for_want_of_rights_is_not_told_as_missing() -> 
         pytest.param(replace(GOOD, is_root=False, go=""), False, id="it-would-lack-go-too"),
         pytest.param(replace(GOOD, is_root=False, memory_mib=5000), False, id="too-small-for-it"),
         pytest.param(replace(GOOD, is_root=False, disk_mib=9000), False, id="no-room-for-it"),
+        pytest.param(
+            replace(GOOD, is_root=False, missing_for_vm=("qemu-system-x86",)), False, id="no-qemu"
+        ),
+        pytest.param(
+            replace(GOOD, links="denied", missing_for_vm=("qemu-system-x86",)),
+            True,
+            id="qemu-that-apt-will-install",
+        ),
         pytest.param(GOOD, False, id="nothing-is-missing"),
     ],
 )
@@ -119,6 +127,14 @@ def test_the_virtual_machine_needs_no_rights() -> None:
     )
 
     assert needs.lacking_for_vm(facts) == []
+
+
+def test_who_is_not_root_is_told_what_to_have_installed() -> None:
+    facts = replace(GOOD, is_root=False, missing_for_vm=("fakeroot", "qemu-system-x86"))
+
+    (finding,) = needs.lacking_for_vm(facts)
+
+    assert "apt-get install fakeroot qemu-system-x86" in finding.mend
 
 
 def test_the_worst_machine_is_told_on_one_screen() -> None:
