@@ -35,5 +35,7 @@ done >"$root/srv/packages/Packages"
 cp -r "$here/guest/." "$root/"
 ln -s /etc/systemd/system/channel.service \
     "$root/etc/systemd/system/multi-user.target.wants/channel.service"
+# mmdebstrap has copied what the machine outside is called, and whom it asks for names.
+: >"$root/etc/resolv.conf"
 echo fresh >"$root/etc/hostname"
 printf '127.0.0.1 localhost fresh\n' >"$root/etc/hosts"

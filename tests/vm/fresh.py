@@ -34,9 +34,14 @@ printf '[global]\\nno-index = true\\nfind-links = /root/.cache/wheels\\n' >/etc/
 """
 # QEMU's own router and name server, and whom the machine outside trusts.
 _ONLINE: Final = """\
-link=$(ls /sys/class/net | grep -v lo)
-ip link set "$link" up && ip addr add 10.0.2.15/24 dev "$link"
-ip route add default via 10.0.2.2 && echo nameserver 10.0.2.3 >/etc/resolv.conf
+for attempt in $(seq 120); do
+    link=$(ls /sys/class/net | grep -v '^lo$') && break
+    sleep 0.5
+done
+ip link set "$link" up
+ip addr add 10.0.2.15/24 dev "$link"
+ip route add default via 10.0.2.2
+echo nameserver 10.0.2.3 >/etc/resolv.conf
 trusted=/etc/ssl/certs/ca-certificates.crt
 [ ! -e /root/.cache/ca-certificates.crt ] || cp /root/.cache/ca-certificates.crt $trusted
 printf '[global]\\nfind-links = /root/.cache/wheels\\ncert = %s\\n' $trusted >/etc/pip.conf
