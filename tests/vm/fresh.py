@@ -35,11 +35,11 @@ printf '[global]\\nno-index = true\\nfind-links = /root/.cache/wheels\\n' >/etc/
 # QEMU's own router and name server, and whom the machine outside trusts.
 _ONLINE: Final = """\
 for attempt in $(seq 120); do
-    link=$(ls /sys/class/net | grep -v '^lo$') && break
+    [ ! -e /sys/class/net/eth0 ] || break
     sleep 0.5
 done
-ip link set "$link" up
-ip addr add 10.0.2.15/24 dev "$link"
+ip link set eth0 up
+ip addr add 10.0.2.15/24 dev eth0
 ip route add default via 10.0.2.2
 echo nameserver 10.0.2.3 >/etc/resolv.conf
 trusted=/etc/ssl/certs/ca-certificates.crt

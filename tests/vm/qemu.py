@@ -47,7 +47,8 @@ def argv(machine: Machine, *, folder: Path, accelerator: str) -> list[str]:
         *_processor(accelerator),
         *("-smp", str(machine.cpus), "-m", str(machine.memory_mib)),
         *("-kernel", str(machine.image.kernel)),
-        *("-append", "root=/dev/nvme0n1 rw console=ttyS0 panic=-1"),
+        # One name for its link at all times: udev would give it another some time after boot.
+        *("-append", "root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0"),
         *(word for name, path in disks for word in _disk(name, path)),
         *("-device", "virtio-rng-pci"),
         *("-serial", f"file:{folder / 'console.log'}"),
