@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from clusterous_operator import wording
+
 
 class Type(StrEnum):
     """What a condition is about."""
@@ -47,7 +49,7 @@ def _one(one: Condition, before: Mapping[str, Any], generation: int, now: str) -
         "type": str(one.type),
         "status": status,
         "reason": one.reason,
-        "message": one.message,
+        "message": wording.plain(one.message),
         "lastTransitionTime": before["lastTransitionTime"] if same else now,
         "observedGeneration": generation,
     }

@@ -10,6 +10,7 @@ from clusterous_operator.observed import Node, Taint
 
 Body = Mapping[str, Any]
 
+_DIGITS = 20  # of a number of 64 bits, with its sign
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 
@@ -91,11 +92,15 @@ def _matches(labels: Mapping[str, str], expression: Body) -> bool:
         case "DoesNotExist":
             return value is None
         case "Gt":
-            return _is_number(value) and int(str(value)) > int(values[0])
+            return _is_less(values[0] if values else None, value)
         case "Lt":
-            return _is_number(value) and int(str(value)) < int(values[0])
+            return _is_less(value, values[0] if values else None)
     return False
 
 
+def _is_less(one: str | None, other: str | None) -> bool:
+    return _is_number(one) and _is_number(other) and int(str(one)) < int(str(other))
+
+
 def _is_number(value: str | None) -> bool:
-    return value is not None and value.removeprefix("-").isdecimal()
+    return value is not None and value.removeprefix("-").isdecimal() and len(value) <= _DIGITS

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any
 
 from clusterous_api import names
-from clusterous_api.errors import TransientError, UserError
-from clusterous_operator import garbage
+from clusterous_api.errors import ClusterousError, TransientError, UserError
+from clusterous_operator import garbage, wording
 from clusterous_operator.cluster import (
     BusyError,
     Cluster,
@@ -477,15 +477,32 @@ class Machine:
             after = error.after if isinstance(error, BusyError) else 0.0
             logger.info("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key, after))
             return "error"
-        except Exception:  # a bug in one app's path must not stop the others
+        except Exception as error:  # a bug in one app's path must not stop the others
             self.metrics.panicked()
             logger.exception("%s: next try in %.1f s.", name, self.queue.failed(key))
+            await self._confess(key, error)
             return "error"
         self.queue.succeeded(key)
         if look_again is None:
             return "success"
         self.queue.add(key, look_again)
         return "requeue_after"
+
+    async def _confess(self, key: Key, error: Exception) -> None:
+        """Say on an app that a bug of ours was met there: who sees no status takes it for done."""
+        what = f"{type(error).__name__}: {error}"
+        try:
+            await self.reconciler.refuse(
+                key,
+                "OperatorBug",
+                f"The operator has met a bug of its own in this app ({wording.plain(what, 300)}). "
+                "Its log tells where; please report it. It tries again now and then, and at each "
+                "change of the spec.",
+            )
+        except ClusterousError as refused:
+            logger.warning("%s/%s: its status could not be written: %s", *key, refused)
+        except Exception:  # the same bug may be met there
+            logger.exception("%s/%s: its status could not be written.", *key)
 
     def _show(self) -> None:
         queue, metrics = self.queue, self.metrics

@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 from clusterous_api.errors import UserError
 
@@ -19,26 +19,64 @@ _SUFFIXES = {
 _QUANTITY = re.compile(r"^([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkKMGTPE]?i?)$")
 
 
+# As Kubernetes keeps them: what is finer is rounded up, what is larger is as large as can be.
+_FINEST = Decimal(1).scaleb(-9)
+_LARGEST = Decimal(2**63 - 1)
+_DIGITS = 64  # more than any amount within these bounds has
+_EXACT = Context(prec=2 * _DIGITS)
+
+
 @lru_cache(maxsize=4096)
 def parse(text: str | int | float) -> Decimal:
     """Return the number that a quantity such as 500m or 20Gi stands for."""
-    match = _QUANTITY.match(str(text))
+    match = _QUANTITY.match(str(text)) if len(str(text)) <= _DIGITS else None
     if match is None or match[2] not in _SUFFIXES:
-        raise UserError(f"{text!r} is not a quantity; write it like 2, 500m or 20Gi.")
+        raise UserError(f"{_shown(text)} is not a quantity; write it like 2, 500m or 20Gi.")
     try:
-        return Decimal(match[1]) * _SUFFIXES[match[2]]
+        return _kept(Decimal(match[1]), _SUFFIXES[match[2]])
     except InvalidOperation as error:
-        raise UserError(f"{text!r} is not a quantity; write it like 2, 500m or 20Gi.") from error
+        raise UserError(
+            f"{_shown(text)} is not a quantity; write it like 2, 500m or 20Gi."
+        ) from error
+
+
+def _kept(number: Decimal, scale: Decimal) -> Decimal:
+    """Return an amount as Kubernetes keeps it, whatever its exponent."""
+    if not number:
+        return Decimal(0)
+    if number.adjusted() > _DIGITS:
+        return _LARGEST.copy_sign(number)
+    if number.adjusted() < -_DIGITS:
+        return _FINEST.copy_sign(number)
+    amount = _EXACT.multiply(number, scale)
+    if abs(amount) >= _LARGEST:
+        return _LARGEST.copy_sign(amount)
+    fine = amount.quantize(_FINEST, rounding=ROUND_UP, context=_EXACT)
+    return amount if fine == amount else fine
+
+
+def _shown(text: object) -> str:
+    told = repr(text)
+    return told if len(told) <= _DIGITS else f"{told[:_DIGITS]}…"
+
+
+def is_one(value: object) -> bool:
+    """Tell whether a value is a quantity."""
+    return same(value, value)
 
 
 def same(one: object, other: object) -> bool:
     """Tell whether two quantities, as written, mean the same amount."""
-    if not isinstance(one, str | int | float) or not isinstance(other, str | int | float):
+    if not _may_be(one) or not _may_be(other):
         return False
     try:
         return parse(one) == parse(other)
     except UserError:
         return False
+
+
+def _may_be(value: object) -> TypeGuard[str | int | float]:
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 def amounts(quantities: Mapping[str, Any] | None) -> dict[str, Decimal]:

@@ -89,6 +89,7 @@ class Reconciler:
         try:
             body = record.body()
             app = models.parse(body)
+            manifests.check(app)
             await self._speak_first(app, body["spec"], record)
             seen, size = await self._settle(app)
             look_again = self._look_again(app, seen, size)
@@ -283,7 +284,10 @@ class Reconciler:
     async def _step(self, app: App, step: plan.Step) -> None:
         match step:
             case plan.Apply(manifest=manifest):
-                body = await self._apply(app, step)
+                try:
+                    body = await self._apply(app, step)
+                except RefusedError as error:
+                    raise RefusedError(manifests.told(app, manifest, str(error))) from error
                 self._remember(manifest["kind"], body)
             case plan.Patch(child=child, body=change):
                 body = await self._patch(child, change)

@@ -10,7 +10,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.models import App, ExistingClaim, Exposure, Quorum
-from clusterous_operator import conditions, history, situation, standing, storage
+from clusterous_operator import conditions, history, situation, standing, storage, wording
 from clusterous_operator.conditions import Condition, Type
 from clusterous_operator.observed import Child, Observed
 from clusterous_operator.situation import Ended, Size
@@ -35,11 +35,12 @@ def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], n
         _suspended(app, seen, groups),
         _completed(end),
     ]
-    endpoints = [_endpoint(app, one) for one in app.expose]
+    endpoints = wording.plainly([_endpoint(app, one) for one in app.expose])
+    entries = [_entry(one, seen.verdict.attempts.get(one.name, 0)) for one in groups]
     return {
         "observedGeneration": app.generation,
         "conditions": conditions.write(found, before.get("conditions") or (), app.generation, now),
-        "components": [_entry(one, seen.verdict.attempts.get(one.name, 0)) for one in groups],
+        "components": wording.plainly(entries),
         **({"endpoints": endpoints} if endpoints else {}),
         **history.times(before, found, now),
         **situation.memory(app, seen),
@@ -77,7 +78,7 @@ def _with(
         **before,
         "observedGeneration": generation,
         "conditions": [*written, *rest],
-        "message": found[0].message,
+        "message": wording.plain(found[0].message),
     }
 
 
@@ -300,7 +301,7 @@ def _for_people(
         **({"master": counts[names.MASTER]} if names.MASTER in counts else {}),
         **({"workers": counts[names.WORKERS]} if names.WORKERS in counts else {}),
         "volume": phase,
-        "message": ready.reason if ready.status else ready.message,
+        "message": ready.reason if ready.status else wording.plain(ready.message),
     }
 
 

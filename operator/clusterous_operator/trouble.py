@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from clusterous_api import names
+from clusterous_operator import wording
 
 Body = Mapping[str, Any]
 
@@ -209,8 +210,7 @@ def _exit(code: int | None) -> str:
 def _last_line(message: str) -> str:
     lines = [line.strip() for line in message.splitlines()]
     said = next((line for line in reversed(lines) if line), "")
-    plain = "".join(char if char.isprintable() else " " for char in said)
-    return plain if len(plain) <= _LINE_LIMIT else plain[: _LINE_LIMIT - 1] + "…"
+    return wording.plain(said, _LINE_LIMIT)
 
 
 def _failed(status: Body) -> Trouble | None:
@@ -279,5 +279,4 @@ def _first_sentence(message: str) -> str:
 
 
 def _short(words: str) -> str:
-    plain = " ".join(words.split())
-    return plain if len(plain) <= _WORDS_LIMIT else plain[: _WORDS_LIMIT - 1] + "…"
+    return wording.plain(" ".join(words.split()), _WORDS_LIMIT)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from clusterous_api import names
 from clusterous_api.models import App, Component
+from clusterous_operator import overlay
 from clusterous_operator.manifests import service as services
 from clusterous_operator.manifests import volume as volumes
 from clusterous_operator.manifests import workload as workloads
@@ -14,6 +15,7 @@ from clusterous_operator.manifests._common import Facts, Manifest
 __all__ = [
     "Facts",
     "Manifest",
+    "check",
     "claim_name",
     "desired",
     "job_run",
@@ -21,11 +23,42 @@ __all__ = [
     "on_cluster_volume",
     "pod_template",
     "run_of",
+    "told",
 ]
 
 claim_name = volumes.claim_name
 on_cluster_volume = volumes.on_cluster_volume
 pod_template = workloads.pod_template
+
+
+def check(app: App) -> None:
+    """Raise UserError, with component and field, where the pods that an app asks for are none."""
+    for one in app.components:
+        where = _place(one)
+        overlay.check_amounts(f"{where}.resources", one.resources)
+        if one.template.get("spec"):
+            overlay.check(f"{where}.template.spec", one.template["spec"])
+            whole = pod_template(app, one, Facts())["spec"]
+            overlay.check_whole(f"{where}.template.spec", whole)
+
+
+def told(app: App, manifest: Manifest, message: str) -> str:
+    """Return the API server's answer to a manifest, with the places as the user wrote them."""
+    name = manifest["metadata"].get("labels", {}).get(names.LABEL_COMPONENT)
+    component = app.component(name) if name else None
+    if component is None or "template" not in manifest.get("spec", {}):
+        return message
+    given = component.template.get("spec") or {}
+    return overlay.in_users_words(
+        _place(component), given, manifest["spec"]["template"]["spec"], message
+    )
+
+
+def _place(component: Component) -> str:
+    """Return where in the spec a component stands."""
+    if component.name in (names.MASTER, names.WORKERS):
+        return f"spec.{component.name}"
+    return f"spec.components[{component.name}]"
 
 
 def desired(app: App, facts: Facts) -> list[Manifest]:

@@ -1,4 +1,4 @@
-"""Who comes to hold the Lease asks for all apps before it writes."""
+"""Who comes to hold the Lease asks for all apps before it writes; a bug says so on its app."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -17,12 +17,22 @@ class FakeCluster:
         self.failures = failures
         self.may_answer = asyncio.Event()
         self.lists = 0
+        self.told: list[dict[str, Any]] = []
 
     def guard(self, seconds_left: Callable[[], float]) -> None:
         """Take no notice: nothing is written here."""
 
     def count_by(self, count: object) -> None:
         """Take no notice."""
+
+    async def apply(
+        self, manifest: dict[str, Any], *, force: bool, sub: str = ""
+    ) -> dict[str, Any]:
+        self.told.append(manifest["status"])
+        return {**make_body(), **manifest}
+
+    async def create(self, kind: str, namespace: str, body: object) -> dict[str, Any]:
+        return {"metadata": {"name": "event"}}
 
     async def list_pages(
         self,
@@ -75,5 +85,31 @@ def test_who_loses_the_lease_meanwhile_does_not_work() -> None:
         await settled()
         task.cancel()
         assert not machine._leading.is_set()
+
+    asyncio.run(story())
+
+
+def test_a_bug_is_told_on_the_app_that_it_met() -> None:
+    async def story() -> None:
+        cluster = FakeCluster()
+        machine = Machine(Settings(lease=False), cast(Cluster, cluster), lambda: 0.0)
+        machine.store.apps.put(machine.store.apps.trim(make_body(master={})))
+
+        async def meet_a_bug(key: object) -> float | None:
+            raise KeyError("\x1b[31m" + "x" * 9000)
+
+        machine.reconciler.reconcile = meet_a_bug  # type: ignore[method-assign]
+        machine._leads(True)
+        result = await machine._reconcile(("lab", "sim"))
+        ready, reconciling, stalled = cluster.told[-1]["conditions"]
+        assert result == "error"
+        assert (ready["reason"], reconciling["status"], stalled["status"]) == (
+            "OperatorBug",
+            "False",
+            "True",
+        )
+        assert "KeyError" in ready["message"]
+        assert len(ready["message"]) < 1000
+        assert ready["message"].isprintable()
 
     asyncio.run(story())
