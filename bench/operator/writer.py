@@ -14,7 +14,7 @@ from bench.operator import apps, client, product, rise, testbed
 from bench.operator.client import Client
 from bench.operator.testbed import Testbed
 from clusterous_api import names
-from clusterous_operator.settings import Settings
+from clusterous_operator.controller.settings import Settings
 
 Manifest = Mapping[str, Any]
 _MANAGER: Final = "bulk-writer"

@@ -8,7 +8,7 @@ from typing import cast
 # most of a second at each start. None makes Python say that there is no such module.
 sys.modules.setdefault("kubernetes", cast(ModuleType, None))
 
-from clusterous_operator import process  # noqa: E402  # not before the line above
+from clusterous_operator.controller import process  # noqa: E402  # not before the line above
 
 if __name__ == "__main__":
     sys.exit(process.main())

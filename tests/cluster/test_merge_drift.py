@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clusterous_operator import merge
+from clusterous_operator.objects import merge
 from tests.cluster.controlplane import ApiError, ControlPlane
 
 pytestmark = pytest.mark.cluster

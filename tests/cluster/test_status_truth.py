@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from clusterous_api import names
-from clusterous_operator import status
+from clusterous_operator.status import appstatus
 from tests.cluster.conftest import Lab, Object, Operator
 from tests.cluster.controlplane import ApiError
 from tests.region.parts import parts
@@ -178,7 +178,7 @@ def test_every_status_is_complete_and_they_are_few(lab: Lab) -> None:
     assert all(one["status"]["observedGeneration"] == 1 for one in found)
     # The first look, the end, and once a second what happened between.
     seconds = found[-1]["status"]["timeToReadySeconds"]
-    assert len(found) <= 2 + (seconds + 1) / status.COUNTS_SECONDS
+    assert len(found) <= 2 + (seconds + 1) / appstatus.COUNTS_SECONDS
 
 
 def test_what_cannot_be_is_stalled_from_its_first_write(lab: Lab) -> None:
@@ -369,8 +369,8 @@ def test_flux_says_the_same(lab: Lab, flux: Callable[[Object], str]) -> None:
 
     ready = lab.status()
     seen = {"Current": ready}
-    seen["InProgress"] = status.taken_up(1, ready, "2026-11-22T12:00:00Z")
-    seen["Failed"] = status.stalled(1, "It cannot be.", ready, "2026-11-22T12:00:00Z")
+    seen["InProgress"] = appstatus.taken_up(1, ready, "2026-11-22T12:00:00Z")
+    seen["Failed"] = appstatus.stalled(1, "It cannot be.", ready, "2026-11-22T12:00:00Z")
     lab.change(suspend=True)
     lab.until_condition("Suspended")
 

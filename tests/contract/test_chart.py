@@ -6,10 +6,11 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
-from clusterous_operator import cluster, observed
-from clusterous_operator.login import connection
-from clusterous_operator.machine import Machine
-from clusterous_operator.settings import Settings
+from clusterous_operator.cache import observed
+from clusterous_operator.client import cluster
+from clusterous_operator.client.login import connection
+from clusterous_operator.controller.runtime import Machine
+from clusterous_operator.controller.settings import Settings
 from tests.contract import charting
 
 Right = tuple[str, str, str]  # group, resource, verb

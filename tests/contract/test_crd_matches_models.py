@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from clusterous_api import models, names
-from clusterous_operator import conditions
-from clusterous_operator.failure import Failure, Fallen
-from clusterous_operator.idle import State
+from clusterous_operator.objects.failure import Failure, Fallen
+from clusterous_operator.objects.idle import State
+from clusterous_operator.status import conditions
 from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
 
 ROOT = Path(__file__).parents[2]

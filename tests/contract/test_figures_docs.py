@@ -4,10 +4,11 @@ import asyncio
 import re
 from pathlib import Path
 
-from clusterous_operator import cluster, figures
-from clusterous_operator.login import connection
-from clusterous_operator.machine import Machine
-from clusterous_operator.settings import Settings
+from clusterous_operator.client import cluster
+from clusterous_operator.client.login import connection
+from clusterous_operator.controller.runtime import Machine
+from clusterous_operator.controller.settings import Settings
+from clusterous_operator.status import figures
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
 

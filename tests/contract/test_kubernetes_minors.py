@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from clusterous_cli.cluster.config import DEFAULT_K3S
-from clusterous_operator import skew
+from clusterous_operator.client import skew
 from tests.region.parts import cache, minors, parts
 
 ROOT = Path(__file__).parents[2]

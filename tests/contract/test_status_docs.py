@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterous_operator.trouble import Reason
+from clusterous_operator.objects.trouble import Reason
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "status.md").read_text()
@@ -16,8 +16,12 @@ LITERAL = re.compile(r'(?:reason=|_REASON = |GAVE_UP = |FAILED_BY_POLICY = )"([A
 
 def reasons() -> set[str]:
     """Return all reasons of conditions."""
-    files = ("status.py", "standing.py", "situation.py", "reconcile.py", "machine.py", "skew.py")
-    text = "".join((CODE / name).read_text() for name in files if (CODE / name).exists())
+    rooms = ("decisions", "status", "controller")
+    files = [
+        CODE / "client/skew.py",
+        *(file for room in rooms for file in (CODE / room).glob("*.py")),
+    ]
+    text = "".join(file.read_text() for file in files)
     return {str(one) for one in Reason} | set(LITERAL.findall(text))
 
 

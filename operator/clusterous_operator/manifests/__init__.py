@@ -6,11 +6,11 @@ from collections.abc import Iterable
 
 from clusterous_api import names
 from clusterous_api.models import App, Component
-from clusterous_operator import overlay
 from clusterous_operator.manifests import service as services
 from clusterous_operator.manifests import volume as volumes
 from clusterous_operator.manifests import workload as workloads
 from clusterous_operator.manifests._common import Facts, Manifest
+from clusterous_operator.objects import overlay
 
 __all__ = [
     "Facts",

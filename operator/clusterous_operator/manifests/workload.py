@@ -16,9 +16,9 @@ from clusterous_api.models import (
     Spread,
     Strategy,
 )
-from clusterous_operator import merge
 from clusterous_operator.manifests import volume
 from clusterous_operator.manifests._common import Facts, Manifest, inherited, labels, metadata
+from clusterous_operator.objects import merge
 
 # A node that does not answer is given up after ten seconds, not after the usual five minutes, so
 # that its pods are replaced within a minute of its loss.

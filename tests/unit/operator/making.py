@@ -10,12 +10,16 @@ from typing import Any
 
 from clusterous_api import models, names
 from clusterous_api.models import App
-from clusterous_operator import manifests, observed, plan, quantity, situation, status
-from clusterous_operator.idle import State
-from clusterous_operator.observed import Child, Node, Observed, Pod, Taint
-from clusterous_operator.situation import Size
-from clusterous_operator.trouble import Trouble
-from clusterous_operator.usage import Usage
+from clusterous_operator import manifests
+from clusterous_operator.cache import observed
+from clusterous_operator.cache.observed import Child, Node, Observed, Pod, Taint
+from clusterous_operator.decisions import plan, situation
+from clusterous_operator.decisions.situation import Size
+from clusterous_operator.objects import quantity
+from clusterous_operator.objects.idle import State
+from clusterous_operator.objects.trouble import Trouble
+from clusterous_operator.objects.usage import Usage
+from clusterous_operator.status import appstatus
 
 PORT = {"name": "http", "port": 8080}
 MASTER: Mapping[str, Any] = {"ports": [PORT]}
@@ -190,7 +194,7 @@ def summary(
     app: App, api: FakeApi, size: Size | None = None, before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the status, with the conditions by their type."""
-    found = status.summarize(app, api.observe(app), size or Size(), before or {}, NOW)
+    found = appstatus.summarize(app, api.observe(app), size or Size(), before or {}, NOW)
     return {**found, "conditions": {item["type"]: item for item in found["conditions"]}}
 
 

@@ -1,0 +1,1 @@
+"""What is known of the cluster: objects cut down to what decisions need, kept by app."""

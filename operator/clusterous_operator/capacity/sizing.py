@@ -1,0 +1,346 @@
+"""How many pods fill the cluster: a pure function of nodes, pods and what one more needs.
+
+It asks, node by node, what the scheduler would ask: does the pod tolerate and select the node, is
+enough left of every resource, do its rules let it beside those that are there (see spacing). What
+it counts has a place, all at once; which node the scheduler then chooses is the scheduler's affair.
+"""
+
+import dataclasses
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from clusterous_operator.cache import observed
+from clusterous_operator.cache.observed import Node
+from clusterous_operator.capacity import eligible
+from clusterous_operator.capacity.spacing import Demand, Spacing
+from clusterous_operator.objects import quantity
+from clusterous_operator.objects.quantity import Amounts
+from clusterous_operator.objects.usage import Pod, Usage
+
+Body = Mapping[str, Any]
+
+admits = eligible.admits
+_NOTHING = Decimal(0)
+_PODS = "pods"
+_ENDLESS = 1 << 31
+
+
+def demand(
+    spec: Body,
+    count: int = 1,
+    *,
+    labels: Mapping[str, str] | None = None,
+    on: Iterable[str] = (),
+) -> Demand:
+    """Return the demand of *count* pods of a template, beside those that are *on* nodes already."""
+    return Demand(
+        spec=spec,
+        requests=quantity.of_pod(spec),
+        labels=labels or {},
+        ports=observed.host_ports(spec),
+        count=count,
+        on=tuple(on),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Equal pods of which there are to be as many as fit, within what the user allows."""
+
+    name: str
+    demand: Demand  # its count, and where its pods are now, do not matter
+    min: int = 0
+    max: int | None = None
+
+
+def fill(
+    nodes: Sequence[Node], pods: Iterable[Pod], siblings: Sequence[Demand], one: Demand
+) -> int:
+    """Return how many of *one* fit beside *pods*, once the waiting *siblings* have their places."""
+    return fill_groups(nodes, pods, siblings, [Group(name="", demand=one)])[""]
+
+
+def fill_groups(
+    nodes: Sequence[Node],
+    pods: Iterable[Pod],
+    siblings: Sequence[Demand],
+    groups: Sequence[Group],
+) -> dict[str, int]:
+    """Return how many pods each group is to have; they share the room evenly.
+
+    *pods* are all but those of *groups*, *siblings* the app's other components. The group that has
+    fewest gets the next place, until none fits any more. What a group must have at least counts
+    even where it finds no place: it then waits.
+    """
+    return fill_beside(nodes, Usage(pods), siblings, groups)
+
+
+def fill_beside(
+    nodes: Sequence[Node],
+    usage: Usage,
+    siblings: Sequence[Demand],
+    groups: Sequence[Group],
+) -> dict[str, int]:
+    """Do as *fill_groups* does, with the other pods' requests added up already."""
+    demands = [one.demand for one in groups]
+    board = _Board(nodes, usage, [*siblings, *demands])
+    for one in siblings:
+        board.place(_Seeker(one, nodes), one.count)
+    for one in _waiting(usage.waiting):
+        board.place(_Seeker(one, nodes, is_ours=False), one.count)
+    seekers = [_Seeker(one, _least_shared(one, nodes, demands)) for one in demands]
+    placed = [board.place(seeker, one.min) for seeker, one in zip(seekers, groups, strict=True)]
+    _share(board, seekers, [one.max for one in groups], placed)
+    return {one.name: max(one.min, count) for one, count in zip(groups, placed, strict=True)}
+
+
+def have_room(nodes: Sequence[Node], usage: Usage, demands: Sequence[Demand]) -> bool:
+    """Tell whether all of the *demands* find their places beside what is used."""
+    board = _Board(nodes, usage, demands)
+    return all(board.place(_Seeker(one, nodes), one.count) == one.count for one in demands)
+
+
+def _share(
+    board: "_Board", seekers: Sequence["_Seeker"], most: Sequence[int | None], placed: list[int]
+) -> None:
+    """Give places in turn, always to the group with the fewest, until none finds one any more."""
+    growing = list(range(len(seekers)))
+    while growing:
+        next_one = min(growing, key=lambda index: placed[index])
+        allowed = most[next_one]
+        wanted = 1 if len(growing) > 1 else _ENDLESS  # alone it takes what is left in one go
+        if allowed is not None:
+            wanted = min(wanted, allowed - placed[next_one])
+        found = board.place(seekers[next_one], wanted)
+        placed[next_one] += found
+        if found < wanted or found == 0:
+            growing.remove(next_one)
+
+
+class _Seeker:
+    """A demand with the nodes that may still take one of its pods."""
+
+    def __init__(self, demand: Demand, nodes: Iterable[Node], *, is_ours: bool = True) -> None:
+        self.demand = demand
+        self.is_ours = is_ours
+        self.asks = {name: amount for name, amount in demand.requests.items() if amount > 0}
+        # What asks for nothing would fit without end; a port of the node is there but once.
+        self.one_a_node = not self.asks or bool(demand.ports)
+        self.open = deque(
+            node.name for node in nodes if node.schedulable and admits(node, demand.spec)
+        )
+
+
+class _Board:
+    """The cluster while places are sought: what is taken is gone for the next."""
+
+    def __init__(self, nodes: Sequence[Node], usage: Usage, ours: Sequence[Demand]) -> None:
+        self._left = room(nodes, usage)
+        self._ports = {name: set(+usage.of(name).ports) for name in self._left}
+        self._spacing = Spacing(nodes, ours)
+
+    def place(self, seeker: _Seeker, wanted: int) -> int:
+        """Find places for up to *wanted* more pods; return for how many."""
+        if seeker.is_ours and self._spacing.matters:
+            return self._one_by_one(seeker, wanted)
+        found = 0
+        while seeker.open and found < wanted:
+            name = seeker.open[0]
+            fitting = self._fitting(name, seeker)
+            count = min(fitting, wanted - found)
+            self._take(name, seeker.demand, count)
+            found += count
+            if count == fitting:
+                seeker.open.popleft()
+        return found
+
+    def _one_by_one(self, seeker: _Seeker, wanted: int) -> int:
+        for found in range(wanted):
+            name = self._next(seeker)
+            if name is None:
+                return found
+            self._take(name, seeker.demand, 1)
+            self._spacing.put(seeker.demand, name)
+        return wanted
+
+    def _next(self, seeker: _Seeker) -> str | None:
+        """Return a node for one more pod. Rules may let one later that they refuse now."""
+        for name in tuple(seeker.open):
+            if not self._spacing.allows(seeker.demand, name):
+                continue
+            if self._fitting(name, seeker):
+                return name
+            seeker.open.remove(name)
+        return None
+
+    def _fitting(self, name: str, seeker: _Seeker) -> int:
+        """Return how many more pods fit onto a node."""
+        if seeker.demand.ports & self._ports[name]:
+            return 0
+        left = self._left[name]
+        slots = int(left.get(_PODS, _ENDLESS))
+        found = min(
+            [int(left.get(item, _NOTHING) // amount) for item, amount in seeker.asks.items()],
+            default=slots,
+        )
+        return max(0, min(found, slots, 1 if seeker.one_a_node else _ENDLESS))
+
+    def _take(self, name: str, demand: Demand, count: int) -> None:
+        left = self._left[name]
+        for item, amount in demand.requests.items():
+            left[item] = left.get(item, _NOTHING) - amount * count
+        if _PODS in left:
+            left[_PODS] -= count
+        if count:
+            self._ports[name] |= demand.ports
+
+
+def _waiting(pods: Iterable[Pod]) -> list[Demand]:
+    """Return the demands of pods that have no place yet; what is alike is counted together."""
+    alike: dict[tuple[int, int], list[Pod]] = {}
+    for pod in pods:
+        alike.setdefault((id(pod.requests), id(pod.placing)), []).append(pod)
+    return [
+        Demand(
+            spec=one[0].placing or {}, requests=one[0].requests, ports=one[0].ports, count=len(one)
+        )
+        for one in alike.values()
+    ]
+
+
+def _least_shared(one: Demand, nodes: Sequence[Node], demands: Sequence[Demand]) -> Sequence[Node]:
+    """Put the nodes first that fewest other groups may use: they lose nothing by it."""
+    if len(demands) == 1:
+        return nodes
+    return sorted(
+        nodes,
+        key=lambda node: sum(admits(node, other.spec) for other in demands if other is not one),
+    )
+
+
+def room(nodes: Iterable[Node], usage: Usage) -> dict[str, dict[str, Decimal]]:
+    """Return what is left of each schedulable node."""
+    found = {}
+    for node in nodes:
+        if node.schedulable:
+            left = found[node.name] = dict(node.allocatable)
+            load = usage.of(node.name)
+            for name, amount in load.requests.items():
+                left[name] = left.get(name, _NOTHING) - amount
+            if _PODS in left:
+                left[_PODS] -= load.pods
+    return found
+
+
+def greatest(rooms: Iterable[Amounts]) -> dict[str, Decimal]:
+    """Return the largest amount of each resource that any one node has left."""
+    return quantity.largest(rooms)
+
+
+def bounded(count: int, least: int, most: int | None) -> int:
+    """Keep a number of workers within what the user allows."""
+    return max(least, count if most is None else min(count, most))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """How many pods to run now; since when fewer would be enough, and how many at the most."""
+
+    count: int
+    shrinking_since: float | None = None
+    enough: int = 0  # the most that ever fitted since then
+    yielding_since: float | None = None  # since when other components have the first choice
+
+
+def steady(current: Target | None, fresh: int, now: float, patience: float) -> Target:
+    """Grow at once; give up only what has been too much for *patience* seconds on end.
+
+    A pod that passes by, or a node that restarts, must not end workers that are at work.
+    """
+    if current is None or fresh >= current.count:
+        return Target(count=fresh)
+    if current.shrinking_since is None:
+        return Target(count=current.count, shrinking_since=now, enough=fresh)
+    enough = max(current.enough, fresh)
+    if now - current.shrinking_since < patience:
+        return dataclasses.replace(current, enough=enough)
+    if enough == fresh:
+        return Target(count=fresh)
+    return Target(count=enough, shrinking_since=now, enough=fresh)
+
+
+def yielding(
+    targets: Mapping[str, Target], current: Mapping[str, Target], now: float, patience: float
+) -> dict[str, Target]:
+    """Let no group grow for up to *patience* seconds, while others are on the way to their places.
+
+    Room for them was left somewhere; but a pod that may go anywhere can be quicker, and sit where
+    a master has to be, or on a bit of each node where a large one needs a whole one.
+    """
+    before = [one.yielding_since for one in current.values() if one.yielding_since is not None]
+    since = min(before, default=now)
+    found = {name: dataclasses.replace(one, yielding_since=since) for name, one in targets.items()}
+    if now - since >= patience:
+        return found
+    had = {name: current[name].count if name in current else 0 for name in found}
+    return {
+        name: dataclasses.replace(one, count=min(one.count, had[name]))
+        for name, one in found.items()
+    }
+
+
+Fill = Callable[[Sequence[Group]], Mapping[str, int]]
+
+
+def targets(
+    fit: Fill,
+    groups: Sequence[Group],
+    current: Mapping[str, Target],
+    now: float,
+    patience: float,
+) -> dict[str, Target]:
+    """Return how many pods each group is to have now, by what *fit* says and what they have.
+
+    While a group holds on to more than its share, no other grows into the room that it still has.
+    """
+    fresh = fit(groups)
+    found = {
+        one.name: steady(current.get(one.name), fresh[one.name], now, patience) for one in groups
+    }
+    held = {name for name, target in found.items() if target.count > fresh[name]}
+    if not held:
+        return found
+    beside = fit([_kept(one, found[one.name], current.get(one.name)) for one in groups])
+    for name in found.keys() - held:
+        found[name] = Target(count=min(fresh[name], beside[name]))
+    return found
+
+
+def _kept(group: Group, target: Target, before: Target | None) -> Group:
+    """Let a group keep what it has; one that is to shrink does not grow meanwhile."""
+    if target.shrinking_since is not None:
+        return dataclasses.replace(group, min=target.count, max=target.count)
+    least = 0 if before is None else before.count
+    return dataclasses.replace(group, min=max(group.min, min(least, target.count)))
+
+
+__all__ = [
+    "Demand",
+    "Group",
+    "Target",
+    "admits",
+    "bounded",
+    "demand",
+    "fill",
+    "fill_beside",
+    "fill_groups",
+    "greatest",
+    "have_room",
+    "room",
+    "steady",
+    "targets",
+    "yielding",
+]

@@ -1,0 +1,148 @@
+"""What is asked of the API server now and then instead of being watched: usage, classes, volumes.
+
+Only apps that need an answer cause a question, and answers are kept for a while. An API that does
+not answer is no error: what depends on it then does not happen.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from clusterous_api import names
+from clusterous_api.errors import ClusterousError
+from clusterous_api.models import App
+from clusterous_operator.cache.observed import Observed
+from clusterous_operator.client.cluster import Cluster, MissingError
+from clusterous_operator.decisions import storage
+from clusterous_operator.objects import idle as idleness
+from clusterous_operator.objects import quantity
+from clusterous_operator.objects.idle import State
+
+logger = logging.getLogger(__name__)
+
+USAGE_SECONDS = 15.0  # as often as metrics-server looks
+_ABSENT_SECONDS = 60.0
+_CLASS_SECONDS = 10.0
+CLASS_AGAIN_SECONDS = 30.0  # nobody tells when a class begins to let volumes grow
+
+Usage = Mapping[str, Decimal]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What was found out for one look at one app."""
+
+    idle: State | None = None
+    can_grow: bool = False
+    reach: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class _Kept:
+    """An answer, and until when it is good enough."""
+
+    value: Any = None
+    until: float = field(default=float("-inf"))
+
+
+class Lookup:
+    """Asks, and keeps what it was told; *clock* counts seconds, *now* tells time."""
+
+    def __init__(
+        self, cluster: Cluster, clock: Callable[[], float], now: Callable[[], datetime]
+    ) -> None:
+        self._cluster = cluster
+        self._clock = clock
+        self._now = now
+        self._usage: dict[str, _Kept] = {}
+        self._classes: dict[str, _Kept] = {}
+        self._reach: dict[str, _Kept] = {}
+
+    def is_needed(self, app: App, seen: Observed) -> bool:
+        """Tell whether anything must be asked before this app can be decided on."""
+        if app.idle is not None or storage.is_of_one_node(seen):
+            return True
+        return storage.more(app, seen) is not None
+
+    async def answers(self, app: App, seen: Observed) -> Answers:
+        """Return what this app's look needs to know."""
+        claim = seen.claim
+        state = {} if claim is None else claim.state
+        grows = storage.more(app, seen) is not None
+        return Answers(
+            idle=await self._idle(app, seen),
+            can_grow=grows and await self._can_grow(state.get("class", "")),
+            reach=await self._reaches(state["volume"]) if storage.is_of_one_node(seen) else None,
+        )
+
+    async def cpu(self, namespace: str) -> Usage | None:
+        """Return the CPU that each pod of a namespace uses, if the metrics API tells."""
+        kept = self._usage.setdefault(namespace, _Kept())
+        if kept.until <= self._clock():
+            kept.value, seconds = await self._ask_usage(namespace)
+            kept.until = self._clock() + seconds
+        found: Usage | None = kept.value
+        return found
+
+    async def _ask_usage(self, namespace: str) -> tuple[Usage | None, float]:
+        try:
+            answer = await self._cluster.read("PodMetrics", namespace, "")
+        except MissingError:
+            return None, _ABSENT_SECONDS
+        except ClusterousError as error:
+            logger.info("The metrics API does not tell of %s: %s", namespace, error)
+            return None, USAGE_SECONDS
+        return {item["metadata"]["name"]: _cpu(item) for item in answer["items"]}, USAGE_SECONDS
+
+    async def _idle(self, app: App, seen: Observed) -> State | None:
+        if app.idle is None:
+            return None
+        before = idleness.read(seen.before)
+        running = [one.name for one in seen.pods if one.ready and not one.ended]
+        is_up = running and not before.suspended and not app.suspend
+        return idleness.decide(
+            app.idle,
+            before,
+            used=idleness.used(running, await self.cpu(app.namespace)) if is_up else None,
+            now=self._now(),
+            resume=app.annotations.get(names.ANNOTATION_RESUME, ""),
+            changed=seen.before.get("observedGeneration", app.generation) != app.generation,
+        )
+
+    async def _can_grow(self, name: str) -> bool:
+        """Tell whether a storage class lets volumes grow; where it does not say, they do not."""
+        kept = self._classes.setdefault(name, _Kept(value=False))
+        if name and kept.until <= self._clock():
+            found = await self._read("StorageClass", name)
+            kept.value = bool(found.get("allowVolumeExpansion"))
+            kept.until = self._clock() + _CLASS_SECONDS
+        return bool(kept.value)
+
+    async def _reaches(self, name: str) -> Mapping[str, Any] | None:
+        """Return the node affinity of a volume; None where nobody tells."""
+        kept = self._reach.setdefault(name, _Kept())
+        if kept.until <= self._clock():
+            found = await self._read("PersistentVolume", name)
+            spec = found.get("spec") or {}
+            # NFS is mounted by as many nodes as like, whatever the claim says of itself.
+            is_known = bool(found) and "nfs" not in spec
+            kept.value = (spec.get("nodeAffinity") or {}) if is_known else None
+            kept.until = self._clock() + (_ABSENT_SECONDS if found else _CLASS_SECONDS)
+        value: Mapping[str, Any] | None = kept.value
+        return value
+
+    async def _read(self, kind: str, name: str) -> Mapping[str, Any]:
+        try:
+            return await self._cluster.read(kind, None, name)
+        except ClusterousError as error:
+            logger.info("%s %s cannot be read: %s", kind, name, error)
+            return {}
+
+
+def _cpu(item: Mapping[str, Any]) -> Decimal:
+    """Return what all containers of a pod use together."""
+    parts = [quantity.amounts(one.get("usage")) for one in item.get("containers") or ()]
+    return quantity.total(parts).get("cpu", Decimal(0))

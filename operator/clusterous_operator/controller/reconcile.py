@@ -1,0 +1,411 @@
+"""One look at one app: observe, plan, act, report. Level-triggered: why we look does not matter."""
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from clusterous_api import models, names
+from clusterous_api.errors import UserError
+from clusterous_api.models import App, Component, ScaledBy
+from clusterous_operator import manifests
+from clusterous_operator.cache import observed
+from clusterous_operator.cache.observed import Child, Observed
+from clusterous_operator.cache.record import Record
+from clusterous_operator.cache.store import Key, Store
+from clusterous_operator.capacity import drain, sizing
+from clusterous_operator.client import recorder
+from clusterous_operator.client.cluster import (
+    BusyError,
+    Cluster,
+    ConflictError,
+    MissingError,
+    RefusedError,
+)
+from clusterous_operator.controller.lookup import (
+    CLASS_AGAIN_SECONDS,
+    USAGE_SECONDS,
+    Answers,
+    Lookup,
+)
+from clusterous_operator.controller.metrics import Metrics
+from clusterous_operator.decisions import plan, situation, storage
+from clusterous_operator.decisions.situation import Size
+from clusterous_operator.objects.trouble import UNSCHEDULABLE
+from clusterous_operator.status import appstatus
+
+logger = logging.getLogger(__name__)
+
+# Services first, then what needs their addresses, then one look whether all is as it should be.
+_ROUNDS = 3
+# Within which the cluster begins to end the pods of a workload that is gone. Pods that then still
+# stay are orphans, which the next workload takes over.
+_ORPHANED_SECONDS = 5.0
+
+
+class Reconciler:
+    """What is needed to bring an app to what it wants; *clock* counts seconds, *now* tells time."""
+
+    def __init__(
+        self,
+        *,
+        cluster: Cluster,
+        store: Store,
+        metrics: Metrics,
+        patience: float,
+        want_capacity: Callable[[], None],
+        clock: Callable[[], float],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._metrics = metrics
+        self._patience = patience
+        self._want_capacity = want_capacity
+        self._clock = clock
+        self._now = now
+        self._lookup = Lookup(cluster, clock, now)
+        self._targets: dict[Key, Mapping[str, sizing.Target]] = {}
+        self._recorder = recorder.Recorder(cluster, clock)
+        self._reported: dict[Key, float] = {}  # when a status was written last
+        self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
+
+    def fillers(self) -> list[Key]:
+        """Return the apps that depend on what the nodes have left."""
+        return list(self._targets)
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Look at an app; return in how many seconds to look again without being asked."""
+        record = self._store.apps.find(*key)
+        if record is None or record.deleting:
+            self._targets.pop(key, None)
+            self._reported.pop(key, None)
+            self._bereft.pop(key, None)
+            return None
+        look_again = None
+        try:
+            body = record.body()
+            app = models.parse(body)
+            manifests.check(app)
+            await self._speak_first(app, body["spec"], record)
+            seen, size = await self._settle(app)
+            look_again = self._look_again(app, seen, size)
+            record = self._latest(record)
+            wanted = appstatus.summarize(app, seen, size, record.status, self._time())
+        except UserError as error:
+            reason = "Refused" if isinstance(error, RefusedError) else "Invalid"
+            told = (record.generation, str(error), record.status, self._time(), reason)
+            await self._report(record, appstatus.stalled(*told))
+            raise
+        except BusyError:
+            if not record.status:
+                await self._report(record, appstatus.taken_up(record.generation, {}, self._time()))
+            raise
+        waits = await self._report(record, wanted)
+        return min((one for one in (look_again, waits) if one is not None), default=None)
+
+    def _latest(self, record: Record) -> Record:
+        """Return the record with the version that our own writes gave it meanwhile.
+
+        Not one of another generation: its version would let a status about this one pass for new.
+        """
+        found = self._store.apps.find(record.namespace, record.name)
+        same = found is not None and (found.uid, found.generation) == (
+            record.uid,
+            record.generation,
+        )
+        return found if found is not None and same else record
+
+    async def refuse(self, key: Key, reason: str, why: str) -> None:
+        """Say why an app is not touched at all; nothing of it is changed, nothing removed."""
+        record = self._store.apps.find(*key)
+        if record is not None and not record.deleting:
+            before = record.status
+            wanted = appstatus.stalled(record.generation, why, before, self._time(), reason)
+            await self._report(record, wanted)
+
+    async def _settle(self, app: App) -> tuple[Observed, Size]:
+        """Act until nothing is left to do now; return what is then to be seen."""
+        answers = Answers()
+        seen, size = self._observe(app, answers)
+        if self._lookup.is_needed(app, seen):
+            answers = await self._lookup.answers(app, seen)
+            seen, size = self._observe(app, answers)
+        for _ in range(_ROUNDS):
+            if situation.is_news(app, seen):
+                await self._note(app, seen, size)
+            facts = situation.facts(app, seen, size)
+            if why := storage.refusal(app, seen, facts.replicas):
+                raise UserError(why)
+            wanted = manifests.desired(app, facts)
+            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children)
+            steps += storage.growth(app, seen)
+            if not steps:
+                break
+            await self._spare_the_busy(app, seen, steps)
+            await self._carry_out(app, steps)
+            seen, size = self._observe(app, answers)
+        return seen, size
+
+    def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
+        key = (app.namespace, app.name)
+        filling = bool(situation.fillers(app)) and not app.suspend
+        waiting = any(
+            pod.trouble is not None and pod.trouble.reason == UNSCHEDULABLE
+            for pod in self._store.pods.of(key)
+        )
+        if filling or waiting:
+            self._want_capacity()
+        seen = self._decided(app, filling or waiting, answers)
+        before = self._targets.get(key, {})
+        size = situation.size(
+            app,
+            seen,
+            before,
+            self._clock(),
+            self._patience,
+            self._other_fillers(key) if filling else (),
+        )
+        if size.targets:
+            self._targets[key] = size.targets
+        else:
+            self._targets.pop(key, None)
+        return seen, size
+
+    def _decided(self, app: App, whole_cluster: bool, answers: Answers) -> Observed:
+        """Return what is seen, and what follows from that together with what the status tells."""
+        record = self._store.apps.find(app.namespace, app.name)
+        seen = dataclasses.replace(
+            self._store.observe(app, whole_cluster=whole_cluster),
+            before={} if record is None else record.status,
+            idle=answers.idle,
+            can_grow=answers.can_grow,
+            reach=answers.reach,
+        )
+        if held := self._held(app, seen):
+            seen = dataclasses.replace(seen, held=held)
+        if (verdict := situation.judged(app, seen)).attempts:
+            seen = dataclasses.replace(seen, verdict=verdict)
+        if situation.clears_in(app, seen, self._now()) == 0:
+            seen = dataclasses.replace(seen, cleared=True)
+        return seen
+
+    def _held(self, app: App, seen: Observed) -> frozenset[str]:
+        """Return the components whose next workload must wait for pods of the one before."""
+        key, now = (app.namespace, app.name), self._clock()
+        left = {one.name: situation.predecessors(app, one, seen) for one in app.components}
+        before = self._bereft.pop(key, {})
+        since = {name: before.get(name, now) for name, pods in left.items() if pods}
+        if since:
+            self._bereft[key] = since
+        return frozenset(
+            name
+            for name, began in since.items()
+            if now < began + _ORPHANED_SECONDS or any(one.deleting for one in left[name])
+        )
+
+    def _other_fillers(self, key: Key) -> frozenset[situation.Filler]:
+        return frozenset(
+            (*other, name)
+            for other, targets in self._targets.items()
+            if other != key
+            for name in targets
+        )
+
+    def _look_again(self, app: App, seen: Observed, size: Size) -> float | None:
+        """Return in how many seconds time alone may change what is wanted."""
+        clears = None if seen.cleared else situation.clears_in(app, seen, self._now())
+        watches = seen.idle is not None and not seen.idle.suspended
+        waits = storage.more(app, seen) is not None and not seen.can_grow
+        later = (
+            size.look_again,
+            clears,
+            USAGE_SECONDS if watches else None,
+            CLASS_AGAIN_SECONDS if waits else None,
+            _ORPHANED_SECONDS if seen.held else None,
+        )
+        return min((one for one in later if one is not None), default=None)
+
+    async def _note(self, app: App, seen: Observed, size: Size) -> None:
+        """Write the status before we act: it is all that will be left of why we did."""
+        record = self._store.apps.find(app.namespace, app.name)
+        if record is not None:
+            wanted = appstatus.summarize(app, seen, size, record.status, self._time())
+            await self._report(record, wanted, at_once=True)
+
+    async def _speak_first(self, app: App, spec: Mapping[str, Any], record: Record) -> None:
+        """Give an autoscaler a number to begin with: without one it takes scaling for disabled.
+
+        Once, by the scale subresource, as it does itself; from then on the number is its own.
+        """
+        workers = app.workers
+        if workers is None or workers.scaled_by is not ScaledBy.AUTOSCALER:
+            return
+        if spec["workers"].get("replicas") is None:
+            body = _at({"spec": {"replicas": workers.replicas}}, record.version)
+            await self._cluster.patch(names.KIND, app.namespace, f"{app.name}/scale", body)
+            self._metrics.wrote(names.KIND)
+
+    async def _spare_the_busy(self, app: App, seen: Observed, steps: list[plan.Step]) -> None:
+        """Let those pods go first that do least, where a component that drains becomes smaller."""
+        for step in steps:
+            match step:
+                case plan.Apply(manifest={"kind": "Deployment"} as manifest, exists=True):
+                    name = manifest["metadata"]["labels"][names.LABEL_COMPONENT]
+                    component, keep = app.component(name), manifest["spec"]["replicas"]
+                    if component is not None and component.drain is not None and keep:
+                        await self._mark(app, component, seen, keep)
+
+    async def _mark(self, app: App, component: Component, seen: Observed, keep: int) -> None:
+        child = situation.workload(app, component, seen)
+        if child is None or child.state["wanted"] <= keep:
+            return
+        cpu = await self._lookup.cpu(app.namespace)
+        for name, cost in drain.costs(seen.pods_of(component.name), cpu, keep).items():
+            note = {"metadata": {"annotations": {names.ANNOTATION_DELETION_COST: str(cost)}}}
+            # It is a hint to the ReplicaSet; a pod that is gone by now needs none.
+            with contextlib.suppress(MissingError, RefusedError):
+                await self._cluster.patch("Pod", app.namespace, name, note)
+                self._metrics.wrote("Pod")
+
+    async def _carry_out(self, app: App, steps: list[plan.Step]) -> None:
+        """Carry the steps out; all are tried before the first failure is told."""
+        results: list[BaseException | None] = []
+        for wave in plan.waves(steps):
+            work = (self._step(app, one) for one in wave)
+            results += await asyncio.gather(*work, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    async def _step(self, app: App, step: plan.Step) -> None:
+        match step:
+            case plan.Apply(manifest=manifest):
+                try:
+                    body = await self._apply(app, step)
+                except RefusedError as error:
+                    raise RefusedError(manifests.told(app, manifest, str(error))) from error
+                self._remember(manifest["kind"], body)
+            case plan.Patch(child=child, body=change):
+                body = await self._patch(child, change)
+                self._remember(child.kind, body)
+            case plan.Delete(child=child):
+                await self._delete(child)
+
+    def _remember(self, kind: str, body: Mapping[str, Any]) -> None:
+        """Take the answer for an observation: the watch may bring it later than our next look."""
+        self._metrics.wrote(kind)
+        table = self._store.children(kind)
+        table.put(table.trim(body))
+
+    async def _apply(self, app: App, step: plan.Apply) -> Mapping[str, Any]:
+        """Apply a manifest: to the very version that was seen, or to nothing at all.
+
+        What we have not seen before may be somebody else's; what has changed since we saw it is
+        looked at again before anything is written, as another operator may have done so.
+        """
+        manifest = step.manifest
+        if step.exists:
+            metadata = manifest["metadata"]
+            kind, namespace = manifest["kind"], metadata.get("namespace")
+            async with self._unless_changed(kind, namespace, metadata["name"]):
+                seen = _at(manifest, step.version, step.uid)
+                return await self._cluster.apply(seen, force=True)
+        try:
+            return await self._cluster.apply(manifest, force=False)
+        except ConflictError:
+            found = await self._check_ours(app, manifest)
+            seen = _at(manifest, observed.version(found), found["metadata"]["uid"])
+            return await self._cluster.apply(seen, force=True)
+
+    async def _patch(self, child: Child, change: Mapping[str, Any]) -> Mapping[str, Any]:
+        body = _at(change, child.version)
+        async with self._unless_changed(child.kind, child.namespace, child.name):
+            return await self._cluster.patch(child.kind, child.namespace, child.name, body)
+
+    @contextlib.asynccontextmanager
+    async def _unless_changed(
+        self, kind: str, namespace: str | None, name: str
+    ) -> AsyncIterator[None]:
+        """Where a write finds another version than it was meant for, remember that one."""
+        try:
+            yield
+        except ConflictError:
+            table = self._store.children(kind)
+            with contextlib.suppress(MissingError):
+                found = await self._cluster.read(kind, namespace, name)
+                table.put(table.trim(found))
+            raise
+
+    async def _check_ours(self, app: App, manifest: manifests.Manifest) -> Mapping[str, Any]:
+        """Return the object that has the name already, if it is ours."""
+        metadata = manifest["metadata"]
+        kind, name = manifest["kind"], metadata["name"]
+        found = await self._cluster.read(kind, metadata.get("namespace"), name)
+        owners = [
+            one for one in found["metadata"].get("ownerReferences") or () if one["controller"]
+        ]
+        labels = found["metadata"].get("labels") or {}
+        labelled = labels.get(names.LABEL_APP) == metadata["labels"].get(names.LABEL_APP)
+        orphaned = not owners and labelled and names.LABEL_MANAGED_BY in labels
+        if not orphaned and not any(one["uid"] == app.uid for one in owners):
+            raise UserError(
+                f"There is a {kind} {name} already, which does not belong to this app. "
+                "Rename the app or its component, or remove that object."
+            )
+        return found
+
+    async def _delete(self, child: Child) -> None:
+        kind, namespace, name = child.kind, child.namespace, child.name
+        try:
+            async with self._unless_changed(kind, namespace, name):
+                await self._cluster.delete(kind, namespace, name, child.uid, child.version)
+        except MissingError:
+            logger.debug("%s %s is gone already.", kind, name)
+        else:
+            self._metrics.wrote(kind)
+        self._store.children(kind).put(dataclasses.replace(child, deleting=True))
+
+    async def _report(
+        self, record: Record, wanted: appstatus.Status, *, at_once: bool = False
+    ) -> float | None:
+        """Write the status if it says something new, and an event where a person wants to know.
+
+        What is not urgent waits: for how long, is returned.
+        """
+        key = (record.namespace, record.name)
+        last = float("-inf") if at_once else self._reported.get(key, float("-inf"))
+        elapsed = self._clock() - last
+        if not appstatus.worth_writing(record.status, wanted, elapsed):
+            return None if wanted == record.status else appstatus.COUNTS_SECONDS - elapsed
+        body = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.KIND,
+            # The uid keeps a status off a new app of the same name.
+            "metadata": {"namespace": record.namespace, "name": record.name, "uid": record.uid},
+            "status": wanted,
+        }
+        try:
+            answer = await self._cluster.apply(_at(body, record.version), force=True, sub="status")
+        except MissingError:
+            return None  # deleted meanwhile; its children go with it
+        self._metrics.wrote(names.KIND)
+        self._store.apps.put(self._store.apps.trim(answer))
+        self._reported[key] = self._clock()
+        for note in recorder.notes(record.status, wanted):
+            await self._recorder.tell(record, note, self._time(precise=True))
+        return None
+
+    def _time(self, *, precise: bool = False) -> str:
+        shape = "%Y-%m-%dT%H:%M:%S.%fZ" if precise else "%Y-%m-%dT%H:%M:%SZ"
+        return self._now().strftime(shape)
+
+
+def _at(body: Mapping[str, Any], version: int, uid: str = "") -> dict[str, Any]:
+    """Return *body* for nothing but this version of its object; 0 stands for any."""
+    known = {"resourceVersion": str(version)} if version else {}
+    known |= {"uid": uid} if uid else {}
+    return {**body, "metadata": {**body.get("metadata", {}), **known}}

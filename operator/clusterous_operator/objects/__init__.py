@@ -1,0 +1,1 @@
+"""What decisions need of Kubernetes' own objects: quantities, requests, troubles, overlays."""

@@ -1,0 +1,278 @@
+"""How each component of an app stands: its counts, its first trouble, how far it has come. Pure.
+
+What broke comes before what merely waits, and what keeps pods from being made comes before both:
+the first cause explains the most.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from clusterous_api.models import App, Component, Dependency
+from clusterous_operator import manifests
+from clusterous_operator.cache import observed
+from clusterous_operator.cache.observed import Child, Node, Observed, Pod
+from clusterous_operator.capacity import sizing
+from clusterous_operator.decisions import situation
+from clusterous_operator.decisions.situation import Size
+from clusterous_operator.objects import quantity, trouble
+from clusterous_operator.objects.trouble import Reason, Trouble
+
+State = Mapping[str, Any]
+
+WAITING = "Waiting"
+PROGRESSING = "Progressing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """How a component stands."""
+
+    name: str
+    desired: int
+    ready: int
+    updated: int
+    failed: int
+    restarts: int
+    succeeded: int | None  # of a Job
+    exists: int
+    ending: int
+    settled: bool
+    trouble: Trouble | None = None
+    waiting: str = ""
+    progress: str = ""
+
+    @property
+    def is_ready(self) -> bool:
+        """All that is wanted is there, of the newest template, and no pod of it has crashed."""
+        enough = self.ready >= self.desired <= self.updated
+        return self.settled and not self.waiting and not self.failed and enough
+
+    @property
+    def reason(self) -> str:
+        """Say in one word how it goes with a component that is not ready."""
+        if self.trouble is not None:
+            return self.trouble.reason
+        return WAITING if self.waiting else PROGRESSING
+
+    @property
+    def told(self) -> str:
+        """Say why it is not ready, where there is more to say than numbers."""
+        return self.waiting if self.trouble is None else self.trouble.words
+
+    @property
+    def is_broken(self) -> bool:
+        """Tell whether something must be mended, and time alone will not help."""
+        return self.trouble is not None and not self.trouble.only_waits
+
+
+def of(app: App, seen: Observed, size: Size) -> list[Group]:
+    """Return how the components stand."""
+    wanted = situation.replicas(app, seen, size)
+    return [_of(app, one, seen, size, wanted.get(one.name, 0)) for one in app.components]
+
+
+def _of(app: App, component: Component, seen: Observed, size: Size, wanted: int) -> Group:
+    child = situation.workload(app, component, seen)
+    need = situation.waits_for(app, component, seen)
+    is_held = component.name in seen.held
+    waits = (need is not None or is_held) and not situation.is_asleep(app, seen)
+    goal = situation.wanted(component, size) if waits else wanted
+    state = {} if child is None else child.state
+    is_job = app.is_job(component)
+    desired = _job_goal(wanted, state) if is_job else goal
+    pods = [one for one in seen.pods if one.component == component.name]
+    live = [one for one in pods if not one.ended]
+    in_trouble = [one for one in live if one.trouble is not None and not one.deleting]
+    return Group(
+        name=component.name,
+        desired=desired,
+        ready=_ready(state, is_job),
+        updated=_updated(state, is_job),
+        failed=len([one for one in in_trouble if one.trouble and not one.trouble.only_waits]),
+        restarts=sum(one.restarts for one in pods),
+        succeeded=_succeeded(state) if is_job else None,
+        exists=state.get("replicas", state.get("active", 0)),
+        ending=len([one for one in live if one.deleting]),
+        settled=child is not None and _settled(child, goal),
+        trouble=_trouble(app, component, seen, in_trouble, state),
+        waiting=_waiting(component, need, size, held=is_held),
+        progress=_of_job(app, state) if is_job else _of_deployment(component, state, desired),
+    )
+
+
+def _waiting(component: Component, need: Dependency | None, size: Size, *, held: bool) -> str:
+    """Return what keeps a component from having any pod at all."""
+    if held:
+        return "waits until the pods of before have ended"
+    if need is not None:
+        return f"waits until {need.name} is {need.until.lower()}"
+    target = size.targets.get(component.name)
+    if target is not None and target.count == 0:
+        if target.yielding_since is not None:
+            return "waits until the components beside it have their places"
+        return "no node has room for one"  # to fill the cluster with nothing is not to be ready
+    return ""
+
+
+def _job_goal(wanted: int, state: State) -> int:
+    ended = state.get("complete") or state.get("broken")
+    return int(state.get("wanted", wanted)) if ended else wanted
+
+
+def _succeeded(state: State) -> int:
+    """Return how many pods of a Job ended well: that it is done, it says before it counts all."""
+    return int(state["wanted"] if state.get("complete") else state.get("succeeded", 0))
+
+
+def _ready(state: State, is_job: bool) -> int:
+    if is_job and state.get("complete"):
+        return _succeeded(state)
+    return int(state.get("ready" if is_job else "readyReplicas", 0))
+
+
+def _updated(state: State, is_job: bool) -> int:
+    if is_job:
+        active = 0 if state.get("complete") else int(state.get("active", 0))
+        return active + _succeeded(state)
+    return int(state.get("updatedReplicas", 0))
+
+
+def _settled(child: Child, goal: int) -> bool:
+    """Tell whether the counts in a child's status are about what is wanted now."""
+    if child.deleting:
+        return False
+    if child.kind == observed.JOB:
+        return not child.state.get("broken")
+    state = child.state
+    old_pods = state.get("replicas", 0) - state.get("updatedReplicas", 0)
+    return bool(
+        state.get("observedGeneration", 0) >= child.generation
+        and state["wanted"] == goal
+        and old_pods <= 0
+    )
+
+
+# How far it has come.
+
+
+def _of_deployment(component: Component, state: State, desired: int) -> str:
+    updated, exists = int(state.get("updatedReplicas", 0)), int(state.get("replicas", 0))
+    if updated < exists or (exists and updated < desired):
+        held = "paused; " if component.strategy.paused else ""
+        return f"{held}{updated} of {desired} updated"
+    return f"{min(int(state.get('readyReplicas', 0)), desired)} of {desired} ready"
+
+
+def _of_job(app: App, state: State) -> str:
+    done = f"{_succeeded(state)} of {state.get('wanted', 1)} done"
+    failed = int(state.get("failed", 0))
+    if not any(state.get(key) for key in ("active", "succeeded", "failed", "complete")):
+        # Why the Job controller cannot make one, it tells by events only.
+        return f"{done}; no pod has been made yet"
+    tries = app.batch.backoff_limit + 1
+    return f"{done}, {failed} of {tries} tries failed" if failed else done
+
+
+# What is wrong.
+
+
+def _trouble(
+    app: App, component: Component, seen: Observed, in_trouble: Sequence[Pod], state: State
+) -> Trouble | None:
+    """Return the first trouble of a component: what broke before what merely waits."""
+    last = _last_failure(component, seen) if state.get("failed") else None
+    if state.get("broken"):
+        told = state["broken"] if last is None else last.words
+        return Trouble(reason=Reason.GAVE_UP, words=f"gave up: {told}")
+    first = min(in_trouble, key=_severity, default=None)
+    if first is not None and first.trouble is not None and not first.trouble.only_waits:
+        return first.trouble
+    if state.get("refused"):
+        return trouble.of_refusal(state["refused"])
+    if first is None or first.trouble is None:
+        return _lost(component, seen) or last
+    return _wait(app, component, in_trouble, seen)
+
+
+def _severity(pod: Pod) -> tuple[bool, str]:
+    return (pod.trouble is None or pod.trouble.only_waits, pod.name)
+
+
+def _last_failure(component: Component, seen: Observed) -> Trouble | None:
+    """Return how the newest failed pod of a Job ended: it stays, while others are tried."""
+    failed = [one for one in seen.pods if one.component == component.name and one.ended]
+    newest = max(failed, key=lambda one: one.version, default=None)
+    return None if newest is None else newest.trouble
+
+
+def _lost(component: Component, seen: Observed) -> Trouble | None:
+    """Return what is wrong with a pod that does not run because its node does not."""
+    silent = {one.name for one in seen.nodes if not one.answers}
+    for pod in sorted(seen.pods_of(component.name), key=lambda one: one.name):
+        if pod.node in silent and not pod.ready:
+            words = f"node {pod.node} does not answer; its pods are being replaced"
+            return Trouble(reason=Reason.NODE_LOST, words=words)
+    return None
+
+
+def _wait(
+    app: App, component: Component, in_trouble: Iterable[Pod], seen: Observed
+) -> Trouble | None:
+    """Return for what pods wait, and how many."""
+    spec = manifests.pod_template(app, component, manifests.Facts())["spec"]
+    waiting = [one for one in in_trouble if one.trouble is not None and one.trouble.only_waits]
+    # While an update waits for room, so may pods of before it, which ask for something else.
+    asked = quantity.of_pod(spec)
+    waiting = [one for one in waiting if one.requests == asked] or waiting
+    first = min(waiting, key=_severity)
+    if first.trouble is None:
+        return None
+    who = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}"
+    if _waits_for_volume(first.trouble):
+        return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
+    is_plain = first.trouble.reason != Reason.UNSCHEDULABLE
+    why = f": {first.trouble.words}" if is_plain else _no_place(first, first.trouble, spec, seen)
+    return Trouble(reason=first.trouble.reason, words=f"{who}{why}")
+
+
+def _waits_for_volume(told: Trouble) -> bool:
+    return "unbound" in told.words and "PersistentVolumeClaim" in told.words
+
+
+def _no_place(pod: Pod, told: Trouble, spec: Mapping[str, Any], seen: Observed) -> str:
+    """Say why a pod has no place, as precisely as the nodes that we know allow."""
+    ready = [one for one in seen.nodes if one.schedulable]
+    if not ready:
+        return ": no node is ready"
+    usable = [one for one in ready if sizing.admits(one, spec)]
+    if not usable:
+        return ": no node is of the kind that its placement asks for"
+    return f": {_too_small(pod, usable) or _too_full(pod, usable, seen) or told.words}"
+
+
+def _too_small(pod: Pod, usable: Sequence[Node]) -> str:
+    """Say what no node has, even when it is empty."""
+    whole = sizing.greatest(one.allocatable for one in usable)
+    for name, needs, has in _beyond(pod, whole):
+        if not whole.get(name):
+            return f"no node has {name}; needs {needs}"
+        return f"no node is large enough; needs {needs} and the largest has {has}"
+    return ""
+
+
+def _too_full(pod: Pod, usable: Sequence[Node], seen: Observed) -> str:
+    """Say of what no node has enough left: it may be free again when others end."""
+    left = sizing.greatest(sizing.room(usable, seen.usage).values())
+    for _, needs, has in _beyond(pod, left):
+        return f"no node fits; needs {needs} and the largest has {has} free"
+    return ""
+
+
+def _beyond(pod: Pod, most: Mapping[str, Decimal]) -> Iterable[tuple[str, str, str]]:
+    """Return name, need and bound, in words, of what a pod requests more of than there is."""
+    for name, amount in sorted(pod.requests.items()):
+        bound = max(most.get(name, Decimal(0)), Decimal(0))
+        if amount > bound:
+            yield name, quantity.words(name, amount), quantity.words(name, bound)

@@ -1,0 +1,130 @@
+"""What the client asks of the API server, on a server that only listens."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import kopf
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from clusterous_operator.client.cluster import BusyError, Cluster, ConflictError, NotLeaderError
+
+Asked = list[web.Request]
+Story = Callable[[Cluster, Asked], Coroutine[Any, Any, None]]
+CHILD = {"kind": "Service", "metadata": {"namespace": "lab", "name": "sim-master"}}
+
+
+def play(story: Story, answer: Callable[[web.Request], Coroutine[Any, Any, web.Response]]) -> None:
+    """Let *story* talk to a server that answers so."""
+
+    async def whole() -> None:
+        asked: Asked = []
+
+        async def hear(request: web.Request) -> web.Response:
+            asked.append(request)
+            await request.read()
+            return await answer(request)
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", hear)
+        async with TestServer(app) as server:
+            login = kopf.ConnectionInfo(server=str(server.make_url("/")).rstrip("/"))
+            async with Cluster(lambda: login) as cluster:
+                await story(cluster, asked)
+
+    asyncio.run(whole())
+
+
+async def well(request: web.Request) -> web.Response:
+    return web.json_response({"metadata": {"resourceVersion": "1"}})
+
+
+def test_without_a_lease_nothing_is_written() -> None:
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        cluster.guard(lambda: 0.0)
+
+        with pytest.raises(NotLeaderError):
+            await cluster.apply(CHILD, force=True)
+        with pytest.raises(NotLeaderError):
+            await cluster.patch("Service", "lab", "x", {})
+        with pytest.raises(NotLeaderError):
+            await cluster.create("Event", "lab", {})
+        with pytest.raises(NotLeaderError):
+            await cluster.delete("Service", "lab", "x", "uid")
+
+        assert asked == []
+
+    play(story, well)
+
+
+def test_without_a_lease_everything_may_be_read_and_the_lease_asked_for() -> None:
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        cluster.guard(lambda: 0.0)
+
+        await cluster.read("Service", "lab", "x")
+        await cluster.patch("Lease", "system", "lease", {}, unfenced_seconds=2.5)
+
+        assert [one.method for one in asked] == ["GET", "PATCH"]
+
+    play(story, well)
+
+
+def test_a_write_tells_the_server_how_long_it_may_take() -> None:
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        await cluster.apply(CHILD, force=True)
+        cluster.guard(lambda: 3.25)
+        await cluster.apply(CHILD, force=True)
+
+        assert [one.query.get("timeout") for one in asked] == [None, "3250ms"]
+
+    play(story, well)
+
+
+def test_a_write_is_given_up_when_the_lease_has_run_out() -> None:
+    async def never(request: web.Request) -> web.Response:
+        await asyncio.sleep(3600)
+        return await well(request)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        cluster.guard(lambda: 0.05)
+        async with asyncio.timeout(10):
+            with pytest.raises(BusyError):
+                await cluster.apply(CHILD, force=True)
+
+        assert len(asked) == 1
+
+    play(story, never)
+
+
+def test_counts_answers_by_method_and_code() -> None:
+    async def conflict(request: web.Request) -> web.Response:
+        return web.json_response({"message": "changed"}, status=409)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        counted: list[tuple[str, str]] = []
+        cluster.count_by(lambda method, code: counted.append((method, code)))
+
+        with pytest.raises(ConflictError):
+            await cluster.apply(CHILD, force=True)
+
+        assert counted == [("PATCH", "409")]
+
+    play(story, conflict)
+
+
+def test_lists_page_by_page_and_keeps_what_is_cut() -> None:
+    async def page(request: web.Request) -> web.Response:
+        more = {} if "continue" in request.query else {"continue": "next"}
+        name = "b" if "continue" in request.query else "a"
+        body = {"metadata": {"resourceVersion": "9", **more}, "items": [{"name": name}]}
+        return web.json_response(body)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        pages = cluster.list_pages("Pod", None, {"labelSelector": "x"}, lambda one: one["name"])
+
+        assert [(one.items, one.version) async for one in pages] == [(["a"], "9"), (["b"], "9")]
+        assert [one.query["labelSelector"] for one in asked] == ["x", "x"]
+
+    play(story, page)

@@ -1,0 +1,154 @@
+"""The reconcile's edge: what is written of a status, when, and what is told besides."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from clusterous_operator.cache.store import Store
+from clusterous_operator.client.cluster import BusyError
+from clusterous_operator.controller.metrics import Metrics
+from clusterous_operator.controller.reconcile import Reconciler
+from clusterous_operator.status.appstatus import COUNTS_SECONDS
+from tests.unit.operator import kstatus
+from tests.unit.operator.making import FakeApi, make_body
+
+KEY = ("lab", "sim")
+
+
+class Server:
+    """An API server for one app: keeps children as FakeApi does, and each status by its time."""
+
+    def __init__(self, bench: "Bench") -> None:
+        self.bench = bench
+        self.busy = False
+        self.statuses: list[tuple[float, dict[str, Any]]] = []
+        self.events: list[str] = []
+
+    async def apply(
+        self, manifest: Mapping[str, Any], *, force: bool, sub: str = ""
+    ) -> Mapping[str, Any]:
+        if sub == "status":
+            status = dict(manifest["status"])
+            self.statuses.append((self.bench.seconds, status))
+            return self.bench.app(status)
+        if self.busy:
+            raise BusyError("not now")
+        self.bench.api.apply(manifest)
+        return self.bench.api.objects[manifest["kind"], manifest["metadata"]["name"]]
+
+    async def create(self, kind: str, namespace: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        self.events.append(body["reason"])
+        return {"metadata": {"name": "event"}}
+
+
+class Bench:
+    """A reconciler of one app, with a clock that is set by hand."""
+
+    def __init__(self, **spec: Any) -> None:
+        self.spec = {"master": {}, **spec}
+        self.seconds = 0.0
+        self.version = 0
+        self.api = FakeApi()
+        self.server = Server(self)
+        self.store = Store()
+        self.store.apps.put(self.store.apps.trim(self.app({})))
+        self.reconciler = self._reconciler()
+
+    def _reconciler(self) -> Reconciler:
+        return Reconciler(
+            cluster=self.server,  # type: ignore[arg-type]  # a fake
+            store=self.store,
+            metrics=Metrics(),
+            patience=1.0,
+            want_capacity=lambda: None,
+            clock=lambda: self.seconds,
+            now=lambda: datetime.fromtimestamp(1_800_000_000 + self.seconds, UTC),
+        )
+
+    def app(self, status: dict[str, Any]) -> dict[str, Any]:
+        self.version += 1
+        body = make_body(**self.spec)
+        metadata = {**body["metadata"], "resourceVersion": str(self.version)}
+        return {**body, "metadata": metadata, "status": status}
+
+    def restart(self) -> None:
+        """Begin anew with what the cluster remembers."""
+        self.reconciler = self._reconciler()
+
+    def look(self, seconds: float, *, ready: int | None = None) -> float | None:
+        """Reconcile at a time, when so many workers are ready."""
+        self.seconds = seconds
+        for (kind, name), body in self.api.objects.items():
+            if kind == "Deployment" and ready is not None:
+                wanted = body["spec"]["replicas"]
+                there = 1 if name == "sim-master" else ready
+                body["metadata"]["resourceVersion"] = str(1_000_000 + int(seconds * 1000))
+                body["status"] = {
+                    "observedGeneration": body["metadata"]["generation"],
+                    "replicas": wanted,
+                    "updatedReplicas": wanted,
+                    "readyReplicas": min(there, wanted),
+                }
+                table = self.store.children(kind)
+                table.put(table.trim(body))
+        return asyncio.run(self.reconciler.reconcile(KEY))
+
+    @property
+    def written(self) -> list[float]:
+        return [time for time, _ in self.server.statuses]
+
+
+def test_counts_wait_and_the_end_does_not() -> None:
+    bench = Bench(workers={"replicas": 4})
+
+    again = [
+        bench.look(0.0),
+        bench.look(0.2, ready=1),
+        bench.look(0.4, ready=2),
+        bench.look(0.6, ready=4),
+        bench.look(0.7, ready=4),
+    ]
+
+    assert bench.written == [0.0, 0.6]
+    assert [one and round(one, 1) for one in again] == [None, 0.8, 0.6, None, None]
+    assert bench.server.events == ["Ready"]
+
+
+def test_counts_are_written_when_the_second_is_over() -> None:
+    bench = Bench(workers={"replicas": 4})
+    bench.look(0.0)
+    bench.look(0.2, ready=1)
+
+    again = bench.look(COUNTS_SECONDS, ready=2)
+
+    assert bench.written == [0.0, COUNTS_SECONDS]
+    assert again is None
+    assert bench.server.statuses[-1][1]["workers"] == "2/4"
+
+
+def test_a_new_operator_writes_and_tells_nothing_again() -> None:
+    bench = Bench(workers={"replicas": 1})
+    bench.look(0.0)
+    bench.look(5.0, ready=1)
+    before = list(bench.written)
+
+    bench.restart()
+    bench.look(9.0, ready=1)
+
+    assert bench.written == before
+    assert bench.server.events == ["Ready"]
+
+
+def test_an_app_is_known_to_be_under_way_though_the_api_server_is_busy() -> None:
+    bench = Bench()
+    bench.server.busy = True
+
+    for _ in range(2):
+        with pytest.raises(BusyError):
+            bench.look(0.0)
+
+    ((_, found),) = bench.server.statuses
+    assert kstatus.compute({"metadata": {"generation": 1}, "status": found}) == "InProgress"

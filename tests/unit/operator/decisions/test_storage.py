@@ -1,0 +1,155 @@
+"""An app's claim: it grows where it may, goes with the app if asked to, and reaches its pods."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from clusterous_api.models import App
+from clusterous_operator.cache.observed import Node, Observed
+from clusterous_operator.decisions import plan, storage
+from tests.unit.operator.making import (
+    FakeApi,
+    make_app,
+    make_node,
+    make_pod,
+    settle,
+    steps_of,
+    summary,
+)
+
+
+def app_with(**volume: Any) -> App:
+    return make_app(master={}, workers={"replicas": 2}, sharedVolume=volume)
+
+
+def bound(app: App) -> FakeApi:
+    api = FakeApi()
+    settle(app, api)
+    api.run()
+    claim = api.objects["PersistentVolumeClaim", "sim-data"]
+    claim["spec"] |= {"volumeName": "pv-1", "storageClassName": "standard"}
+    return api
+
+
+def test_more_is_asked_for_where_the_class_allows_it() -> None:
+    api = bound(app_with(size="1Gi"))
+    larger = app_with(size="2Gi")
+
+    grows = dataclasses.replace(api.observe(larger), can_grow=True)
+
+    (step,) = storage.growth(larger, grows)
+    assert step.body == {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    assert storage.words(larger, grows) == ""
+
+
+def test_says_why_a_volume_stays_as_it_is() -> None:
+    api = bound(app_with(size="1Gi"))
+    larger = app_with(size="2Gi")
+
+    assert storage.growth(larger, api.observe(larger)) == []
+    told = summary(larger, api)["conditions"]["VolumeBound"]
+    assert (told["status"], told["reason"]) == ("True", "NotResizable")
+    assert "storage class standard does not let volumes grow to the 2Gi" in told["message"]
+
+
+@pytest.mark.parametrize("size", ["1Gi", "1024Mi", "512Mi"])
+def test_a_claim_that_is_large_enough_is_left_alone(size: str) -> None:
+    api = bound(app_with(size="1Gi"))
+
+    assert storage.more(app_with(size=size), api.observe(app_with(size=size))) is None
+
+
+def test_a_claim_goes_with_its_app_only_as_long_as_that_is_asked_for() -> None:
+    kept = app_with(size="1Gi")
+    api = bound(kept)
+
+    (goes,) = steps_of(app_with(size="1Gi", retentionPolicy="Delete"), api.observe(kept))
+    claim = api.objects["PersistentVolumeClaim", "sim-data"]
+    claim["metadata"]["ownerReferences"] = [{"uid": "app-uid", "controller": True}]
+    (stays,) = steps_of(kept, api.observe(kept))
+
+    assert isinstance(goes, plan.Patch)
+    assert goes.body["metadata"]["ownerReferences"][0]["uid"] == "app-uid"
+    assert isinstance(stays, plan.Patch)
+    assert stays.body == {"metadata": {"ownerReferences": None}}
+
+
+def test_a_new_claim_that_is_to_go_has_its_owner_from_the_first() -> None:
+    api = bound(app_with(retentionPolicy="Delete"))
+
+    (owner,) = api.objects["PersistentVolumeClaim", "sim-data"]["metadata"]["ownerReferences"]
+    assert owner["uid"] == "app-uid"
+
+
+def test_a_claim_that_somebody_else_made_is_never_given_away() -> None:
+    api = bound(app_with(size="1Gi"))
+    api.objects["PersistentVolumeClaim", "sim-data"]["metadata"]["labels"] = {}
+    goes = app_with(size="1Gi", retentionPolicy="Delete")
+
+    assert steps_of(goes, api.observe(goes)) == []
+
+
+NODES = (make_node("a", labels={"zone": "x"}), make_node("b", labels={"zone": "x"}))
+HERE = {
+    "required": {
+        "nodeSelectorTerms": [
+            {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["y"]}]}
+        ]
+    }
+}
+TWO = {"master": 1, "workers": 1}
+
+
+def tied(mode: str = "ReadWriteOnce", nodes: tuple[Node, ...] = NODES, **more: Any) -> Observed:
+    """Return what is seen where a claim of that mode is bound on a cluster of these nodes."""
+    app = app_with(accessMode=mode)
+    api = bound(app)
+    api.nodes = nodes
+    ordinary: dict[str, Any] = {"reach": {}}
+    return dataclasses.replace(api.observe(app), **(ordinary | more))
+
+
+def refusal(seen: Observed, replicas: Mapping[str, int] | None = None) -> str | None:
+    return storage.refusal(app_with(), seen, TWO if replicas is None else replicas)
+
+
+def test_a_volume_of_one_node_is_refused_to_pods_of_several() -> None:
+    assert refusal(tied()) == (
+        "The claim sim-data can be mounted on one node at a time, since it is not ReadWriteMany, "
+        "but the app's 2 pods may run on 2 nodes. Use a volume with ReadWriteMany, or keep all "
+        "components on one node by placement."
+    )
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(tied("ReadWriteMany"), id="for many"),
+        pytest.param(tied(nodes=NODES[:1]), id="one node"),
+        pytest.param(
+            tied(nodes=(NODES[0], make_node("b", schedulable=False))), id="one that can be used"
+        ),
+        pytest.param(
+            tied(nodes=(*NODES, make_node("c", labels={"zone": "y"})), reach=HERE),
+            id="a volume that is on one node",
+        ),
+        pytest.param(tied(reach=None), id="a volume of which nobody knows"),
+        pytest.param(tied(pods=(make_pod(), make_pod("workers"))), id="all run together already"),
+    ],
+)
+def test_what_can_work_is_not_refused(seen: Observed) -> None:
+    assert refusal(seen) is None
+
+
+def test_one_pod_may_be_anywhere() -> None:
+    assert refusal(tied(), {"master": 1, "workers": 0}) is None
+
+
+def test_placement_on_one_node_is_as_good() -> None:
+    placed = {"placement": {"nodeSelector": {"name": "a"}}}
+    app = make_app(master=placed, workers={"replicas": 1, **placed})
+    nodes = (make_node("a", labels={"name": "a"}), make_node("b"))
+
+    assert storage.refusal(app, tied(nodes=nodes), TWO) is None
