@@ -436,3 +436,21 @@ def test_pods_of_a_lost_node_are_replaced_within_a_minute(lab: Lab) -> None:
     assert time.monotonic() - began < 60
     alive = [one for one in lab.all("pods") if "deletionTimestamp" not in one["metadata"]]
     assert {one["spec"]["nodeName"] for one in alive} == {"lost-b"}
+
+
+def test_what_bears_our_labels_by_chance_stays(lab: Lab) -> None:
+    lab.create(master=MASTER)
+    lab.until_condition("Ready")
+    labels = lab.get("services", "sim-master")["metadata"]["labels"]
+    exposed = {  # as `kubectl expose deployment sim-master --name=sim-lb` makes it
+        "metadata": {"name": "sim-lb", "labels": labels},
+        "spec": {"ports": [{"port": 8080}], "selector": labels},
+    }
+    lab.plane.api("POST", lab.path("services"), exposed)
+
+    lab.change(workers={"replicas": 1})
+    lab.until_condition("WorkersReady")
+    lab.change(workers=None)
+    lab.until(lambda: not lab.exists("deployments", "sim-workers"), "no workers")
+
+    assert lab.exists("services", "sim-lb")

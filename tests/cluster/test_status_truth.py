@@ -376,3 +376,43 @@ def test_flux_says_the_same(lab: Lab, flux: Callable[[Object], str]) -> None:
 
     assert {flux(told): told for told in seen.values()} == seen
     assert flux(lab.status()) == "Current"
+
+
+def test_a_crash_with_an_emoji_in_its_last_words_is_told(lab: Lab) -> None:
+    words = "💥 𠮷野家 KeyError: 'a'"
+    lab.create(master={**MASTER, **template(exit_code="3", said=words)})
+
+    assert words in until_reason(lab, "Crash")["message"]
+
+
+def test_every_character_reaches_the_pods(lab: Lab) -> None:
+    values = {"ROCKET": "🚀", "KANJI": "𠮷野家", "LINES": "a\u2028b\u0085c", "DEL": "\x7f"}
+    env = [{"name": key, "value": value} for key, value in values.items()]
+    lab.create(master={**MASTER, "env": env})
+    lab.until_condition("Ready")
+
+    (pod,) = lab.all("pods")
+
+    found = {one["name"]: one.get("value") for one in pod["spec"]["containers"][0]["env"]}
+    assert {key: found[key] for key in values} == values
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"nodeselector": {"disk": "ssd"}}, "nodeselector"),
+        ({"containers": [{"name": "master", "env": [{"name": "PORT", "value": 8080}]}]}, "value"),
+    ],
+)
+def test_a_wrong_field_is_told_of_an_app_that_runs(
+    lab: Lab, spec: dict[str, Any], field: str
+) -> None:
+    lab.create(master=MASTER)
+    lab.until_condition("Ready")
+
+    lab.change(master={"template": {"spec": spec}})
+
+    lab.until_condition("Stalled")
+    assert field in lab.condition("Stalled")["message"]
+    lab.change(master={"template": None})
+    lab.until_condition("Ready")

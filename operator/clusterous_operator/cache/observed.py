@@ -4,6 +4,7 @@ A thousand apps have seven thousand children and pods. Kept whole they would not
 that an operator may ask for, so specifications are packed and read again only to look for drift.
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Mapping
@@ -72,6 +73,20 @@ class Child:
             names.LABEL_MANAGED_BY: self.managed_by,
         }
         return {key: value for key, value in found.items() if value is not None}
+
+    @property
+    def made_by_us(self) -> bool:
+        """Tell whether the operator made it: it bears our label and our note of what was applied.
+
+        kubectl copies labels from one object to another, but no annotations.
+        """
+        is_noted = self.applied is not None or self.kind in (CLAIM, VOLUME)
+        return self.managed_by == names.MANAGED_BY and is_noted
+
+    def is_of_another(self, app: str, uid: str) -> bool:
+        """Tell whether we made it for an earlier app of this name, with which it will go."""
+        is_owned = self.owner_uid is not None and self.owner_uid != uid
+        return is_owned and self.made_by_us and self.app == app
 
     def content(self) -> dict[str, Any]:
         """Return labels, our annotations and the specification as they stand in the cluster."""
@@ -161,6 +176,32 @@ def child(kind: str, body: Body) -> Child:
         else _state(kind, body),
         packed=packing.pack(content),
     )
+
+
+def belonging(app: str, uid: str, children: Iterable[Child]) -> dict[tuple[str, str], Child]:
+    """Return those of *children* that belong to the *app* with this *uid*, by kind and name.
+
+    A label alone makes nothing ours: kubectl and Helm copy labels. What an earlier app of the same
+    name owned goes with that one, so that here it is being deleted, and says nothing of this app.
+    """
+    found = {}
+    for one in children:
+        is_data = one.kind in (CLAIM, VOLUME)  # outlives its app, and may be somebody else's
+        if one.owner_uid == uid or (one.owner_uid is None and (is_data or one.made_by_us)):
+            found[one.kind, one.name] = one
+        elif one.is_of_another(app, uid):
+            found[one.kind, one.name] = _going(one)
+        elif is_data:
+            found[one.kind, one.name] = one
+    return found
+
+
+_OF_ATTEMPTS = ("attempt", "life")
+
+
+def _going(child: Child) -> Child:
+    state = {key: value for key, value in child.state.items() if key not in _OF_ATTEMPTS}
+    return dataclasses.replace(child, deleting=True, state=state)
 
 
 def _same(text: Any) -> Any:

@@ -210,24 +210,24 @@ class Store:
         )
         facts = manifests.Facts(on_cluster_volume=on_cluster_volume)
         claim = manifests.claim_name(app, facts)
+        children = observed.belonging(app.name, app.uid, self._children(key, claim))
         return Observed(
             on_cluster_volume=on_cluster_volume,
-            children=self._children(key, claim),
+            children=children,
             pods=tuple(self.pods.of(key)),
             claim_name=claim,
-            claim=self.claims.find(app.namespace, claim),
+            claim=children.get((observed.CLAIM, claim)),
             nodes=tuple(self.nodes.all()),
             usage=self.usage.without(()) if whole_cluster else Usage(),
             capacity_known=self.capacity_known,
             cluster=self.cluster,
         )
 
-    def _children(self, key: Key, claim: str) -> dict[tuple[str, str], Child]:
+    def _children(self, key: Key, claim: str) -> list[Child]:
         namespace, app = key
         found = [*self.deployments.of(key), *self.jobs.of(key), *self.services.of(key)]
         claims = {claim, names.claim(app)}
         volumes = {names.persistent_volume(namespace), names.persistent_volume(namespace, app)}
         kept = [self.claims.find(namespace, name) for name in claims]
         kept += [self.volumes.find("", name) for name in volumes]
-        found += [one for one in kept if one is not None]
-        return {(one.kind, one.name): one for one in found}
+        return [*found, *(one for one in kept if one is not None)]

@@ -7,6 +7,7 @@ once: Refused is the user's to mend, everything transient is tried again by the 
 import asyncio
 import dataclasses
 import json
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,7 +18,7 @@ import kopf
 
 from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
-from clusterous_operator.client import listing
+from clusterous_operator.client import encoding, listing
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -73,9 +74,10 @@ class NotLeaderError(TransientError):
 class BusyError(TransientError):
     """The API server cannot answer now; *after* seconds it may."""
 
-    def __init__(self, message: str, after: float = 0.0) -> None:
+    def __init__(self, message: str, after: float = 0.0, *, answered: bool = False) -> None:
         super().__init__(message)
         self.after = after
+        self.answered = answered  # by the API server itself, which failed over this very request
 
 
 class SilentError(BusyError):
@@ -274,7 +276,7 @@ class Cluster:
 
     async def _ask(self, request: _Request) -> bytes:
         body = request.body
-        data = None if body is None else json.dumps(body, separators=(",", ":"))
+        data = None if body is None else encoding.dumps(body)
         headers = {"Content-Type": request.content}
         end = asyncio.get_running_loop().time() + request.seconds
         for attempt in (1, 2):
@@ -358,7 +360,17 @@ def _error(code: int, status: Mapping[str, Any], after: float) -> TransientError
             return GoneError(message)
         case 400 | 403 | 405 | 413 | 415 | 422:
             return RefusedError(message)
-    return BusyError(message, after)
+        case 500 if _MISSHAPEN.search(message):
+            return RefusedError(message)
+    return BusyError(message, after, answered=code == 500)
+
+
+# Server-side apply answers 500 where the object is not of its schema's shape, as if the server had
+# failed: https://github.com/kubernetes/kubernetes/issues/122480 and 139253.
+_MISSHAPEN = re.compile(
+    r"typed patch object|field not declared in schema|failed to convert new object|"
+    r"unable to convert|cannot unmarshal|errors parsing|expected (?:map|list|string|numeric)"
+)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

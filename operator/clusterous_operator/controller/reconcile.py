@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 # Services first, then what needs their addresses, then one look whether all is as it should be.
 _ROUNDS = 3
+# After as many equal failures of the API server over one generation they are told as a cause.
+_FAILED_TIMES = 3
 # Within which the cluster begins to end the pods of a workload that is gone. Pods that then still
 # stay are orphans, which the next workload takes over.
 _ORPHANED_SECONDS = 5.0
@@ -72,6 +74,8 @@ class Reconciler:
         self._recorder = recorder.Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
         self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
+        self._failed: dict[Key, tuple[int, str, int]] = {}  # generation, words, how often
+        self._unspeakable: dict[Key, appstatus.Status] = {}  # what was refused of a status
 
     def fillers(self) -> list[Key]:
         """Return the apps that depend on what the nodes have left."""
@@ -84,6 +88,8 @@ class Reconciler:
             self._targets.pop(key, None)
             self._reported.pop(key, None)
             self._bereft.pop(key, None)
+            self._failed.pop(key, None)
+            self._unspeakable.pop(key, None)
             return None
         look_again = None
         try:
@@ -100,12 +106,33 @@ class Reconciler:
             told = (record.generation, str(error), record.status, self._time(), reason)
             await self._report(record, appstatus.stalled(*told))
             raise
-        except BusyError:
-            if not record.status:
-                await self._report(record, appstatus.taken_up(record.generation, {}, self._time()))
+        except BusyError as error:
+            await self._tell_of_failure(record, error)
             raise
+        self._failed.pop(key, None)
         waits = await self._report(record, wanted)
         return min((one for one in (look_again, waits) if one is not None), default=None)
+
+    async def _tell_of_failure(self, record: Record, error: BusyError) -> None:
+        """Tell of an API server that fails: at once where nothing is told, else when it stays so.
+
+        One that fails over the same request again and again will do so until the request changes.
+        """
+        key, now = (record.namespace, record.name), self._time()
+        if not error.answered:
+            if not record.status:
+                await self._report(record, appstatus.taken_up(record.generation, {}, now))
+            return
+        before = self._failed.get(key, (0, "", 0))
+        same = before[:2] == (record.generation, str(error))
+        times = before[2] + 1 if same else 1
+        self._failed[key] = (record.generation, str(error), times)
+        if times >= _FAILED_TIMES:
+            why = f"The API server fails over what was asked, and is asked again: {error}"
+            wanted = appstatus.taken_up(record.generation, record.status, now, why)
+            await self._report(self._latest(record), wanted)
+        elif not record.status:
+            await self._report(record, appstatus.taken_up(record.generation, {}, now))
 
     def _latest(self, record: Record) -> Record:
         """Return the record with the version that our own writes gave it meanwhile.
@@ -201,6 +228,8 @@ class Reconciler:
         since = {name: before.get(name, now) for name, pods in left.items() if pods}
         if since:
             self._bereft[key] = since
+        if situation.claim_is_going(app, seen):
+            return frozenset(one.name for one in app.components)
         return frozenset(
             name
             for name, began in since.items()
@@ -350,7 +379,8 @@ class Reconciler:
         ]
         labels = found["metadata"].get("labels") or {}
         labelled = labels.get(names.LABEL_APP) == metadata["labels"].get(names.LABEL_APP)
-        orphaned = not owners and labelled and names.LABEL_MANAGED_BY in labels
+        made = labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
+        orphaned = not owners and labelled and made
         if not orphaned and not any(one["uid"] == app.uid for one in owners):
             raise UserError(
                 f"There is a {kind} {name} already, which does not belong to this app. "
@@ -381,6 +411,30 @@ class Reconciler:
         elapsed = self._clock() - last
         if not appstatus.worth_writing(record.status, wanted, elapsed):
             return None if wanted == record.status else appstatus.COUNTS_SECONDS - elapsed
+        if wanted == self._unspeakable.get(key):
+            return None  # it was refused, and stands there in other words
+        try:
+            answer = await self._write_status(record, wanted)
+        except MissingError:
+            return None  # deleted meanwhile; its children go with it
+        except RefusedError as error:
+            # Not to be told at all would leave the last status there for ever, and that may be
+            # Ready.
+            logger.warning("%s/%s: the status was refused: %s: %r", *key, error, wanted)
+            plain = appstatus.in_plain_words(wanted)
+            answer = await self._write_status(record, plain)
+            self._unspeakable[key] = wanted
+            wanted = plain
+        else:
+            self._unspeakable.pop(key, None)
+        self._metrics.wrote(names.KIND)
+        self._store.apps.put(self._store.apps.trim(answer))
+        self._reported[key] = self._clock()
+        for note in recorder.notes(record.status, wanted):
+            await self._recorder.tell(record, note, self._time(precise=True))
+        return None
+
+    async def _write_status(self, record: Record, wanted: appstatus.Status) -> Mapping[str, Any]:
         body = {
             "apiVersion": names.API_VERSION,
             "kind": names.KIND,
@@ -388,16 +442,7 @@ class Reconciler:
             "metadata": {"namespace": record.namespace, "name": record.name, "uid": record.uid},
             "status": wanted,
         }
-        try:
-            answer = await self._cluster.apply(_at(body, record.version), force=True, sub="status")
-        except MissingError:
-            return None  # deleted meanwhile; its children go with it
-        self._metrics.wrote(names.KIND)
-        self._store.apps.put(self._store.apps.trim(answer))
-        self._reported[key] = self._clock()
-        for note in recorder.notes(record.status, wanted):
-            await self._recorder.tell(record, note, self._time(precise=True))
-        return None
+        return await self._cluster.apply(_at(body, record.version), force=True, sub="status")
 
     def _time(self, *, precise: bool = False) -> str:
         shape = "%Y-%m-%dT%H:%M:%S.%fZ" if precise else "%Y-%m-%dT%H:%M:%SZ"

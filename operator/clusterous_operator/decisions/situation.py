@@ -70,6 +70,11 @@ def workload(app: App, component: Component, seen: Observed) -> Child | None:
     return seen.children.get((kind, names.child(app.name, component.name)))
 
 
+def claim_is_going(app: App, seen: Observed) -> bool:
+    """Tell whether the claim is an earlier app's, with which it goes: no pod may hold it back."""
+    return seen.claim is not None and seen.claim.is_of_another(app.name, app.uid)
+
+
 def is_asleep(app: App, seen: Observed) -> bool:
     """Tell whether it is suspended, by its user or for having nothing to do."""
     return app.suspend or (seen.idle is not None and seen.idle.suspended)

@@ -59,12 +59,16 @@ def stalled(
     return _with(found, generation, before, now)
 
 
-def taken_up(generation: int, before: Mapping[str, Any], now: str) -> Status:
-    """Return the status of an app that could not even be looked at yet.
+_NOT_ANSWERED = "The API server has not answered all that was asked; it is asked again."
+
+
+def taken_up(
+    generation: int, before: Mapping[str, Any], now: str, why: str = _NOT_ANSWERED
+) -> Status:
+    """Return the status of an app that could not be looked at to the end yet.
 
     Without any status, tools that know only kstatus would take it for done.
     """
-    why = "The API server has not answered all that was asked; it is asked again."
     found = _three(ready=False, busy=True, stuck=False, reason=standing.PROGRESSING, message=why)
     return _with(found, generation, before, now)
 
@@ -82,6 +86,28 @@ def _with(
         "conditions": [*written, *rest],
         "message": wording.plain(found[0].message),
     }
+
+
+def in_plain_words(wanted: Status) -> Status:
+    """Return a status that says the same without any word from outside, where those are refused."""
+    told = [{**one, "message": _UNSPEAKABLE} for one in wanted["conditions"]]
+    entries = [
+        {key: value for key, value in one.items() if key not in ("reason", "progress")}
+        for one in wanted.get("components", ())
+    ]
+    kept = {key: value for key, value in wanted.items() if key not in ("endpoints", "components")}
+    return {
+        **kept,
+        "conditions": told,
+        "message": _UNSPEAKABLE,
+        **({"components": entries} if entries else {}),
+    }
+
+
+_UNSPEAKABLE = (
+    "The API server refused the words that belong here; the operator's log has them, and "
+    "`kubectl describe pod` has the cause."
+)
 
 
 # When to write it.

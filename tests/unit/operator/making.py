@@ -145,7 +145,7 @@ class FakeApi:
 
     def observe(self, app: App) -> Observed:
         """Return the snapshot that the cache would give."""
-        children = self.children()
+        children = observed.belonging(app.name, app.uid, self.children().values())
         on_cluster_volume = manifests.on_cluster_volume(
             configured=bool(self.cluster),
             has_own=(observed.CLAIM, names.claim(app.name)) in children,

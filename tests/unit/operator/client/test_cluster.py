@@ -9,7 +9,13 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from clusterous_operator.client.cluster import BusyError, Cluster, ConflictError, NotLeaderError
+from clusterous_operator.client.cluster import (
+    BusyError,
+    Cluster,
+    ConflictError,
+    NotLeaderError,
+    RefusedError,
+)
 
 Asked = list[web.Request]
 Story = Callable[[Cluster, Asked], Coroutine[Any, Any, None]]
@@ -128,3 +134,24 @@ def test_lists_page_by_page_and_keeps_what_is_cut() -> None:
         assert [one.query["labelSelector"] for one in asked] == ["x", "x"]
 
     play(story, page)
+
+
+@pytest.mark.parametrize(
+    ("message", "wrong"),
+    [
+        ("failed to create typed patch object (x): .spec.a: field not declared in schema", True),
+        ("failed to convert new object (lab/sim): cannot unmarshal number into Go value", True),
+        ("etcdserver: request timed out", False),
+    ],
+)
+def test_a_500_that_means_a_wrong_request_is_a_refusal(message: str, wrong: bool) -> None:
+    async def fail(request: web.Request) -> web.Response:
+        return web.json_response({"message": message, "code": 500}, status=500)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        with pytest.raises(RefusedError if wrong else BusyError) as caught:
+            await cluster.apply(CHILD, force=True)
+        if isinstance(caught.value, BusyError):
+            assert caught.value.answered
+
+    play(story, fail)

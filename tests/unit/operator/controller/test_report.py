@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from clusterous_operator.cache.store import Store
-from clusterous_operator.client.cluster import BusyError
+from clusterous_operator.client.cluster import BusyError, RefusedError
 from clusterous_operator.controller.metrics import Metrics
 from clusterous_operator.controller.reconcile import Reconciler
 from clusterous_operator.status.appstatus import COUNTS_SECONDS
 from tests.unit.operator import kstatus
-from tests.unit.operator.making import FakeApi, make_body
+from tests.unit.operator.making import FakeApi, make_body, make_pod
 
 KEY = ("lab", "sim")
 
@@ -24,6 +24,7 @@ class Server:
     def __init__(self, bench: "Bench") -> None:
         self.bench = bench
         self.busy = False
+        self.fails = ""
         self.statuses: list[tuple[float, dict[str, Any]]] = []
         self.events: list[str] = []
 
@@ -36,6 +37,8 @@ class Server:
             return self.bench.app(status)
         if self.busy:
             raise BusyError("not now")
+        if self.fails:
+            raise BusyError(self.fails, answered=True)
         self.bench.api.apply(manifest)
         return self.bench.api.objects[manifest["kind"], manifest["metadata"]["name"]]
 
@@ -152,3 +155,62 @@ def test_an_app_is_known_to_be_under_way_though_the_api_server_is_busy() -> None
 
     ((_, found),) = bench.server.statuses
     assert kstatus.compute({"metadata": {"generation": 1}, "status": found}) == "InProgress"
+
+
+class Sulking(Server):
+    """An API server that will not store a status with certain words."""
+
+    words = "💥"
+
+    async def apply(
+        self, manifest: Mapping[str, Any], *, force: bool, sub: str = ""
+    ) -> Mapping[str, Any]:
+        if sub == "status" and self.words in str(manifest["status"]):
+            self.refused += 1
+            raise RefusedError("invalid Unicode character escape code")
+        return await super().apply(manifest, force=force, sub=sub)
+
+    refused = 0
+
+
+def test_a_status_that_is_refused_is_told_in_other_words() -> None:
+    bench = Bench()
+    bench.look(0.0)
+    bench.look(5.0, ready=1)
+    assert kstatus_of(bench) == "True"
+    bench.server = Sulking(bench)
+    bench.restart()
+    crash = ("CrashLoop", "💥 KeyError")
+    bench.store.pods.put(make_pod(ready=False, trouble=crash, version=10**9))
+
+    bench.look(10.0, ready=0)
+    bench.look(20.0, ready=0)
+
+    assert kstatus_of(bench) == "False"
+    assert "💥" not in str(bench.server.statuses)
+    assert bench.server.refused == 1  # and it is not tried at each look
+
+
+def kstatus_of(bench: Bench) -> str:
+    status = bench.store.apps.find(*KEY).status  # type: ignore[union-attr]
+    return next(one["status"] for one in status["conditions"] if one["type"] == "Ready")
+
+
+def test_a_server_that_fails_thrice_over_the_same_is_told_also_of_an_app_that_runs() -> None:
+    bench = Bench()
+    bench.look(0.0)
+    bench.look(5.0, ready=1)
+    bench.spec["image"] = "example.org/sim:2"
+    body = bench.app(dict(bench.server.statuses[-1][1]))
+    body["metadata"]["generation"] = 2
+    bench.store.apps.put(bench.store.apps.trim(body))
+    bench.server.fails = "nodeselector: something nobody has thought of"
+
+    for second in range(6, 9):
+        with pytest.raises(BusyError):
+            bench.look(float(second))
+
+    told = bench.server.statuses[-1][1]
+    assert told["observedGeneration"] == 2
+    assert "nodeselector" in told["message"]
+    assert kstatus_of(bench) == "False"

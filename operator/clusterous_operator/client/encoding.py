@@ -1,0 +1,27 @@
+"""JSON that a YAML reader takes for the same: what is applied travels as YAML. Pure.
+
+The API server reads an applied object by a YAML library that refuses JSON's pairs of escapes for
+characters beyond U+FFFF (https://github.com/yaml/go-yaml, `invalid Unicode character escape code`),
+and raw characters that YAML does not count as printable.
+"""
+
+import json
+import re
+from typing import Any
+
+# Everything beyond ASCII that one escape can say, and DEL. Longer ones stay as they are.
+_ESCAPED = re.compile("[\x7f-\uffff]")
+_REPLACEMENT = "\\ufffd"
+
+
+def dumps(value: Any) -> str:
+    """Return *value* as JSON that is YAML, too; half a surrogate pair becomes U+FFFD."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return _ESCAPED.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return _REPLACEMENT if 0xD800 <= code <= 0xDFFF else f"\\u{code:04x}"

@@ -1,0 +1,150 @@
+"""A child counts, and may be removed, only if this very app owns it: a label is not enough."""
+
+import dataclasses
+from typing import Any
+
+from clusterous_api import models, names
+from clusterous_operator.cache import observed
+from clusterous_operator.decisions import plan, situation
+from tests.unit.operator.making import FakeApi, make_app, make_body, settle, steps_of, summary
+
+BATCH: dict[str, Any] = {"run": "Batch", "master": {"command": ["x"]}}
+
+
+def anew(uid: str = "new-uid", **spec: Any) -> models.App:
+    """Return the app of a manifest that was deleted and applied again."""
+    body = make_body(**({"master": {}} | spec))
+    body["metadata"]["uid"] = uid
+    return models.parse(body)
+
+
+def stranger(kind: str, name: str, **metadata: Any) -> dict[str, Any]:
+    labels = {names.LABEL_APP: "sim", names.LABEL_MANAGED_BY: "Helm"}
+    made = {"namespace": "lab", "name": name, "uid": "u", "resourceVersion": "1", "labels": labels}
+    spec = {"clusterIP": "10.43.0.1"} if kind == "Service" else {"replicas": 1}
+    return {"kind": kind, "metadata": made | metadata, "spec": spec, "status": {}}
+
+
+def test_a_batch_is_not_completed_by_the_job_of_an_earlier_app() -> None:
+    api = FakeApi()
+    settle(make_app(**BATCH), api)
+    api.end_job("sim-master", at="2026-11-22T11:00:00Z")
+    app = anew(**BATCH)
+
+    found = summary(app, api)
+
+    assert situation.ended(app, api.observe(app)) is None
+    assert found["conditions"]["Ready"]["status"] == "False"
+    assert found["conditions"]["Completed"]["status"] == "False"
+    assert "completionTime" not in found
+    assert steps_of(app, api.observe(app)) == []  # the collector removes it, and then we begin
+
+
+def test_a_batch_begins_when_the_earlier_one_is_gone() -> None:
+    api = FakeApi()
+    settle(make_app(**BATCH), api)
+    api.end_job("sim-master")
+    api.objects = {key: one for key, one in api.objects.items() if "Claim" in key[0]}
+    app = anew(**BATCH)
+
+    done = [one for one in settle(app, api) if isinstance(one, plan.Apply)]
+
+    assert "Job" in [one.manifest["kind"] for one in done]
+
+
+def test_a_service_is_not_ready_by_the_deployments_of_an_earlier_app() -> None:
+    api = FakeApi()
+    settle(make_app(), api)
+    api.run()
+
+    assert summary(anew(), api)["conditions"]["Ready"]["status"] == "False"
+
+
+def test_attempts_of_an_earlier_app_do_not_count() -> None:
+    child = FakeApi()
+    settle(make_app(), child)
+    one = child.children()["Deployment", "sim-master"]
+    old = dataclasses.replace(one, state={**one.state, "attempt": 4, "life": 2})
+
+    found = observed.belonging("sim", "new-uid", [old])["Deployment", "sim-master"]
+
+    assert found.deleting
+    assert not {"attempt", "life"} & set(found.state)
+
+
+def test_a_claim_that_goes_with_an_earlier_app_is_waited_for() -> None:
+    volume = {"size": "1Gi", "retentionPolicy": "Delete"}
+    api = FakeApi()
+    settle(make_app(sharedVolume=volume), api)
+    api.run()
+    app = anew(sharedVolume=volume)
+    seen = api.observe(app)
+
+    assert seen.claim is not None
+    assert seen.claim.deleting
+    assert situation.claim_is_going(app, seen)
+    claim = (observed.CLAIM, names.claim("sim"))
+    kinds = [one.manifest["kind"] for one in steps_of(app, seen) if isinstance(one, plan.Apply)]
+    assert observed.CLAIM not in kinds
+    del api.objects[claim]
+    assert not situation.claim_is_going(app, api.observe(app))
+
+
+def test_a_claim_that_stays_is_used_again() -> None:
+    api = FakeApi()
+    settle(make_app(), api)
+    api.objects = {key: one for key, one in api.objects.items() if "Claim" in key[0]}
+    app = anew()
+
+    assert not situation.claim_is_going(app, api.observe(app))
+    assert api.observe(app).claim is not None
+
+
+def test_a_claim_of_another_app_is_used_as_it_is() -> None:
+    api = FakeApi()
+    settle(make_app(sharedVolume={"size": "1Gi", "retentionPolicy": "Delete"}), api)
+    [claim] = [one for one in api.children().values() if one.kind == observed.CLAIM]
+    other = dataclasses.replace(claim, app="other")
+
+    found = observed.belonging("sim", "new-uid", [other])[observed.CLAIM, claim.name]
+
+    assert not found.deleting
+
+
+def test_what_merely_bears_the_label_stays() -> None:
+    app, api = make_app(), FakeApi()
+    settle(app, api)
+    owner = {"kind": "Grafana", "uid": "somebody", "controller": True}
+    for body in (
+        stranger("Deployment", "grafana", ownerReferences=[owner]),
+        stranger("Deployment", "by-hand"),
+        stranger("Service", "by-helm"),
+    ):
+        api.objects[body["kind"], body["metadata"]["name"]] = body
+
+    assert steps_of(app, api.observe(app)) == []
+
+
+def test_what_kubectl_expose_made_stays() -> None:
+    app, api = make_app(master={"ports": [{"name": "http", "port": 80}]}), FakeApi()
+    settle(app, api)
+    copied = api.objects["Service", "sim-master"]["metadata"]["labels"]
+    body = stranger("Service", "sim-lb", labels=copied)
+    api.objects["Service", "sim-lb"] = body
+
+    assert steps_of(app, api.observe(app)) == []
+
+
+def test_what_lost_its_owner_is_taken_in_or_removed() -> None:
+    api = FakeApi()
+    settle(make_app(workers={"replicas": 1}), api)
+    for body in api.objects.values():
+        body["metadata"].pop("ownerReferences", None)  # kubectl delete --cascade=orphan
+    app = anew()
+
+    steps = steps_of(app, api.observe(app))
+
+    gone = [one.child.name for one in steps if isinstance(one, plan.Delete)]
+    taken = [one.manifest["metadata"]["name"] for one in steps if isinstance(one, plan.Apply)]
+    assert "sim-workers" in gone
+    assert "sim-master" in taken
