@@ -162,7 +162,7 @@ def _recipes() -> Sequence[Recipe]:
             build=addons.build_metrics,
             versions={"version": addons.METRICS_VERSION},
             sources=addons.sources(addons.METRICS),
-            estimate_seconds=15,
+            estimate_seconds=210,
             heavy=True,
         ),
         Recipe(
