@@ -21,13 +21,14 @@ LABEL_APP: Final = f"{DOMAIN}/app"
 LABEL_COMPONENT: Final = f"{DOMAIN}/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
-# Labels on nodes, and the tags of the machines behind them.
-LABEL_ROLE: Final = f"{DOMAIN}/role"
-LABEL_POOL: Final = f"{DOMAIN}/pool"
+# Labels on nodes. Both are of the kind that no kubelet may set on its own node: a worker that was
+# broken into could else call itself the controller, and be given the operator's next pod.
+LABEL_CONTROL_PLANE: Final = "node-role.kubernetes.io/control-plane"
+LABEL_POOL: Final = f"{DOMAIN}.node-restriction.kubernetes.io/pool"
 ROLE_CONTROLLER: Final = "controller"
 ROLE_WORKER: Final = "worker"
 ROLE_GATEWAY: Final = "gateway"
-CONTROL_PLANE_TAINT: Final = "node-role.kubernetes.io/control-plane"
+CONTROL_PLANE_TAINT: Final = LABEL_CONTROL_PLANE
 
 # Tags on everything in AWS; the truth about what exists.
 TAG_CLUSTER: Final = f"{DOMAIN}/cluster"

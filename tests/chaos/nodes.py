@@ -12,7 +12,7 @@ from tests.cluster.controlplane import ApiError
 
 
 def vanish(site: Site, wanted: Ending) -> Sequence[Violation]:
-    """Lose one node as a power cut does, then have another deleted."""
+    """Lose one node as a power cut does, until the cloud says so; then have another deleted."""
     site.pool = site.namespace
     for number in range(3):
         site.lab.add_node(f"{site.namespace}-{number}", site.pool)
@@ -22,8 +22,8 @@ def vanish(site: Site, wanted: Ending) -> Sequence[Violation]:
 
     lost = _node_of_master(site.world())
     site.grounds.plane.lose_node(lost)
-    site.until(_runs_elsewhere(lost), "pods on other nodes", 180)
     _give_up(site, lost)
+    site.until(_runs_elsewhere(lost), "pods on other nodes", 180)
     site.settle(here)
 
     deleted = _node_of_master(site.world())

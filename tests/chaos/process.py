@@ -15,7 +15,7 @@ from pathlib import Path
 from clusterous_api import names
 
 _CLOCK = Path(__file__).with_name("clock")  # the folder of the shim that shifts its clock
-# As the chart's livenessProbe has them.
+# As the chart's livenessProbe has them, but for the patience of each try: nothing is so slow here.
 _PROBE_SECONDS = 10.0
 _PROBE_TIMEOUT = 5.0
 _FAILED_PROBES = 3

@@ -130,12 +130,8 @@ def test_waits_for_the_operator_and_finds_the_address(
 
 def test_measures_the_nodes(api: kube.Api) -> None:
     nodes = api.items("/api/v1/nodes")
-    labelled = [
-        {**n, "metadata": {**n["metadata"], "labels": {"clusterous.io/role": "worker"}}}
-        for n in nodes
-    ]
 
-    worker = apps.machines(labelled, api.items("/api/v1/pods"))["worker"]
+    worker = apps.machines(nodes, api.items("/api/v1/pods"))["worker"]
 
     assert worker.nodes == len(nodes)
     assert worker.cpu_millis >= worker.free_millis > 0

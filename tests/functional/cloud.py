@@ -19,6 +19,7 @@ import trustme
 from clusterous_api import names
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
+from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tags_of
@@ -151,7 +152,7 @@ def report(
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     found = record.machines(cloud, who)
     view = {
-        "nodes": {one["PrivateDnsName"].split(".")[0]: "Ready" for one in found},
+        "nodes": {node_name(one["PrivateDnsName"], one["InstanceId"]): "Ready" for one in found},
         "operator": {"clusterous-operator": "1/1"},
         **(seen or {}),
     }

@@ -126,7 +126,7 @@ class Kubernetes:
 
 def node() -> dict[str, Any]:
     return {
-        "metadata": {"name": "c", "labels": {names.LABEL_ROLE: "controller"}},
+        "metadata": {"name": "c", "labels": {names.LABEL_CONTROL_PLANE: "true"}},
         "status": {
             "capacity": {"cpu": "2"},
             "allocatable": {"cpu": "2", "memory": "4Gi"},

@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from clusterous_api import names
+from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
@@ -21,6 +22,16 @@ from clusterous_cli.system import assets
 K3S: Final = "/var/lib/rancher/k3s"
 PROVIDER: Final = "/var/lib/rancher/credentialprovider"
 USER_DATA_LIMIT: Final = 4096
+# What stays for the kubelet (and on the controller for all of k3s), and for sshd and what serves
+# volumes, however full of programs a machine is.
+RESERVED: Final = {
+    names.ROLE_CONTROLLER: (
+        "  - kube-reserved=cpu=250m,memory=768Mi\n  - system-reserved=cpu=100m,memory=128Mi"
+    ),
+    names.ROLE_WORKER: (
+        "  - kube-reserved=cpu=100m,memory=256Mi\n  - system-reserved=cpu=100m,memory=128Mi"
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +172,9 @@ def _script(
             CONFIG=server_config(config) if server else agent_config(config),
             CLUSTER=config.name,
             COMMAND="server" if server else "agent",
+            RESERVED=RESERVED[role],
+            VOLUME=addresses(config.cidr).volume if config.volume == "efs" else "none",
+            PREPARE=_cloud(config) if server else "",
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",
         )
@@ -173,14 +187,19 @@ def _script(
         DOMAIN=who.dns_suffix,
         REPORTS=quote(who.reports, safe="/"),
         STEPS=steps,
-        AFTER=assets.template("report.sh") if server else "",
+        AFTER=assets.render(assets.template("report.sh"), POOL=names.LABEL_POOL) if server else "",
     ).encode()
+
+
+def _cloud(config: ClusterConfig) -> str:
+    text = assets.template("cloud.sh")
+    return assets.render(text, FOLDER=cloudcontroller.FOLDER, CLUSTER=config.name)
 
 
 def server_config(config: ClusterConfig) -> str:
     """Return the controller's part of k3s' configuration."""
-    # A lost node must be noticed soon, since its programs are started anew elsewhere; so must the
-    # cluster's own DNS, which may have run there and else waits for five minutes.
+    # Patience with nodes is Kubernetes' own: slowness alone ends nothing. What moves the pods of a
+    # lost machine sooner is EC2's word that it is gone, by the cloud controller.
     return f"""\
 token-file: /etc/rancher/k3s/token
 agent-token-file: /etc/rancher/k3s/agent-token
@@ -192,14 +211,8 @@ node-taint:
 disable:
   - traefik
   - servicelb
-  - metrics-server
-egress-selector-mode: disabled
 write-kubeconfig-mode: "0600"
-kube-controller-manager-arg:
-  - node-monitor-grace-period=20s
-kube-apiserver-arg:
-  - default-not-ready-toleration-seconds=15
-  - default-unreachable-toleration-seconds=15"""
+egress-selector-mode: disabled"""
 
 
 def agent_config(config: ClusterConfig) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from clusterous_api import names
+from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.system import assets
 
 OPERATOR_IMAGE = "ghcr.io/clusterous/clusterous-operator"
@@ -16,8 +17,9 @@ MOUNT_OPTIONS = (
 
 
 def documents(*, cluster: str, volume_address: str | None, version: str, chart: bytes) -> bytes:
-    """Spell the manifests: the namespace, what the operator should know, and its chart."""
+    """Spell the manifests: the namespace, what the operator should know, its chart, the add-ons."""
     objects = [_namespace(), _config(cluster, volume_address), _chart(version, chart)]
+    objects += cloudcontroller.manifests()
     return yaml.safe_dump_all(objects, sort_keys=False).encode()
 
 
@@ -42,7 +44,7 @@ def _chart(version: str, chart: bytes) -> dict[str, Any]:
     values = {
         "image": {"repository": OPERATOR_IMAGE, "tag": version, "pullPolicy": "IfNotPresent"},
         # Its image came with the boot files of the controller, and lies nowhere else.
-        "nodeSelector": {names.LABEL_ROLE: names.ROLE_CONTROLLER},
+        "nodeSelector": {names.LABEL_CONTROL_PLANE: "true"},
     }
     return {
         "apiVersion": "helm.cattle.io/v1",

@@ -4,6 +4,15 @@ import ipaddress
 from dataclasses import dataclass
 
 
+def node_name(dns_name: str, instance_id: str) -> str:
+    """Return what a machine is called in Kubernetes, which boot.sh computes alike.
+
+    The address alone would not do: k3s refuses a machine that comes by the address, and so by the
+    name, of one before it.
+    """
+    return f"{dns_name.split('.')[0]}-{instance_id[-8:]}" if dns_name else ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addresses:
     """The plan of the private network: fixed where others must know an address before it exists."""

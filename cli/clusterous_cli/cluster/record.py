@@ -13,6 +13,7 @@ from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import formats, local, report
+from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
 from clusterous_cli.cluster.tags import LIVE, tags_of
@@ -298,7 +299,7 @@ def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any])
         launched=launched.isoformat() if hasattr(launched, "isoformat") else str(launched),
         private_ip=one.get("PrivateIpAddress", ""),
         public_ip=one.get("PublicIpAddress", ""),
-        node_name=one.get("PrivateDnsName", "").split(".")[0],
+        node_name=node_name(one.get("PrivateDnsName", ""), one["InstanceId"]),
         phase=str(said.get("phase", "")),
         error=str(said.get("error", "")),
         host_key=str(said.get("host_key", "")),

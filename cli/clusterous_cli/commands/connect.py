@@ -46,7 +46,8 @@ def command(
     link = session.link(opened.cluster)
     api = session.api(link)
     steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
-    state = exposure.await_ready(api, apps.find(api, app), (), out, timeout=60, steady=steady)
+    state = apps.find(api, app)
+    state = exposure.await_ready(api, state, (), out, timeout=timeout, steady=steady)
     endpoints = apps.chosen(state.endpoints, name, state.name)
     if show:
         rows = [(e.name, e.component, str(e.port), str(e.local_port)) for e in endpoints]

@@ -214,7 +214,9 @@ def machines(nodes: Iterable[Object], pods: Iterable[Object]) -> dict[str, Machi
 
 def _groups(node: Object) -> list[str]:
     labels = node["metadata"].get("labels", {})
-    role, pool = labels.get(names.LABEL_ROLE), labels.get(names.LABEL_POOL)
+    is_controller = names.LABEL_CONTROL_PLANE in labels
+    role = names.ROLE_CONTROLLER if is_controller else names.ROLE_WORKER
+    pool = labels.get(names.LABEL_POOL)
     by_role = [group for group, its_role in ROLES.items() if its_role == role]
     return by_role + ([pool] if pool and pool not in by_role else [])
 

@@ -20,13 +20,6 @@ from clusterous_operator.manifests import volume
 from clusterous_operator.manifests._common import Facts, Manifest, inherited, labels, metadata
 from clusterous_operator.objects import merge
 
-# A node that does not answer is given up after ten seconds, not after the usual five minutes, so
-# that its pods are replaced within a minute of its loss.
-_LOST_NODE = tuple(
-    {"key": f"node.kubernetes.io/{state}", "operator": "Exists", "effect": "NoExecute"}
-    for state in ("not-ready", "unreachable")
-)
-LOST_NODE_SECONDS = 10
 _OLD_REPLICA_SETS = 2
 # What a pod gets on top of its deadline: the hook may use that up, and the program must still end.
 _AFTER_DRAIN_SECONDS = 10
@@ -140,7 +133,6 @@ def pod_template(app: App, component: Component, facts: Facts) -> dict[str, Any]
             "labels": own_labels,
             **_attempt(merged["metadata"], facts.attempts.get(component.name, 0), facts.life),
         },
-        "spec": _patient(merged["spec"]),
     }
 
 
@@ -178,6 +170,7 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
     }
     optional = {
         "nodeSelector": _node_selector(component.placement),
+        "affinity": _affinity(component.placement),
         "hostAliases": _aliases(app.name, facts.addresses),
         "imagePullSecrets": [{"name": one} for one in app.image_pull_secrets],
         "priorityClassName": component.placement.priority_class_name,
@@ -268,9 +261,20 @@ def _aliases(app: str, addresses: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _node_selector(placement: Placement) -> dict[str, str]:
-    role = {names.LABEL_ROLE: placement.role} if placement.role else {}
     pool = {names.LABEL_POOL: placement.pool} if placement.pool else {}
-    return {**role, **pool, **placement.node_selector}
+    return {**pool, **placement.node_selector}
+
+
+def _affinity(placement: Placement) -> dict[str, Any]:
+    """Return where a role is. A worker's is everywhere that is not tainted as a control plane."""
+    if placement.role != names.ROLE_CONTROLLER:
+        return {}
+    term = {"matchExpressions": [{"key": names.LABEL_CONTROL_PLANE, "operator": "Exists"}]}
+    return {
+        "nodeAffinity": {
+            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
+        }
+    }
 
 
 def _tolerations(placement: Placement) -> list[dict[str, Any]]:
@@ -279,15 +283,3 @@ def _tolerations(placement: Placement) -> list[dict[str, Any]]:
         return given
     ours = {"key": names.CONTROL_PLANE_TAINT, "operator": "Exists", "effect": "NoSchedule"}
     return [ours, *given]
-
-
-def _patient(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """Add how long to wait for a lost node, where the user has not said so."""
-    theirs = list(spec.get("tolerations") or ())
-    said = {one.get("key") for one in theirs}
-    ours = [
-        {**one, "tolerationSeconds": LOST_NODE_SECONDS}
-        for one in _LOST_NODE
-        if one["key"] not in said and None not in said
-    ]
-    return {**spec, "tolerations": theirs + ours}

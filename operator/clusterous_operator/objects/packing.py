@@ -18,7 +18,7 @@ _DICTIONARY = (
     b'"finishedAt":"exitCode":"backoffLimit":"completions":"parallelism":"activeDeadlineSeconds":'
     b'"podFailurePolicy":"maxRestarts":"failurePolicy":{"rules":[{"action":"RestartApp"'
     b'"components":[{"name":"dependsOn":[{"name":"master","until":"Complete"'
-    b'"nodeSelector":{"clusterous.io/pool":"clusterous.io/role":"topologySpreadConstraints":'
+    b'"nodeSelector":{"clusterous.io.node-restriction.kubernetes.io/pool":"topologySpreadConstraints":'
     b'"affinity":{"nodeAffinity":"initContainers":[{"lifecycle":{"preStop":{"httpGet":{"path":"/'
     b'"livenessProbe":"readinessProbe":"expose":[{"component":"master","message":"sharedVolume":{'
     b'"status":"Unknown","reason":"Trouble","reason":"Waiting","reason":"Progressing","message":"'

@@ -81,7 +81,8 @@ fail() {
 INSTANCE=$(imds meta-data/instance-id)
 ADDRESS=$(imds meta-data/local-ipv4)
 ZONE=$(imds meta-data/placement/availability-zone)
-NAME=$(imds meta-data/local-hostname | cut -d . -f 1)
+# As addresses.node_name has it: k3s refuses a machine by the name of another, address or not.
+NAME=$(imds meta-data/local-hostname | cut -d . -f 1)-$(printf %s "$INSTANCE" | tail -c 8)
 HOST_KEY=${CLUSTEROUS_HOST_KEY:-/etc/ssh/ssh_host_ed25519_key.pub}
 
 @STEPS@

@@ -9,11 +9,9 @@ config() {
     cat <<CONFIG
 node-name: $NAME
 node-ip: $ADDRESS
-node-label:
-  - clusterous.io/role=$ROLE
-  - clusterous.io/pool=$ROLE
 kubelet-arg:
   - provider-id=aws:///$ZONE/$INSTANCE
+@RESERVED@
 @CONFIG@
 CONFIG
 }
@@ -45,14 +43,53 @@ WantedBy=multi-user.target
 UNIT
 }
 
+# What Kubernetes mounts the volume with is the image's: without it every pod would wait for ever.
+can_mount() {
+    [ @VOLUME@ = none ] || [ -x "$ROOT/sbin/mount.nfs4" ] || {
+        echo "This machine's image cannot mount the cluster's volume: it has no /sbin/mount.nfs4."
+        echo "Choose one with an NFS client, such as Amazon Linux 2023 (Debian's and Ubuntu's lack nfs-common),"
+        echo "or a cluster without a volume (volume: none)."
+        return 1
+    }
+}
+
+# Pods use the volume through the machine's mount alone, which binds them to their own folder and
+# user; the file system itself asks nobody. Pods' packets come from the bridge; after translation of
+# services' addresses and before any chain of Kubernetes' own that accepts.
+shield_volume() {
+    [ @VOLUME@ != none ] || return 0
+    # Where the image has no iptables k3s has, once it has unpacked itself; whether it can be run
+    # at all shows when it is started.
+    k3s kubectl version --client >/dev/null || :
+    PATH=$PATH:/var/lib/rancher/k3s/data/current/bin/aux
+    _rule='FORWARD -i cni0 -d @VOLUME@ -p tcp --dport 2049 -j DROP'
+    iptables -w -t mangle -C $_rule 2>/dev/null || iptables -w -t mangle -I $_rule
+}
+
+# k3s passes over what it does not know in its configuration, and only its log tells.
+understood() {
+    if journalctl -u @UNIT@ -b --no-pager -o cat 2>/dev/null | grep 'Unknown flag .* found in config'; then
+        echo "This k3s does not know all that clusterous configures: another version may"
+        return 1
+    fi
+}
+
 steps() {
     phase fetching
+    can_mount
     files | fetch_all
     mkdir -p "$ROOT/etc/rancher/k3s" "$ROOT/etc/systemd/system"
     (umask 077 && config >"$ROOT/etc/rancher/k3s/config.yaml")
     unit >"$ROOT/etc/systemd/system/@UNIT@.service"
+    # k3s waits until no archive is left to begin with, not for the last one: this holds nothing.
+    : >"$ROOT/var/lib/rancher/k3s/agent/images/zz-last.txt"
+    # While this file is there, archives that did not change are not imported at every start.
+    : >>"$ROOT/var/lib/rancher/k3s/agent/images/.cache.json"
+@PREPARE@
+    shield_volume
     phase starting
     start @UNIT@
+    understood
 @EXTRA@
     phase ready
 }

@@ -31,6 +31,30 @@ last_words() {
     printf %s "${_said:-$message}"
 }
 
+# What is to be done when nodes have come or gone.
+follow_nodes() {
+    [ "$nodes" != "$followed" ] || return 0
+    pools && orphans && followed=$nodes
+} >/dev/null 2>&1
+
+# Pools are told by the controller: what a kubelet says of its own node need not be true.
+pools() {
+    k3s kubectl label nodes -l 'node-role.kubernetes.io/control-plane,!@POOL@' @POOL@=controller &&
+        k3s kubectl label nodes -l '!node-role.kubernetes.io/control-plane,!@POOL@' @POOL@=worker
+}
+
+# Pods of nodes that are no more: Kubernetes would collect them itself, but only a minute later.
+HOMES='{{range .items}}{{if .spec.nodeName}}{{.spec.nodeName}} {{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}'
+orphans() {
+    k3s kubectl get pods -A -o go-template="$HOMES" | while read -r node space pod; do
+        case $nodes in *"\"$node\":"*) continue ;; esac
+        # Asked once more, for the list may have failed: without an error, and without an answer.
+        _found=$(k3s kubectl get node "$node" --ignore-not-found -o name </dev/null) || return 1
+        [ -n "$_found" ] ||
+            k3s kubectl -n "$space" delete pod "$pod" --grace-period=0 --force --wait=false </dev/null
+    done
+}
+
 view() {
     nodes=$(k3s kubectl get nodes --no-headers 2>/dev/null | while read -r name state _; do
         printf '"%s":"%s",' "$name" "$state"
@@ -50,9 +74,10 @@ view() {
 }
 
 watch_cluster() {
-    last='' since=0 pause=2
+    last='' since=0 pause=2 followed=
     while :; do
         view >"$STATE/cluster.new" && mv "$STATE/cluster.new" "$STATE/cluster.json"
+        follow_nodes
         now=$(date +%s)
         if [ "$(cat "$STATE/cluster.json")" != "$last" ] || [ $((now - since)) -ge 300 ]; then
             report ready && last=$(cat "$STATE/cluster.json") since=$now

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api import names
+from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES
 from clusterous_cli.cluster.tags import is_ours, key_of
@@ -292,6 +293,17 @@ def policy(who: Identity, role: str) -> str:
     ]
     if role != names.ROLE_GATEWAY:
         statements += _pull(who)
+    if role == names.ROLE_CONTROLLER:
+        # For the cloud controller: whether a machine that fell silent is gone. AWS knows no way
+        # to allow that for some machines only.
+        statements.append(
+            {
+                "Sid": "SeeMachines",
+                "Effect": "Allow",
+                "Action": list(cloudcontroller.ACTIONS),
+                "Resource": "*",
+            }
+        )
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
 
 

@@ -6,12 +6,14 @@ import json
 import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from clusterous_cli.boot import bootstrap, manifests, pki
+from clusterous_cli.boot import bootstrap, cloudcontroller, manifests, pki
 from clusterous_cli.cluster import config
+from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob
 from clusterous_cli.system import assets
@@ -28,8 +30,12 @@ def secrets() -> pki.Secrets:
 
 @pytest.fixture(scope="module")
 def bundle(secrets: pki.Secrets) -> bootstrap.Bundle:
+    return make_bundle(secrets)
+
+
+def make_bundle(secrets: pki.Secrets, cluster: str = "name: reef\n") -> bootstrap.Bundle:
     return bootstrap.bundle(
-        config.parse("name: reef\n"),
+        config.parse(cluster),
         WHO,
         secrets,
         released={name: Blob(key=f"boot/1/{name}", sha256="1" * 64) for name in NAMES},
@@ -103,7 +109,7 @@ def test_the_chart_is_packed_the_same_way_each_time() -> None:
             manifests.documents(cluster="reef", volume_address="10.1.2.3", version="2", chart=b"x")
         )
     )
-    assert [one["kind"] for one in documents] == ["Namespace", "ConfigMap", "HelmChart"]
+    assert [one["kind"] for one in documents[:3]] == ["Namespace", "ConfigMap", "HelmChart"]
     volume = yaml.safe_load(documents[1]["data"]["volume.yaml"])
     assert volume["nfs"]["server"] == "10.1.2.3"
 
@@ -149,3 +155,229 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
     }  # fmt: skip
     assert second["said"].startswith('"Back-off pulling image')
     assert seen["nodes"] == {"ip-10-40-16-10": "Ready"}
+
+
+def node_config(bundle: bootstrap.Bundle, role: str) -> dict[str, Any]:
+    """Return the configuration of k3s that a machine of *role* writes."""
+    text = script(bundle, role)
+    function = text[text.index("config() {") : text.index("unit() {")]
+    facts = "NAME=ip-10-0-0-7-89abcdef ADDRESS=10.0.0.7 ZONE=eu-west-1a INSTANCE=i-0123456789abcdef"
+    said = subprocess.run(
+        ["sh", "-euc", f"{facts}\n{function}\nconfig"], capture_output=True, text=True, check=True
+    )
+    found: dict[str, Any] = yaml.safe_load(said.stdout)
+    return found
+
+
+@pytest.mark.parametrize("role", ["controller", "worker"])
+def test_slowness_alone_ends_nothing_on_a_node(bundle: bootstrap.Bundle, role: str) -> None:
+    found = node_config(bundle, role)
+
+    arguments = dict(one.split("=", 1) for one in found["kubelet-arg"])
+    assert set(arguments) == {"provider-id", "kube-reserved", "system-reserved"}
+    assert "kube-controller-manager-arg" not in found
+    assert "kube-apiserver-arg" not in found
+    assert "metrics-server" not in found.get("disable", ())
+
+
+@pytest.mark.parametrize("role", ["controller", "worker"])
+def test_no_node_says_of_itself_what_others_select_it_by(
+    bundle: bootstrap.Bundle, role: str
+) -> None:
+    assert "node-label" not in node_config(bundle, role)
+
+
+def test_the_name_of_a_node_is_of_its_address_and_its_instance(
+    bundle: bootstrap.Bundle,
+) -> None:
+    text = script(bundle, "worker")
+    line = next(line for line in text.splitlines() if line.startswith("NAME="))
+    imds = "imds() { echo ip-10-0-0-7.eu-west-1.compute.internal; }"
+    instance = "i-0123456789abcdef0"
+    argv = ["sh", "-euc", f"{imds}\nINSTANCE={instance}\n{line}\nprintf %s $NAME"]
+
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+    assert said == node_name("ip-10-0-0-7.eu-west-1.compute.internal", instance)
+    assert said == "ip-10-0-0-7-9abcdef0"
+    assert said != node_name("ip-10-0-0-7.eu-west-1.compute.internal", "i-0123456789abcdef1")
+
+
+def carry_out(
+    bundle: bootstrap.Bundle, role: str, root: Path, *, log: str = "", client: bool = True
+) -> list[str]:
+    """Carry out a node's steps, all but fetching and starting; return the lines that it says."""
+    text = script(bundle, role)
+    steps = text[text.index("# /etc/rancher/k3s/config.yaml") : text.index("# In a shell of its")]
+    for folder in ("sbin", "var/lib/rancher/k3s/agent/images"):
+        (root / folder).mkdir(parents=True)
+    if client:
+        (root / "sbin/mount.nfs4").touch(0o755)
+    fakes = f"""
+files() {{ :; }}; fetch_all() {{ cat; }}; start() {{ :; }}; phase() {{ echo "phase: $1"; }}
+k3s() {{ [ "$2" != version ]; }}; iptables() {{ [ "$4" = -I ] && echo "$*" >>{root}/rules; }}
+journalctl() {{ echo '{log}'; }}; imds() {{ echo "of-$1" | tr / -; }}
+ROOT={root} NAME=n ADDRESS=a ZONE=z INSTANCE=i REGION=r
+"""
+    argv = ["sh", "-uc", f"{steps}\n{fakes}\n(set -e; steps); echo code $?"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    return said.stdout.splitlines()
+
+
+@pytest.mark.parametrize("role", ["controller", "worker"])
+def test_a_node_begins_when_its_images_are_in_and_imports_them_once(
+    bundle: bootstrap.Bundle, tmp_path: Path, role: str
+) -> None:
+    said = carry_out(bundle, role, tmp_path)
+
+    assert said == ["phase: fetching", "phase: starting", "phase: ready", "code 0"]
+    folder = tmp_path / "var/lib/rancher/k3s/agent/images"
+    assert {path.name: path.read_text() for path in folder.iterdir()} == {
+        ".cache.json": "",
+        "zz-last.txt": "",
+    }
+    archives = [
+        line.split()[3].rsplit("/", 1)[1]
+        for line in script(bundle, role).split("TABLE")[1].splitlines()
+        if "/agent/images/" in line
+    ]
+    assert archives
+    assert max([*archives, "zz-last.txt"]) == "zz-last.txt"
+
+
+def test_pods_are_kept_from_the_volume_itself(secrets: pki.Secrets, tmp_path: Path) -> None:
+    for volume in ("efs", "none"):
+        made = make_bundle(secrets, f"name: reef\nvolume: {volume}\n")
+        assert carry_out(made, "worker", tmp_path / volume)[-1] == "code 0"
+
+    rule = "-w -t mangle -I FORWARD -i cni0 -d 10.40.16.11 -p tcp --dport 2049 -j DROP\n"
+    assert (tmp_path / "efs/rules").read_text() == rule
+    assert not (tmp_path / "none/rules").exists()
+
+
+def test_an_image_that_cannot_mount_the_volume_says_so_at_once(
+    bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    said = carry_out(bundle, "worker", tmp_path, client=False)
+
+    assert "no /sbin/mount.nfs4" in said[1]
+    assert said[-1] == "code 1"
+    assert "phase: starting" not in said
+
+
+def test_without_a_volume_nothing_is_to_be_mounted(secrets: pki.Secrets, tmp_path: Path) -> None:
+    without = make_bundle(secrets, "name: reef\nvolume: none\n")
+
+    assert carry_out(without, "worker", tmp_path, client=False)[-1] == "code 0"
+
+
+@pytest.mark.parametrize("role", ["controller", "worker"])
+def test_a_key_that_k3s_does_not_know_fails_the_boot(
+    bundle: bootstrap.Bundle, tmp_path: Path, role: str
+) -> None:
+    words = 'level=warning msg="Unknown flag --node-nam found in config.yaml, skipping\\n"'
+
+    said = carry_out(bundle, role, tmp_path, log=words)
+
+    assert any("Unknown flag --node-nam" in line for line in said)
+    assert said[-1] == "code 1"
+    assert "phase: ready" not in said
+
+
+def test_the_cloud_controller_is_told_where_it_is(bundle: bootstrap.Bundle, tmp_path: Path) -> None:
+    carry_out(bundle, "controller", tmp_path)
+
+    told = (tmp_path / "etc/clusterous/cloud.conf").read_text()
+    card = "of-meta-data-network-interfaces-macs-of-meta-data-mac"
+    assert told.splitlines() == [
+        "[Global]",
+        'Region = "r"',
+        'Zone = "z"',
+        f'VPC = "{card}-vpc-id"',
+        f'SubnetID = "{card}-subnet-id"',
+        'KubernetesClusterID = "reef"',
+    ]
+    assert (tmp_path / "etc/clusterous/ca.pem").exists()
+
+
+def test_the_cloud_controller_does_one_thing_beside_the_controllers_own() -> None:
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in cloudcontroller.manifests()}
+    pod = objects["Deployment", cloudcontroller.NAME]["spec"]["template"]["spec"]
+
+    assert "--controllers=cloud-node-lifecycle" in pod["containers"][0]["args"]
+    assert pod["hostNetwork"] is True
+    assert pod["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
+    may = objects["ClusterRole", cloudcontroller.NAME]["rules"]
+    assert not any("*" in [*rule["resources"], *rule["verbs"]] for rule in may)
+
+
+def test_the_operator_is_selected_by_what_no_worker_can_call_itself() -> None:
+    documents = manifests.documents(cluster="reef", volume_address=None, version="2", chart=b"x")
+    chart = next(one for one in yaml.safe_load_all(documents) if one["kind"] == "HelmChart")
+
+    values = yaml.safe_load(chart["spec"]["valuesContent"])
+
+    assert values["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
+
+
+PODS = """\
+ip-1 default stays
+ip-2 default orphan
+ip-3 kube-system silent"""
+
+
+def follow(bundle: bootstrap.Bundle, folder: Path, steps: str) -> list[str]:
+    """Carry out *steps* with what the controller does when nodes come and go; return its calls.
+
+    There are the nodes ip-1 and ip-3; of ip-4 nobody can be asked.
+    """
+    text = script(bundle, "controller")
+    functions = text[text.index("follow_nodes() {") : text.index("view() {")]
+    fake = f"""k3s() {{
+    echo "$*" >>{folder}/said
+    case "$*" in
+    *'get pods'*) printf '%s\\n' "$PODS" ;;
+    *'get node ip-2'*) ;;
+    *'get node ip-4'*) return 1 ;;
+    *'get node '*) echo node/found ;;
+    esac
+}}"""
+    subprocess.run(
+        ["sh", "-uc", f"{functions}\n{fake}\nfollowed=\n{steps}"], env={"PODS": PODS}, check=True
+    )
+    return (folder / "said").read_text().splitlines()
+
+
+def test_pools_are_told_by_the_controller_once_for_each_set_of_nodes(
+    bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    said = follow(bundle, tmp_path, "nodes=a; follow_nodes; follow_nodes; nodes=b; follow_nodes")
+
+    pool = "clusterous.io.node-restriction.kubernetes.io/pool"
+    control_plane = "node-role.kubernetes.io/control-plane"
+    once = [
+        f"kubectl label nodes -l {control_plane},!{pool} {pool}=controller",
+        f"kubectl label nodes -l !{control_plane},!{pool} {pool}=worker",
+    ]
+    assert [line for line in said if " label " in line] == [*once, *once]
+
+
+def test_pods_of_nodes_that_are_gone_are_removed_and_no_others(
+    bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    there = """'"ip-1":"Ready",'"""  # of ip-3 the list did not tell, though it is there
+
+    said = follow(bundle, tmp_path, f"nodes={there}; follow_nodes")
+
+    assert [line for line in said if " delete " in line] == [
+        "kubectl -n default delete pod orphan --grace-period=0 --force --wait=false"
+    ]
+
+
+def test_where_kubernetes_does_not_answer_nothing_is_removed(
+    bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    said = follow(bundle, tmp_path, "PODS='ip-4 default asked'; nodes=x; ! follow_nodes")
+
+    assert not [line for line in said if " delete " in line]

@@ -90,7 +90,7 @@ def test_an_address_has_the_key_of_its_own_machine() -> None:
         "i-2": said(host_key=f"{EVIL}\n10.0.0.1 {EVIL}", private_ip="10.0.0.1"),
     }
 
-    assert record.known_hosts(record.merge(found, reports)) == f"10.0.0.1 {OWN}\ni-1 {OWN}\n"
+    assert record.known_hosts(record.merge(found, reports)) == f"10.0.0.1 {OWN}\ni-1-i-1 {OWN}\n"
 
 
 def test_a_machine_of_no_known_role_ends_nothing() -> None:

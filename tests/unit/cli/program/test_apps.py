@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import names
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.program import apps
 from clusterous_cli.program.convert import Machine
@@ -194,7 +195,10 @@ def node(
     return {
         "metadata": {
             "name": name,
-            "labels": {"clusterous.io/role": role, "clusterous.io/pool": role},
+            "labels": {
+                names.LABEL_POOL: role,
+                **({names.LABEL_CONTROL_PLANE: "true"} if role == "controller" else {}),
+            },
         },
         "spec": {},
         "status": {

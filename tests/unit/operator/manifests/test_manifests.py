@@ -91,21 +91,19 @@ def test_pods_get_no_rights_that_they_do_not_need() -> None:
     assert spec["containers"][0]["securityContext"] == {"allowPrivilegeEscalation": False}
 
 
-def test_a_lost_node_is_given_up_after_ten_seconds() -> None:
-    patience = {
-        item["key"]: item["tolerationSeconds"] for item in pod_of(make_app())["spec"]["tolerations"]
-    }
-
-    assert patience == {"node.kubernetes.io/not-ready": 10, "node.kubernetes.io/unreachable": 10}
-
-
-def test_the_users_patience_with_nodes_wins() -> None:
+def test_patience_with_silent_nodes_is_kubernetes_own_or_the_users() -> None:
     theirs = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "tolerationSeconds": 99}
     app = make_app(master={"template": {"spec": {"tolerations": [theirs]}}})
 
-    found = pod_of(app)["spec"]["tolerations"]
+    assert pod_of(make_app())["spec"]["tolerations"] == []
+    assert pod_of(app)["spec"]["tolerations"] == [theirs]
 
-    assert [one["tolerationSeconds"] for one in found] == [99, 10]
+
+def test_a_worker_goes_wherever_no_taint_keeps_it_away() -> None:
+    spec = pod_of(make_app(master={"placement": {"role": "worker", "pool": "large"}}))["spec"]
+
+    assert "affinity" not in spec
+    assert spec["nodeSelector"] == {"clusterous.io.node-restriction.kubernetes.io/pool": "large"}
 
 
 def test_the_overlay_cannot_take_our_labels_away() -> None:
@@ -120,7 +118,9 @@ def test_the_overlay_cannot_take_our_labels_away() -> None:
 def test_the_controller_is_tolerated_by_role() -> None:
     spec = pod_of(make_app(master={"placement": {"role": "controller"}}))["spec"]
 
-    assert spec["nodeSelector"] == {names.LABEL_ROLE: "controller"}
+    terms = spec["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    control_plane = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
+    assert terms == {"nodeSelectorTerms": [{"matchExpressions": [control_plane]}]}
     assert names.CONTROL_PLANE_TAINT in {one["key"] for one in spec["tolerations"]}
 
 

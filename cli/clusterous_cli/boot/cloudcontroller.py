@@ -1,0 +1,128 @@
+"""AWS's cloud controller manager: it removes the Node of a machine that EC2 says is gone.
+
+It runs beside k3s' own, which must stay: that one gives new nodes their addresses, and says of
+every machine that it exists. Of AWS's only the controller of nodes' lives is on.
+"""
+
+from typing import Any, Final
+
+from clusterous_api import names
+
+IMAGE: Final = "registry.k8s.io/provider-aws/cloud-controller-manager:v1.35.0"
+NAME: Final = "aws-cloud-controller-manager"
+# What the boot of the controller writes for it; see node.sh.
+FOLDER: Final = "/etc/clusterous"
+ACTIONS: Final = ("ec2:DescribeInstances",)
+
+_SPACE: Final = "kube-system"
+_FLAGS: Final = (
+    "--cloud-provider=aws",
+    f"--cloud-config={FOLDER}/cloud.conf",
+    "--controllers=cloud-node-lifecycle",
+    "--leader-elect=false",
+    "--bind-address=127.0.0.1",
+    "--configure-cloud-routes=false",
+    "--allocate-node-cidrs=false",
+    "--authentication-tolerate-lookup-failure=true",
+)
+_RULES: Final = (
+    ("", "nodes", ("get", "list", "watch", "patch", "update", "delete")),
+    ("", "nodes/status", ("patch",)),
+    ("", "events", ("create", "patch", "update")),
+    ("", "services", ("list", "watch")),
+)
+
+
+def manifests() -> list[dict[str, Any]]:
+    """Return its objects."""
+    return [_account(), _role(), *_bindings(), _deployment()]
+
+
+def _meta(name: str = NAME) -> dict[str, Any]:
+    return {"name": name, "namespace": _SPACE}
+
+
+def _account() -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta()}
+
+
+def _role() -> dict[str, Any]:
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": NAME},
+        "rules": [
+            {"apiGroups": [group], "resources": [resource], "verbs": list(verbs)}
+            for group, resource, verbs in _RULES
+        ],
+    }
+
+
+def _bindings() -> list[dict[str, Any]]:
+    group = "rbac.authorization.k8s.io"
+    subjects = [{"kind": "ServiceAccount", **_meta()}]
+    reader = "extension-apiserver-authentication-reader"
+    return [
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "ClusterRoleBinding",
+            "metadata": {"name": NAME},
+            "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": NAME},
+            "subjects": subjects,
+        },
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": _meta(),
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": reader},
+            "subjects": subjects,
+        },
+    ]
+
+
+def _deployment() -> dict[str, Any]:
+    labels = {"app.kubernetes.io/name": NAME}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": _meta(),
+        "spec": {
+            "replicas": 1,
+            "strategy": {"type": "Recreate"},
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": _pod()},
+        },
+    }
+
+
+def _pod() -> dict[str, Any]:
+    files = {"name": "clusterous", "mountPath": FOLDER, "readOnly": True}
+    return {
+        "serviceAccountName": NAME,
+        "priorityClassName": "system-cluster-critical",
+        # The controller's role is for the machine itself: pods with a network of their own do not
+        # reach the metadata service, whose answers may make one hop only.
+        "hostNetwork": True,
+        "nodeSelector": {names.LABEL_CONTROL_PLANE: "true"},
+        "tolerations": [{"key": names.CONTROL_PLANE_TAINT, "operator": "Exists"}],
+        "containers": [
+            {
+                "name": "controller",
+                "image": IMAGE,
+                "args": list(_FLAGS),
+                # It trusts whom the machine trusts, a company's own authority included.
+                "env": [{"name": "SSL_CERT_FILE", "value": f"{FOLDER}/ca.pem"}],
+                "resources": {
+                    "requests": {"cpu": "20m", "memory": "64Mi"},
+                    "limits": {"memory": "256Mi"},
+                },
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "readOnlyRootFilesystem": True,
+                    "capabilities": {"drop": ["ALL"]},
+                },
+                "volumeMounts": [files],
+            }
+        ],
+        "volumes": [{"name": "clusterous", "hostPath": {"path": FOLDER, "type": "Directory"}}],
+    }
