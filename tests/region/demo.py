@@ -46,6 +46,7 @@ class Story:
     folder: Path
     tell: Callable[[str], None]
     phases: dict[str, float] = field(default_factory=dict)
+    lost: dict[str, float] = field(default_factory=dict)  # seconds after the machine was ended
 
     @contextmanager
     def phase(self, name: str, title: str) -> Iterator[None]:
@@ -119,8 +120,10 @@ def _whole_story(story: Story) -> None:
 def _watch_and_lose_a_node(story: Story) -> None:
     with _tunnel(story):
         _follow(story, until=lambda now: now["done"] >= 30)
-        _terminate_a_worker(story)
-        _follow(story, until=lambda now: now["done"] >= now["jobs"])
+        lost = Lost(_terminate_a_worker(story))
+        _follow(story, until=lambda now: now["done"] >= now["jobs"], look=lost.look)
+    lost.wait(story)
+    story.lost = lost.seconds
     story.type(
         *("clusterous", "kubectl", "wait", "capp/montecarlo"),
         *("--for=condition=Completed", "--timeout=90s"),
@@ -151,12 +154,17 @@ def _end(process: subprocess.Popen[Any]) -> None:
 
 
 def _follow(
-    story: Story, *, until: Callable[[dict[str, Any]], bool], patience: float = 240.0
+    story: Story,
+    *,
+    until: Callable[[dict[str, Any]], bool],
+    look: Callable[[Story], None] = lambda _: None,
+    patience: float = 420.0,
 ) -> None:
     """Show the program's own progress page until *until* says so."""
     deadline, shown = time.monotonic() + patience, -1
     while time.monotonic() < deadline:
         now = _progress(story)
+        look(story)
         if now and now["done"] // 20 > shown // 20:
             shown = now["done"]
             pi = "" if now["pi"] is None else f", pi ≈ {now['pi']:.6f} ± {now['error']:.6f}"
@@ -196,17 +204,58 @@ def _ended(story: Story) -> dict[str, Any] | None:
     return {"done": 300, "jobs": 300, "pi": None, "error": None, "workers": {}}
 
 
-def _terminate_a_worker(story: Story) -> None:
+def _terminate_a_worker(story: Story) -> str:
+    """End one of the machines that compute, as AWS may at any time; return which."""
     query = "Reservations[].Instances[].InstanceId"
     found = story.read(
         *("aws", "ec2", "describe-instances", "--output", "text", "--query", query, "--filters"),
         "Name=tag:clusterous.io/role,Values=worker",
         "Name=instance-state-name,Values=running",
     )
+    instance = found.split()[0]
     story.type(
-        *("aws", "ec2", "terminate-instances", "--instance-ids", found.split()[0]),
-        *("--output", "text"),
+        *("aws", "ec2", "terminate-instances", "--instance-ids", instance), *("--output", "text")
     )
+    return instance
+
+
+@dataclass(slots=True)
+class Lost:
+    """A machine that is gone, and after how many seconds Kubernetes forgot its node and pods."""
+
+    instance: str
+    began: float = field(default_factory=time.monotonic)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_forgotten(self) -> bool:
+        return {"Node", "Pod"} <= self.seconds.keys()
+
+    def look(self, story: Story) -> None:
+        """Look what is still there: nodes are named with the end of their machine's id."""
+        if self.is_forgotten:
+            return
+        end = f"-{self.instance[-8:]}"
+        row = "{.kind} {.metadata.name} {.spec.nodeName}"
+        path = "{range .items[*]}" + row.replace(" ", '{" "}') + '{"\\n"}{end}'
+        said = story.read(
+            "clusterous", "kubectl", "get", "nodes,pods", "-A", "-o", f"jsonpath={path}"
+        )
+        passed = round(time.monotonic() - self.began, 1)
+        there = {words[0] for words in map(str.split, said.splitlines()) if words[-1].endswith(end)}
+        for kind in {"Node", "Pod"} - there - self.seconds.keys():
+            self.seconds[kind] = passed
+
+    def wait(self, story: Story, patience: float = 240.0) -> None:
+        while not self.is_forgotten:
+            if time.monotonic() - self.began > patience:
+                raise StoryError(f"{self.instance} is gone, and Kubernetes has not noticed")
+            self.look(story)
+            time.sleep(1.0)
+        story.tell(
+            f"✓ the machine that died is gone from Kubernetes: its node after"
+            f" {self.seconds['Node']:.0f} s, the last of its pods after {self.seconds['Pod']:.0f} s"
+        )
 
 
 def _check_result(story: Story) -> None:
@@ -245,6 +294,7 @@ def _report(story: Story, *, left: Sequence[str], error: str, seconds: float) ->
         "error": error,
         "phases": story.phases,
         "seconds": round(seconds, 1),
+        "lost_machine": story.lost,
         "left": len(left),
         "create": ratio,
         "aws_calls": dict(sorted(calls.items())),

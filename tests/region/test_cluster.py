@@ -17,17 +17,23 @@ from typing import Any
 
 import pytest
 
+from clusterous_cli.cluster import addresses
 from tests.region.demo import EXAMPLE
 from tests.region.region import Region
 
 pytestmark = pytest.mark.region
 
-CLUSTER = """\
-name: hard
+NAME = "hard"
+CLUSTER = f"""\
+name: {NAME}
 region: eu-west-1
-controller: {type: t3.medium}
-workers: {type: t3.medium, count: 2}
+controller: {{type: t3.medium}}
+workers: {{type: t3.medium, count: 2}}
 """
+
+BUSYBOX = "rancher/mirrored-library-busybox:1.36.1"  # of k3s' own archive
+VOLUME = "10.40.16.11"
+POOL = "clusterous.io.node-restriction.kubernetes.io/pool"
 
 # A run is killed when it has changed this much in the account, or has been quiet for this long.
 STEP, QUIET = 4, 3.0
@@ -128,6 +134,10 @@ def by_role(region: Region, role: str) -> list[dict[str, Any]]:
     return [each for each in region.instances() if each["tags"].get("clusterous.io/role") == role]
 
 
+def node_of(machine: dict[str, Any]) -> str:
+    return addresses.node_name(machine["private_dns_name"], machine["id"])
+
+
 def test_create_that_is_killed_at_many_points_converges(region: Region, folder: Path) -> None:
     argv = ("clusterous", "create", "hard.yaml", "--yes")
 
@@ -206,7 +216,7 @@ def test_nodes_reach_the_internet_by_nat_only(region: Region, folder: Path) -> N
 def test_a_role_of_a_worker_reads_only_what_an_agent_needs(region: Region, folder: Path) -> None:
     worker = by_role(region, "worker")[0]
     buckets = laptop(region, folder, "aws", "s3", "ls").stdout.split()
-    bucket = next(word for word in buckets if word.startswith("clusterous-hard"))
+    bucket = next(word for word in buckets if word.startswith(f"clusterous-{NAME}"))
     keys = laptop(
         region,
         folder,
@@ -239,7 +249,7 @@ def rules_letting_in(region: Region, protocol: str, port: int) -> list[tuple[str
     """Find the cluster's rules through which *port* comes in, as (group, rule)."""
     argv = ("aws", "ec2", "describe-security-groups", "--output", "json", "--filters")
     told = region.laptop_run(
-        (*argv, "Name=tag:clusterous.io/cluster,Values=hard"), capture_output=True, text=True
+        (*argv, f"Name=tag:clusterous.io/cluster,Values={NAME}"), capture_output=True, text=True
     )
     return [
         (group["GroupId"], {key: value for key, value in rule.items() if value not in ([], None)})
@@ -285,7 +295,7 @@ def node_is_ready(region: Region, folder: Path, name: str) -> bool:
 
 
 def test_without_6443_workers_are_lost_and_come_back(region: Region, folder: Path) -> None:
-    name = by_role(region, "worker")[0]["private_dns_name"].split(".")[0]
+    name = node_of(by_role(region, "worker")[0])
     assert node_is_ready(region, folder, name)
 
     with closed(region, "tcp", 6443):
@@ -321,8 +331,7 @@ def test_without_8472_pods_of_other_nodes_are_out_of_reach(region: Region, folde
     away = next(
         each["id"]
         for each in region.instances()
-        if each["tags"]["clusterous.io/role"] != "gateway"
-        and not each["private_dns_name"].startswith(f"{home}.")
+        if each["tags"]["clusterous.io/role"] != "gateway" and node_of(each) != home
     )
     assert asks_pod(region, away, address)
 
@@ -334,7 +343,7 @@ def test_without_8472_pods_of_other_nodes_are_out_of_reach(region: Region, folde
 
 def test_without_10250_the_api_server_finds_no_kubelet(region: Region, folder: Path) -> None:
     worker = by_role(region, "worker")[0]
-    name = worker["private_dns_name"].split(".")[0]
+    name = node_of(worker)
     path = f"/api/v1/nodes/{name}/proxy/healthz"
     ask = ("timeout", "8", "clusterous", "kubectl", "get", "--raw", path)
 
@@ -351,6 +360,251 @@ def test_without_10250_the_api_server_finds_no_kubelet(region: Region, folder: P
         assert not answers()
 
     until(answers, "the kubelet is back")
+
+
+# --- who may knock at whom, inside -----------------------------------------------------------
+
+
+def reaches(region: Region, machine: dict[str, Any], address: str, port: int) -> bool:
+    """Knock at a port from a machine's own network."""
+    argv = ["timeout", "3", "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}"]
+    return region.exec(machine["id"], argv, capture_output=True).returncode == 0
+
+
+@contextmanager
+def opened(region: Region, owner: str, port: int, source: str) -> Iterator[None]:
+    """Let *source* in at a port of all that is in the group of *owner*, for a while."""
+    argv = ("aws", "ec2", "describe-security-groups", "--output", "json", "--filters")
+    told = region.laptop_run(
+        (*argv, f"Name=tag:clusterous.io/cluster,Values={NAME}"), capture_output=True, text=True
+    )
+    groups = json.loads(told.stdout)["SecurityGroups"]
+    (group,) = [one["GroupId"] for one in groups if one["GroupName"].endswith(f"-{owner}")]
+    rule = {
+        "IpProtocol": "tcp",
+        "FromPort": port,
+        "ToPort": port,
+        "IpRanges": [{"CidrIp": f"{source}/32"}],
+    }
+    change_rules(region, "authorize", group, [rule])
+    try:
+        yield
+    finally:
+        change_rules(region, "revoke", group, [rule])
+
+
+@pytest.mark.parametrize(
+    ("source", "owner", "port"),
+    [
+        pytest.param("worker", "worker", 22, id="a worker at the SSH of another"),
+        pytest.param("gateway", "controller", 6443, id="the gateway at the API"),
+        pytest.param("gateway", "worker", 10250, id="the gateway at a kubelet"),
+        pytest.param("gateway", "volume", 2049, id="the gateway at the volume"),
+    ],
+)
+def test_machines_are_kept_out_where_they_have_no_business(
+    region: Region, folder: Path, source: str, owner: str, port: int
+) -> None:
+    one = by_role(region, source)[0]
+    address = VOLUME if owner == "volume" else by_role(region, owner)[-1]["private_ip"]
+    assert address != one["private_ip"]
+
+    assert not reaches(region, one, address, port)
+    with opened(region, owner, port, one["private_ip"]):
+        until(lambda: reaches(region, one, address, port), "only the rule keeps it out", 20)
+    until(lambda: not reaches(region, one, address, port), "the rule is back", 20)
+
+
+@pytest.fixture(scope="module")
+def pod(region: Region, folder: Path) -> dict[str, Any]:
+    """Start a pod with a network of its own, and return the machine on which it is."""
+    argv = ("run", "knock", f"--image={BUSYBOX}", "--restart=Never", "--command", "--")
+    kubectl(region, folder, *argv, "sleep", "100000")
+    kubectl(region, folder, "wait", "pod/knock", "--for=condition=Ready", "--timeout=60s")
+    name = kubectl(region, folder, "get", "pod", "knock", "-o", "jsonpath={.spec.nodeName}")
+    return next(each for each in by_role(region, "worker") if node_of(each) == name)
+
+
+def in_pod(region: Region, folder: Path, script: str) -> Any:
+    return laptop(
+        region, folder, "clusterous", "kubectl", "exec", "knock", "--", "sh", "-c", script
+    )
+
+
+def test_a_pod_reaches_the_volume_by_its_machines_mount_alone(
+    region: Region, folder: Path, pod: dict[str, Any]
+) -> None:
+    rule = ["FORWARD", "-i", "cni0", "-d", VOLUME, "-p", "tcp", "--dport", "2049", "-j", "DROP"]
+    iptables = ["iptables", "-w", "-t", "mangle"]
+
+    def knocks() -> bool:
+        script = f"timeout 4 nc -w 3 {VOLUME} 2049 </dev/null"
+        return bool(in_pod(region, folder, script).returncode == 0)
+
+    assert reaches(region, pod, VOLUME, 2049)
+    assert not knocks()
+    region.exec(pod["id"], [*iptables, "-D", *rule], check=True)
+    try:
+        assert knocks(), "something else keeps it out as well"
+    finally:
+        region.exec(pod["id"], [*iptables, "-I", *rule], check=True)
+    assert not knocks()
+
+
+def test_a_pod_gets_no_token_of_its_machines_role(
+    region: Region, folder: Path, pod: dict[str, Any]
+) -> None:
+    head = (
+        "PUT /latest/api/token HTTP/1.1\\r\\nHost: 169.254.169.254\\r\\nConnection: close\\r\\n"
+        "X-aws-ec2-metadata-token-ttl-seconds: 60\\r\\n\\r\\n"
+    )
+
+    def answer() -> str:
+        script = f"printf '{head}' | timeout 4 nc -w 3 169.254.169.254 80"
+        return str(in_pod(region, folder, script).stdout)
+
+    def hops(count: int) -> None:
+        argv = ("aws", "ec2", "modify-instance-metadata-options", "--instance-id", pod["id"])
+        limit = ("--http-put-response-hop-limit", str(count))
+        region.laptop_run((*argv, *limit), check=True, capture_output=True)
+
+    assert "200 OK" not in answer()
+    hops(2)
+    try:
+        until(lambda: "200 OK" in answer(), "it is the limit of hops that keeps it out", 30)
+    finally:
+        hops(1)
+    until(lambda: "200 OK" not in answer(), "the limit is back", 30)
+
+
+# --- the metrics API -------------------------------------------------------------------------
+
+MEASURED = f"""
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata: {{name: quiet}}
+spec:
+  image: {BUSYBOX}
+  idle: {{afterSeconds: 30, cpu: 20m}}
+  master: {{command: [sleep, "1000000"], resources: {{requests: {{cpu: 50m}}}}}}
+---
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata: {{name: uneven}}
+spec:
+  image: {BUSYBOX}
+  master: {{command: [sleep, "1000000"], resources: {{requests: {{cpu: 50m}}}}}}
+  workers:
+    replicas: 2
+    # The second to come is the one that works: by their age it would be the first to go.
+    command: [sh, -c, "mkdir /home/data/uneven && exec sleep 1000000; while :; do :; done"]
+    resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 200m}}}}
+---
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata: {{name: grows}}
+spec:
+  image: {BUSYBOX}
+  master: {{command: [sleep, "1000000"], resources: {{requests: {{cpu: 50m}}}}}}
+  workers:
+    scaledBy: Autoscaler
+    min: 1
+    command: [sh, -c, "while :; do :; done"]
+    resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 200m}}}}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata: {{name: grows}}
+spec:
+  scaleTargetRef: {{apiVersion: clusterous.io/v1, kind: ClusterousApp, name: grows}}
+  minReplicas: 1
+  maxReplicas: 2
+  metrics:
+    - type: Resource
+      resource: {{name: cpu, target: {{type: Utilization, averageUtilization: 50}}}}
+"""
+
+
+@pytest.fixture(scope="module")
+def measured(region: Region, folder: Path) -> None:
+    """Run what is to be measured, all at once: usage takes a while to be known."""
+    (folder / "measured.yaml").write_text(MEASURED)
+    kubectl(region, folder, "apply", "-f", "measured.yaml")
+
+
+def usage(region: Region, folder: Path, app: str) -> dict[str, int]:
+    """Return the CPU of an app's workers in millis, as far as it is known."""
+    which = f"clusterous.io/app={app},clusterous.io/component=workers"
+    argv = ("clusterous", "kubectl", "top", "pods", "--no-headers", "-l", which)
+    lines = laptop(region, folder, *argv).stdout.splitlines()
+    return {name: int(cpu.removesuffix("m")) for name, cpu, _ in map(str.split, lines)}
+
+
+def test_top_tells_what_nodes_use(region: Region, folder: Path, measured: None) -> None:
+    def told() -> list[str]:
+        argv = ("clusterous", "kubectl", "top", "nodes", "--no-headers")
+        return sorted(line.split()[0] for line in laptop(region, folder, *argv).stdout.splitlines())
+
+    nodes = sorted(
+        node_of(one) for role in ("controller", "worker") for one in by_role(region, role)
+    )
+    until(lambda: told() == nodes, "all nodes are measured", 120)
+
+
+def test_nodes_are_of_the_pools_that_the_controller_says(region: Region, folder: Path) -> None:
+    nodes = json.loads(kubectl(region, folder, "get", "nodes", "-o", "json"))["items"]
+
+    pools = {node["metadata"]["name"]: node["metadata"]["labels"].get(POOL) for node in nodes}
+    assert pools == {
+        node_of(one): role for role in ("controller", "worker") for one in by_role(region, role)
+    }
+
+
+def test_the_least_busy_worker_goes_first(region: Region, folder: Path, measured: None) -> None:
+    until(
+        lambda: (
+            sorted(each > 50 for each in usage(region, folder, "uneven").values()) == [False, True]
+        ),
+        "one of the two is seen at work",
+        120,
+    )
+    known = usage(region, folder, "uneven")
+    busy = max(known, key=lambda name: known[name])
+
+    kubectl(region, folder, "scale", "capp/uneven", "--replicas=1")
+
+    def left() -> list[str]:
+        which = "clusterous.io/app=uneven,clusterous.io/component=workers"
+        found = kubectl(region, folder, "get", "pods", "-l", which, "-o", "name").split()
+        return [name.removeprefix("pod/") for name in found]
+
+    until(lambda: len(left()) == 1, "there is one", 90)
+    assert left() == [busy]
+
+
+def test_an_autoscaler_adds_workers_where_all_are_busy(
+    region: Region, folder: Path, measured: None
+) -> None:
+    path = "jsonpath={.status.workers}"
+    until(
+        lambda: kubectl(region, folder, "get", "capp", "grows", "-o", path) == "2/2",
+        "there are two",
+        180,
+    )
+
+
+def test_an_app_without_work_is_suspended(region: Region, folder: Path, measured: None) -> None:
+    path = "jsonpath={.status.conditions[?(@.type=='Suspended')].reason}"
+
+    until(
+        lambda: kubectl(region, folder, "get", "capp", "quiet", "-o", path) == "Idle",
+        "it is suspended",
+        180,
+    )
+    busy = kubectl(region, folder, "get", "capp", "uneven", "-o", path)
+    assert busy == "Running"
+    # What computes below wants the machines for itself.
+    kubectl(region, folder, "delete", "-f", "measured.yaml")
 
 
 def test_an_environment_file_of_2016_runs_as_it_is(region: Region, folder: Path) -> None:
