@@ -326,6 +326,18 @@ def test_an_autoscaler_is_given_a_number_to_begin_with(lab: Lab) -> None:
     assert first == 2
 
 
+def test_an_autoscaler_takes_over_what_runs(lab: Lab) -> None:
+    lab.create(master=MASTER, workers={"replicas": 3})
+    lab.until_condition("Ready")
+
+    lab.change(workers={"scaledBy": "Autoscaler", "min": 2, "max": 6, "replicas": None})
+    lab.until(lambda: lab.get("clusterousapps", "sim")["spec"]["workers"].get("replicas"), "one")
+
+    assert lab.get("clusterousapps", "sim")["spec"]["workers"]["replicas"] == 3
+    lab.until_condition("Ready")
+    assert lab.status()["workers"] == "3/3"
+
+
 def test_several_groups_share_the_room(lab: Lab) -> None:
     pool = {"placement": {"pool": "shared"}, "resources": {"requests": {"cpu": "1"}}}
     lab.add_node("shared-a", "shared")

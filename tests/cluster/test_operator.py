@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
 PORT = {"name": "http", "port": 8080}
 MASTER = {"ports": [PORT]}
 WORKERS = {"replicas": 2, "dependsOn": [{"name": "master"}]}
+SHRINK_SECONDS = 1.0  # as the operator of these tests is told
 CPU = {"resources": {"requests": {"cpu": "1"}}}
 
 
@@ -211,6 +212,12 @@ def test_fills_a_pool_and_follows_its_nodes(lab: Lab) -> None:
     lab.until(lambda: lab.status()["workers"] == "8/8", "eight workers on two nodes")
 
     lab.plane.api("PATCH", "/api/v1/nodes/fill-b", {"spec": {"unschedulable": True}})
+    time.sleep(4 * SHRINK_SECONDS)
+    assert lab.status()["workers"] == "8/8"  # a cordon ends nothing
+    for pod in lab.all("pods"):
+        if pod["spec"].get("nodeName") == "fill-b":  # but a drain does
+            lab.delete("pods", pod["metadata"]["name"])
+
     lab.until(lambda: lab.status()["workers"] == "4/4", "four workers on what is left")
     lab.until_condition("Ready")
 

@@ -115,6 +115,7 @@ class Pod:
     restarts: int = 0
     fallen: Fallen | None = None  # what failed in it, for the failure policy
     cost: int = 0  # of its deletion: those with less go first
+    begun: bool = True  # a container of the program runs, or has run
 
     @property
     def waits(self) -> bool:
@@ -333,6 +334,7 @@ def pod(body: Body) -> Pod:
         node=_same(spec.get("nodeName")),
         ready=_condition(status, "Ready") == "True",
         ended=status.get("phase") in ("Succeeded", "Failed"),
+        begun=status.get("phase", "Pending") != "Pending",
         deleting="deletionTimestamp" in metadata,
         requests=_shared(quantity.of_pod(spec)),
         trouble=trouble.of_pod(body),

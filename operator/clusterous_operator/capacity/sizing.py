@@ -97,6 +97,25 @@ def fill_beside(
     return {one.name: max(one.min, count) for one, count in zip(groups, placed, strict=True)}
 
 
+def beside_held(held: Mapping[str, int], groups: Sequence[Group], fit: "Fill") -> dict[str, int]:
+    """Return how many pods each group is to have: those that *fit*, beside those that it holds.
+
+    *held* are pods of the groups on nodes that take no others. They count, and are not replaced.
+    """
+    if not any(held.values()):
+        return dict(fit(groups))
+    found = fit([_without(one, held.get(one.name, 0)) for one in groups])
+    return {
+        one.name: bounded(found[one.name] + held.get(one.name, 0), one.min, one.max)
+        for one in groups
+    }
+
+
+def _without(group: Group, held: int) -> Group:
+    most = None if group.max is None else max(0, group.max - held)
+    return dataclasses.replace(group, min=max(0, group.min - held), max=most)
+
+
 def have_room(nodes: Sequence[Node], usage: Usage, demands: Sequence[Demand]) -> bool:
     """Tell whether all of the *demands* find their places beside what is used."""
     board = _Board(nodes, usage, demands)
@@ -332,6 +351,7 @@ __all__ = [
     "Group",
     "Target",
     "admits",
+    "beside_held",
     "bounded",
     "demand",
     "fill",

@@ -96,7 +96,7 @@ class Reconciler:
             body = record.body()
             app = models.parse(body)
             manifests.check(app)
-            await self._speak_first(app, body["spec"], record)
+            app = await self._speak_first(app, body["spec"], record)
             seen, size = await self._settle(app)
             look_again = self._look_again(app, seen, size)
             record = self._latest(record)
@@ -168,7 +168,8 @@ class Reconciler:
             if why := storage.refusal(app, seen, facts.replicas):
                 raise UserError(why)
             wanted = manifests.desired(app, facts)
-            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children)
+            begun = situation.begun(seen)
+            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children, begun)
             steps += storage.growth(app, seen)
             if not steps:
                 break
@@ -265,18 +266,26 @@ class Reconciler:
             wanted = appstatus.summarize(app, seen, size, record.status, self._time())
             await self._report(record, wanted, at_once=True)
 
-    async def _speak_first(self, app: App, spec: Mapping[str, Any], record: Record) -> None:
+    async def _speak_first(self, app: App, spec: Mapping[str, Any], record: Record) -> App:
         """Give an autoscaler a number to begin with: without one it takes scaling for disabled.
 
         Once, by the scale subresource, as it does itself; from then on the number is its own.
         """
         workers = app.workers
         if workers is None or workers.scaled_by is not ScaledBy.AUTOSCALER:
-            return
-        if spec["workers"].get("replicas") is None:
-            body = _at({"spec": {"replicas": workers.replicas}}, record.version)
-            await self._cluster.patch(names.KIND, app.namespace, f"{app.name}/scale", body)
-            self._metrics.wrote(names.KIND)
+            return app
+        if spec["workers"].get("replicas") is not None:
+            return app
+        deployment = names.child(app.name, workers.name)
+        first = situation.first_number(
+            app, workers, self._store.deployments.find(app.namespace, deployment)
+        )
+        body = _at({"spec": {"replicas": first}}, record.version)
+        await self._cluster.patch(names.KIND, app.namespace, f"{app.name}/scale", body)
+        self._metrics.wrote(names.KIND)
+        counted = dataclasses.replace(workers, replicas=first)
+        others = (counted if one.name == workers.name else one for one in app.components)
+        return dataclasses.replace(app, components=tuple(others))
 
     async def _spare_the_busy(self, app: App, seen: Observed, steps: list[plan.Step]) -> None:
         """Let those pods go first that do least, where a component that drains becomes smaller."""

@@ -4,7 +4,7 @@ Only what we own is compared: a field that the API server or somebody else fille
 business, a field of ours that was changed is put back.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,15 +50,23 @@ Children = Mapping[tuple[str, str], Child]
 
 
 def plan(
-    wanted: Iterable[Manifest], kept: frozenset[tuple[str, str]], found: Children
+    wanted: Iterable[Manifest],
+    kept: frozenset[tuple[str, str]],
+    found: Children,
+    begun: Collection[str] = (),
 ) -> list[Step]:
-    """Return the steps from *found* to *wanted*; objects of the app beyond *kept* are removed."""
+    """Return the steps from *found* to *wanted*; objects of the app beyond *kept* are removed.
+
+    *begun* are the components of which a pod has begun to run: a Job of theirs is not made anew.
+    """
     removals: list[Step] = [
         Delete(child=one)
         for key, one in found.items()
         if key not in kept and one.kind not in (CLAIM, VOLUME) and not one.deleting
     ]
-    changes = [_step(one, found.get((one["kind"], one["metadata"]["name"]))) for one in wanted]
+    changes = [
+        _step(one, found.get((one["kind"], one["metadata"]["name"])), begun) for one in wanted
+    ]
     return removals + [one for one in changes if one is not None]
 
 
@@ -79,7 +87,7 @@ def _makes_volume(step: Step) -> bool:
     return isinstance(step, Apply) and step.manifest["kind"] == VOLUME
 
 
-def _step(manifest: Manifest, child: Child | None) -> Step | None:
+def _step(manifest: Manifest, child: Child | None, begun: Collection[str]) -> Step | None:
     if child is None:
         return Apply(manifest=manifest, exists=False)
     if child.deleting:
@@ -90,7 +98,7 @@ def _step(manifest: Manifest, child: Child | None) -> Step | None:
         case observed.CLAIM:
             return _claim_step(manifest, child)
         case observed.JOB:
-            return _job_step(manifest, child)
+            return _job_step(manifest, child, child.component in begun)
         case observed.SERVICE if _has_address(manifest) == (child.state["address"] == "None"):
             return Delete(child=child)  # made anew: an address is given once and for all
     if not differs(manifest, child):
@@ -122,12 +130,20 @@ def _claim_step(manifest: Manifest, child: Child) -> Step | None:
     return None
 
 
-def _job_step(manifest: Manifest, child: Child) -> Step | None:
-    """Replace a Job that is asked to run something else; its template may not be changed."""
-    if child.run != manifest["metadata"]["annotations"][names.ANNOTATION_RUN]:
+def _job_step(manifest: Manifest, child: Child, begun: bool) -> Step | None:
+    """Replace a Job that is asked to run something else; its template may not be changed.
+
+    While none of its pods has begun, whatever else is asked for otherwise counts, too: so a Job
+    that waits for a node, or for an image, can be mended.
+    """
+    noted = manifest["metadata"]["annotations"]
+    if child.run != noted[names.ANNOTATION_RUN]:
         return Delete(child=child)
     if child.state.get("complete") or child.state.get("broken"):
         return None
+    has_run = begun or child.state.get("succeeded") or child.state.get("failed")
+    if child.applied != noted[names.ANNOTATION_APPLIED] and not has_run:
+        return Delete(child=child)
     spec = manifest["spec"]
     changes = {key: spec.get(key) for key in JOB_LIMITS if spec.get(key) != child.state.get(key)}
     if spec["suspend"] != child.state.get("suspended"):

@@ -373,6 +373,22 @@ def wanted(component: Component, size: Size) -> int:
     return component.min if target is None else target.count
 
 
+def first_number(app: App, component: Component, child: Child | None) -> int:
+    """Return the number that an autoscaler begins with: what runs, within what the user allows.
+
+    To begin with the least would end what is at work, when it takes over from a fixed number.
+    """
+    least = component.replicas or 1  # what the models make of an absent number: at least one
+    is_ours = child is not None and child.owner_uid in (app.uid, None)
+    running = child.state["wanted"] if child is not None and is_ours else 0
+    return sizing.bounded(running, least, component.max)
+
+
+def begun(seen: Observed) -> frozenset[str]:
+    """Return the components of which a pod has begun to run, whatever became of it."""
+    return frozenset(one.component for one in seen.pods if one.begun and one.component is not None)
+
+
 def waits_for(app: App, component: Component, seen: Observed) -> Dependency | None:
     """Return the first dependency that keeps a component from starting."""
     if _started(workload(app, component, seen)):
@@ -450,10 +466,13 @@ def size(
         least = {one.name: sizing.Target(count=one.min) for one in filling}
         return Size(targets=least | known)
     groups = [_group(app, one) for one in filling]
+    held = _held(seen, filling)
     usage = _beside(app, seen, others)
     siblings = _waiting(app, seen, _of_fixed_size(app, seen))
     targets = sizing.targets(
-        lambda asked: sizing.fill_beside(seen.nodes, usage, siblings, asked),
+        lambda asked: sizing.beside_held(
+            held, asked, lambda free: sizing.fill_beside(seen.nodes, usage, siblings, free)
+        ),
         groups,
         known,
         now,
@@ -462,6 +481,18 @@ def size(
     if _is_first_choice_due(app, seen):
         targets = sizing.yielding(targets, known, now, _FIRST_CHOICE_SECONDS)
     return Size(targets=targets, look_again=_next_look(targets.values(), now, patience))
+
+
+def _held(seen: Observed, filling: Iterable[Component]) -> dict[str, int]:
+    """Return how many pods of each group are on nodes that take no more: those places are held.
+
+    To cordon a node, or to wait for one that is silent, must not end what runs there. Once it is
+    told to end, by a drain or because the node is lost, its place is.
+    """
+    closed = {one.name for one in seen.nodes if not one.schedulable}
+    if not closed:
+        return {}
+    return {one.name: sum(pod.node in closed for pod in seen.pods_of(one.name)) for one in filling}
 
 
 def _next_look(targets: Iterable[sizing.Target], now: float, patience: float) -> float | None:

@@ -61,6 +61,10 @@ def _place(component: Component) -> str:
     return f"spec.components[{component.name}]"
 
 
+# Fields of a Job that may be changed while it runs.
+JOB_MUTABLE = frozenset({"suspend", "backoffLimit", "activeDeadlineSeconds"})
+
+
 def desired(app: App, facts: Facts) -> list[Manifest]:
     """Return what must be there now.
 
@@ -121,8 +125,15 @@ def _asked(app: App, component: Component) -> list[object]:
 
 
 def _marked(manifest: Manifest) -> Manifest:
-    """Note on an object what was applied, so that a field which is no longer wanted shows."""
-    return _annotated(manifest, names.ANNOTATION_APPLIED, _hash(manifest))
+    """Note on an object what was applied, so that a field which is no longer wanted shows.
+
+    What a Job that is there can be told later is left out: it is compared by itself.
+    """
+    noted = manifest
+    if manifest["kind"] == "Job":
+        spec = {key: value for key, value in manifest["spec"].items() if key not in JOB_MUTABLE}
+        noted = {**manifest, "spec": spec}
+    return _annotated(manifest, names.ANNOTATION_APPLIED, _hash(noted))
 
 
 def _annotated(manifest: Manifest, key: str, value: str) -> Manifest:

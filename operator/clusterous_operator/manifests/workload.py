@@ -1,7 +1,7 @@
 """The Deployment or Job of a component, and the pods in it."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.models import (
@@ -14,7 +14,6 @@ from clusterous_api.models import (
     Placement,
     Replace,
     Spread,
-    Strategy,
 )
 from clusterous_operator.manifests import volume
 from clusterous_operator.manifests._common import Facts, Manifest, inherited, labels, metadata
@@ -41,26 +40,34 @@ def _deployment(app: App, component: Component, facts: Facts) -> Manifest:
             "replicas": facts.replicas[component.name],
             "revisionHistoryLimit": _OLD_REPLICA_SETS,
             "selector": {"matchLabels": names.selector(app.name, component.name)},
-            **_strategy(component.name, component.strategy),
+            **_strategy(component),
             "template": pod_template(app, component, facts),
         },
     }
 
 
-def _strategy(name: str, strategy: Strategy) -> dict[str, Any]:
+def _strategy(component: Component) -> dict[str, Any]:
     """Return how pods are replaced, as far as it is not what Deployments do anyway."""
+    strategy = component.strategy
     paused = {"paused": True} if strategy.paused else {}
     # Two masters at once could both write the results: the old one ends before the new one starts.
-    if name == names.MASTER:
+    if component.name == names.MASTER:
         return {"strategy": {"type": "Recreate"}, **paused}
     if strategy.type is Replace.RECREATE:
         # Without the null the default of a Deployment that rolled before would stay, and forbid it.
         return {"strategy": {"type": "Recreate", "rollingUpdate": None}, **paused}
     shares = {"maxSurge": strategy.max_surge, "maxUnavailable": strategy.max_unavailable}
     given = {key: value for key, value in shares.items() if value is not None}
+    if not given and component.replicas is None:
+        given = _WITHOUT_ROOM
     if not given:
         return paused
     return {"strategy": {"type": "RollingUpdate", "rollingUpdate": given}, **paused}
+
+
+# What fills the cluster has left no room for a pod more, so that one must end before another
+# starts. Kubernetes takes a share that is less than one pod for one.
+_WITHOUT_ROOM: Final[dict[str, int | str]] = {"maxSurge": 0, "maxUnavailable": "25%"}
 
 
 def _job(app: App, component: Component, facts: Facts) -> Manifest:

@@ -175,7 +175,7 @@ def steps_of(app: App, seen: Observed, size: Size | None = None) -> list[plan.St
     """Return what the reconcile would do."""
     facts = situation.facts(app, seen, size or Size())
     wanted = manifests.desired(app, facts)
-    return plan.plan(wanted, manifests.kept(app, facts), seen.children)
+    return plan.plan(wanted, manifests.kept(app, facts), seen.children, situation.begun(seen))
 
 
 def settle(app: App, api: FakeApi, size: Size | None = None) -> list[plan.Step]:

@@ -1,7 +1,7 @@
 """The plan goes from any state to the wanted one, and then is empty: nothing is written twice."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clusterous_operator.decisions import plan
 from clusterous_operator.decisions.situation import Size
-from tests.unit.operator.making import FakeApi, make_app, settle, steps_of
+from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, steps_of
 
 WORKERS = {"replicas": 2, "resources": {"requests": {"cpu": "1000m", "memory": "1Gi"}}}
 
@@ -138,6 +138,7 @@ def test_a_service_becomes_a_batch() -> None:
 def test_a_job_is_replaced_only_when_asked_to_run_something_else() -> None:
     api = FakeApi()
     settle(make_app(run="Batch"), api)
+    api.pods = (make_pod(),)
 
     same = settle(
         make_app(run="Batch", components=[{"name": "db", "ports": [{"name": "x", "port": 1}]}]), api
@@ -146,6 +147,47 @@ def test_a_job_is_replaced_only_when_asked_to_run_something_else() -> None:
 
     assert not any(isinstance(one, plan.Delete) for one in same)
     assert any(isinstance(one, plan.Delete) and one.child.kind == "Job" for one in other)
+
+
+MENDED: Mapping[str, Mapping[str, Any]] = {
+    "a node that does not exist": {"placement": {"nodeSelector": {"disk": "nvme"}}},
+    "a drain": {"drain": {"exec": {"command": ["end"]}}},
+    "ports": {"ports": [{"name": "x", "port": 1}]},
+    "a class": {"placement": {"priorityClassName": "gold"}},
+}
+
+
+@pytest.mark.parametrize("wrong", MENDED.values(), ids=MENDED.keys())
+def test_a_batch_that_waits_can_be_mended(wrong: Mapping[str, Any]) -> None:
+    api = FakeApi()
+    settle(make_app(run="Batch", master=wrong), api)
+    api.pods = (make_pod(begun=False, ready=False),)
+
+    done = settle(make_app(run="Batch", master={}), api)
+
+    gone = [one.child.kind for one in done if isinstance(one, plan.Delete)]
+    assert gone.count("Job") == 1
+    found = api.objects["Job", "sim-master"]["spec"]["template"]["spec"]
+    assert "nodeSelector" not in found
+
+
+def test_a_batch_that_runs_is_left_to_run() -> None:
+    api = FakeApi()
+    settle(make_app(run="Batch"), api)
+    api.pods = (make_pod(),)
+
+    done = settle(make_app(run="Batch", master={"drain": {"exec": {"command": ["end"]}}}), api)
+
+    assert not [one for one in done if isinstance(one, plan.Delete) and one.child.kind == "Job"]
+
+
+def test_to_suspend_a_batch_that_waits_does_not_make_it_anew() -> None:
+    api = FakeApi()
+    settle(make_app(run="Batch"), api)
+
+    done = settle(make_app(run="Batch", suspend=True, batch={"backoffLimit": 2}), api)
+
+    assert not any(isinstance(one, plan.Delete) for one in done)
 
 
 def test_a_service_that_gets_ports_gets_an_address() -> None:

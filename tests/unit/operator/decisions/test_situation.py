@@ -527,6 +527,55 @@ def test_pods_that_wait_come_first_unless_they_fill_the_cluster_themselves() -> 
     assert counts(filling(), api, usage=Usage((other,))) == {"workers": 2, "more": 2}
 
 
+@pytest.mark.parametrize(
+    ("closed", "expected"),
+    [
+        pytest.param({"schedulable": False}, 5, id="cordoned"),
+        pytest.param({"schedulable": False, "answers": False}, 5, id="silent"),
+    ],
+)
+def test_what_runs_on_a_node_that_takes_no_more_counts_and_stays(
+    closed: dict[str, Any], expected: int
+) -> None:
+    app = make_app(workers={"resources": {"requests": {"cpu": "1"}}})
+    api = FakeApi()
+    api.nodes = (make_node("open"), make_node("closed", **closed))
+    ours = [make_pod("workers", node="closed", requests={"cpu": sizing.Decimal(1)}) for _ in "ab"]
+    api.pods = (make_pod(requests={"cpu": sizing.Decimal(1)}, node="open"), *ours)
+
+    assert counted(sized(app, api)) == {"workers": expected}
+    api.pods = (api.pods[0], *(dataclasses.replace(one, deleting=True) for one in ours))
+    assert counted(sized(app, api)) == {"workers": expected - 2}
+
+
+def test_what_is_held_counts_towards_the_bounds() -> None:
+    app = make_app(workers={"resources": {"requests": {"cpu": "1"}}, "min": 1, "max": 3})
+    api = FakeApi()
+    api.nodes = (make_node("open"), make_node("closed", schedulable=False))
+    held = tuple(make_pod("workers", node="closed") for _ in "abcd")
+    api.pods = (make_pod(node="open"), *held)
+
+    assert counted(sized(app, api)) == {"workers": 3}
+    api.pods = api.pods[:3]
+    assert counted(sized(app, api)) == {"workers": 3}
+
+
+def test_an_autoscaler_begins_with_what_runs() -> None:
+    scaled = {"scaledBy": "Autoscaler", "min": 2, "max": 6}
+    app, api = make_app(workers={"replicas": 4}), FakeApi()
+    settle(app, api)
+    child = api.children()["Deployment", "sim-workers"]
+    after = make_app(workers=scaled)
+    assert after.workers is not None
+
+    assert situation.first_number(after, after.workers, child) == 4
+    assert situation.first_number(after, after.workers, None) == 2
+    more = dataclasses.replace(child, state={**child.state, "wanted": 9})
+    assert situation.first_number(after, after.workers, more) == 6
+    asleep = dataclasses.replace(child, state={**child.state, "wanted": 0})
+    assert situation.first_number(after, after.workers, asleep) == 2
+
+
 def test_nothing_is_filled_when_nothing_runs() -> None:
     app, api = filling(), FakeApi()
     api.idle = State(suspended=True)

@@ -125,7 +125,7 @@ def test_the_controller_is_tolerated_by_role() -> None:
 
 
 def test_masters_are_never_two_workers_roll() -> None:
-    found = wanted(make_app(workers={}))
+    found = wanted(make_app(workers={"replicas": 2}))
 
     assert found["Deployment", "sim-master"]["spec"]["strategy"] == {"type": "Recreate"}
     assert "strategy" not in found["Deployment", "sim-workers"]["spec"]
@@ -375,11 +375,30 @@ def test_the_users_overlay_has_the_last_word() -> None:
 def test_a_change_reaches_the_pods_as_told(
     component: str, strategy: dict[str, Any], found: dict[str, Any]
 ) -> None:
-    app = make_app(**({"workers": {"replicas": 2}} | {component: {**MASTER, "strategy": strategy}}))
+    number = {"replicas": 2} if component == "workers" else {}
+    told = {component: {**MASTER, **number, "strategy": strategy}}
+    app = make_app(**({"workers": {"replicas": 2}} | told))
 
     spec = wanted(app, READY_TWO)["Deployment", f"sim-{component}"]["spec"]
 
     assert {key: spec[key] for key in ("strategy", "paused") if key in spec} == found
+
+
+@pytest.mark.parametrize(
+    ("strategy", "found"),
+    [
+        pytest.param({}, {"maxSurge": 0, "maxUnavailable": "25%"}, id="there is no room for more"),
+        pytest.param({"maxSurge": 1}, {"maxSurge": 1}, id="the user knows better"),
+    ],
+)
+def test_what_fills_the_cluster_makes_room_for_its_own_update(
+    strategy: dict[str, Any], found: dict[str, Any]
+) -> None:
+    app = make_app(workers={**MASTER, "strategy": strategy})
+
+    spec = wanted(app, READY_TWO)["Deployment", "sim-workers"]["spec"]
+
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": found}
 
 
 READY_TWO = Facts(
