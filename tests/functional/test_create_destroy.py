@@ -72,6 +72,19 @@ def test_a_changed_address_changes_only_the_gateways_rules(world: cloud.World) -
     assert all(step.action is Action.CHANGE for step in changes)
 
 
+def test_an_address_that_was_allowed_before_is_shut_out(world: cloud.World) -> None:
+    world.create(REEF)
+
+    world.create(config.parse("name: reef\nworkers: 2\ngateway: {allow: [198.51.100.7/32]}\n"))
+
+    groups = world.cloud.pages(
+        "ec2", "describe_security_groups", "SecurityGroups",
+        Filters=[{"Name": "tag:Name", "Values": ["reef-gateway-group"]}],
+    )  # fmt: skip
+    ranges = [r["CidrIp"] for rule in groups[0]["IpPermissions"] for r in rule["IpRanges"]]
+    assert ranges == ["198.51.100.7/32"]
+
+
 def test_no_call_more_for_twenty_workers_than_for_two(world: cloud.World) -> None:
     counts = []
     for workers in (2, 20):

@@ -83,4 +83,5 @@ def test_destroying_what_is_not_there_is_done(
 ) -> None:
     for _ in range(2):
         assert main.run(["destroy", "--yes"]) == 0
-        assert capsys.readouterr().err == "There is no cluster in eu-west-1.\n"
+        said = capsys.readouterr().err  # the file in this folder says which
+        assert said == "There is nothing of reef in eu-west-1 (account 123456789012).\n"
