@@ -100,7 +100,8 @@ def booted(machine: Machine, tell: Tell) -> Iterator[Running]:
                 yield running
                 return
         except _BootError as error:
-            tell(f"with {accelerator} it does not start here ({error}); emulating the processor")
+            why = str(error).splitlines()[-1].strip()
+            tell(f"   with {accelerator} it does not start here ({why}); emulating the processor")
     with _started(machine, last, BOOT_SECONDS, tell) as running:
         yield running
 
