@@ -32,7 +32,7 @@ from clusterous_operator.controller.lookup import (
     Lookup,
 )
 from clusterous_operator.controller.metrics import Metrics
-from clusterous_operator.decisions import plan, situation, storage
+from clusterous_operator.decisions import contest, plan, situation, storage
 from clusterous_operator.decisions.situation import Size
 from clusterous_operator.objects.trouble import UNSCHEDULABLE
 from clusterous_operator.status import appstatus
@@ -76,6 +76,9 @@ class Reconciler:
         self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
         self._failed: dict[Key, tuple[int, str, int]] = {}  # generation, words, how often
         self._unspeakable: dict[Key, appstatus.Status] = {}  # what was refused of a status
+        self._mends: dict[Key, contest.Mends] = {}  # what was put right of late
+        # What an apply led to, where that is not what was applied: by kind and name, a mark.
+        self._accepted: dict[Key, dict[contest.Key, int]] = {}
 
     def fillers(self) -> list[Key]:
         """Return the apps that depend on what the nodes have left."""
@@ -85,11 +88,7 @@ class Reconciler:
         """Look at an app; return in how many seconds to look again without being asked."""
         record = self._store.apps.find(*key)
         if record is None or record.deleting:
-            self._targets.pop(key, None)
-            self._reported.pop(key, None)
-            self._bereft.pop(key, None)
-            self._failed.pop(key, None)
-            self._unspeakable.pop(key, None)
+            self._forget(key)
             return None
         look_again = None
         try:
@@ -134,6 +133,16 @@ class Reconciler:
         elif not record.status:
             await self._report(record, appstatus.taken_up(record.generation, {}, now))
 
+    def _forget(self, key: Key) -> None:
+        """Remember nothing of an app that is gone."""
+        self._targets.pop(key, None)
+        self._reported.pop(key, None)
+        self._bereft.pop(key, None)
+        self._mends.pop(key, None)
+        self._accepted.pop(key, None)
+        self._failed.pop(key, None)
+        self._unspeakable.pop(key, None)
+
     def _latest(self, record: Record) -> Record:
         """Return the record with the version that our own writes gave it meanwhile.
 
@@ -169,14 +178,44 @@ class Reconciler:
                 raise UserError(why)
             wanted = manifests.desired(app, facts)
             begun = situation.begun(seen)
-            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children, begun)
+            marks = self._accepted.get((app.namespace, app.name), {}).values()
+            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children, begun, marks)
             steps += storage.growth(app, seen)
+            steps = await self._uncontested(app, steps, seen)
+            seen = dataclasses.replace(seen, contested=self._contested(app))
             if not steps:
                 break
             await self._spare_the_busy(app, seen, steps)
-            await self._carry_out(app, steps)
+            await self._carry_out(app, steps, seen)
             seen, size = self._observe(app, answers)
         return seen, size
+
+    async def _uncontested(
+        self, app: App, steps: list[plan.Step], seen: Observed
+    ) -> list[plan.Step]:
+        """Leave out what was put right so often that somebody else must want it otherwise."""
+        key, now = (app.namespace, app.name), self._clock()
+        before = self._mends.pop(key, None)
+        if before is None:
+            return steps
+        go, after = contest.sift(steps, before, seen.children, now)
+        for of, one in after.items():
+            if one.held and not one.by:
+                by = await self._manager(app, of, one.field)
+                after[of] = dataclasses.replace(one, by=by)
+        if after:
+            self._mends[key] = after
+        return go
+
+    async def _manager(self, app: App, of: contest.Key, field: str) -> str:
+        try:
+            found = await self._cluster.read(of[0], app.namespace, of[1])
+        except (MissingError, RefusedError):
+            return ""
+        return contest.managers(found, field)
+
+    def _contested(self, app: App) -> str:
+        return contest.words(app, self._mends.get((app.namespace, app.name), {}))
 
     def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
         key = (app.namespace, app.name)
@@ -212,6 +251,7 @@ class Reconciler:
             idle=answers.idle,
             can_grow=answers.can_grow,
             reach=answers.reach,
+            contested=self._contested(app),
         )
         if held := self._held(app, seen):
             seen = dataclasses.replace(seen, held=held)
@@ -256,6 +296,7 @@ class Reconciler:
             USAGE_SECONDS if watches else None,
             CLASS_AGAIN_SECONDS if waits else None,
             _ORPHANED_SECONDS if seen.held else None,
+            contest.look_again(self._mends.get((app.namespace, app.name), {}), self._clock()),
         )
         return min((one for one in later if one is not None), default=None)
 
@@ -309,12 +350,19 @@ class Reconciler:
                 await self._cluster.patch("Pod", app.namespace, name, note)
                 self._metrics.wrote("Pod")
 
-    async def _carry_out(self, app: App, steps: list[plan.Step]) -> None:
+    async def _carry_out(self, app: App, steps: list[plan.Step], seen: Observed) -> None:
         """Carry the steps out; all are tried before the first failure is told."""
         results: list[BaseException | None] = []
+        done: list[plan.Step] = []
         for wave in plan.waves(steps):
             work = (self._step(app, one) for one in wave)
-            results += await asyncio.gather(*work, return_exceptions=True)
+            ends = await asyncio.gather(*work, return_exceptions=True)
+            done += [one for one, end in zip(wave, ends, strict=True) if end is None]
+            results += ends
+        key = (app.namespace, app.name)
+        mends = contest.counted(self._mends.get(key, {}), done, seen.children, self._clock())
+        if mends:
+            self._mends[key] = mends
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -327,11 +375,30 @@ class Reconciler:
                 except RefusedError as error:
                     raise RefusedError(manifests.told(app, manifest, str(error))) from error
                 self._remember(manifest["kind"], body)
+                self._accept(app, manifest, body)
             case plan.Patch(child=child, body=change):
                 body = await self._patch(child, change)
                 self._remember(child.kind, body)
             case plan.Delete(child=child):
                 await self._delete(child)
+
+    def _accept(self, app: App, manifest: manifests.Manifest, body: Mapping[str, Any]) -> None:
+        """Take for right what an apply led to: a second one could only lead to the same again.
+
+        The API server writes some values otherwise, and policies change objects at admission.
+        """
+        kind = manifest["kind"]
+        if kind not in (observed.DEPLOYMENT, observed.SERVICE):
+            return
+        of = (kind, manifest["metadata"]["name"])
+        key = (app.namespace, app.name)
+        known = self._accepted.pop(key, {})
+        known.pop(of, None)
+        child = self._store.children(kind).trim(body)
+        if plan.differs(manifest, child):
+            known[of] = plan.mark(manifest, child)
+        if known:
+            self._accepted[key] = known
 
     def _remember(self, kind: str, body: Mapping[str, Any]) -> None:
         """Take the answer for an observation: the watch may bring it later than our next look."""

@@ -54,10 +54,13 @@ def plan(
     kept: frozenset[tuple[str, str]],
     found: Children,
     begun: Collection[str] = (),
+    accepted: Collection[int] = (),
 ) -> list[Step]:
     """Return the steps from *found* to *wanted*; objects of the app beyond *kept* are removed.
 
     *begun* are the components of which a pod has begun to run: a Job of theirs is not made anew.
+    *accepted* are marks of what an apply led to, other than it was applied: a policy or a default
+    makes it so, and would again.
     """
     removals: list[Step] = [
         Delete(child=one)
@@ -65,7 +68,8 @@ def plan(
         if key not in kept and one.kind not in (CLAIM, VOLUME) and not one.deleting
     ]
     changes = [
-        _step(one, found.get((one["kind"], one["metadata"]["name"])), begun) for one in wanted
+        _step(one, found.get((one["kind"], one["metadata"]["name"])), begun, accepted)
+        for one in wanted
     ]
     return removals + [one for one in changes if one is not None]
 
@@ -87,7 +91,9 @@ def _makes_volume(step: Step) -> bool:
     return isinstance(step, Apply) and step.manifest["kind"] == VOLUME
 
 
-def _step(manifest: Manifest, child: Child | None, begun: Collection[str]) -> Step | None:
+def _step(
+    manifest: Manifest, child: Child | None, begun: Collection[str], accepted: Collection[int]
+) -> Step | None:
     if child is None:
         return Apply(manifest=manifest, exists=False)
     if child.deleting:
@@ -101,7 +107,7 @@ def _step(manifest: Manifest, child: Child | None, begun: Collection[str]) -> St
             return _job_step(manifest, child, child.component in begun)
         case observed.SERVICE if _has_address(manifest) == (child.state["address"] == "None"):
             return Delete(child=child)  # made anew: an address is given once and for all
-    if not differs(manifest, child):
+    if not differs(manifest, child) or mark(manifest, child) in accepted:
         return None
     return Apply(manifest=manifest, exists=True, version=child.version, uid=child.uid)
 
@@ -163,12 +169,48 @@ def differs(manifest: Manifest, child: Child) -> bool:
     return not holds(labels, content["metadata"]) or not holds(manifest["spec"], content["spec"])
 
 
+def mark(manifest: Manifest, child: Child) -> int:
+    """Return by what an object is known again that is as it was when this manifest was applied."""
+    applied = manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED]
+    return hash((child.kind, child.name, child.owner_uid, applied, child.packed))
+
+
+def difference(manifest: Manifest, child: Child) -> str:
+    """Return the path of the first field that is not as it was applied; none: it is as applied."""
+    content = child.content()
+    labels = {"labels": manifest["metadata"].get("labels", {})}
+    of_labels = _where("metadata", labels, content["metadata"])
+    return of_labels or _where("spec", manifest["spec"], content["spec"])
+
+
+def _where(path: str, ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
+    for key, value in ours.items():
+        found = theirs.get(key)
+        if not _same(key, value, found):
+            return _within(f"{path}.{key}", key, value, found)
+    return ""
+
+
+def _within(path: str, key: str, ours: Any, theirs: Any) -> str:
+    """Return where in a field the difference is, as far as it has parts."""
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return _where(path, ours, theirs) or path
+    if key in merge.KEYS and isinstance(ours, list) and isinstance(theirs, list):
+        named = {merge.identity(key, item): item for item in theirs}
+        for item in ours:
+            identity = merge.identity(key, item)
+            if not holds(item, named.get(identity, {})):
+                return _where(f"{path}[{identity[0]}]", item, named.get(identity, {}))
+    return path
+
+
 def holds(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
     """Tell whether every field of *ours* stands in *theirs*."""
     return all(_same(key, value, theirs.get(key)) for key, value in ours.items())
 
 
-_QUANTITIES = frozenset({"requests", "limits", "capacity"})
+_QUANTITIES = frozenset({"requests", "limits", "capacity", "overhead"})
+_QUANTITY = frozenset({"sizeLimit", "divisor"})
 
 
 def _same(key: str, ours: Any, theirs: Any) -> bool:
@@ -182,7 +224,7 @@ def _same(key: str, ours: Any, theirs: Any) -> bool:
         return isinstance(theirs, Mapping) and holds(ours, theirs)
     if isinstance(ours, list | tuple):
         return isinstance(theirs, list) and _same_list(key, ours, theirs)
-    return key == "sizeLimit" and quantity.same(ours, theirs)
+    return key in _QUANTITY and quantity.same(ours, theirs)
 
 
 def _same_amounts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:

@@ -160,6 +160,10 @@ def _outcome(
         words = words if left else _asleep_words(app)
         why = "Suspending" if left else _asleep_reason(app)
         return _three(ready=False, busy=left > 0, stuck=False, reason=why, message=words)
+    if seen.contested:
+        return _three(
+            ready=False, busy=False, stuck=True, reason="Contested", message=seen.contested
+        )
     if all(one.is_ready for one in groups):
         return _three(ready=True, busy=False, stuck=False, reason="Ready", message="All is ready.")
     return _three(ready=False, busy=True, stuck=False, reason=reason, message=message)
