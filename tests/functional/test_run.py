@@ -265,7 +265,9 @@ def test_runs_an_environment_file(stage: Stage) -> None:
     assert (stage.volume / "inputs/data.txt").read_text() == "data"
     assert "secret" not in "".join(stage.docker())
     image = stage.kubernetes.objects[f"{APPS}/reef"]["spec"]["master"]["image"]
-    assert image.startswith("123456789012.dkr.ecr.eu-west-1.amazonaws.com/reef/tool:src-")
+    assert image.startswith(
+        "123456789012.dkr.ecr.eu-west-1.amazonaws.com/clusterous/reef/tool:src-"
+    )
     assert [line.split()[0] for line in stage.docker()] == [
         *("version", "login", "build", "push", "logout")
     ]
@@ -324,7 +326,7 @@ def test_runs_a_manifest(stage: Stage) -> None:
 
     assert code == 0
     assert json.loads(out)["state"] == "Ready"
-    assert "/reef/tool:src-" in stage.kubernetes.objects[f"{APPS}/reef"]["spec"]["image"]
+    assert "/clusterous/reef/tool:src-" in stage.kubernetes.objects[f"{APPS}/reef"]["spec"]["image"]
 
 
 def test_destroy_finds_the_images(stage: Stage) -> None:
@@ -335,7 +337,7 @@ def test_destroy_finds_the_images(stage: Stage) -> None:
     tags = stage.world.cloud.call(
         "ecr", "list_tags_for_resource", resourceArn=repository["repositoryArn"]
     )["tags"]
-    assert repository["repositoryName"] == "reef/tool"
+    assert repository["repositoryName"] == "clusterous/reef/tool"
     assert tags_of({"Tags": tags})[names.TAG_CLUSTER] == "reef"
     who = Identity(name="reef", account="123456789012", region="eu-west-1")
     assert tags_of({"Tags": tags})[names.TAG_UID] == who.uid
@@ -485,14 +487,14 @@ def test_what_lies_beside_the_file_is_asked_about(stage: Stage) -> None:
 
 
 def test_no_repository_of_somebody_else_is_pushed_to(stage: Stage) -> None:
-    stage.world.cloud.call("ecr", "create_repository", repositoryName="reef/theirs")
+    stage.world.cloud.call("ecr", "create_repository", repositoryName="clusterous/reef/theirs")
     text = (stage.folder / "app.yaml").read_text()
     (stage.folder / "app.yaml").write_text(text.replace("tool", "theirs"))
 
     code, _, err = stage.type("run", "app.yaml")
 
     assert code == 2
-    assert "reef/theirs that was not made for reef" in err
+    assert "clusterous/reef/theirs that was not made for reef" in err
     assert not [line for line in stage.docker() if line.startswith("push")]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import boto3
 import botocore.exceptions as botocore_errors
+from boto3.exceptions import Boto3Error
 from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
@@ -276,6 +277,10 @@ def translated(service: str, action: str, region: str, session: Any = None) -> I
         yield
     except botocore_errors.ClientError as error:
         raise _answered(error, service, action) from error
+    except Boto3Error as error:  # of a whole upload; what AWS answered to a part is behind it
+        if isinstance(error.__context__, botocore_errors.ClientError):
+            raise _answered(error.__context__, service, action) from error
+        raise errors.Unclear(f"{_name(service, action)}: {error}") from error
     except (
         ResponseParserError,
         botocore_errors.HTTPClientError,
@@ -388,7 +393,7 @@ def classify(
         return errors.BadCredentials(f"AWS does not accept the credentials. {text} ({code})")
     if code in DENIED or of_things:
         permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
-        return errors.Denied(f"You may not do {permission}. {text}", call=permission)
+        return errors.Denied(f"You may not do {permission}. {_readable(text)}", call=permission)
     if QUOTAS.search(code):
         return errors.QuotaReached(
             f"A limit of your AWS account is reached: {text} ({code}). Ask for more under Service"
@@ -400,6 +405,14 @@ def classify(
     if code in UNCLEAR or status >= 500:
         return errors.Unclear(message)
     return errors.AwsFailed(message, code=code)
+
+
+def _readable(text: str) -> str:
+    """Cut off AWS's cipher, hundreds of letters which say nothing to people."""
+    words, cipher, _ = text.partition("Encoded authorization failure message:")
+    if not cipher:
+        return text
+    return f"{words.strip()} (`aws sts decode-authorization-message` reads AWS's full answer.)"
 
 
 def _not_seen_yet(code: str, text: str, action: str) -> bool:

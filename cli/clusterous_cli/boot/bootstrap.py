@@ -144,7 +144,7 @@ def credential_provider(who: Identity) -> bytes:
     """Tell the kubelet to ask AWS's plug-in for the registry's password."""
     provider = {
         "name": "ecr-credential-provider",
-        "matchImages": ["*.dkr.ecr.*.amazonaws.com", "*.dkr.ecr.*.amazonaws.com.cn"],
+        "matchImages": [f"*.dkr.ecr.*.{who.dns_suffix}"],
         "defaultCacheDuration": "6h",
         "apiVersion": "credentialprovider.kubelet.k8s.io/v1",
         "args": ["get-credentials"],

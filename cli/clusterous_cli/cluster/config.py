@@ -38,7 +38,8 @@ SECTIONS: Final = {
     "controller": ("type", "disk"),
     "workers": ("type", "count", "disk"),
 }
-KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "volume")
+KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "volume", "tags")
+MOST_TAGS: Final = 40  # EC2 takes 50, and some are ours
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +75,7 @@ class ClusterConfig:
     controller: Pool = field(default_factory=lambda: Pool(type="t3.medium", disk=20))
     workers: Pool = field(default_factory=lambda: Pool(type="t3.large", count=2, disk=20))
     volume: str = "efs"
+    tags: tuple[tuple[str, str], ...] = ()
 
     @property
     def pools(self) -> tuple[NamedPool, ...]:
@@ -95,7 +97,8 @@ class ClusterConfig:
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "ClusterConfig":
         """Read what `to_record` wrote."""
-        kept = {**record, "allow": tuple(record["allow"])}
+        tags = tuple((str(key), str(value)) for key, value in record["tags"])
+        kept = {**record, "allow": tuple(record["allow"]), "tags": tags}
         pools = {
             name: Pool(**{key: value for key, value in pool.items() if key != "role"})
             for name, pool in kept.pop("pools").items()
@@ -171,7 +174,25 @@ class _Reader(yamltree.Reader):
             controller=self.pool(values, "controller", before.controller, counted=False),
             workers=workers,
             volume=self.choice(values.get("volume"), "volume", VOLUMES, before.volume),
+            tags=self.tags(values.get("tags")),
         )
+
+    def tags(self, node: yaml.Node | None) -> tuple[tuple[str, str], ...]:
+        """The tags that an organisation wants on everything; never one of ours."""
+        found = []
+        for name, (key, value) in ({} if node is None else self.entries(node, "tags")).items():
+            text = self.text(value, f"tags.{name}")
+            if not re.fullmatch(r"[\w .:/=+@-]{1,128}", name) or re.match("aws:", name, re.I):
+                self.wrong(key, f"tags: {name!r} is not a tag's name that AWS takes")
+            elif name == "Name" or name.startswith(f"{names.DOMAIN}/"):
+                self.wrong(key, f"tags: {name} is clusterous' own")
+            elif text is not None and not re.fullmatch(r"[\w .:/=+@-]{0,256}", text):
+                self.wrong(value, f"tags.{name}: {text!r} is not a value that AWS takes")
+            elif text is not None:
+                found.append((name, text))
+        if node is not None and len(found) > MOST_TAGS:
+            self.wrong(node, f"tags are {len(found)}; the most are {MOST_TAGS}")
+        return tuple(sorted(found))
 
     def section(self, values: Mapping[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
         return self.known(values[name], SECTIONS[name], name) if name in values else {}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import UserError
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 Record = dict[str, Any]
 
 
@@ -48,4 +48,9 @@ def _pools(record: Record) -> Record:
     return {**record, "config": config}
 
 
-STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {1: _pools}
+def _tags(record: Record) -> Record:
+    """Format 3 knows the tags that a person wants on everything."""
+    return {**record, "config": {**record["config"], "tags": []}}
+
+
+STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {1: _pools, 2: _tags}

@@ -37,6 +37,11 @@ def _partition(region: str) -> Partition:
     return next(one for one in PARTITIONS if region.startswith(one.prefix))
 
 
+def repositories(cluster: str) -> str:
+    """Under our own name first: an account may have a folder `prod` or `backend` of its own."""
+    return f"clusterous/{cluster}/"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """One cluster in one account and region."""
@@ -60,6 +65,11 @@ class Identity:
     def registry(self) -> str:
         """Name the host of the account's image registry."""
         return f"{self.account}.dkr.ecr.{self.region}.{self.dns_suffix}"
+
+    @property
+    def repositories(self) -> str:
+        """Name the folder of the cluster's image repositories, in which nothing else is."""
+        return repositories(self.name)
 
     @property
     def dns_suffix(self) -> str:

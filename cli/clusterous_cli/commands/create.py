@@ -39,7 +39,11 @@ def command(settings: Settings, file: str | None) -> int:
     local.remember(who)
     named = file or (f"--cluster {settings.cluster}" if settings.cluster else "")
     again = f"clusterous create {named}".rstrip()
-    with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
+    with (
+        screen.lines() as lines,
+        converge.resumable(pauses, screen, lines, again),
+        converge.accounted(cloud, who),
+    ):
         converge.Create(cloud=cloud, design=drawn, lines=lines, pauses=pauses).run()
     cluster = record.open_cluster(config.name, cloud)
     screen.tell(f"✓ {config.name} is ready after {spell.duration(screen.passed)}.")

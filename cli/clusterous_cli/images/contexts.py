@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
+from clusterous_cli.cluster.identity import repositories
 
 # Annotation `clusterous.io/build.NAME: FOLDER` on a ClusterousApp: `clusterous run` builds the
 # image NAME from FOLDER (relative to the file) and puts the reference wherever the spec says
@@ -43,7 +44,7 @@ class Build:
 
 def repository(cluster: str, name: str) -> str:
     """Under the cluster's name: the nodes' roles may pull from there, and destroy looks there."""
-    return f"{cluster}/{name}"
+    return f"{repositories(cluster)}{name}"
 
 
 def reference(registry: str, cluster: str, build: Build) -> str:

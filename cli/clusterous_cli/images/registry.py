@@ -1,5 +1,7 @@
 """The account's image registry (ECR): what it has, and repositories made when needed."""
 
+from collections.abc import Mapping
+
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
@@ -18,12 +20,12 @@ def has_image(cloud: Aws, repository: str, tag: str) -> bool:
     return bool(answer.get("imageDetails"))
 
 
-def ensure_repository(cloud: Aws, who: Identity, repository: str) -> None:
-    """Make the repository, with the cluster's tags, by which `destroy` finds it.
+def ensure_repository(cloud: Aws, who: Identity, repository: str, more: Mapping[str, str]) -> None:
+    """Make the repository, with the cluster's tags, by which `destroy` finds it, and *more*.
 
     One that is there without them is somebody else's, whatever it is called.
     """
-    tags = who.tags(f"image-{repository.rpartition('/')[2]}")
+    tags = {**more, **who.tags(f"image-{repository.rpartition('/')[2]}")}
     try:
         cloud.call(
             "ecr",

@@ -130,6 +130,7 @@ class Create:
             who=self.design.who,
             pauses=self.pauses,
             supply=lambda key: self.supply(key, downloads.tell),
+            more=dict(self.design.config.tags),
         )
         executor = Executor(
             act=acting(site), pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
@@ -282,6 +283,39 @@ def _why(one: Left, reasons: Mapping[str, str]) -> str:
     # A machine is asked to go together with its like, so its id is only a part.
     words = [reason for ids, reason in reasons.items() if one.id in ids.split()]
     return f"{price}: {words[0] if words else 'is still there'}"
+
+
+@contextmanager
+def accounted(cloud: Aws, who: Identity) -> Iterator[None]:
+    """Let a create that fails say what it costs that something was made, and how that ends."""
+    try:
+        yield
+    except (wait.Stopped, errors.Expired):
+        raise  # told by who knows the command that goes on
+    except ClusterousError as error:
+        error.args = (f"{error}{_account(cloud, who)}",)
+        raise
+
+
+def _account(cloud: Aws, who: Identity) -> str:
+    try:
+        left = sweep.look(cloud, who, ()).left
+    except ClusterousError:
+        return ""  # the error itself is what counts
+    if not left:
+        return ""
+    return (
+        f"\n  What was made stays: {spelled(left)}, which {sweep.price(left)}. When it is mended,"
+        f" create goes on from there; `clusterous destroy {who.name}` removes it."
+    )
+
+
+def spelled(left: Sequence[Left]) -> str:
+    """Count things by what people call them: 1 network, 2 subnets."""
+    counts: dict[str, int] = {}
+    for one in left:
+        counts[one.kind] = counts.get(one.kind, 0) + 1
+    return ", ".join(spell.plural(count, kind) for kind, count in counts.items())
 
 
 @contextmanager

@@ -115,7 +115,8 @@ class Launch:
         built = self.ui.clock()
         lines.set(title, f"built in {built - began:.0f} s, pushing")
         repository = contexts.repository(cluster.name, build.name)
-        registry.ensure_repository(self.session.cloud, self.session.identity, repository)
+        more = dict(cluster.record["config"].get("tags", ()))
+        registry.ensure_repository(self.session.cloud, self.session.identity, repository, more)
         builder.push(found, reference, tell)
         pushed = self.ui.clock() - built
         text = f"{build.tag}: built in {built - began:.0f} s, pushed in {pushed:.0f} s"

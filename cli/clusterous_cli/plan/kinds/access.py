@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api import names
+from clusterous_api.errors import FailedError
 from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES
@@ -223,9 +224,11 @@ RULES: Final = Kind(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Role(Value):
-    """An IAM role."""
+    """An IAM role; *trust* is who may take it, *others* are policies that are not ours."""
 
     name: str
+    trust: str | None = None
+    others: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,18 +254,17 @@ class ProfileLink(Value):
     role: Id
 
 
-TRUST: Final = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Principal": {"Service": "ec2.amazonaws.com"},
-                "Action": "sts:AssumeRole",
-            }
-        ],
+def trust(who: Identity) -> str:
+    """Return who may take the role: machines, by the name that EC2 has in that partition."""
+    domain = "amazonaws.com.cn" if who.partition == "aws-cn" else "amazonaws.com"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"ec2.{domain}"},
+        "Action": "sts:AssumeRole",
     }
-)
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
+
+
 POLICY_NAME: Final = "clusterous"
 # What each kind of machine may read in the bucket. No role reads private/, and only the controller
 # reads server/: who holds the server's token or an authority's key holds the cluster.
@@ -308,7 +310,7 @@ def policy(who: Identity, role: str) -> str:
 
 
 def _pull(who: Identity) -> list[dict[str, Any]]:
-    repositories = f"arn:{who.partition}:ecr:{who.region}:{who.account}:repository/{who.name}/*"
+    registry = f"arn:{who.partition}:ecr:{who.region}:{who.account}:repository"
     return [
         {
             "Sid": "LogInToRegistry",
@@ -324,7 +326,7 @@ def _pull(who: Identity) -> list[dict[str, Any]]:
                 "ecr:BatchGetImage",
                 "ecr:GetDownloadUrlForLayer",
             ],
-            "Resource": repositories,
+            "Resource": f"{registry}/{who.repositories}*",
         },
     ]
 
@@ -337,7 +339,11 @@ def spelled(document: Any) -> str:
 
 def _want_roles(wish: Wish) -> list[Resource]:
     return [
-        Resource(kind=ROLE, key=f"{role}-role", value=Role(name=wish.who.role(role)))
+        Resource(
+            kind=ROLE,
+            key=f"{role}-role",
+            value=Role(name=wish.who.role(role), trust=trust(wish.who), others=()),
+        )
         for role in ROLES
     ]
 
@@ -379,9 +385,13 @@ def _look_roles(at: Scope) -> list[Found]:
 
 def _look_role(at: Scope, role: str) -> list[Found]:
     name = at.who.role(role)
-    if not at.cloud.find("iam", "get_role", RoleName=name):
+    answer = at.cloud.find("iam", "get_role", RoleName=name)
+    # The name can be computed by anybody in the account: only our tags make it ours.
+    if not answer or not is_ours(answer["Role"], at.who):
         return []
-    found = [Found(kind=ROLE, key=f"{role}-role", id=name, value=Role(name=name))]
+    trusted = spelled(answer["Role"]["AssumeRolePolicyDocument"])
+    held = Role(name=name, trust=trusted, others=_others(at.cloud, name))
+    found = [Found(kind=ROLE, key=f"{role}-role", id=name, value=held)]
     answer = at.cloud.find("iam", "get_role_policy", RoleName=name, PolicyName=POLICY_NAME)
     if answer:
         value = Policy(role=name, document=spelled(answer["PolicyDocument"]))
@@ -389,10 +399,18 @@ def _look_role(at: Scope, role: str) -> list[Found]:
     return found
 
 
+def _others(cloud: Cloud, name: str) -> tuple[str, ...]:
+    """Name what else gives the role rights."""
+    inline = cloud.pages("iam", "list_role_policies", "PolicyNames", RoleName=name)
+    listed = cloud.pages("iam", "list_attached_role_policies", "AttachedPolicies", RoleName=name)
+    attached = [one["PolicyArn"] for one in listed]
+    return tuple(sorted([*(one for one in inline if one != POLICY_NAME), *attached]))
+
+
 def _look_profile(at: Scope, role: str) -> list[Found]:
     name = at.who.role(role)
     answer = at.cloud.find("iam", "get_instance_profile", InstanceProfileName=name)
-    if not answer:
+    if not answer or not is_ours(answer["InstanceProfile"], at.who):
         return []
     found = [Found(kind=PROFILE, key=f"{role}-profile", id=name, value=Profile(name=name))]
     for held in answer["InstanceProfile"]["Roles"][:1]:
@@ -402,14 +420,29 @@ def _look_profile(at: Scope, role: str) -> list[Found]:
 
 
 def _make_role(to: Site, step: Step, wanted: Role) -> str:
-    to.iam(
+    done = to.cloud.attempt(
+        "iam",
         "create_role",
+        "EntityAlreadyExists",
         RoleName=wanted.name,
-        AssumeRolePolicyDocument=TRUST,
+        AssumeRolePolicyDocument=wanted.trust,
         Description=f"clusterous: machines of {to.who.name}",
         Tags=to.tags(step.key),
     )
+    if done is None:
+        answer = to.iam("get_role", RoleName=wanted.name)["Role"]
+        there = spelled(answer["AssumeRolePolicyDocument"])
+        _check_ours(to, "role", wanted.name, is_ours(answer, to.who) and there == wanted.trust)
     return wanted.name
+
+
+def _check_ours(to: Site, what: str, name: str, ours: bool) -> None:
+    """Take for ours only what an earlier call of ours made, whose answer was lost."""
+    if not ours:
+        raise FailedError(
+            f"The account has a {what} {name} that clusterous did not make. It would give rights"
+            f" over {to.who.name} to whoever made it: look who did, and remove it."
+        )
 
 
 def _make_policy(to: Site, step: Step, wanted: Policy) -> str:
@@ -423,11 +456,17 @@ def _make_policy(to: Site, step: Step, wanted: Policy) -> str:
 
 
 def _make_profile(to: Site, step: Step, wanted: Profile) -> str:
-    to.iam(
+    done = to.cloud.attempt(
+        "iam",
         "create_instance_profile",
+        "EntityAlreadyExists",
         InstanceProfileName=wanted.name,
         Tags=to.tags(step.key),
     )
+    if done is None:
+        answer = to.iam("get_instance_profile", InstanceProfileName=wanted.name)
+        ours = is_ours(answer["InstanceProfile"], to.who)
+        _check_ours(to, "instance profile", wanted.name, ours)
     return wanted.name
 
 

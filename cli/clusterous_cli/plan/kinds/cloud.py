@@ -1,15 +1,20 @@
 """What a kind has at hand to look, make and remove: AWS as an argument, and whose cluster it is."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.system import wait
 
 GONE_SECONDS: Final = 600
+# So many tokens are tried for a thing whose earlier ones AWS remembers, and is not there any more.
+TOKENS: Final = 10
+# What was just made may not be seen everywhere; after so many looks it was made long ago and died.
+LOOKS: Final = 5
 
 
 class Cloud(Protocol):
@@ -52,6 +57,8 @@ class Site:
     who: Identity
     pauses: wait.Pauses
     supply: Supply = nothing
+    more: Mapping[str, str] = field(default_factory=dict)  # tags that the person wants
+    kept: dict[str, int] = field(default_factory=dict)
 
     def ec2(self, action: str, **params: Any) -> Any:
         """Call EC2."""
@@ -66,9 +73,10 @@ class Site:
         owner = {"Bucket": self.who.bucket, "ExpectedBucketOwner": self.who.account}
         return self.cloud.call("s3", action, **owner, **params)
 
-    def tags(self, key: str) -> list[dict[str, str]]:
-        """Return the tags of the resource *key*."""
-        return [{"Key": name, "Value": value} for name, value in self.who.tags(key).items()]
+    def tags(self, key: str, **own: str) -> list[dict[str, str]]:
+        """Return the tags of the resource *key*, with further ones of our *own*."""
+        tags = {**self.more, **self.who.tags(key), **own}
+        return [{"Key": name, "Value": value} for name, value in tags.items()]
 
     def tagged(self, type: str, key: str) -> list[dict[str, Any]]:
         """Return the tags of the resource *key* for the very call that makes it."""
@@ -78,6 +86,26 @@ class Site:
         """Derive a client token: a call that is repeated with the same parts has no new effect."""
         whole = "/".join(str(part) for part in (self.who.uid, *parts))
         return hashlib.sha256(whole.encode()).hexdigest()[:60]
+
+    def once(self, key: str, find: Callable[[], int]) -> int:
+        """Return what *find* said first: a step that is tried again asks with the same token."""
+        if key not in self.kept:
+            self.kept[key] = find()
+        return self.kept[key]
+
+    def alive(self, make: Callable[[str], str], state: Callable[[str], str | None]) -> str:
+        """Make a thing by a token, and return its id.
+
+        A token that was used before is answered with the thing that it made then, also when that
+        is gone: its *state*, once AWS knows it, is None. Then the next token is another.
+        """
+        for number in range(TOKENS):
+            id = make(f"/{number}" if number else "")
+            for _ in range(LOOKS):
+                if state(id) is not None:
+                    return id
+                self.pauses.sleep(1.0)
+        raise FailedError("AWS answers again and again with what was removed before.")
 
     def gone(self, state: Callable[[], str | None], what: str) -> None:
         """Wait until *state* answers None."""

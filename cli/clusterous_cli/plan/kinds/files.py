@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, PRIVATE, RECORD
 from clusterous_cli.plan.kinds.access import spelled
@@ -137,7 +138,8 @@ def _look_bucket(at: Scope) -> list[Found]:
 
 
 def _look_objects(at: Scope) -> list[Found]:
-    listed = at.cloud.pages("s3", "list_objects_v2", "Contents", Bucket=at.who.bucket)
+    owner = {"Bucket": at.who.bucket, "ExpectedBucketOwner": at.who.account}
+    listed = at.cloud.pages("s3", "list_objects_v2", "Contents", **owner)
     keys = [one["Key"] for one in listed]
     # Boot files carry their hash in their name. The record does not: it is read and hashed.
     digests = {RECORD: _digest(at)} if RECORD in keys else {}
@@ -154,7 +156,8 @@ def _look_objects(at: Scope) -> list[Found]:
 
 
 def _digest(at: Scope) -> str:
-    answer = at.cloud.call("s3", "get_object", Bucket=at.who.bucket, Key=RECORD)
+    owner = {"Bucket": at.who.bucket, "ExpectedBucketOwner": at.who.account}
+    answer = at.cloud.call("s3", "get_object", Key=RECORD, **owner)
     return hashlib.sha256(answer["Body"].read()).hexdigest()
 
 
@@ -190,30 +193,41 @@ def _make_policy(to: Site, step: Step, wanted: BucketPolicy) -> str:
 def _make_object(to: Site, step: Step, wanted: Object) -> str:
     content = to.supply(wanted.key)
     if isinstance(content, bytes):
-        # The secrets are written once: of two creates at the same time one must lose here.
-        once = {"IfNoneMatch": "*"} if wanted.key.startswith(PRIVATE) else {}
-        to.s3("put_object", Key=wanted.key, Body=content, **once)
+        if wanted.key.startswith(PRIVATE):
+            _put_once(to, wanted.key, content)
+        else:
+            to.s3("put_object", Key=wanted.key, Body=content)
     else:
         to.cloud.upload(content, bucket=to.who.bucket, key=wanted.key, owner=to.who.account)
     return wanted.key
 
 
+def _put_once(to: Site, key: str, content: bytes) -> None:
+    """Put the cluster's keys, of which there can be only one set: of two creates one loses here."""
+    owner = {"Bucket": to.who.bucket, "ExpectedBucketOwner": to.who.account, "Key": key}
+    taken = ("PreconditionFailed", "412")
+    if to.cloud.attempt("s3", "put_object", *taken, Body=content, IfNoneMatch="*", **owner):
+        return
+    if to.cloud.call("s3", "get_object", **owner)["Body"].read() != content:
+        raise FailedError(
+            f"Another create of {to.who.name} is at work, or was a moment ago: its keys are the"
+            " cluster's. This one stops, and none of its machines was started. When the other has"
+            " ended, run create again: it finds what there is."
+        )
+
+
 def _remove_bucket(to: Site, found: Found) -> None:
     for batch in _batches(to, found.id):
-        to.cloud.call(
-            "s3", "delete_objects", Bucket=found.id, Delete={"Objects": batch, "Quiet": True}
-        )
-    uploads = to.cloud.pages("s3", "list_multipart_uploads", "Uploads", Bucket=found.id)
-    for upload in uploads:
-        to.cloud.call(
-            "s3", "abort_multipart_upload",
-            Bucket=found.id, Key=upload["Key"], UploadId=upload["UploadId"],
-        )  # fmt: skip
-    to.cloud.call("s3", "delete_bucket", Bucket=found.id)
+        to.s3("delete_objects", Delete={"Objects": batch, "Quiet": True})
+    owner = {"Bucket": found.id, "ExpectedBucketOwner": to.who.account}
+    for upload in to.cloud.pages("s3", "list_multipart_uploads", "Uploads", **owner):
+        to.s3("abort_multipart_upload", Key=upload["Key"], UploadId=upload["UploadId"])
+    to.s3("delete_bucket")
 
 
 def _batches(to: Site, bucket: str) -> Iterator[list[dict[str, str]]]:
-    listed = to.cloud.pages("s3", "list_objects_v2", "Contents", Bucket=bucket)
+    owner = {"Bucket": bucket, "ExpectedBucketOwner": to.who.account}
+    listed = to.cloud.pages("s3", "list_objects_v2", "Contents", **owner)
     for start in range(0, len(listed), 1000):
         yield [{"Key": one["Key"]} for one in listed[start : start + 1000]]
 

@@ -11,7 +11,7 @@ from clusterous_cli.plan.kinds.kind import Found, Kind, Left, Scope
 def _near(cloud: Cloud, who: Identity) -> list[tuple[str, dict[str, Any]]]:
     """List the repositories under the cluster's name, with their tags."""
     listed = cloud.pages("ecr", "describe_repositories", "repositories")
-    mine = [one for one in listed if one["repositoryName"].startswith(f"{who.name}/")]
+    mine = [one for one in listed if one["repositoryName"].startswith(who.repositories)]
     return [(one["repositoryName"], _tags(cloud, one["repositoryArn"])) for one in mine]
 
 

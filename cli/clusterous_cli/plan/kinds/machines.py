@@ -154,7 +154,9 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
         return " ".join(there)
     # A launch that replaces machines must not be taken for the launch of those: AWS shows the
     # dead for about an hour, and after that the hour is another.
-    token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, _hour())
+    # The hour of the first try: a second one may be in the next.
+    hour = to.once(step.key, _hour)
+    token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, hour)
     answer = to.ec2(
         "run_instances",
         MinCount=missing,
@@ -175,8 +177,8 @@ def _hour() -> int:
 
 
 def _tags(to: Site, pool: str, wanted: Machines) -> list[dict[str, str]]:
-    tags = {**to.who.tags(pool), names.TAG_ROLE: wanted.role or pool, names.TAG_POOL: pool}
-    return [{"Key": name, "Value": value} for name, value in tags.items()]
+    own = {names.TAG_ROLE: wanted.role or pool, names.TAG_POOL: pool}
+    return to.tags(pool, **own)
 
 
 def launch(wanted: Machines) -> dict[str, Any]:

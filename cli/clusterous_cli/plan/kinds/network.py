@@ -7,6 +7,7 @@ from typing import Final
 from clusterous_api.errors import FailedError, TransientError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.payload import SECRETS_KEY
 from clusterous_cli.cluster.tags import is_ours, key_of, tagged
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
@@ -28,6 +29,9 @@ from clusterous_cli.system import wait
 PART: Final = "network"
 EVERYWHERE: Final = "0.0.0.0/0"
 NAT_SECONDS: Final = 600
+# Of two creates at once only one can put the cluster's keys into the bucket. What AWS would make
+# twice waits for that, so that the other stops before it has made anything of the kind.
+LOCK: Final = (f"s3:{SECRETS_KEY}",)
 
 
 def gone_in(*states: str) -> Callable[[Item], bool]:
@@ -54,7 +58,7 @@ class VpcDns(Value):
 
 
 def _want_vpc(wish: Wish) -> list[Resource]:
-    return [Resource(kind=VPC, key="vpc", value=Vpc(cidr=wish.config.cidr))]
+    return [Resource(kind=VPC, key="vpc", value=Vpc(cidr=wish.config.cidr), needs=LOCK)]
 
 
 def _want_dns(wish: Wish) -> list[Resource]:
@@ -351,7 +355,7 @@ class GatewayLink(Value):
 
 
 def _want_gateway(wish: Wish) -> list[Resource]:
-    return [Resource(kind=GATEWAY, key="igw", value=Gateway())]
+    return [Resource(kind=GATEWAY, key="igw", value=Gateway(), needs=LOCK)]
 
 
 def _want_gateway_link(wish: Wish) -> list[Resource]:
@@ -444,7 +448,7 @@ class Nat(Value):
 
 
 def _want_address(wish: Wish) -> list[Resource]:
-    return [Resource(kind=ADDRESS, key="nat-address", value=Address())]
+    return [Resource(kind=ADDRESS, key="nat-address", value=Address(), needs=LOCK)]
 
 
 def _want_nat(wish: Wish) -> list[Resource]:
@@ -505,14 +509,7 @@ def _make_address(to: Site, step: Step, wanted: Address) -> str:
 
 def _make_nat(to: Site, step: Step, wanted: Nat) -> str:
     if step.found is None:
-        answer = to.ec2(
-            "create_nat_gateway",
-            SubnetId=wanted.subnet,
-            AllocationId=wanted.address,
-            ClientToken=to.token("nat", wanted.subnet, wanted.address),
-            TagSpecifications=to.tagged("natgateway", step.key),
-        )
-        id = str(answer["NatGateway"]["NatGatewayId"])
+        id = to.alive(lambda more: _new_nat(to, step, wanted, more), lambda id: _nat_lives(to, id))
     else:
         id = step.found.id
     return wait.until(lambda: _nat_ready(to, id), "The NAT gateway", to.pauses, timeout=NAT_SECONDS)
@@ -528,6 +525,22 @@ def _nat_ready(to: Site, id: str) -> str | None:
             f"AWS could not make the NAT gateway: {gateway.get('FailureMessage', gateway['State'])}"
         )
     return id if gateway["State"] == "available" else None
+
+
+def _new_nat(to: Site, step: Step, wanted: Nat, more: str) -> str:
+    answer = to.ec2(
+        "create_nat_gateway",
+        SubnetId=wanted.subnet,
+        AllocationId=wanted.address,
+        ClientToken=to.token("nat", wanted.subnet, f"{wanted.address}{more}"),
+        TagSpecifications=to.tagged("natgateway", step.key),
+    )
+    return str(answer["NatGateway"]["NatGatewayId"])
+
+
+def _nat_lives(to: Site, id: str) -> str | None:
+    state = _nat_state(to, id)
+    return None if state in ("deleting", "failed") else state
 
 
 def _remove_address(to: Site, found: Found) -> None:
@@ -638,16 +651,26 @@ def _look_endpoints(at: Scope) -> list[Found]:
 
 
 def _make_endpoint(to: Site, step: Step, wanted: Endpoint) -> str:
-    answer = to.ec2(
-        "create_vpc_endpoint",
-        VpcEndpointType="Gateway",
-        VpcId=wanted.vpc,
-        ServiceName=wanted.service,
-        RouteTableIds=list(wanted.tables),
-        ClientToken=to.token("endpoint", *wanted.tables),
-        TagSpecifications=to.tagged("vpc-endpoint", step.key),
-    )
-    return str(answer["VpcEndpoint"]["VpcEndpointId"])
+    def made(more: str) -> str:
+        answer = to.ec2(
+            "create_vpc_endpoint",
+            VpcEndpointType="Gateway",
+            VpcId=wanted.vpc,
+            ServiceName=wanted.service,
+            RouteTableIds=list(wanted.tables),
+            ClientToken=to.token("endpoint", *wanted.tables, *([more] if more else [])),
+            TagSpecifications=to.tagged("vpc-endpoint", step.key),
+        )
+        return str(answer["VpcEndpoint"]["VpcEndpointId"])
+
+    return to.alive(made, lambda id: _endpoint_lives(to, id))
+
+
+def _endpoint_lives(to: Site, id: str) -> str | None:
+    answer = to.cloud.find("ec2", "describe_vpc_endpoints", VpcEndpointIds=[id]) or {}
+    states = [str(one.get("State", "")).lower() for one in answer.get("VpcEndpoints", ())]
+    gone = ("deleting", "deleted", "failed", "rejected", "expired")
+    return next((state for state in states if state not in gone), None)
 
 
 def _remove_endpoint(to: Site, found: Found) -> None:

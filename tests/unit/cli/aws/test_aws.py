@@ -5,6 +5,7 @@ from typing import Any
 
 import botocore.exceptions as botocore_errors
 import pytest
+from boto3.exceptions import S3UploadFailedError
 from botocore.compat import HAS_CRT
 from botocore.credentials import Credentials
 
@@ -179,3 +180,24 @@ def test_a_thing_that_may_not_be_used_is_no_matter_of_credentials() -> None:
 def test_the_way_of_aws_login_can_be_taken() -> None:
     """Its keys need botocore's `crt`, which is one of our dependencies."""
     assert HAS_CRT
+
+
+def test_the_cipher_of_a_refusal_is_cut_off() -> None:
+    text = "You are not authorized. Encoded authorization failure message: " + "Kj3x" * 150
+
+    told = str(client.classify("UnauthorizedOperation", text, 403, "ec2", "run_instances"))
+
+    assert "Kj3x" not in told
+    assert told.startswith("You may not do ec2:RunInstances. You are not authorized. (`aws sts")
+
+
+def test_what_ends_an_upload_is_told_by_what_aws_answered() -> None:
+    answer: Any = {"Error": {"Code": "AccessDenied", "Message": "no"}}
+    error = S3UploadFailedError("failed")
+    error.__context__ = botocore_errors.ClientError(answer, "UploadPart")
+
+    with (
+        pytest.raises(errors.Denied, match="s3:PutObject"),
+        client.translated("s3", "put_object", "eu-west-1"),
+    ):
+        raise error

@@ -1,6 +1,7 @@
 """The cluster file: small files suffice, and every mistake is told with its place."""
 
 import contextlib
+import json
 
 import pytest
 from hypothesis import given
@@ -74,3 +75,28 @@ def test_no_text_makes_a_traceback(text: str) -> None:
 def _parse(text: str) -> None:
     with contextlib.suppress(UserError):
         config.parse(text)
+
+
+def test_reads_tags() -> None:
+    read = config.parse("name: reef\ntags: {owner: ocean, cost-centre: '4711'}\n")
+
+    assert read.tags == (("cost-centre", "4711"), ("owner", "ocean"))
+    kept = json.loads(json.dumps(read.to_record()))
+    assert config.ClusterConfig.from_record(kept) == read
+
+
+@pytest.mark.parametrize(
+    ("tags", "words"),
+    [
+        ("{clusterous.io/uid: x}", "is clusterous' own"),
+        ("{Name: x}", "is clusterous' own"),
+        ("{aws:x: y}", "not a tag's name"),
+        ("{owner: 7}", "must be text"),
+        ("{owner: 'a\tb'}", "is not a value"),
+        ("[owner]", "must be a mapping"),
+        ("{" + ", ".join(f"t{n}: x" for n in range(41)) + "}", "the most are 40"),
+    ],
+)
+def test_tags_that_cannot_be_are_told(tags: str, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        config.parse(f"name: reef\ntags: {tags}\n")

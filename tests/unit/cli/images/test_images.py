@@ -119,7 +119,8 @@ def test_names_the_reference(folder: Path) -> None:
     build = contexts.plan_build("montecarlo:v1", folder)
 
     assert (
-        contexts.reference("r.example", "reef", build) == f"r.example/reef/montecarlo:{build.tag}"
+        contexts.reference("r.example", "reef", build)
+        == f"r.example/clusterous/reef/montecarlo:{build.tag}"
     )
 
 

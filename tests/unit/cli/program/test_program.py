@@ -66,7 +66,7 @@ def test_an_environment_becomes_one_app(folder: Path) -> None:
 
     (app,), notes = program.manifests(what, MACHINES, known)
 
-    reference = f"r.example/c/tool:{what.builds[0].tag}"
+    reference = f"r.example/clusterous/c/tool:{what.builds[0].tag}"
     assert [c["image"] for c in app["spec"]["components"]] == [reference, "redis"]
     assert notes == ()
     assert program.is_same(what, app, known)
@@ -81,7 +81,7 @@ def test_a_manifest_is_applied_after_what_stands_beside_it(folder: Path) -> None
     documents, _ = program.manifests(what, {}, program.references(what, "r.example", "c"))
 
     assert [d["kind"] for d in documents] == ["Secret", "ClusterousApp"]
-    assert documents[1]["spec"]["image"] == f"r.example/c/tool:{what.builds[0].tag}"
+    assert documents[1]["spec"]["image"] == f"r.example/clusterous/c/tool:{what.builds[0].tag}"
     assert not program.is_same(what, documents[1], {})
 
 
