@@ -135,8 +135,18 @@ def test_other_commands_name_both_accounts(type_: Type) -> None:
     assert "This machine knows reef in eu-west-1 (account 123456789012)" in err
 
 
+def test_the_only_cluster_that_is_known_is_meant(type_: Type) -> None:
+    local.remember(REEF)
+
+    code, out, err = type_("status")
+
+    assert code == 0, err
+    assert "reef · eu-west-1" in out
+
+
 def test_without_a_name_the_known_clusters_are_named(type_: Type) -> None:
     local.remember(REEF)
+    local.remember(Identity(name="coral", account="123456789012", region="eu-west-1"))
 
     for command in ("status", "destroy"):
         code, _, err = type_(command, "--yes")

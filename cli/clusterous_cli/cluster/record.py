@@ -107,8 +107,11 @@ def absent(who: Identity) -> errors.NoCluster:
             f"{place}. {local.spelled(others)}\n  Say --region, or take that account's credentials"
             " (--profile)."
         )
+    known = any(one.who == who for one in local.known(who.name))
+    more = f" (`clusterous destroy {who.name}` looks again, and forgets it here.)" if known else ""
     return errors.NoCluster(
         f"{place}, or its creation was cut short. `clusterous create FILE` makes or finishes it."
+        f"{more}"
     )
 
 

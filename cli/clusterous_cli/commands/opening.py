@@ -42,17 +42,24 @@ class Target:
 
 
 def target(settings: Settings, name: str | None = None) -> Target:
-    """Open the session where the cluster is: *name*, else --cluster, else the file in this folder.
+    """Open the session where the cluster is: *name*, else --cluster, else the file in this folder,
+    else the only cluster that this machine knows.
 
     What is known of the cluster goes before what the AWS tools happen to be set to, which may be
     another region for another work; only --region goes before that.
     """
     name = name or settings.cluster
     file = _file_here(name)
-    name = name or (file.name if file else None)
+    name = name or (file.name if file else None) or _only(settings)
     region = _region(settings, name, file)
     chosen = bool(settings.region or region)
     return Target(cloud=client.connect(settings, region), name=name, chosen=chosen)
+
+
+def _only(settings: Settings) -> str | None:
+    """The only cluster that this machine knows, unless another region is asked for."""
+    known = local.known() if settings.region is None else ()
+    return known[0].who.name if len(known) == 1 else None
 
 
 def _file_here(name: str | None) -> ClusterConfig | None:
