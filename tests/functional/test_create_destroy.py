@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,8 @@ from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.plan import converge, inventory, sweep
+from clusterous_cli.output import show
+from clusterous_cli.plan import converge, cost, inventory, sweep
 from clusterous_cli.plan.kinds.kind import Action
 from tests.functional import cloud
 
@@ -83,6 +85,18 @@ def test_an_address_that_was_allowed_before_is_shut_out(world: cloud.World) -> N
     )  # fmt: skip
     ranges = [r["CidrIp"] for rule in groups[0]["IpPermissions"] for r in rule["IpRanges"]]
     assert ranges == ["198.51.100.7/32"]
+
+
+def test_who_will_be_let_in_and_who_no_more_is_told(world: cloud.World) -> None:
+    world.create(REEF)
+
+    drawn = world.design(replace(REEF, allow=("198.51.100.77/32",)))
+
+    comes, goes = show.access_words(drawn.plan)
+    assert comes == "the gateway will let in 198.51.100.77/32"
+    assert goes.startswith("the gateway will no more let in 203.0.113.10/32; who comes from there")
+    assert f"  ! {goes}" in show.plan_table(drawn, cost.of(REEF, "eu-west-1"))
+    assert show.access_words(world.design(REEF).plan) == []
 
 
 def test_no_call_more_for_twenty_workers_than_for_two(world: cloud.World) -> None:

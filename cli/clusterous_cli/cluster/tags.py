@@ -37,3 +37,13 @@ def belongs_to(tags: Mapping[str, str], who: Identity) -> bool:
     """Whether the tags are our cluster's; by its name alone where there is no other's uid."""
     uid = tags.get(names.TAG_UID)
     return uid == who.uid or (uid is None and tags.get(names.TAG_CLUSTER) == who.name)
+
+
+def made_by_aws(item: Mapping[str, Any]) -> str:
+    """Say which service of AWS put a thing into the network by itself, and whether it may go."""
+    if tags_of(item).get("GuardDutyManaged") == "true":
+        return (
+            "Amazon GuardDuty made it by itself; it may be removed, and comes back while GuardDuty"
+            " watches this network"
+        )
+    return ""

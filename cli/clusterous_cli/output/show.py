@@ -59,7 +59,23 @@ def _step_data(step: Step) -> dict[str, Any]:
 
 def plan_table(design: Design, price: cost.Cost) -> str:
     """Return a plan for people: one line per part, what it costs, and what it does not mend."""
-    return "\n".join([_changes(design, price), *(f"  ! {one}" for one in design.plan.unchanged)])
+    told = (*access_words(design.plan), *design.plan.unchanged)
+    return "\n".join([_changes(design, price), *(f"  ! {one}" for one in told)])
+
+
+def access_words(plan: Plan) -> list[str]:
+    """Say whose address the gateway will let in, and whose no more: that may be somebody's way."""
+    for step in plan.pending:
+        if step.key == "gateway-rules" and step.found and step.resource:
+            there = {rule.source for rule in step.found.value.rules}
+            wanted = {rule.source for rule in step.resource.value.rules}
+            come, go = sorted(wanted - there), sorted(there - wanted)
+            lost = "who comes from there is locked out, unless gateway.allow in the file names all"
+            return [
+                *([f"the gateway will let in {', '.join(come)}"] if come else []),
+                *([f"the gateway will no more let in {', '.join(go)}; {lost}"] if go else []),
+            ]
+    return []
 
 
 def _changes(design: Design, price: cost.Cost) -> str:

@@ -11,7 +11,7 @@ from clusterous_api.errors import FailedError
 from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES
-from clusterous_cli.cluster.tags import is_ours, key_of
+from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -207,6 +207,7 @@ GROUP: Final = Kind(
         id="GroupId",
         placed=True,
         gone=lambda item: item.get("GroupName") == "default",
+        says=lambda item: made_by_aws(item) or str(item.get("GroupName", "")),
     ),
 )
 RULES: Final = Kind(

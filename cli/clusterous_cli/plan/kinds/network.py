@@ -8,7 +8,7 @@ from clusterous_api.errors import FailedError, TransientError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.payload import SECRETS_KEY
-from clusterous_cli.cluster.tags import is_ours, key_of, tagged
+from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws, tagged
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -696,6 +696,7 @@ ENDPOINT: Final = Kind(
         placed=True,
         hourly=lambda item: 0.0 if item.get("VpcEndpointType", "Gateway") == "Gateway" else None,
         gone=gone_in("deleted", "deleting"),
+        says=lambda item: made_by_aws(item) or str(item.get("ServiceName", "")),
     ),
 )
 

@@ -3,7 +3,7 @@
 import pytest
 
 from clusterous_cli.output import show
-from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds import access, network, table
 from clusterous_cli.plan.kinds.kind import Kind
 
 NAMES = {kind.name for kind in table.ALL}
@@ -20,3 +20,13 @@ def test_a_kind_is_whole(kind: Kind) -> None:
     assert not kind.after or kind.remove, "what waits to be removed can be removed"
     assert bool(kind.noun) == bool(kind.walk or kind.walked), "what is looked for has a name"
     assert not kind.make or kind.wants is not Kind(name="", part="").wants
+
+
+@pytest.mark.parametrize("kind", [network.ENDPOINT, access.GROUP], ids=str)
+def test_what_aws_put_there_by_itself_is_named(kind: Kind) -> None:
+    assert kind.walk is not None
+    guard = {"Tags": [{"Key": "GuardDutyManaged", "Value": "true"}]}
+    other = {"ServiceName": "com.amazonaws.eu-west-1.ssm", "GroupName": "theirs"}
+
+    assert "Amazon GuardDuty made it by itself; it may be removed" in kind.walk.says(guard)
+    assert kind.walk.says(other) in other.values()
