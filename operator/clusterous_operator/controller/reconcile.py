@@ -32,8 +32,18 @@ from clusterous_operator.controller.lookup import (
     Lookup,
 )
 from clusterous_operator.controller.metrics import Metrics
-from clusterous_operator.decisions import contest, plan, situation, storage
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions import (
+    contest,
+    counting,
+    ending,
+    fill,
+    plan,
+    policy,
+    situation,
+    storage,
+    workloads,
+)
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.trouble import UNSCHEDULABLE
 from clusterous_operator.status import appstatus
 
@@ -171,13 +181,13 @@ class Reconciler:
             answers = await self._lookup.answers(app, seen)
             seen, size = self._observe(app, answers)
         for _ in range(_ROUNDS):
-            if situation.is_news(app, seen):
+            if policy.is_news(app, seen):
                 await self._note(app, seen, size)
             facts = situation.facts(app, seen, size)
             if why := storage.refusal(app, seen, facts.replicas):
                 raise UserError(why)
             wanted = manifests.desired(app, facts)
-            begun = situation.begun(seen)
+            begun = workloads.begun(seen)
             marks = self._accepted.get((app.namespace, app.name), {}).values()
             steps = plan.plan(wanted, manifests.kept(app, facts), seen.children, begun, marks)
             steps += storage.growth(app, seen)
@@ -219,7 +229,7 @@ class Reconciler:
 
     def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
         key = (app.namespace, app.name)
-        filling = bool(situation.fillers(app)) and not app.suspend
+        filling = bool(fill.fillers(app)) and not app.suspend
         waiting = any(
             pod.trouble is not None and pod.trouble.reason == UNSCHEDULABLE
             for pod in self._store.pods.of(key)
@@ -228,7 +238,7 @@ class Reconciler:
             self._want_capacity()
         seen = self._decided(app, filling or waiting, answers)
         before = self._targets.get(key, {})
-        size = situation.size(
+        size = fill.size(
             app,
             seen,
             before,
@@ -255,21 +265,21 @@ class Reconciler:
         )
         if held := self._held(app, seen):
             seen = dataclasses.replace(seen, held=held)
-        if (verdict := situation.judged(app, seen)).attempts:
+        if (verdict := policy.judged(app, seen)).attempts:
             seen = dataclasses.replace(seen, verdict=verdict)
-        if situation.clears_in(app, seen, self._now()) == 0:
+        if ending.clears_in(app, seen, self._now()) == 0:
             seen = dataclasses.replace(seen, cleared=True)
         return seen
 
     def _held(self, app: App, seen: Observed) -> frozenset[str]:
         """Return the components whose next workload must wait for pods of the one before."""
         key, now = (app.namespace, app.name), self._clock()
-        left = {one.name: situation.predecessors(app, one, seen) for one in app.components}
+        left = {one.name: workloads.predecessors(app, one, seen) for one in app.components}
         before = self._bereft.pop(key, {})
         since = {name: before.get(name, now) for name, pods in left.items() if pods}
         if since:
             self._bereft[key] = since
-        if situation.claim_is_going(app, seen):
+        if workloads.claim_is_going(app, seen):
             return frozenset(one.name for one in app.components)
         return frozenset(
             name
@@ -277,7 +287,7 @@ class Reconciler:
             if now < began + _ORPHANED_SECONDS or any(one.deleting for one in left[name])
         )
 
-    def _other_fillers(self, key: Key) -> frozenset[situation.Filler]:
+    def _other_fillers(self, key: Key) -> frozenset[fill.Filler]:
         return frozenset(
             (*other, name)
             for other, targets in self._targets.items()
@@ -287,7 +297,7 @@ class Reconciler:
 
     def _look_again(self, app: App, seen: Observed, size: Size) -> float | None:
         """Return in how many seconds time alone may change what is wanted."""
-        clears = None if seen.cleared else situation.clears_in(app, seen, self._now())
+        clears = None if seen.cleared else ending.clears_in(app, seen, self._now())
         watches = seen.idle is not None and not seen.idle.suspended
         waits = storage.more(app, seen) is not None and not seen.can_grow
         later = (
@@ -318,7 +328,7 @@ class Reconciler:
         if spec["workers"].get("replicas") is not None:
             return app
         deployment = names.child(app.name, workers.name)
-        first = situation.first_number(
+        first = counting.first_number(
             app, workers, self._store.deployments.find(app.namespace, deployment)
         )
         body = _at({"spec": {"replicas": first}}, record.version)
@@ -339,7 +349,7 @@ class Reconciler:
                         await self._mark(app, component, seen, keep)
 
     async def _mark(self, app: App, component: Component, seen: Observed, keep: int) -> None:
-        child = situation.workload(app, component, seen)
+        child = workloads.workload(app, component, seen)
         if child is None or child.state["wanted"] <= keep:
             return
         cpu = await self._lookup.cpu(app.namespace)

@@ -11,8 +11,9 @@ from typing import Any
 from clusterous_api import names
 from clusterous_api.models import App, ExistingClaim, Exposure, Quorum
 from clusterous_operator.cache.observed import Child, Observed
-from clusterous_operator.decisions import situation, storage
-from clusterous_operator.decisions.situation import Ended, Size
+from clusterous_operator.decisions import ending, storage, workloads
+from clusterous_operator.decisions.counting import Size
+from clusterous_operator.decisions.ending import Ended
 from clusterous_operator.objects import wording
 from clusterous_operator.objects.trouble import Reason
 from clusterous_operator.status import conditions, history, standing
@@ -28,7 +29,7 @@ COUNTS_SECONDS = 1.0
 def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], now: str) -> Status:
     """Return the whole status; *before* is the present one, *now* the time of what changes."""
     groups = standing.of(app, seen, size)
-    end = situation.ended(app, seen)
+    end = ending.ended(app, seen)
     volume = _volume(app, seen)
     found = [
         *_outcome(app, seen, groups, end, volume),
@@ -45,7 +46,7 @@ def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], n
         "components": wording.plainly(entries),
         **({"endpoints": endpoints} if endpoints else {}),
         **history.times(before, found, now),
-        **situation.memory(app, seen),
+        **ending.memory(app, seen),
         **_for_people(seen, groups, found),
         **_for_scale(app, groups),
     }
@@ -146,14 +147,14 @@ def _outcome(
     if reason == Reason.VOLUME_PENDING and not volume.status:
         message = f"{message}. {volume.message}"
     if end is not None and not end.succeeded:
-        by_job = end.reason == situation.GAVE_UP and any(one.trouble for one in groups)
+        by_job = end.reason == ending.GAVE_UP and any(one.trouble for one in groups)
         told = message if by_job else end.words
         return _three(ready=False, busy=False, stuck=True, reason=end.reason, message=told)
     if end is not None:
         return _three(
             ready=True, busy=False, stuck=False, reason="Completed", message=_done_words(app)
         )
-    if situation.is_asleep(app, seen):
+    if workloads.is_asleep(app, seen):
         left = sum(_left(one) for one in groups)
         is_one = left == 1
         words = f"{left} {'pod is' if is_one else 'pods are'} still ending."
@@ -225,7 +226,7 @@ def _parts(
         if one.name in types:
             if end is not None and end.succeeded:
                 yield Condition(type=types[one.name], status=True, reason="Completed")
-            elif end is None and situation.is_asleep(app, seen):
+            elif end is None and workloads.is_asleep(app, seen):
                 yield Condition(type=types[one.name], status=False, reason=_asleep_reason(app))
             else:
                 yield _part(types[one.name], one)
@@ -280,7 +281,7 @@ def _why_not_bound(claim: Child, phase: str) -> str:
 
 
 def _suspended(app: App, seen: Observed, groups: Iterable[Group]) -> Condition:
-    if not situation.is_asleep(app, seen):
+    if not workloads.is_asleep(app, seen):
         return Condition(type=Type.SUSPENDED, status=False, reason="Running")
     left = any(_left(one) for one in groups)
     reason = "Suspending" if left else _asleep_reason(app)
@@ -292,7 +293,7 @@ def _completed(end: Ended | None) -> Condition:
         return Condition(type=Type.COMPLETED, status=False, reason="Running")
     if end.succeeded:
         return Condition(type=Type.COMPLETED, status=True, reason="Completed")
-    reason = "Failed" if end.reason == situation.GAVE_UP else end.reason
+    reason = "Failed" if end.reason == ending.GAVE_UP else end.reason
     return Condition(type=Type.COMPLETED, status=False, reason=reason, message=end.words)
 
 

@@ -14,8 +14,8 @@ from clusterous_operator import manifests
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import Child, Node, Observed, Pod
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import situation
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions import counting, workloads
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import quantity, trouble
 from clusterous_operator.objects.trouble import Reason, Trouble
 
@@ -69,16 +69,16 @@ class Group:
 
 def of(app: App, seen: Observed, size: Size) -> list[Group]:
     """Return how the components stand."""
-    wanted = situation.replicas(app, seen, size)
+    wanted = counting.replicas(app, seen, size)
     return [_of(app, one, seen, size, wanted.get(one.name, 0)) for one in app.components]
 
 
 def _of(app: App, component: Component, seen: Observed, size: Size, wanted: int) -> Group:
-    child = situation.workload(app, component, seen)
-    need = situation.waits_for(app, component, seen)
+    child = workloads.workload(app, component, seen)
+    need = counting.waits_for(app, component, seen)
     is_held = component.name in seen.held
-    waits = (need is not None or is_held) and not situation.is_asleep(app, seen)
-    goal = situation.wanted(component, size) if waits else wanted
+    waits = (need is not None or is_held) and not workloads.is_asleep(app, seen)
+    goal = counting.wanted(component, size) if waits else wanted
     state = {} if child is None else child.state
     is_job = app.is_job(component)
     desired = _job_goal(wanted, state) if is_job else goal

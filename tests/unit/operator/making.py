@@ -13,8 +13,8 @@ from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import Child, Node, Observed, Pod, Taint
-from clusterous_operator.decisions import plan, situation
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions import plan, policy, situation, workloads
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import quantity
 from clusterous_operator.objects.idle import State
 from clusterous_operator.objects.trouble import Trouble
@@ -164,7 +164,7 @@ class FakeApi:
             before=self.told,
             idle=self.idle,
         )
-        return dataclasses.replace(seen, verdict=situation.judged(app, seen))
+        return dataclasses.replace(seen, verdict=policy.judged(app, seen))
 
     def children(self) -> dict[tuple[str, str], Child]:
         """Return all objects, cut down."""
@@ -175,7 +175,7 @@ def steps_of(app: App, seen: Observed, size: Size | None = None) -> list[plan.St
     """Return what the reconcile would do."""
     facts = situation.facts(app, seen, size or Size())
     wanted = manifests.desired(app, facts)
-    return plan.plan(wanted, manifests.kept(app, facts), seen.children, situation.begun(seen))
+    return plan.plan(wanted, manifests.kept(app, facts), seen.children, workloads.begun(seen))
 
 
 def settle(app: App, api: FakeApi, size: Size | None = None) -> list[plan.Step]:

@@ -10,7 +10,7 @@ from clusterous_operator.cache.record import Record
 from clusterous_operator.client import recorder
 from clusterous_operator.client.cluster import BusyError, MissingError
 from clusterous_operator.client.recorder import Note, Recorder
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.inherit import Inherit
 from clusterous_operator.status import appstatus
 from tests.unit.operator.making import NOW, FakeApi, make_app, make_body, make_pod, settle

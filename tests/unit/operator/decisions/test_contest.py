@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from clusterous_operator.cache.observed import DEPLOYMENT
-from clusterous_operator.decisions import contest, plan, situation
+from clusterous_operator.decisions import contest, counting, plan
 from clusterous_operator.decisions.contest import PAUSE_SECONDS, Mends
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.status import appstatus
 from tests.unit.operator.making import NOW, FakeApi, make_app, settle, steps_of
 
@@ -146,7 +146,7 @@ def test_the_status_names_field_and_manager_and_where_to_point() -> None:
     assert (ready["status"], ready["reason"], stalled["status"]) == ("False", "Contested", "True")
     assert "hpa changes spec.replicas of Deployment sim-workers" in ready["message"]
     assert "point at ClusterousApp sim" in ready["message"]
-    assert situation.is_ready(fight.app, fight.app.components[0], seen)
+    assert counting.is_ready(fight.app, fight.app.components[0], seen)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 from clusterous_api import models, names
 from clusterous_operator.cache import observed
-from clusterous_operator.decisions import plan, situation
+from clusterous_operator.decisions import ending, plan, workloads
 from tests.unit.operator.making import FakeApi, make_app, make_body, settle, steps_of, summary
 
 BATCH: dict[str, Any] = {"run": "Batch", "master": {"command": ["x"]}}
@@ -33,7 +33,7 @@ def test_a_batch_is_not_completed_by_the_job_of_an_earlier_app() -> None:
 
     found = summary(app, api)
 
-    assert situation.ended(app, api.observe(app)) is None
+    assert ending.ended(app, api.observe(app)) is None
     assert found["conditions"]["Ready"]["status"] == "False"
     assert found["conditions"]["Completed"]["status"] == "False"
     assert "completionTime" not in found
@@ -82,12 +82,12 @@ def test_a_claim_that_goes_with_an_earlier_app_is_waited_for() -> None:
 
     assert seen.claim is not None
     assert seen.claim.deleting
-    assert situation.claim_is_going(app, seen)
+    assert workloads.claim_is_going(app, seen)
     claim = (observed.CLAIM, names.claim("sim"))
     kinds = [one.manifest["kind"] for one in steps_of(app, seen) if isinstance(one, plan.Apply)]
     assert observed.CLAIM not in kinds
     del api.objects[claim]
-    assert not situation.claim_is_going(app, api.observe(app))
+    assert not workloads.claim_is_going(app, api.observe(app))
 
 
 def test_a_claim_that_stays_is_used_again() -> None:
@@ -96,7 +96,7 @@ def test_a_claim_that_stays_is_used_again() -> None:
     api.objects = {key: one for key, one in api.objects.items() if "Claim" in key[0]}
     app = anew()
 
-    assert not situation.claim_is_going(app, api.observe(app))
+    assert not workloads.claim_is_going(app, api.observe(app))
     assert api.observe(app).claim is not None
 
 

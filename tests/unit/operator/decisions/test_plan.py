@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterous_operator.decisions import plan
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, steps_of
 
 WORKERS = {"replicas": 2, "resources": {"requests": {"cpu": "1000m", "memory": "1Gi"}}}

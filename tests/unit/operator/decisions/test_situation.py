@@ -10,8 +10,9 @@ from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.cache.observed import Observed, Pod
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import plan, situation
-from clusterous_operator.decisions.situation import Ended, Size
+from clusterous_operator.decisions import counting, ending, fill, plan, policy
+from clusterous_operator.decisions.counting import Size
+from clusterous_operator.decisions.ending import Ended
 from clusterous_operator.objects import quantity
 from clusterous_operator.objects.failure import Failure, Fallen
 from clusterous_operator.objects.idle import State
@@ -51,7 +52,7 @@ def running(app: App) -> FakeApi:
 
 
 def ended(app: App, api: FakeApi) -> Ended | None:
-    return situation.ended(app, api.observe(app))
+    return ending.ended(app, api.observe(app))
 
 
 def tell(app: App, api: FakeApi) -> None:
@@ -166,7 +167,7 @@ def done(ttl: int | None = 60, **more: Any) -> tuple[App, FakeApi]:
 def seen_at(app: App, api: FakeApi, time: str) -> Observed:
     """Return what is seen at a time, as the reconcile completes it."""
     seen = api.observe(app)
-    cleared = situation.clears_in(app, seen, datetime.fromisoformat(time)) == 0
+    cleared = ending.clears_in(app, seen, datetime.fromisoformat(time)) == 0
     return dataclasses.replace(seen, cleared=cleared)
 
 
@@ -188,7 +189,7 @@ def test_nothing_goes_before_the_status_tells_of_the_end() -> None:
     app, api = done(ttl=0)
     api.told = {}
 
-    left = situation.clears_in(app, api.observe(app), datetime.fromisoformat(LATER))
+    left = ending.clears_in(app, api.observe(app), datetime.fromisoformat(LATER))
 
     assert left is not None
     assert left > 0
@@ -293,13 +294,13 @@ def test_a_failure_gives_the_group_a_new_number_once() -> None:
 def test_it_is_told_before_it_is_done_and_only_then() -> None:
     app = make_app(workers={"replicas": 2}, failurePolicy=POLICY)
     api = running(app)
-    before = situation.is_news(app, api.observe(app))
+    before = policy.is_news(app, api.observe(app))
     crash(api, "workers")
 
-    news = situation.is_news(app, api.observe(app))
+    news = policy.is_news(app, api.observe(app))
     tell(app, api)
 
-    assert (before, news, situation.is_news(app, api.observe(app))) == (False, True, False)
+    assert (before, news, policy.is_news(app, api.observe(app))) == (False, True, False)
     assert api.told["restarts"] == 1
 
 
@@ -329,7 +330,7 @@ def test_all_start_again_though_the_operator_ends_after_some_writes(written: int
     settle(app, api)
 
     assert {attempt_of(api, name) for name in ("master", "workers", "search")} == {"1"}
-    assert situation.judged(app, api.observe(app)).failed == ""
+    assert policy.judged(app, api.observe(app)).failed == ""
 
 
 def test_a_job_is_replaced_and_its_old_pods_do_not_count_against_the_new_one() -> None:
@@ -341,7 +342,7 @@ def test_a_job_is_replaced_and_its_old_pods_do_not_count_against_the_new_one() -
 
     settle(app, api)
     api.run()
-    late = situation.judged(app, api.observe(app))
+    late = policy.judged(app, api.observe(app))
 
     assert attempt_of(api, "master", "Job") == "1"
     assert (late.attempts, late.failed) == ({"master": 1}, "")
@@ -386,7 +387,7 @@ def test_it_stays_failed_though_another_error_was_told_meanwhile() -> None:
         app.generation, "The API server refused something.", api.told, LATER
     )
 
-    assert situation.judged(app, api.observe(app)).failed
+    assert policy.judged(app, api.observe(app)).failed
 
 
 def test_a_new_spec_is_a_new_start() -> None:
@@ -408,9 +409,9 @@ def test_what_failed_before_does_not_end_the_next_start(written: int) -> None:
     api.carry_out(steps_of(changed, api.observe(changed))[:written])  # and the operator ends
     settle(changed, api)
     tell(changed, api)
-    later = situation.judged(changed, api.observe(changed))
+    later = policy.judged(changed, api.observe(changed))
     crash(api, "workers", life=changed.generation)
-    again = situation.judged(changed, api.observe(changed))
+    again = policy.judged(changed, api.observe(changed))
 
     assert (later.failed, later.attempts["workers"]) == ("", 0)
     assert again.failed
@@ -440,8 +441,8 @@ def test_a_batch_that_has_failed_begins_again_only_with_another_run() -> None:
     other = batch(image="example.org/sim:2", failurePolicy=fails)
     mended = dataclasses.replace(other, generation=3)
 
-    assert situation.judged(touched, api.observe(touched)).failed
-    assert not situation.judged(mended, api.observe(mended)).failed
+    assert policy.judged(touched, api.observe(touched)).failed
+    assert not policy.judged(mended, api.observe(mended)).failed
     settle(mended, api)
     assert api.objects["Job", "sim-master"]["spec"]["suspend"] is False
 
@@ -496,7 +497,7 @@ def filling(**more: Any) -> App:
 
 def sized(app: App, api: FakeApi, before: Size | None = None, now: float = 0.0) -> Size:
     known = {} if before is None else before.targets
-    return situation.size(app, api.observe(app), known, now=now, patience=10.0)
+    return fill.size(app, api.observe(app), known, now=now, patience=10.0)
 
 
 def counted(size: Size) -> dict[str, int]:
@@ -508,7 +509,7 @@ def counts(app: App, api: FakeApi, **more: Any) -> dict[str, int]:
     api.pods = (make_pod(),)
     seen = dataclasses.replace(api.observe(app), **more)
     others = {("lab", "other", "all")}
-    return counted(situation.size(app, seen, {}, now=0.0, patience=10.0, others=others))
+    return counted(fill.size(app, seen, {}, now=0.0, patience=10.0, others=others))
 
 
 def test_groups_share_the_room_within_their_bounds() -> None:
@@ -568,12 +569,12 @@ def test_an_autoscaler_begins_with_what_runs() -> None:
     after = make_app(workers=scaled)
     assert after.workers is not None
 
-    assert situation.first_number(after, after.workers, child) == 4
-    assert situation.first_number(after, after.workers, None) == 2
+    assert counting.first_number(after, after.workers, child) == 4
+    assert counting.first_number(after, after.workers, None) == 2
     more = dataclasses.replace(child, state={**child.state, "wanted": 9})
-    assert situation.first_number(after, after.workers, more) == 6
+    assert counting.first_number(after, after.workers, more) == 6
     asleep = dataclasses.replace(child, state={**child.state, "wanted": 0})
-    assert situation.first_number(after, after.workers, asleep) == 2
+    assert counting.first_number(after, after.workers, asleep) == 2
 
 
 def test_nothing_is_filled_when_nothing_runs() -> None:

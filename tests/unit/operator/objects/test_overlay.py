@@ -9,7 +9,7 @@ import pytest
 from clusterous_api.errors import UserError
 from clusterous_operator import manifests
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import plan, situation
+from clusterous_operator.decisions import counting, fill, plan, situation
 from clusterous_operator.objects.usage import Usage
 from tests.unit.operator.making import FakeApi, make_app, make_node, steps_of
 
@@ -89,12 +89,12 @@ def use(overlay: Any) -> None:
     for _ in range(2):
         api.carry_out(steps_of(app, api.observe(app)))
     seen = api.observe(app)
-    situation.size(app, seen, {}, 0.0, 1.0)
+    fill.size(app, seen, {}, 0.0, 1.0)
     for one in app.components:
         template = manifests.pod_template(app, one, manifests.Facts())
         demand = sizing.demand(template["spec"], labels=template["metadata"]["labels"])
         sizing.fill_beside(nodes, Usage(), [], [sizing.Group(name="", demand=demand, max=3)])
-    plan.plan(manifests.desired(app, situation.facts(app, seen, situation.Size())), frozenset(), {})
+    plan.plan(manifests.desired(app, situation.facts(app, seen, counting.Size())), frozenset(), {})
 
 
 def refusal(overlay: Any) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import trouble, wording
 from clusterous_operator.status import appstatus
 from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle

@@ -9,7 +9,7 @@ import pytest
 from clusterous_api import models
 from clusterous_api.models import App
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.status import appstatus, conditions
 from clusterous_operator.status.conditions import Condition, Type
 from tests.unit.operator.making import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.status import appstatus
 from tests.unit.operator.making import FakeApi, make_app, settle
 

@@ -15,7 +15,7 @@ from lupa.lua51 import LuaRuntime
 
 from clusterous_api.models import App
 from clusterous_operator.cache.observed import Observed
-from clusterous_operator.decisions.situation import Size
+from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.failure import Verdict
 from clusterous_operator.objects.idle import State
 from clusterous_operator.status import appstatus
