@@ -155,3 +155,22 @@ def test_a_500_that_means_a_wrong_request_is_a_refusal(message: str, wrong: bool
             assert caught.value.answered
 
     play(story, fail)
+
+
+def test_a_delete_is_meant_for_the_very_object_that_was_seen() -> None:
+    bodies: list[Any] = []
+
+    async def note(request: web.Request) -> web.Response:
+        bodies.append(await request.json())
+        return await well(request)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        await cluster.delete("Service", "lab", "x", "its-uid", 7)
+        await cluster.delete("Service", "lab", "x", "its-uid")
+
+    play(story, note)
+
+    assert [one["preconditions"] for one in bodies] == [
+        {"uid": "its-uid", "resourceVersion": "7"},
+        {"uid": "its-uid"},
+    ]

@@ -214,3 +214,49 @@ def test_a_server_that_fails_thrice_over_the_same_is_told_also_of_an_app_that_ru
     assert told["observedGeneration"] == 2
     assert "nodeselector" in told["message"]
     assert kstatus_of(bench) == "False"
+
+
+class Noting(Server):
+    """An API server that notes what each write of a child is bound to."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self.bound: list[tuple[str, str | None, str | None]] = []
+        self.removed: list[tuple[str, str, int | None]] = []
+
+    async def apply(
+        self, manifest: Mapping[str, Any], *, force: bool, sub: str = ""
+    ) -> Mapping[str, Any]:
+        metadata = manifest["metadata"]
+        if not sub and force:
+            self.bound.append(
+                (metadata["name"], metadata.get("uid"), metadata.get("resourceVersion"))
+            )
+        return await super().apply(manifest, force=force, sub=sub)
+
+    async def delete(
+        self, kind: str, namespace: str, name: str, uid: str, version: int | None = None
+    ) -> None:
+        self.removed.append((name, uid, version))
+
+
+def test_a_child_is_changed_and_removed_only_as_it_was_seen() -> None:
+    bench = Bench(workers={"replicas": 1})
+    bench.look(0.0)
+    bench.look(1.0, ready=1)
+    bench.server = server = Noting(bench)
+    bench.restart()
+    seen = bench.store.deployments.find("lab", "sim-workers")
+    assert seen is not None
+    bench.spec["workers"] = {"replicas": 2}
+    bench.store.apps.put(bench.store.apps.trim(bench.app({})))
+    bench.look(2.0)
+
+    assert server.bound[0] == ("sim-workers", seen.uid, str(seen.version))
+    seen = bench.store.deployments.find("lab", "sim-workers")
+    assert seen is not None
+    del bench.spec["workers"]
+    bench.store.apps.put(bench.store.apps.trim(bench.app({})))
+    bench.look(3.0)
+
+    assert ("sim-workers", seen.uid, seen.version) in server.removed
