@@ -108,7 +108,7 @@ def _restarts(before: Status, after: Status) -> Iterable[Note]:
         yield Note(warning=True, reason="Restarted", message=words)
 
 
-_OF_VOLUMES = {"VolumeResizing": False, "NotResizable": True, "Lost": True}
+_OF_VOLUMES = {"VolumeResizing": False, "NotResizable": True, "Lost": True, "Deleting": True}
 
 
 def _volume(old: _Conditions, new: _Conditions) -> Iterable[Note]:

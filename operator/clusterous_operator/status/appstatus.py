@@ -250,7 +250,7 @@ def _volume(app: App, seen: Observed) -> Condition:
     phase = str(claim.state.get("phase", "Pending"))
     bound = phase == "Bound" and not claim.deleting
     if claim.deleting:
-        why, phase = f"The claim {name} is being deleted.", "Deleting"
+        why, phase = f"The claim {name} is being deleted{_why_deleted(app, claim)}.", "Deleting"
     elif bound and claim.state.get("resizing"):
         why, phase = f"The claim {name} is Bound; {claim.state['resizing']}.", "VolumeResizing"
     elif bound and (told := storage.words(app, seen)):
@@ -258,6 +258,14 @@ def _volume(app: App, seen: Observed) -> Condition:
     else:
         why = f"The claim {name} is {phase}{_why_not_bound(claim, phase)}."
     return Condition(type=Type.VOLUME_BOUND, status=bound, reason=phase, message=why)
+
+
+def _why_deleted(app: App, claim: Child) -> str:
+    if claim.is_of_another(app.name, app.uid):
+        return ", with the earlier app of this name; another one is made then"
+    left = ": its data may go with it when the last pod that uses it ends"
+    is_ours = not isinstance(app.volume.source, ExistingClaim)
+    return f"{left}, and another, empty one is made then" if is_ours else left
 
 
 def _why_not_bound(claim: Child, phase: str) -> str:
@@ -330,6 +338,8 @@ def _for_people(
     counts = {one.name: f"{one.ready}/{one.desired}" for one in groups}
     ready = found[0]
     phase = "Missing" if seen.claim is None else str(seen.claim.state.get("phase", "Pending"))
+    if seen.claim is not None and seen.claim.deleting:
+        phase = "Deleting"
     return {
         **({"master": counts[names.MASTER]} if names.MASTER in counts else {}),
         **({"workers": counts[names.WORKERS]} if names.WORKERS in counts else {}),

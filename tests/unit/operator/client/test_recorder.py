@@ -74,6 +74,12 @@ RUNS = {"Suspended": "False Running", "Completed": "False Running"}
         pytest.param(
             {"VolumeBound": "True Bound"}, {"VolumeBound": "False Lost"}, ["Lost!"], id="lost"
         ),
+        pytest.param(
+            {"VolumeBound": "True Bound"},
+            {"VolumeBound": "False Deleting"},
+            ["Deleting!"],
+            id="deleted under the app",
+        ),
     ],
 )
 def test_tells_what_changed(

@@ -592,3 +592,17 @@ def test_models_and_status_agree_on_an_app_without_workers() -> None:
 
     assert "workers" not in found
     assert "WorkersReady" not in found["conditions"]
+
+
+def test_a_claim_that_is_deleted_under_its_app_is_told() -> None:
+    app, api = make_app(), FakeApi()
+    settle(app, api)
+    api.run()
+    claim = api.objects["PersistentVolumeClaim", "sim-data"]
+    claim["metadata"]["deletionTimestamp"] = NOW
+
+    found = summary(app, api)
+
+    assert found["volume"] == "Deleting"
+    assert found["conditions"]["VolumeBound"]["reason"] == "Deleting"
+    assert "another, empty one" in found["conditions"]["VolumeBound"]["message"]
