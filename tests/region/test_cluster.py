@@ -498,6 +498,7 @@ spec:
     replicas: 2
     # The second to come is the one that works: by their age it would be the first to go.
     command: [sh, -c, "mkdir /home/data/uneven && exec sleep 1000000; while :; do :; done"]
+    drain: {{exec: {{command: ["true"]}}}}
     resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 200m}}}}
 ---
 apiVersion: clusterous.io/v1
