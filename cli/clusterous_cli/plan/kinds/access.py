@@ -97,12 +97,8 @@ def _want_rules(wish: Wish) -> list[Resource]:
 
 
 def _look_groups(at: Scope) -> list[Found]:
-    if not at.networks:
-        return []
     found: list[Found] = []
-    for group in at.cloud.pages(
-        "ec2", "describe_security_groups", "SecurityGroups", Filters=at.within()
-    ):
+    for group in at.placed("describe_security_groups", "SecurityGroups"):
         if group["GroupName"] == "default":
             continue
         id, vpc, ours = group["GroupId"], group["VpcId"], is_ours(group, at.who)

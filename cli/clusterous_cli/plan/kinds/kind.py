@@ -13,6 +13,7 @@ from clusterous_cli.cluster.addresses import Addresses, addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob, Machine
+from clusterous_cli.cluster.tags import is_ours, key_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 
 Item = Mapping[str, Any]
@@ -78,9 +79,17 @@ class Scope:
     who: Identity
     networks: tuple[str, ...] = ()
 
-    def within(self) -> list[dict[str, Any]]:
-        """Return the filter for what is in the cluster's networks."""
-        return [{"Name": "vpc-id", "Values": list(self.networks)}]
+    def placed(self, action: str, key: str) -> list[Any]:
+        """List by an action of EC2 what is in the cluster's networks; nothing is in none."""
+        if not self.networks:
+            return []
+        within = [{"Name": "vpc-id", "Values": list(self.networks)}]
+        return self.cloud.pages("ec2", action, key, Filters=within)
+
+    def found(self, kind: "Kind", item: Item, id: str, value: Any = None, **state: Any) -> "Found":
+        """Return a thing that AWS lists with its tags: by them it is ours, and has its key."""
+        key, ours = key_of(item, self.who), is_ours(item, self.who)
+        return Found(kind=kind, key=key, id=id, value=value, ours=ours, **state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

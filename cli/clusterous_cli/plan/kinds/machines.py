@@ -114,9 +114,7 @@ def grave_of(pool: str) -> str:
 
 def _look_strangers(at: Scope) -> list[Found]:
     """Find machines in our network that are not ours."""
-    if not at.networks:
-        return []
-    listed = at.cloud.pages("ec2", "describe_instances", "Reservations", Filters=at.within())
+    listed = at.placed("describe_instances", "Reservations")
     machines = [each for group in listed for each in group["Instances"]]
     return [
         Found(kind=MACHINES, key="", id=one["InstanceId"], ours=False, vpc=one.get("VpcId", ""))
@@ -298,11 +296,10 @@ GRAVE: Final = Kind(name="other", part=PART)  # machines that are dead, which AW
 
 def _look_disks(at: Scope) -> list[Found]:
     return [
-        Found(
-            kind=DISK,
-            key=key_of(one, at.who),
+        at.found(
+            DISK,
+            one,
             id=one["VolumeId"],
-            ours=is_ours(one, at.who),
             busy=bool(one["Attachments"]),
         )
         for one in at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))

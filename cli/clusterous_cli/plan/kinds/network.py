@@ -187,25 +187,22 @@ def _want_routes(wish: Wish) -> list[Resource]:
 
 def _look_subnets(at: Scope) -> list[Found]:
     """Find the subnets, and then the tables, whose links are called by their subnets."""
-    if not at.networks:
-        return []
     subnets = [
-        Found(
-            kind=SUBNET,
-            key=key_of(one, at.who),
+        at.found(
+            SUBNET,
+            one,
             id=one["SubnetId"],
             value=Subnet(vpc=one["VpcId"], cidr=one["CidrBlock"], zone=one["AvailabilityZone"]),
-            ours=is_ours(one, at.who),
             vpc=one["VpcId"],
         )
-        for one in at.cloud.pages("ec2", "describe_subnets", "Subnets", Filters=at.within())
+        for one in at.placed("describe_subnets", "Subnets")
     ]
     return [*subnets, *_look_tables(at, {one.id: one.key for one in subnets})]
 
 
 def _look_tables(at: Scope, sides: Mapping[str, str]) -> list[Found]:
     found: list[Found] = []
-    for table in at.cloud.pages("ec2", "describe_route_tables", "RouteTables", Filters=at.within()):
+    for table in at.placed("describe_route_tables", "RouteTables"):
         if not any(link.get("Main") for link in table.get("Associations", ())):
             found += _look_table(at, table, sides)
     return found
@@ -369,18 +366,9 @@ def _look_gateways(at: Scope) -> list[Found]:
         "ec2", "describe_internet_gateways", "InternetGateways", Filters=tagged(at.who)
     ):
         vpcs = [attached["VpcId"] for attached in one.get("Attachments", ())]
-        vpc, id, ours = next(iter(vpcs), ""), one["InternetGatewayId"], is_ours(one, at.who)
-        found.append(
-            Found(
-                kind=GATEWAY,
-                key=key_of(one, at.who),
-                id=id,
-                value=Gateway(attached=vpc),
-                ours=ours,
-                uses=len(vpcs),
-            )
-        )
-        if vpc and ours:
+        vpc, id = next(iter(vpcs), ""), one["InternetGatewayId"]
+        found.append(at.found(GATEWAY, one, id=id, value=Gateway(attached=vpc), uses=len(vpcs)))
+        if vpc and is_ours(one, at.who):
             link = GatewayLink(gateway=id, vpc=vpc)
             found.append(Found(kind=GATEWAY_LINK, key="igw-link", id=id, value=link, vpc=vpc))
     return found
@@ -465,12 +453,11 @@ def _want_nat(wish: Wish) -> list[Resource]:
 def _look_addresses(at: Scope) -> list[Found]:
     listed = at.cloud.pages("ec2", "describe_addresses", "Addresses", Filters=tagged(at.who))
     return [
-        Found(
-            kind=ADDRESS,
-            key=key_of(one, at.who),
+        at.found(
+            ADDRESS,
+            one,
             id=one["AllocationId"],
             value=Address(),
-            ours=is_ours(one, at.who),
             uses=int(bool(one.get("AssociationId"))),
         )
         for one in listed
@@ -478,9 +465,7 @@ def _look_addresses(at: Scope) -> list[Found]:
 
 
 def _look_nats(at: Scope) -> list[Found]:
-    if not at.networks:
-        return []
-    listed = at.cloud.pages("ec2", "describe_nat_gateways", "NatGateways", Filters=at.within())
+    listed = at.placed("describe_nat_gateways", "NatGateways")
     return [
         _nat(at, one) for one in listed if one["State"] != "deleted" and one["VpcId"] in at.networks
     ]
@@ -488,12 +473,11 @@ def _look_nats(at: Scope) -> list[Found]:
 
 def _nat(at: Scope, one: Item) -> Found:
     state, ready = one["State"], one["State"] == "available"
-    return Found(
-        kind=NAT,
-        key=key_of(one, at.who),
+    return at.found(
+        NAT,
+        one,
         id=one["NatGatewayId"],
         value=Nat(subnet=one["SubnetId"], ready=ready, state=state),
-        ours=is_ours(one, at.who),
         vpc=one["VpcId"],
         ready=ready,
         broken=state not in ("available", "pending"),
@@ -629,20 +613,17 @@ def _want_endpoint(wish: Wish) -> list[Resource]:
 
 
 def _look_endpoints(at: Scope) -> list[Found]:
-    if not at.networks:
-        return []
-    listed = at.cloud.pages("ec2", "describe_vpc_endpoints", "VpcEndpoints", Filters=at.within())
+    listed = at.placed("describe_vpc_endpoints", "VpcEndpoints")
     return [
-        Found(
-            kind=ENDPOINT,
-            key=key_of(one, at.who),
+        at.found(
+            ENDPOINT,
+            one,
             id=one["VpcEndpointId"],
             value=Endpoint(
                 vpc=one["VpcId"],
                 service=one["ServiceName"],
                 tables=tuple(sorted(one.get("RouteTableIds", ()))),
             ),
-            ours=is_ours(one, at.who),
             vpc=one["VpcId"],
         )
         for one in listed
@@ -718,24 +699,19 @@ class Interface(Value):
 
 
 def _look_interfaces(at: Scope) -> list[Found]:
-    if not at.networks:
-        return []
     return [
-        Found(
-            kind=INTERFACE,
-            key=key_of(one, at.who),
+        at.found(
+            INTERFACE,
+            one,
             id=one["NetworkInterfaceId"],
             value=Interface(
                 says=one.get("Description", ""),
                 instance=(one.get("Attachment") or {}).get("InstanceId", ""),
             ),
-            ours=is_ours(one, at.who),
             vpc=one["VpcId"],
             busy=one.get("Status", "") != "available",
         )
-        for one in at.cloud.pages(
-            "ec2", "describe_network_interfaces", "NetworkInterfaces", Filters=at.within()
-        )
+        for one in at.placed("describe_network_interfaces", "NetworkInterfaces")
     ]
 
 

@@ -7,7 +7,7 @@ from typing import Final
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.tags import belongs_to, is_ours, key_of, tags_of
+from clusterous_cli.cluster.tags import belongs_to, is_ours, tags_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -73,9 +73,9 @@ def _look_file_systems(at: Scope) -> list[Found]:
             continue
         id = one["FileSystemId"]
         found.append(
-            Found(
-                kind=FILE_SYSTEM,
-                key=key_of(one, at.who),
+            at.found(
+                FILE_SYSTEM,
+                one,
                 id=id,
                 value=FileSystem(
                     token=one["CreationToken"],
