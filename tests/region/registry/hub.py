@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.region.internet import server
 from tests.region.registry import front
-from tests.region.registry.distribution import Distribution
 from tests.region.registry.front import Asked, Pushed, Reply
+from tests.region.registry.readonly import ReadOnly
 
 AUTH_HOST: Final = "auth.docker.io"
 _CHALLENGE: Final = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io"'
@@ -66,24 +65,11 @@ class Gate:
         return ".." not in name.split("/") and (home / name / "_manifests").is_dir()
 
 
-class Hub:
-    def __init__(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, program: Path, storage: Path
-    ) -> None:
-        self._distribution = Distribution(program, storage, read_only=True)
-        guard = front.handler(Gate(storage=storage), self._distribution.socket_path)
-        self._servers = server.serve([(listening, tls)], guard, "docker-hub")
-
-    def close(self) -> None:
-        server.stop(self._servers)
-        self._distribution.close()
-
-
 def start(
     listening: socket.socket, tls: ssl.SSLContext | None, program: Path, storage: Path
-) -> Hub:
+) -> ReadOnly:
     """Serve Docker Hub (its registry and its token service) on *listening*."""
-    return Hub(listening, tls, program, storage)
+    return ReadOnly(Gate(storage=storage), "docker-hub", listening, tls, program, storage)
 
 
 def _unauthorized(asked: Asked, error: str = "") -> Reply:

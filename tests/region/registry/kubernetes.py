@@ -8,10 +8,9 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.region.internet import server
 from tests.region.registry import front
-from tests.region.registry.distribution import Distribution
 from tests.region.registry.front import Asked, Pushed, Reply
+from tests.region.registry.readonly import ReadOnly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,21 +32,8 @@ class Gate:
         raise AssertionError("a push passed the gate")
 
 
-class Registry:
-    def __init__(
-        self, listening: socket.socket, tls: ssl.SSLContext | None, program: Path, storage: Path
-    ) -> None:
-        self._distribution = Distribution(program, storage, read_only=True)
-        guard = front.handler(Gate(), self._distribution.socket_path)
-        self._servers = server.serve([(listening, tls)], guard, "registry.k8s.io")
-
-    def close(self) -> None:
-        server.stop(self._servers)
-        self._distribution.close()
-
-
 def start(
     listening: socket.socket, tls: ssl.SSLContext | None, program: Path, storage: Path
-) -> Registry:
+) -> ReadOnly:
     """Serve registry.k8s.io on *listening*."""
-    return Registry(listening, tls, program, storage)
+    return ReadOnly(Gate(), "registry.k8s.io", listening, tls, program, storage)
