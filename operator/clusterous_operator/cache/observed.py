@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from clusterous_api import names
+from clusterous_operator.manifests import JOB_LIMITS
 from clusterous_operator.objects import failure, packing, quantity, trouble
 from clusterous_operator.objects import idle as idleness
 from clusterous_operator.objects.failure import Fallen, Verdict
@@ -253,9 +254,6 @@ def _state(kind: str, body: Body) -> dict[str, Any]:
         if told := _resizing(status.get("conditions") or ()):
             state["resizing"] = told
     return state
-
-
-JOB_LIMITS = ("backoffLimit", "activeDeadlineSeconds")
 
 
 def _storage(spec: Body) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from clusterous_api import models, names
@@ -84,7 +85,7 @@ class Reconciler:
         self._recorder = recorder.Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
         self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
-        self._failed: dict[Key, tuple[int, str, int]] = {}  # generation, words, how often
+        self._failed: dict[Key, tuple[tuple[int, str], int]] = {}  # generation, words; how often
         self._unspeakable: dict[Key, appstatus.Status] = {}  # what was refused of a status
         self._mends: dict[Key, contest.Mends] = {}  # what was put right of late
         # What an apply led to, where that is not what was applied: by kind and name, a mark.
@@ -127,31 +128,34 @@ class Reconciler:
 
         One that fails over the same request again and again will do so until the request changes.
         """
-        key, now = (record.namespace, record.name), self._time()
-        if not error.answered:
-            if not record.status:
-                await self._report(record, appstatus.taken_up(record.generation, {}, now))
-            return
-        before = self._failed.get(key, (0, "", 0))
-        same = before[:2] == (record.generation, str(error))
-        times = before[2] + 1 if same else 1
-        self._failed[key] = (record.generation, str(error), times)
-        if times >= _FAILED_TIMES:
+        why = appstatus.NOT_ANSWERED
+        if error.answered and self._times(record, str(error)) >= _FAILED_TIMES:
             why = f"The API server fails over what was asked, and is asked again: {error}"
-            wanted = appstatus.taken_up(record.generation, record.status, now, why)
-            await self._report(self._latest(record), wanted)
-        elif not record.status:
-            await self._report(record, appstatus.taken_up(record.generation, {}, now))
+        elif record.status:
+            return
+        told = (record.generation, record.status, self._time(), why)
+        await self._report(self._latest(record), appstatus.taken_up(*told))
+
+    def _times(self, record: Record, words: str) -> int:
+        """Count a failure; return how often in a row it was this one, over this generation."""
+        key, what = (record.namespace, record.name), (record.generation, words)
+        before, times = self._failed.get(key, (what, 0))
+        self._failed[key] = (what, times + 1 if before == what else 1)
+        return self._failed[key][1]
 
     def _forget(self, key: Key) -> None:
         """Remember nothing of an app that is gone."""
-        self._targets.pop(key, None)
-        self._reported.pop(key, None)
-        self._bereft.pop(key, None)
-        self._mends.pop(key, None)
-        self._accepted.pop(key, None)
-        self._failed.pop(key, None)
-        self._unspeakable.pop(key, None)
+        remembered: tuple[dict[Key, Any], ...] = (
+            self._targets,
+            self._reported,
+            self._bereft,
+            self._failed,
+            self._unspeakable,
+            self._mends,
+            self._accepted,
+        )
+        for one in remembered:
+            one.pop(key, None)
 
     def _latest(self, record: Record) -> Record:
         """Return the record with the version that our own writes gave it meanwhile.
@@ -187,7 +191,7 @@ class Reconciler:
             if why := storage.refusal(app, seen, facts.replicas):
                 raise UserError(why)
             wanted = manifests.desired(app, facts)
-            begun = workloads.begun(seen)
+            begun = partial(workloads.has_begun, seen)
             marks = self._accepted.get((app.namespace, app.name), {}).values()
             steps = plan.plan(wanted, manifests.kept(app, facts), seen.children, begun, marks)
             steps += storage.growth(app, seen)

@@ -4,14 +4,14 @@ Only what we own is compared: a field that the API server or somebody else fille
 business, a field of ours that was changed is put back.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from clusterous_api import names
 from clusterous_operator.cache import observed
-from clusterous_operator.cache.observed import CLAIM, JOB_LIMITS, VOLUME, Child
-from clusterous_operator.manifests import Manifest
+from clusterous_operator.cache.observed import CLAIM, VOLUME, Child
+from clusterous_operator.manifests import JOB_LIMITS, Manifest
 from clusterous_operator.objects import merge, quantity
 
 
@@ -47,18 +47,19 @@ class Delete:
 Step = Apply | Patch | Delete
 _OURS = (names.LABEL_APP, names.LABEL_MANAGED_BY)
 Children = Mapping[tuple[str, str], Child]
+Begun = Callable[[str | None], bool]
 
 
 def plan(
     wanted: Iterable[Manifest],
     kept: frozenset[tuple[str, str]],
     found: Children,
-    begun: Collection[str] = (),
+    begun: Begun = lambda component: False,
     accepted: Collection[int] = (),
 ) -> list[Step]:
     """Return the steps from *found* to *wanted*; objects of the app beyond *kept* are removed.
 
-    *begun* are the components of which a pod has begun to run: a Job of theirs is not made anew.
+    *begun* tells whether a pod of a component has begun to run: its Job is not made anew then.
     *accepted* are marks of what an apply led to, other than it was applied: a policy or a default
     makes it so, and would again.
     """
@@ -92,7 +93,7 @@ def _makes_volume(step: Step) -> bool:
 
 
 def _step(
-    manifest: Manifest, child: Child | None, begun: Collection[str], accepted: Collection[int]
+    manifest: Manifest, child: Child | None, begun: Begun, accepted: Collection[int]
 ) -> Step | None:
     if child is None:
         return Apply(manifest=manifest, exists=False)
@@ -104,7 +105,7 @@ def _step(
         case observed.CLAIM:
             return _claim_step(manifest, child)
         case observed.JOB:
-            return _job_step(manifest, child, child.component in begun)
+            return _job_step(manifest, child, begun)
         case observed.SERVICE if _has_address(manifest) == (child.state["address"] == "None"):
             return Delete(child=child)  # made anew: an address is given once and for all
     if not differs(manifest, child) or mark(manifest, child) in accepted:
@@ -136,7 +137,7 @@ def _claim_step(manifest: Manifest, child: Child) -> Step | None:
     return None
 
 
-def _job_step(manifest: Manifest, child: Child, begun: bool) -> Step | None:
+def _job_step(manifest: Manifest, child: Child, begun: Begun) -> Step | None:
     """Replace a Job that is asked to run something else; its template may not be changed.
 
     While none of its pods has begun, whatever else is asked for otherwise counts, too: so a Job
@@ -147,9 +148,10 @@ def _job_step(manifest: Manifest, child: Child, begun: bool) -> Step | None:
         return Delete(child=child)
     if child.state.get("complete") or child.state.get("broken"):
         return None
-    has_run = begun or child.state.get("succeeded") or child.state.get("failed")
-    if child.applied != noted[names.ANNOTATION_APPLIED] and not has_run:
-        return Delete(child=child)
+    if child.applied != noted[names.ANNOTATION_APPLIED]:
+        has_ended = child.state.get("succeeded") or child.state.get("failed")
+        if not has_ended and not begun(child.component):
+            return Delete(child=child)
     spec = manifest["spec"]
     changes = {key: spec.get(key) for key in JOB_LIMITS if spec.get(key) != child.state.get(key)}
     if spec["suspend"] != child.state.get("suspended"):

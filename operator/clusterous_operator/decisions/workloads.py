@@ -42,6 +42,6 @@ def predecessors(app: App, component: Component, seen: Observed) -> tuple[Pod, .
     )
 
 
-def begun(seen: Observed) -> frozenset[str]:
-    """Return the components of which a pod has begun to run, whatever became of it."""
-    return frozenset(one.component for one in seen.pods if one.begun and one.component is not None)
+def has_begun(seen: Observed, component: str | None) -> bool:
+    """Tell whether a pod of a component has begun to run, whatever became of it."""
+    return any(one.begun and one.component == component for one in seen.pods)

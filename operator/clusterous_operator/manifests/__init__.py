@@ -62,7 +62,8 @@ def _place(component: Component) -> str:
 
 
 # Fields of a Job that may be changed while it runs.
-JOB_MUTABLE = frozenset({"suspend", "backoffLimit", "activeDeadlineSeconds"})
+JOB_LIMITS = ("backoffLimit", "activeDeadlineSeconds")
+_JOB_MUTABLE = frozenset({"suspend", *JOB_LIMITS})
 
 
 def desired(app: App, facts: Facts) -> list[Manifest]:
@@ -131,7 +132,7 @@ def _marked(manifest: Manifest) -> Manifest:
     """
     noted = manifest
     if manifest["kind"] == "Job":
-        spec = {key: value for key, value in manifest["spec"].items() if key not in JOB_MUTABLE}
+        spec = {key: value for key, value in manifest["spec"].items() if key not in _JOB_MUTABLE}
         noted = {**manifest, "spec": spec}
     return _annotated(manifest, names.ANNOTATION_APPLIED, _hash(noted))
 

@@ -60,11 +60,11 @@ def stalled(
     return _with(found, generation, before, now)
 
 
-_NOT_ANSWERED = "The API server has not answered all that was asked; it is asked again."
+NOT_ANSWERED = "The API server has not answered all that was asked; it is asked again."
 
 
 def taken_up(
-    generation: int, before: Mapping[str, Any], now: str, why: str = _NOT_ANSWERED
+    generation: int, before: Mapping[str, Any], now: str, why: str = NOT_ANSWERED
 ) -> Status:
     """Return the status of an app that could not be looked at to the end yet.
 

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from clusterous_api import models, names
@@ -175,7 +176,9 @@ def steps_of(app: App, seen: Observed, size: Size | None = None) -> list[plan.St
     """Return what the reconcile would do."""
     facts = situation.facts(app, seen, size or Size())
     wanted = manifests.desired(app, facts)
-    return plan.plan(wanted, manifests.kept(app, facts), seen.children, workloads.begun(seen))
+    return plan.plan(
+        wanted, manifests.kept(app, facts), seen.children, partial(workloads.has_begun, seen)
+    )
 
 
 def settle(app: App, api: FakeApi, size: Size | None = None) -> list[plan.Step]:
