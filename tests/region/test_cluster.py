@@ -498,7 +498,8 @@ spec:
     replicas: 2
     # The second to come is the one that works: by their age it would be the first to go.
     command: [sh, -c, "mkdir /home/data/uneven && exec sleep 1000000; while :; do :; done"]
-    drain: {{exec: {{command: ["true"]}}}}
+    # Process 1 of a container ignores TERM: it is ended when its time is over.
+    drain: {{exec: {{command: ["true"]}}, deadlineSeconds: 5}}
     resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 200m}}}}
 ---
 apiVersion: clusterous.io/v1
