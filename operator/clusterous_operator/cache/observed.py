@@ -7,10 +7,10 @@ that an operator may ask for, so specifications are packed and read again only t
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from clusterous_api import names
 from clusterous_operator.manifests import JOB_LIMITS
@@ -22,6 +22,7 @@ from clusterous_operator.objects.trouble import Trouble
 from clusterous_operator.objects.usage import HostPort, Usage
 
 Body = Mapping[str, Any]
+T = TypeVar("T")
 
 DEPLOYMENT = "Deployment"
 JOB = "Job"
@@ -211,15 +212,31 @@ def _same(text: Any) -> Any:
     return sys.intern(text) if isinstance(text, str) else text
 
 
-_STATES_MOST = 1000
-_states_seen: dict[tuple[tuple[str, Any], ...], Body] = {}
+class _Alike(Generic[T]):
+    """One value for all that say the same, of those seen of late: most of them do.
+
+    When too many were seen all are forgotten: what is in use stays where it is used.
+    """
+
+    def __init__(self, most: int = 1000) -> None:
+        self._most = most
+        self._seen: dict[Hashable, T] = {}
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def one(self, key: Hashable, value: T) -> T:
+        """Return the value that was seen first with this key."""
+        if len(self._seen) >= self._most:
+            self._seen.clear()
+        return self._seen.setdefault(key, value)
+
+
+_states: _Alike[Body] = _Alike()
 
 
 def _shared_state(state: Body) -> Body:
-    """Return one mapping for all children that stand alike: most that are ready do."""
-    if len(_states_seen) > _STATES_MOST:
-        _states_seen.clear()  # what is in use stays where it is used
-    return _states_seen.setdefault(tuple(state.items()), state)
+    return _states.one(tuple(state.items()), state)
 
 
 def _owner(metadata: Body) -> str | None:
@@ -349,13 +366,11 @@ def _cost(annotations: Body) -> int:
     return int(text) if text.lstrip("-").isdigit() else 0
 
 
-_requests_seen: dict[tuple[tuple[str, Any], ...], Amounts] = {}
+_requests: _Alike[Amounts] = _Alike()
 
 
 def _shared(requests: Amounts) -> Amounts:
-    """Return one mapping for all pods that request the same: most of them do."""
-    key = tuple(sorted(requests.items()))
-    return _requests_seen.setdefault(key, requests)
+    return _requests.one(tuple(sorted(requests.items())), requests)
 
 
 def host_ports(spec: Body) -> frozenset[HostPort]:
@@ -371,14 +386,15 @@ def host_ports(spec: Body) -> frozenset[HostPort]:
     return frozenset(found)
 
 
-_ports_seen: dict[frozenset[HostPort], frozenset[HostPort]] = {}
+_ports: _Alike[frozenset[HostPort]] = _Alike()
 
 
 def _shared_ports(ports: frozenset[HostPort]) -> frozenset[HostPort]:
-    return _ports_seen.setdefault(ports, ports)
+    return _ports.one(ports, ports)
 
 
 _PLACING = ("nodeSelector", "affinity", "tolerations")
+_PLACING_LONGEST = 10_000  # each node is asked all of it; what says more is not counted
 _NO_CLAIM = ("persistentvolumeclaim", "resourceclaim")
 
 
@@ -394,7 +410,8 @@ def _placing(body: Body) -> Body | None:
     if any(sign in _unscheduled(status).lower() for sign in _NO_CLAIM):
         return None
     placing = {key: spec[key] for key in _PLACING if spec.get(key)}
-    return _shared_placing(json.dumps(placing, sort_keys=True))
+    text = json.dumps(placing, sort_keys=True)
+    return _shared_placing(text) if len(text) <= _PLACING_LONGEST else None
 
 
 @lru_cache(maxsize=1024)

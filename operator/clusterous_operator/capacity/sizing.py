@@ -6,16 +6,17 @@ it counts has a place, all at once; which node the scheduler then chooses is the
 """
 
 import dataclasses
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import Node
 from clusterous_operator.capacity import eligible
-from clusterous_operator.capacity.spacing import Demand, Spacing
+from clusterous_operator.capacity.board import ENDLESS, Board, Seeker, TooLongError, room
+from clusterous_operator.capacity.spacing import Demand
 from clusterous_operator.objects import quantity
 from clusterous_operator.objects.quantity import Amounts
 from clusterous_operator.objects.usage import Pod, Usage
@@ -23,9 +24,6 @@ from clusterous_operator.objects.usage import Pod, Usage
 Body = Mapping[str, Any]
 
 admits = eligible.admits
-_NOTHING = Decimal(0)
-_PODS = "pods"
-_ENDLESS = 1 << 31
 
 
 def demand(
@@ -86,12 +84,12 @@ def fill_beside(
 ) -> dict[str, int]:
     """Do as *fill_groups* does, with the other pods' requests added up already."""
     demands = [one.demand for one in groups]
-    board = _Board(nodes, usage, [*siblings, *demands])
+    board = Board(nodes, usage, [*siblings, *demands])
     for one in siblings:
-        board.place(_Seeker(one, nodes), one.count)
+        board.place(Seeker(one, nodes), one.count)
     for one in _waiting(usage.waiting):
-        board.place(_Seeker(one, nodes, is_ours=False), one.count)
-    seekers = [_Seeker(one, _least_shared(one, nodes, demands)) for one in demands]
+        board.place(Seeker(one, nodes, is_ours=False), one.count)
+    seekers = [Seeker(one, _least_shared(one, nodes, demands)) for one in demands]
     placed = [board.place(seeker, one.min) for seeker, one in zip(seekers, groups, strict=True)]
     _share(board, seekers, [one.max for one in groups], placed)
     return {one.name: max(one.min, count) for one, count in zip(groups, placed, strict=True)}
@@ -118,19 +116,19 @@ def _without(group: Group, held: int) -> Group:
 
 def have_room(nodes: Sequence[Node], usage: Usage, demands: Sequence[Demand]) -> bool:
     """Tell whether all of the *demands* find their places beside what is used."""
-    board = _Board(nodes, usage, demands)
-    return all(board.place(_Seeker(one, nodes), one.count) == one.count for one in demands)
+    board = Board(nodes, usage, demands)
+    return all(board.place(Seeker(one, nodes), one.count) == one.count for one in demands)
 
 
 def _share(
-    board: "_Board", seekers: Sequence["_Seeker"], most: Sequence[int | None], placed: list[int]
+    board: "Board", seekers: Sequence["Seeker"], most: Sequence[int | None], placed: list[int]
 ) -> None:
     """Give places in turn, always to the group with the fewest, until none finds one any more."""
     growing = list(range(len(seekers)))
     while growing:
         next_one = min(growing, key=lambda index: placed[index])
         allowed = most[next_one]
-        wanted = 1 if len(growing) > 1 else _ENDLESS  # alone it takes what is left in one go
+        wanted = 1 if len(growing) > 1 else ENDLESS  # alone it takes what is left in one go
         if allowed is not None:
             wanted = min(wanted, allowed - placed[next_one])
         found = board.place(seekers[next_one], wanted)
@@ -139,82 +137,8 @@ def _share(
             growing.remove(next_one)
 
 
-class _Seeker:
-    """A demand with the nodes that may still take one of its pods."""
-
-    def __init__(self, demand: Demand, nodes: Iterable[Node], *, is_ours: bool = True) -> None:
-        self.demand = demand
-        self.is_ours = is_ours
-        self.asks = {name: amount for name, amount in demand.requests.items() if amount > 0}
-        # What asks for nothing would fit without end; a port of the node is there but once.
-        self.one_a_node = not self.asks or bool(demand.ports)
-        self.open = deque(
-            node.name for node in nodes if node.schedulable and admits(node, demand.spec)
-        )
-
-
-class _Board:
-    """The cluster while places are sought: what is taken is gone for the next."""
-
-    def __init__(self, nodes: Sequence[Node], usage: Usage, ours: Sequence[Demand]) -> None:
-        self._left = room(nodes, usage)
-        self._ports = {name: set(+usage.of(name).ports) for name in self._left}
-        self._spacing = Spacing(nodes, ours)
-
-    def place(self, seeker: _Seeker, wanted: int) -> int:
-        """Find places for up to *wanted* more pods; return for how many."""
-        if seeker.is_ours and self._spacing.matters:
-            return self._one_by_one(seeker, wanted)
-        found = 0
-        while seeker.open and found < wanted:
-            name = seeker.open[0]
-            fitting = self._fitting(name, seeker)
-            count = min(fitting, wanted - found)
-            self._take(name, seeker.demand, count)
-            found += count
-            if count == fitting:
-                seeker.open.popleft()
-        return found
-
-    def _one_by_one(self, seeker: _Seeker, wanted: int) -> int:
-        for found in range(wanted):
-            name = self._next(seeker)
-            if name is None:
-                return found
-            self._take(name, seeker.demand, 1)
-            self._spacing.put(seeker.demand, name)
-        return wanted
-
-    def _next(self, seeker: _Seeker) -> str | None:
-        """Return a node for one more pod. Rules may let one later that they refuse now."""
-        for name in tuple(seeker.open):
-            if not self._spacing.allows(seeker.demand, name):
-                continue
-            if self._fitting(name, seeker):
-                return name
-            seeker.open.remove(name)
-        return None
-
-    def _fitting(self, name: str, seeker: _Seeker) -> int:
-        """Return how many more pods fit onto a node."""
-        if seeker.demand.ports & self._ports[name]:
-            return 0
-        left = self._left[name]
-        slots = int(left.get(_PODS, _ENDLESS))
-        found = min(
-            [int(left.get(item, _NOTHING) // amount) for item, amount in seeker.asks.items()],
-            default=slots,
-        )
-        return max(0, min(found, slots, 1 if seeker.one_a_node else _ENDLESS))
-
-    def _take(self, name: str, demand: Demand, count: int) -> None:
-        left = self._left[name]
-        for item, amount in demand.requests.items():
-            left[item] = left.get(item, _NOTHING) - amount * count
-        if _PODS in left:
-            left[_PODS] -= count
-        if count:
-            self._ports[name] |= demand.ports
+# Kinds of pods that wait for a place: who makes more of them has their count be nobody's matter.
+_MOST_KINDS = 200
 
 
 def _waiting(pods: Iterable[Pod]) -> list[Demand]:
@@ -226,7 +150,7 @@ def _waiting(pods: Iterable[Pod]) -> list[Demand]:
         Demand(
             spec=one[0].placing or {}, requests=one[0].requests, ports=one[0].ports, count=len(one)
         )
-        for one in alike.values()
+        for one in islice(alike.values(), _MOST_KINDS)
     ]
 
 
@@ -238,20 +162,6 @@ def _least_shared(one: Demand, nodes: Sequence[Node], demands: Sequence[Demand])
         nodes,
         key=lambda node: sum(admits(node, other.spec) for other in demands if other is not one),
     )
-
-
-def room(nodes: Iterable[Node], usage: Usage) -> dict[str, dict[str, Decimal]]:
-    """Return what is left of each schedulable node."""
-    found = {}
-    for node in nodes:
-        if node.schedulable:
-            left = found[node.name] = dict(node.allocatable)
-            load = usage.of(node.name)
-            for name, amount in load.requests.items():
-                left[name] = left.get(name, _NOTHING) - amount
-            if _PODS in left:
-                left[_PODS] -= load.pods
-    return found
 
 
 def greatest(rooms: Iterable[Amounts]) -> dict[str, Decimal]:
@@ -350,6 +260,7 @@ __all__ = [
     "Demand",
     "Group",
     "Target",
+    "TooLongError",
     "admits",
     "beside_held",
     "bounded",

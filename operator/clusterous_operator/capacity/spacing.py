@@ -36,12 +36,19 @@ class Demand:
 class _Apart:
     """One term of a podAntiAffinity: no domain holds its owner and another pod that it means."""
 
-    def __init__(self, owner: Demand, term: Body) -> None:
+    level = None  # where it refuses a pod, it always will
+
+    def __init__(self, owner: Demand, term: Body, demands: Iterable[Demand]) -> None:
         self._owner = owner
         self._key: str = term["topologyKey"]
-        self._term = term
+        self._meant_ones = {one for one in demands if _means(term, owner, one)}
         self._meant: set[str] = set()  # domains with a pod that the term means
         self._owned: set[str] = set()  # domains with a pod that has the term
+
+    def asks(self, demand: Demand) -> bool:
+        return demand is self._owner or demand in self._meant_ones
+
+    counts = asks
 
     def allows(self, demand: Demand, node: Node) -> bool:
         domain = node.labels.get(self._key)
@@ -49,51 +56,65 @@ class _Apart:
             return True
         if demand is self._owner and domain in self._meant:
             return False
-        return domain not in self._owned or not self._means(demand)
+        return domain not in self._owned or demand not in self._meant_ones
 
     def put(self, demand: Demand, node: Node) -> None:
         domain = node.labels.get(self._key)
         if domain is None:
             return
-        if self._means(demand):
+        if demand in self._meant_ones:
             self._meant.add(domain)
         if demand is self._owner:
             self._owned.add(domain)
 
-    def _means(self, demand: Demand) -> bool:
-        return _means(self._term, self._owner, demand)
-
 
 class _Even:
-    """One topologySpreadConstraint that is a must: no domain is *skew* pods ahead of the last."""
+    """One topologySpreadConstraint that is a must: no domain is *skew* pods ahead of the last.
 
-    def __init__(self, owner: Demand, term: Body, nodes: Iterable[Node]) -> None:
+    *nodes* have the labels of all such constraints of its owner.
+    """
+
+    def __init__(
+        self, owner: Demand, term: Body, demands: Iterable[Demand], nodes: Iterable[Node]
+    ) -> None:
         self._owner = owner
-        self._term = term
         self._key: str = term["topologyKey"]
+        self._skew: int = term["maxSkew"]
+        self._meant_ones = {one for one in demands if _means(term, owner, one)}
         eligibles = [node for node in nodes if _counts(term, owner.spec, node)]
         self._nodes = {node.name for node in eligibles}
         self._pods = {node.labels[self._key]: 0 for node in eligibles}
-        self._own = 1 if _means(term, owner, owner) else 0
+        self._own = 1 if owner in self._meant_ones else 0
         self._too_few = len(self._pods) < (term.get("minDomains") or 1)
-        self._least = 0
+        self._last = len(self._pods)  # how many domains have fewest pods
+        self.level = 0  # how many those have
+
+    def asks(self, demand: Demand) -> bool:
+        return demand is self._owner
+
+    def counts(self, demand: Demand) -> bool:
+        return demand in self._meant_ones
 
     def allows(self, demand: Demand, node: Node) -> bool:
-        if demand is not self._owner:
-            return True
         domain = node.labels.get(self._key)
         if domain is None:
             return False
-        ahead = self._pods.get(domain, 0) + self._own - self._least
-        return bool(ahead <= self._term["maxSkew"])
+        return self._pods.get(domain, 0) + self._own - self.level <= self._skew
 
     def put(self, demand: Demand, node: Node) -> None:
-        if node.name not in self._nodes or not _means(self._term, self._owner, demand):
+        if node.name not in self._nodes:
             return
         domain = node.labels[self._key]
         self._pods[domain] += 1
-        if self._pods[domain] - 1 == self._least and not self._too_few:
-            self._least = min(self._pods.values())
+        if self._pods[domain] - 1 > self.level or self._too_few:
+            return
+        self._last -= 1
+        if not self._last:
+            self.level = min(self._pods.values())
+            self._last = sum(one == self.level for one in self._pods.values())
+
+
+Rule = _Apart | _Even
 
 
 def _means(term: Body, owner: Demand, other: Demand) -> bool:
@@ -112,8 +133,6 @@ def _musts(spec: Body) -> list[Body]:
 
 def _counts(term: Body, spec: Body, node: Node) -> bool:
     """Tell whether a node's pods, or its being without any, count for a spread."""
-    if any(one["topologyKey"] not in node.labels for one in _musts(spec)):
-        return False
     if term.get("nodeAffinityPolicy") != "Ignore" and not eligible.selected(node, spec):
         return False
     if term.get("nodeTaintsPolicy") != "Honor":
@@ -121,34 +140,50 @@ def _counts(term: Body, spec: Body, node: Node) -> bool:
     return node.schedulable and eligible.tolerated(node, spec)
 
 
+def questions(nodes: Sequence[Node], demands: Sequence[Demand]) -> int:
+    """Return what it costs to begin a count: each rule is asked about each node and demand."""
+    rules = sum(len(_musts(one.spec)) + len(_keeps_away(one.spec)) for one in demands)
+    return rules * (len(nodes) + len(demands))
+
+
 class Spacing:
     """Where the pods of one app are while places are sought for more: lives for one such count."""
 
     def __init__(self, nodes: Iterable[Node], demands: Sequence[Demand]) -> None:
         self._nodes = {node.name: node for node in nodes}
-        apart = [_Apart(one, term) for one in demands for term in _keeps_away(one.spec)]
-        even = [
-            _Even(one, term, self._nodes.values()) for one in demands for term in _musts(one.spec)
-        ]
-        self._rules: list[_Apart | _Even] = [*apart, *even]
+        apart = [_Apart(one, term, demands) for one in demands for term in _keeps_away(one.spec)]
+        rules: list[Rule] = [*apart, *self._even(demands)]
+        self._asked = {one: [rule for rule in rules if rule.asks(one)] for one in demands}
+        self._counted = {one: [rule for rule in rules if rule.counts(one)] for one in demands}
         for one in demands:
             for name in one.on:
                 self.put(one, name)
 
-    @property
-    def matters(self) -> bool:
-        """Tell whether there is any rule at all."""
-        return bool(self._rules)
+    def _even(self, demands: Sequence[Demand]) -> Iterable[_Even]:
+        for one in demands:
+            terms = _musts(one.spec)
+            keys = {term["topologyKey"] for term in terms}
+            nodes = [node for node in self._nodes.values() if keys <= node.labels.keys()]
+            yield from (_Even(one, term, demands, nodes) for term in terms)
 
-    def allows(self, demand: Demand, node: str) -> bool:
-        """Tell whether the rules let one more pod onto a node, as things stand."""
-        return all(rule.allows(demand, self._nodes[node]) for rule in self._rules)
+    def matters(self, demand: Demand) -> bool:
+        """Tell whether there is any rule about the pods of a demand."""
+        return bool(self._asked[demand] or self._counted[demand])
 
-    def put(self, demand: Demand, node: str) -> None:
-        """Take note of a pod that has its place."""
-        if node in self._nodes:
-            for rule in self._rules:
-                rule.put(demand, self._nodes[node])
+    def refuses(self, demand: Demand, node: str) -> tuple[int, Rule | None]:
+        """Return how many rules were asked about one more pod on a node, and who refuses it."""
+        rules, place = self._asked[demand], self._nodes[node]
+        for asked, rule in enumerate(rules, start=1):
+            if not rule.allows(demand, place):
+                return asked, rule
+        return len(rules), None
+
+    def put(self, demand: Demand, node: str) -> int:
+        """Take note of a pod that has its place; return how many rules did."""
+        rules = self._counted[demand] if node in self._nodes else []
+        for rule in rules:
+            rule.put(demand, self._nodes[node])
+        return len(rules)
 
 
 def _keeps_away(spec: Body) -> Sequence[Body]:

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 USAGE_SECONDS = 15.0  # as often as metrics-server looks
 _ABSENT_SECONDS = 60.0
 _CLASS_SECONDS = 10.0
+_MOST_KEPT = 100
 CLASS_AGAIN_SECONDS = 30.0  # nobody tells when a class begins to let volumes grow
 
 Usage = Mapping[str, Decimal]
@@ -48,6 +49,24 @@ class _Kept:
     until: float = field(default=float("-inf"))
 
 
+class _Memory:
+    """Answers by whom they are about; many that are good no more are forgotten."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._kept: dict[str, _Kept] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def of(self, name: str) -> _Kept:
+        """Return what is kept about *name*, to be filled in."""
+        if name not in self._kept and len(self._kept) >= _MOST_KEPT:
+            now = self._clock()
+            self._kept = {key: one for key, one in self._kept.items() if one.until > now}
+        return self._kept.setdefault(name, _Kept())
+
+
 class Lookup:
     """Asks, and keeps what it was told; *clock* counts seconds, *now* tells time."""
 
@@ -57,9 +76,9 @@ class Lookup:
         self._cluster = cluster
         self._clock = clock
         self._now = now
-        self._usage: dict[str, _Kept] = {}
-        self._classes: dict[str, _Kept] = {}
-        self._reach: dict[str, _Kept] = {}
+        self._usage = _Memory(clock)
+        self._classes = _Memory(clock)
+        self._reach = _Memory(clock)
 
     def is_needed(self, app: App, seen: Observed) -> bool:
         """Tell whether anything must be asked before this app can be decided on."""
@@ -80,7 +99,7 @@ class Lookup:
 
     async def cpu(self, namespace: str) -> Usage | None:
         """Return the CPU that each pod of a namespace uses, if the metrics API tells."""
-        kept = self._usage.setdefault(namespace, _Kept())
+        kept = self._usage.of(namespace)
         if kept.until <= self._clock():
             kept.value, seconds = await self._ask_usage(namespace)
             kept.until = self._clock() + seconds
@@ -114,7 +133,7 @@ class Lookup:
 
     async def _can_grow(self, name: str) -> bool:
         """Tell whether a storage class lets volumes grow; where it does not say, they do not."""
-        kept = self._classes.setdefault(name, _Kept(value=False))
+        kept = self._classes.of(name)
         if name and kept.until <= self._clock():
             found = await self._read("StorageClass", name)
             kept.value = bool(found.get("allowVolumeExpansion"))
@@ -123,7 +142,7 @@ class Lookup:
 
     async def _reaches(self, name: str) -> Mapping[str, Any] | None:
         """Return the node affinity of a volume; None where nobody tells."""
-        kept = self._reach.setdefault(name, _Kept())
+        kept = self._reach.of(name)
         if kept.until <= self._clock():
             found = await self._read("PersistentVolume", name)
             spec = found.get("spec") or {}

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -57,6 +58,7 @@ _FAILED_TIMES = 3
 # Within which the cluster begins to end the pods of a workload that is gone. Pods that then still
 # stay are orphans, which the next workload takes over.
 _ORPHANED_SECONDS = 5.0
+_TOO_LONG_SECONDS = 60.0  # until what took too long to count is counted again
 
 
 class Reconciler:
@@ -86,6 +88,9 @@ class Reconciler:
         self._reported: dict[Key, float] = {}  # when a status was written last
         self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
         self._failed: dict[Key, tuple[tuple[int, str], int]] = {}  # generation, words; how often
+        self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="count")
+        # What could not be counted: of which generation, until when, what was told.
+        self._too_long: dict[Key, tuple[int, float, fill.TooLongError]] = {}
         self._unspeakable: dict[Key, appstatus.Status] = {}  # what was refused of a status
         self._mends: dict[Key, contest.Mends] = {}  # what was put right of late
         # What an apply led to, where that is not what was applied: by kind and name, a mark.
@@ -150,6 +155,7 @@ class Reconciler:
             self._reported,
             self._bereft,
             self._failed,
+            self._too_long,
             self._unspeakable,
             self._mends,
             self._accepted,
@@ -180,10 +186,10 @@ class Reconciler:
     async def _settle(self, app: App) -> tuple[Observed, Size]:
         """Act until nothing is left to do now; return what is then to be seen."""
         answers = Answers()
-        seen, size = self._observe(app, answers)
+        seen, size = await self._observe(app, answers)
         if self._lookup.is_needed(app, seen):
             answers = await self._lookup.answers(app, seen)
-            seen, size = self._observe(app, answers)
+            seen, size = await self._observe(app, answers)
         for _ in range(_ROUNDS):
             if policy.is_news(app, seen):
                 await self._note(app, seen, size)
@@ -201,7 +207,7 @@ class Reconciler:
                 break
             await self._spare_the_busy(app, seen, steps)
             await self._carry_out(app, steps, seen)
-            seen, size = self._observe(app, answers)
+            seen, size = await self._observe(app, answers)
         return seen, size
 
     async def _uncontested(
@@ -231,7 +237,7 @@ class Reconciler:
     def _contested(self, app: App) -> str:
         return contest.words(app, self._mends.get((app.namespace, app.name), {}))
 
-    def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
+    async def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
         key = (app.namespace, app.name)
         filling = bool(fill.fillers(app)) and not app.suspend
         waiting = any(
@@ -241,20 +247,34 @@ class Reconciler:
         if filling or waiting:
             self._want_capacity()
         seen = self._decided(app, filling or waiting, answers)
-        before = self._targets.get(key, {})
-        size = fill.size(
-            app,
-            seen,
-            before,
-            self._clock(),
-            self._patience,
-            self._other_fillers(key) if filling else (),
-        )
+        size = await self._size(app, seen, self._other_fillers(key) if filling else frozenset())
         if size.targets:
             self._targets[key] = size.targets
         else:
             self._targets.pop(key, None)
         return seen, size
+
+    async def _size(self, app: App, seen: Observed, others: frozenset[fill.Filler]) -> Size:
+        """Count what fits: beside the other work where it may take long, and one app at a time.
+
+        Else a single app could keep the Lease from being renewed. What took too long is not tried
+        again at each change of the cluster.
+        """
+        key, now = (app.namespace, app.name), self._clock()
+        before = self._targets.get(key, {})
+        count = partial(fill.size, app, seen, before, now, self._patience, others)
+        if not fill.takes_long(app, seen):
+            return count()
+        known = self._too_long.get(key)
+        if known is not None and known[0] == app.generation and now < known[1]:
+            raise known[2]
+        self._too_long.pop(key, None)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._aside, count)
+        except fill.TooLongError as error:
+            told = fill.TooLongError(str(error))  # without the frames that hold the whole count
+            self._too_long[key] = (app.generation, now + _TOO_LONG_SECONDS, told)
+            raise
 
     def _decided(self, app: App, whole_cluster: bool, answers: Answers) -> Observed:
         """Return what is seen, and what follows from that together with what the status tells."""

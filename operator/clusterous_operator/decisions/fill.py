@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 
+from clusterous_api.errors import UserError
 from clusterous_api.models import App, Component
 from clusterous_operator import manifests
 from clusterous_operator.cache.observed import Observed
@@ -33,6 +34,28 @@ def fills(app: App, seen: Observed) -> bool:
     )
 
 
+class TooLongError(UserError):
+    """To count what fits costs more than one app may ask for."""
+
+
+# Some 20 ms: what may take longer is not counted where others wait.
+_QUICK_QUESTIONS = 10_000
+_PLACES = 110  # pods that a node takes, usually
+
+
+def takes_long(app: App, seen: Observed) -> bool:
+    """Tell whether the count may take longer than others can wait."""
+    nodes = len(seen.nodes)
+    has_rules = any(
+        key in (one.template.get("spec") or {})
+        for one in app.components
+        for key in ("affinity", "topologySpreadConstraints")
+    )
+    one_by_one = nodes * _PLACES if len(fillers(app)) > 1 else 0
+    is_quick = one_by_one + nodes * len(seen.usage.waiting) < _QUICK_QUESTIONS
+    return fills(app, seen) and (has_rules or not is_quick)
+
+
 def size(
     app: App,
     seen: Observed,
@@ -42,6 +65,26 @@ def size(
     others: Collection[Filler] = (),
 ) -> Size:
     """Return how many pods fill the cluster; *others* are the groups of other apps that do so."""
+    try:
+        return _size(app, seen, current, now, patience, others)
+    except sizing.TooLongError as error:
+        who = ", ".join(one.name for one in fillers(app))
+        raise TooLongError(
+            f"How many pods of {who} fit on {len(seen.nodes)} nodes takes too long to count, by "
+            "the rules that must hold (topologySpreadConstraints with DoNotSchedule, required "
+            "podAntiAffinity). Ask for fewer of them, let them be wishes (ScheduleAnyway, "
+            "preferred), or give replicas."
+        ) from error
+
+
+def _size(
+    app: App,
+    seen: Observed,
+    current: Mapping[str, sizing.Target],
+    now: float,
+    patience: float,
+    others: Collection[Filler],
+) -> Size:
     if not fills(app, seen):
         return Size()
     filling = fillers(app)

@@ -133,6 +133,26 @@ def check(where: str, spec: object) -> None:
     Call it before merging: what is merged must have the shape that is merged.
     """
     _check(where, spec, _POD, is_whole=False)
+    values = sum(_values(_mapping(where, spec).get(key, ())) for key in _PLACING)
+    if values > _MOST_VALUES:
+        raise UserError(
+            f"{where} says in {values} values where its pods may run ({', '.join(_PLACING)}); at "
+            f"most {_MOST_VALUES} are served, since each node is asked all of them. Give nodes "
+            "that are alike one label, and select them by it."
+        )
+
+
+_PLACING = ("nodeSelector", "affinity", "tolerations", "topologySpreadConstraints")
+_MOST_VALUES = 500
+
+
+def _values(value: object) -> int:
+    match value:
+        case Mapping():
+            return sum(map(_values, value.values()))
+        case list() | tuple():
+            return sum(map(_values, value))
+    return 1
 
 
 def check_whole(where: str, spec: object) -> None:

@@ -5,7 +5,7 @@ The cache keeps one of these up to date for all pods of the cluster.
 
 import copy
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
@@ -93,7 +93,7 @@ class Usage:
             self.add(new)
 
     @property
-    def waiting(self) -> Iterable[Pod]:
+    def waiting(self) -> Collection[Pod]:
         """Return the pods that want a place and have none."""
         return self._waiting.values()
 

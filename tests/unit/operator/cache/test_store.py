@@ -150,3 +150,22 @@ def test_a_list_of_one_namespace_leaves_the_others() -> None:
 
     assert names_of(pods) == {"a"}
     assert len(pods) == 1
+
+
+def test_what_pods_have_asked_for_is_not_remembered_for_ever() -> None:
+    for index in range(3_000):
+        port = {"containerPort": 80, "hostPort": index}
+        container = {"name": "x", "resources": {"requests": {"cpu": index}}, "ports": [port]}
+        observed.pod({"metadata": {"name": "one"}, "spec": {"containers": [container]}})
+
+    assert len(observed._requests) <= 1_000
+    assert len(observed._ports) <= 1_000
+
+
+def test_a_pod_that_says_too_much_of_its_place_wants_none() -> None:
+    def place(values: int) -> Any:
+        tolerations = [{"key": f"key-{index}"} for index in range(values)]
+        return observed.pod({"metadata": {"name": "one"}, "spec": {"tolerations": tolerations}})
+
+    assert place(50).waits
+    assert not place(5_000).waits

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterous_operator.cache.observed import Node, Pod
-from clusterous_operator.capacity import sizing
+from clusterous_operator.capacity import board, sizing
 from tests.unit.operator.making import make_node, make_pod, make_taint
 
 
@@ -334,3 +334,82 @@ def test_spread(changes: dict[str, Any], count: int) -> None:
     found = sizing.fill(hosts, [], [], worker(**constraint, **tolerant))
 
     assert found == count
+
+
+def even(key: str, who: dict[str, str], skew: int = 1) -> dict[str, Any]:
+    return SPREAD | {"topologyKey": key, "maxSkew": skew, "labelSelector": {"matchLabels": who}}
+
+
+def a_cluster(count: int) -> list[Node]:
+    room = {"cpu": "4", "pods": "110"}
+    kinds = {f"kind-{size}": size for size in range(2, 22)}
+    return [
+        make_node(
+            f"n{index}",
+            room=room,
+            labels={
+                "host": f"n{index}",
+                **{kind: f"{index % size}" for kind, size in kinds.items()},
+            },
+        )
+        for index in range(count)
+    ]
+
+
+def spread_groups(count: int, rules: list[dict[str, Any]]) -> list[sizing.Group]:
+    """Groups of tiny pods, each spread over the pods of itself alone."""
+    spec = worker("1m").spec
+    found = []
+    for index in range(count):
+        own = {"group": f"g{index}"}
+        terms = [one | {"labelSelector": {"matchLabels": own}} for one in rules]
+        demand = sizing.demand({**spec, "topologySpreadConstraints": terms}, labels=own)
+        found.append(sizing.Group(name=f"g{index}", demand=demand))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("groups", "most"),
+    [
+        pytest.param(spread_groups(1, [even("host", {})]), 5, id="one rule"),
+        pytest.param(spread_groups(8, [even("host", {})] * 20), 60, id="8 x 20 rules"),
+    ],
+)
+def test_a_place_costs_a_few_questions_however_many_nodes_there_are(
+    groups: list[sizing.Group], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = 40 * 110
+    monkeypatch.setattr(board, "MOST_QUESTIONS", most * pods)
+
+    found = sizing.fill_groups(a_cluster(40), [], [], groups)
+
+    assert sum(found.values()) == pods
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        pytest.param([even(f"kind-{size}", {}, 9_999) for size in range(2, 22)], id="each place"),
+        pytest.param([even("host", {})] * 300, id="before the first"),
+    ],
+)
+def test_a_count_that_costs_too_much_ends(
+    rules: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = {**worker("1m").spec, "topologySpreadConstraints": rules}
+    demands = [sizing.demand(spec, labels={}) for _ in range(16)]
+    monkeypatch.setattr(board, "MOST_QUESTIONS", 200_000)
+    groups = [sizing.Group(name=f"g{index}", demand=one) for index, one in enumerate(demands)]
+
+    with pytest.raises(sizing.TooLongError):
+        sizing.fill_groups(a_cluster(40), [], [], groups)
+
+
+def test_of_pods_of_ever_new_kinds_that_wait_some_count() -> None:
+    late = [
+        make_pod(app="other", node=None, requests={"cpu": Decimal(f"0.0{index}")}, placing={})
+        for index in range(1, 1_000)
+    ]
+
+    assert sizing.fill([make_node()], late, [], worker()) < 4
+    assert len(sizing._waiting(late)) < 300

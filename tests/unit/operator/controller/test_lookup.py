@@ -160,3 +160,14 @@ def test_asks_on_which_nodes_a_volume_can_be_used(spec: dict[str, Any], reach: o
 
     assert found.is_needed(app, api.observe(app))
     assert asyncio.run(found.answers(app, api.observe(app))).reach == reach
+
+
+def test_answers_that_are_good_no_more_are_forgotten() -> None:
+    server, clock = Server({"PodMetrics": usage(a="1m")}), Clock()
+    asks = Lookup(server, clock, lambda: datetime.fromisoformat(NOW))
+
+    for index in range(1_000):
+        clock.seconds += 1.0
+        asyncio.run(asks.cpu(f"space-{index}"))
+
+    assert len(asks._usage) <= 101

@@ -156,6 +156,13 @@ def test_says_what_is_wrong(overlay: Any, said: str) -> None:
     assert str(caught.value) == f"spec.workers.template.spec.{said}"
 
 
+def test_what_says_too_much_of_where_pods_may_run_is_told() -> None:
+    rules = {"tolerations": [{"key": f"key-{index}", "operator": "Exists"} for index in range(400)]}
+
+    with pytest.raises(UserError, match=r"^spec\.workers\.template\.spec says in 800 values where"):
+        manifests.check(make_app(workers={"template": {"spec": rules}}))
+
+
 def test_directives_and_nulls_take_away() -> None:
     overlay = {
         "nodeSelector": None,
