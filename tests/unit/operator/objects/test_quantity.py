@@ -23,6 +23,8 @@ from clusterous_operator.objects import quantity
         ("5E", str(5 * 10**18)),
         ("100u", "0.0001"),
         ("7n", "0.000000007"),
+        ("1e-999999", "0.000000001"),  # as fine and as large as Kubernetes keeps
+        ("1e999999", str(2**63 - 1)),
     ],
 )
 def test_reads(text: str | int, number: str) -> None:
