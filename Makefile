@@ -1,13 +1,12 @@
 # Everything runs from the project's own environment; nothing else is needed beside Python, Go and root.
 PY := .venv/bin/python
-ENGINE ?= podman
 # As the parts are built (build.sh), so that vet and test find in Go's cache what that left there.
 export CGO_ENABLED := 0
 export GOFLAGS += -trimpath -buildvcs=false
 # What the machine lacks is said before anything is built on it: LOOK COMMAND, or LOOK COMMAND vm.
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
-.PHONY: demo test chaos k8s-minors check region clean image docs bench-operator bench-gate fresh
+.PHONY: demo test chaos k8s-minors check region clean image lock docs bench-operator bench-gate fresh
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -43,9 +42,11 @@ region: .venv/ready         ## bring the simulated region up and stay beside it 
 clean: .venv/ready          ## take the region down and remove what was built in the checkout
 	$(PY) -m tests.region down; rm -rf build dist .mypy_cache .ruff_cache .pytest_cache
 
-image: .venv/ready          ## the operator's image, with podman (or ENGINE=docker)
-	$(PY) -m tests.region.parts.operator_image build/image
-	$(ENGINE) build --tag ghcr.io/clusterous/clusterous-operator:dev build/image
+image: .venv/ready          ## the operator's image as an archive, tagged dev: build/clusterous-operator.tar
+	$(PY) -m release.image build/clusterous-operator.tar
+
+lock: .venv/ready           ## the part of requirements.lock that the operator's image needs
+	$(PY) -m release.locks
 
 docs: .venv/ready           ## the pages that are made from the program
 	$(PY) docs/commands.py && $(PY) docs/picture.py

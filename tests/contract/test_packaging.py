@@ -5,6 +5,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from release import locks
+
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PACKAGES = ("crds/clusterous_api", "operator/clusterous_operator", "cli/clusterous_cli")
@@ -26,6 +28,10 @@ def test_all_packages_are_in_the_wheel_and_typed() -> None:
 
     assert set(wheel["packages"]) == set(PACKAGES)
     assert all((ROOT / package / "py.typed").exists() for package in PACKAGES)
+
+
+def test_the_operators_image_gets_what_the_lock_has_for_it() -> None:
+    assert locks.OPERATOR.read_text() == locks.operator_lock(), "run make lock"
 
 
 def test_tests_are_no_package() -> None:

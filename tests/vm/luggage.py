@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from release import locks
 from tests.host import facts
-from tests.region.parts import cache, parts, wheels
+from tests.region.parts import cache, parts
 from tests.region.parts.cache import Found, Recipe, Tell
 from tests.vm import image
 
@@ -22,7 +23,7 @@ ROOT: Final = Path(__file__).parents[2]
 # Room for what is built inside, when not everything could be handed in.
 SIZE: Final = "24G"
 # Who builds these has to be root of a tree; and so has who builds what needs them.
-PRIVILEGED: Final = frozenset({"trees", "rootfs", "operator_image"})
+PRIVILEGED: Final = frozenset({"trees", "rootfs"})
 # The way to the registries, if the machine outside has one of its own.
 WAYS: Final = (
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"),
@@ -155,12 +156,12 @@ def _build_wheels(target: Path, found: Found, tell: Tell) -> None:
             *(sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"),
             # For the machine's Python, whatever runs here.
             *("--only-binary=:all:", "--python-version=3.11", f"--dest={target}"),
-            f"--requirement={wheels.LOCK}",
+            f"--requirement={locks.LOCK}",
         ],
         check=True,
     )
 
 
 _WHEELS: Final = Recipe(
-    name="vm_wheels", build=_build_wheels, sources=(wheels.LOCK,), estimate_seconds=20
+    name="vm_wheels", build=_build_wheels, sources=(locks.LOCK,), estimate_seconds=20
 )

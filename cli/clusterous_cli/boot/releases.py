@@ -4,24 +4,19 @@ Everything lands in a cache of the laptop, checked against the published checksu
 from the cluster's bucket and never from the internet.
 """
 
-import hashlib
 import os
 import re
-import ssl
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from clusterous_api.errors import FailedError, TransientError, UserError
+from clusterous_api.errors import FailedError
+from clusterous_cli.system import download
+from clusterous_cli.system.download import Progress
 
 ECR_PROVIDER: Final = "v1.35.0"
-CHUNK: Final = 1 << 20
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +62,7 @@ def artifacts(k3s: str, ours: str) -> tuple[Artifact, ...]:
 
 def cache() -> Path:
     """Return the folder of downloaded releases."""
-    base = os.environ.get("CLUSTEROUS_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache" / "clusterous") / "releases"
+    return download.cache() / "releases"
 
 
 def checksum(artifact: Artifact) -> str:
@@ -76,7 +70,7 @@ def checksum(artifact: Artifact) -> str:
     folder = cache() / artifact.release
     kept = folder / artifact.checksums.rsplit("/", 1)[-1]
     if not kept.exists():
-        text = _read(artifact.checksums).decode("ascii", "replace")
+        text = download.read(artifact.checksums).decode("ascii", "replace")
         parse_checksum(text, artifact)
         folder.mkdir(parents=True, exist_ok=True)
         _place(kept, text.encode())
@@ -99,18 +93,12 @@ def fetched(artifact: Artifact, sha256: str, progress: Progress) -> Path:
     """Return the path of the file, downloaded if the cache lacks it."""
     folder = cache() / artifact.release
     target = folder / artifact.published_name
-    if target.exists() and _digest(target) == sha256:
+    if target.exists() and download.sha256(target) == sha256:
         return target
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{artifact.published_name}.part"
-    for attempt in range(3):
-        try:
-            _download(artifact, part, progress)
-            break
-        except TransientError:
-            if attempt == 2:
-                raise
-    if _digest(part) != sha256:
+    download.fetch(artifact.url, part, partial(progress, artifact.name))
+    if download.sha256(part) != sha256:
         part.unlink()
         raise FailedError(
             f"{artifact.url} does not have its published checksum {sha256}; it was thrown away."
@@ -120,88 +108,15 @@ def fetched(artifact: Artifact, sha256: str, progress: Progress) -> Path:
     return target
 
 
-def _download(artifact: Artifact, part: Path, progress: Progress) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    headers = {"Range": f"bytes={have}-"} if have else {}
-    with _open(artifact.url, headers) as answer:
-        resumed = answer.status == 206
-        have = have if resumed else 0
-        total = have + int(answer.headers.get("Content-Length") or 0)
-        with part.open("ab" if resumed else "wb") as file:
-            _copy(artifact, answer, file, have, total, progress)
-
-
-def _copy(
-    artifact: Artifact, answer: Any, file: Any, have: int, total: int, progress: Progress
-) -> None:
-    try:
-        while chunk := answer.read(CHUNK):
-            file.write(chunk)
-            have += len(chunk)
-            progress(artifact.name, have, total)
-    except (OSError, HTTPException) as error:
-        raise TransientError(f"The download of {artifact.url} broke off: {error}") from error
-    if have < total:
-        raise TransientError(f"The download of {artifact.url} broke off at {have} of {total}.")
-
-
-def _read(url: str) -> bytes:
-    with _open(url, {}) as answer:
-        try:
-            content: bytes = answer.read()
-        except (OSError, HTTPException) as error:
-            raise TransientError(f"The download of {url} broke off: {error}") from error
-        return content
-
-
-def _open(url: str, headers: Mapping[str, str]) -> Any:
-    request = urllib.request.Request(url, headers={"User-Agent": "clusterous", **headers})
-    try:
-        return urllib.request.urlopen(request, timeout=30, context=trust())
-    except urllib.error.HTTPError as error:
-        if error.code == 416:  # the part is whole already
-            return urllib.request.urlopen(_again(url), timeout=30, context=trust())
-        if error.code in (403, 404, 410):
-            raise UserError(
-                f"{url} does not exist ({error.code}). Is the version right?"
-            ) from error
-        raise TransientError(f"{url} answered {error.code}; try again later.") from error
-    except (OSError, HTTPException) as error:
-        reason = getattr(error, "reason", error)
-        raise TransientError(
-            f"{url} cannot be reached: {reason}. The first cluster needs it; check the network or"
-            " a proxy (HTTPS_PROXY) and try again."
-        ) from error
-
-
-def _again(url: str) -> urllib.request.Request:
-    return urllib.request.Request(url, headers={"User-Agent": "clusterous"})
-
-
-def trust() -> ssl.SSLContext:
-    """Trust the system's authorities, and those that the usual variables name."""
-    context = ssl.create_default_context()
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        path = os.environ.get(name)
-        if path and Path(path).is_file():
-            context.load_verify_locations(cafile=path)
-    return context
-
-
 def caller_address() -> str:
     """Return the address that AWS sees us come from."""
-    text = _read("https://checkip.amazonaws.com/").decode("ascii", "replace").strip()
+    text = download.read("https://checkip.amazonaws.com/").decode("ascii", "replace").strip()
     if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,3}){3}", text):
         raise FailedError(
             f"checkip.amazonaws.com answered {text[:80]!r}, which is no IPv4 address. Name the"
             " addresses that may use SSH in the cluster file: gateway.allow: [203.0.113.7/32]"
         )
     return text
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _place(target: Path, content: bytes) -> None:

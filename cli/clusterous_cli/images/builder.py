@@ -88,6 +88,13 @@ def push_argv(builder: Builder, reference: str) -> list[str]:
     return [*program(builder), "push", *_auth(builder), reference, f"docker://{reference}"]
 
 
+def save_argv(builder: Builder, reference: str, target: Path) -> list[str]:
+    """Write an image to a file, as `docker save` does."""
+    if builder.kind is Kind.BUILDAH:
+        return [*program(builder), "push", reference, f"docker-archive:{target}:{reference}"]
+    return [*program(builder), "save", "--output", str(target), reference]
+
+
 def logout_argv(builder: Builder, registry: str) -> list[str]:
     return [*program(builder), "logout", *_auth(builder), registry]
 
@@ -211,6 +218,11 @@ def _docker_folder(ours: Path, theirs: Path, registry: str) -> None:
 
 def push(builder: Builder, reference: str, tell: Callable[[str], None]) -> None:
     argv, failure = push_argv(builder, reference), f"{reference} could not be pushed"
+    _stream(argv, tell, failure, builder.environment)
+
+
+def save(builder: Builder, reference: str, target: Path, tell: Callable[[str], None]) -> None:
+    argv, failure = save_argv(builder, reference, target), f"{reference} could not be saved"
     _stream(argv, tell, failure, builder.environment)
 
 

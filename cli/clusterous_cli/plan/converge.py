@@ -24,6 +24,7 @@ from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC, Interface
 from clusterous_cli.system import wait
+from clusterous_cli.system.download import Progress
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
@@ -105,7 +106,7 @@ class Create:
     design: Design
     lines: Lines
     pauses: wait.Pauses
-    fetched: Callable[[releases.Artifact, str, releases.Progress], Any] | None = None
+    fetched: Callable[[releases.Artifact, str, Progress], Any] | None = None
 
     def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
         """Make what is missing, then wait for the machines."""
@@ -145,7 +146,7 @@ class Create:
             return None  # machines are asked for with a token: to repeat the call is safe
         return found.id if found.ready else None
 
-    def supply(self, key: str, tell: releases.Progress) -> Any:
+    def supply(self, key: str, tell: Progress) -> Any:
         """Return the content of an object: its bytes, or the path of a downloaded file."""
         blob = self.design.blobs[key]
         if blob.content is not None:

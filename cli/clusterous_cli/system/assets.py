@@ -1,4 +1,4 @@
-"""The files that come with the package: templates of the boot scripts, and the operator's chart."""
+"""The files that come with the package: templates, the operator's chart, recipes of images."""
 
 import gzip
 import io
@@ -6,10 +6,12 @@ import re
 import tarfile
 from importlib import resources as package_files
 from importlib.metadata import version as installed
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 PACKAGE: Final = "clusterous_cli"
+CRD: Final = "clusterousapps.yaml"
 MARK: Final = re.compile(r"@([A-Z][A-Z0-9_]*)@")
 
 
@@ -30,9 +32,35 @@ def render(text: str, **values: str) -> str:
 
 def chart_folder() -> Path:
     """Return where the operator's chart is: in the wheel, or in the checkout."""
+    return _folder("_charts", "charts") / "clusterous"
+
+
+def images_folder() -> Path:
+    """Return where the recipes of our images are: in the wheel, or in the checkout."""
+    return _folder("_images", "images")
+
+
+def _folder(packaged: str, checkout: str) -> Path:
     here = Path(__file__).parents[1]
-    packaged = here / "_charts" / "clusterous"
-    return packaged if packaged.is_dir() else here.parents[1] / "charts" / "clusterous"
+    inside = here / packaged
+    return inside if inside.is_dir() else here.parents[1] / checkout
+
+
+def package(name: str) -> dict[str, bytes]:
+    """Return the files of one of our import packages, which is not imported for that."""
+    found = find_spec(name)
+    assert found is not None
+    assert found.submodule_search_locations is not None, name
+    folder = Path(found.submodule_search_locations[0])
+    files = {
+        path: path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.parent.name != "__pycache__"
+    }
+    # In a checkout the CRD lies beside the package that takes it along.
+    beside = {folder / one.name: one.read_bytes() for one in folder.parent.glob(CRD)}
+    own = {**beside, **files} if name == "clusterous_api" else files
+    return {f"{name}/{path.relative_to(folder).as_posix()}": text for path, text in own.items()}
 
 
 def chart_archive(folder: Path) -> bytes:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.region.parts import wheels
+from release import locks
 
 HERE = Path(__file__).parent
 IMAGE = HERE / "image"
@@ -71,7 +71,7 @@ def _install_aws(target: Path) -> None:
     # The lock's own entries, not the lock as constraints: pip wants every name with its hashes.
     wanted = target / "opt/aws/requirements.txt"
     wanted.parent.mkdir(parents=True, exist_ok=True)
-    wanted.write_text(wheels.locked(wheels.closure(["awscli"])))
+    wanted.write_text(locks.locked(locks.closure(["awscli"])))
     options = ["--quiet", "--no-compile", "--no-deps", "--require-hashes"]
     wheel = ["--only-binary=:all:", "--python-version=3.11", f"--requirement={wanted}"]
     pip = [sys.executable, "-m", "pip", "install"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from release import locks
 from tests.region.machines import rootfs
 from tests.region.parts import (
     addons,
@@ -151,7 +152,7 @@ def _modules(*modules: object) -> tuple[Path, ...]:
 
 
 def _aws_version() -> str:
-    return wheels.parse_lock(wheels.LOCK.read_text())["awscli"].split()[0]
+    return locks.parse_lock(locks.LOCK.read_text())["awscli"].split()[0]
 
 
 def _recipes() -> Sequence[Recipe]:
@@ -222,14 +223,14 @@ def _recipes() -> Sequence[Recipe]:
         Recipe(
             name="wheels",
             build=wheels.build,
-            versions={"lock": wheels.operator_lock()},
+            sources=(locks.OPERATOR, *_modules(wheels)),
             estimate_seconds=5,
         ),
         Recipe(
             name="operator_image",
             build=operator_image.build,
             sources=operator_image.SOURCES,
-            needs=("debian", "hub", "wheels"),
+            needs=("debian", "hub"),
             estimate_seconds=30,
         ),
         Recipe(

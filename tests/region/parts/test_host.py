@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.region.parts import host, wheels
+from release import locks
+from tests.region.parts import host
 
 
 def test_does_and_says_nothing_when_everything_is_there() -> None:
@@ -48,7 +49,7 @@ kopf==1.45.2 \\
 
 
 def test_splits_a_lock_into_its_entries_with_their_hashes() -> None:
-    found = wheels.parse_lock(LOCK)
+    found = locks.parse_lock(LOCK)
 
     assert set(found) == {"aiohttp", "kopf"}
     assert "sha256:cc" in found["kopf"]
@@ -56,7 +57,7 @@ def test_splits_a_lock_into_its_entries_with_their_hashes() -> None:
 
 
 def test_the_operator_needs_nothing_of_the_cli() -> None:
-    needed = wheels.operator_closure()
+    needed = locks.operator_closure()
 
     assert {"kopf", "aiohttp"} <= needed
     assert not {"boto3", "rich", "moto", "pytest"} & needed
@@ -64,7 +65,7 @@ def test_the_operator_needs_nothing_of_the_cli() -> None:
 
 def test_what_machines_install_is_locked_to_the_last_name() -> None:
     """pip 23.2 refuses a requirement without a pin and a hash once any other has one."""
-    entries = wheels.parse_lock(wheels.locked(wheels.closure(["awscli"])))
+    entries = locks.parse_lock(locks.locked(locks.closure(["awscli"])))
 
     assert {"awscli", "docutils", "pyyaml"} <= set(entries)
     assert all("--hash=" in entry for entry in entries.values())

@@ -1,82 +1,14 @@
 """The operator's dependencies as wheels, exactly as locked: what its image installs."""
 
-import importlib.metadata
-import re
-import subprocess
-import sys
-import tomllib
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-
+from clusterous_cli.images import recipes
+from clusterous_cli.images.assembly import wheels
+from release import locks
 from tests.region.parts.cache import Found, Tell
-
-ROOT: Final = Path(__file__).parents[3]
-LOCK: Final = ROOT / "requirements.lock"
-PYPROJECT: Final = ROOT / "pyproject.toml"
 
 
 def build(target: Path, found: Found, tell: Tell) -> None:
     """Download the wheels of the operator's dependencies, verified by the lock's hashes."""
-    requirements = target / "requirements.txt"
-    requirements.write_text(operator_lock())
-    tell(f"downloading {requirements.read_text().count('==')} wheels")
-    subprocess.run(
-        [
-            *(sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps"),
-            *("--only-binary=:all:", f"--dest={target}", f"--requirement={requirements}"),
-        ],
-        check=True,
-    )
-
-
-def operator_lock() -> str:
-    """Return the part of the lock that the operator needs, and nothing of the CLI's."""
-    return locked(operator_closure())
-
-
-def locked(names: set[str]) -> str:
-    """Return the lock's entries for *names*: a file that pip takes with --require-hashes."""
-    pinned = parse_lock(LOCK.read_text())
-    return "".join(pinned[name] for name in sorted(names))
-
-
-def parse_lock(text: str) -> dict[str, str]:
-    """Split a lock into its entries, by canonical name, each with its hashes."""
-    blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", text)
-    return {
-        canonicalize_name(re.split(r"[=\[ ;]", block, maxsplit=1)[0]): block
-        for block in blocks
-        if "==" in block.partition("\n")[0]
-    }
-
-
-def operator_closure() -> set[str]:
-    """Return the distributions that the operator's extra needs, as installed here."""
-    project = tomllib.loads(PYPROJECT.read_text())["project"]
-    return closure(project["optional-dependencies"]["operator"])
-
-
-def closure(requirements: Iterable[str]) -> set[str]:
-    """Return the names of all distributions that *requirements* bring, as installed here."""
-    waiting = [Requirement(line) for line in requirements]
-    found: set[str] = set()
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        if name not in found:
-            found.add(name)
-            waiting += _needs(name, requirement.extras)
-    return found
-
-
-def _needs(name: str, extras: set[str]) -> list[Requirement]:
-    listed = map(Requirement, importlib.metadata.requires(name) or ())
-    return [
-        item
-        for item in listed
-        if not item.marker or any(item.marker.evaluate({"extra": e}) for e in extras or {""})
-    ]
+    tell(f"downloading {locks.OPERATOR.read_text().count('==')} wheels")
+    wheels.fetch(locks.OPERATOR, recipes.read(locks.OPERATOR.parent).python, target)

@@ -8,13 +8,14 @@ import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from tests.region.registry import front
 from tests.region.registry.front import Asked, Pushed, Reply
 from tests.region.registry.readonly import ReadOnly
 
 AUTH_HOST: Final = "auth.docker.io"
-_CHALLENGE: Final = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io"'
+REALM: Final = f"https://{AUTH_HOST}/token"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,16 +23,17 @@ class Gate:
     """Lets everyone read, once they fetched a token; nobody writes."""
 
     storage: Path
+    realm: str = REALM
     token: str = field(default_factory=lambda: secrets.token_urlsafe(64))
 
     def check(self, asked: Asked) -> Reply | None:
-        if asked.host == AUTH_HOST:
+        if asked.host == AUTH_HOST or (asked.host, asked.path) == _place(self.realm):
             return self._token(asked)
         if asked.authorization != f"Bearer {self.token}":
-            return _unauthorized(asked)
+            return self._unauthorized(asked)
         # What does not exist cannot be told from what is private; nor may an anonymous caller push.
         if asked.method not in ("GET", "HEAD") or (asked.name and not self._has(asked.name)):
-            return _unauthorized(asked, ',error="insufficient_scope"')
+            return self._unauthorized(asked, ',error="insufficient_scope"')
         return None
 
     def target(self, asked: Asked) -> str:
@@ -42,6 +44,13 @@ class Gate:
 
     def pushed(self, push: Pushed) -> None:
         raise AssertionError("a push passed the gate")
+
+    def _unauthorized(self, asked: Asked, error: str = "") -> Reply:
+        scope = f',scope="repository:{asked.name}:pull"' if asked.name else ""
+        challenge = f'Bearer realm="{self.realm}",service="registry.docker.io"{scope}{error}'
+        return front.errors(
+            401, "UNAUTHORIZED", "authentication required", WWW_Authenticate=challenge
+        )
 
     def _token(self, asked: Asked) -> Reply:
         if asked.path != "/token":
@@ -72,11 +81,5 @@ def start(
     return ReadOnly(Gate(storage=storage), "docker-hub", listening, tls, program, storage)
 
 
-def _unauthorized(asked: Asked, error: str = "") -> Reply:
-    scope = f',scope="repository:{asked.name}:pull"' if asked.name else ""
-    return front.errors(
-        401,
-        "UNAUTHORIZED",
-        "authentication required",
-        WWW_Authenticate=f"{_CHALLENGE}{scope}{error}",
-    )
+def _place(url: str) -> tuple[str, str]:
+    return urlsplit(url).hostname or "", urlsplit(url).path

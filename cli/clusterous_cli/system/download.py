@@ -1,0 +1,131 @@
+"""Files and answers of web sites: over TLS, whole or an error that says who can mend it."""
+
+import hashlib
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from pathlib import Path
+from typing import Any, Final
+
+from clusterous_api.errors import TransientError, UserError
+
+AGENT: Final = "clusterous"
+CHUNK: Final = 1 << 20
+TRIES: Final = 3
+TIMEOUT_SECONDS: Final = 30
+# Told of what is fetched: its name, how many bytes there are, how many it will be.
+Progress = Callable[[str, int, int], None]
+
+
+class Missing(UserError):
+    """The site is there, and the file is not."""
+
+
+def read(url: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """Return the answer to a GET."""
+    with answer(url, headers or {}) as got:
+        return body(url, got)
+
+
+def body(url: str, got: Any) -> bytes:
+    """Read an answer to its end."""
+    try:
+        content: bytes = got.read()
+    except (OSError, HTTPException) as error:
+        raise TransientError(f"The download of {url} broke off: {error}") from error
+    return content
+
+
+def fetch(
+    url: str,
+    part: Path,
+    progress: Callable[[int, int], None],
+    private: Mapping[str, str] | None = None,
+) -> None:
+    """Fetch a file to *part*, going on where an earlier try ended.
+
+    The headers *private* are for this site alone, and not for where it may redirect us.
+    """
+    for attempt in range(TRIES):
+        try:
+            return _fetch(url, part, progress, private or {})
+        except TransientError:
+            if attempt == TRIES - 1:
+                raise
+
+
+def _fetch(
+    url: str, part: Path, progress: Callable[[int, int], None], private: Mapping[str, str]
+) -> None:
+    have = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={have}-"} if have else {}
+    with answer(url, headers, private) as got:
+        resumed = got.status == 206
+        have = have if resumed else 0
+        total = have + int(got.headers.get("Content-Length") or 0)
+        with part.open("ab" if resumed else "wb") as file:
+            try:
+                while chunk := got.read(CHUNK):
+                    file.write(chunk)
+                    have += len(chunk)
+                    progress(have, total)
+            except (OSError, HTTPException) as error:
+                raise TransientError(f"The download of {url} broke off: {error}") from error
+    if have < total:
+        raise TransientError(f"The download of {url} broke off at {have} of {total}.")
+
+
+def answer(url: str, headers: Mapping[str, str], private: Mapping[str, str] | None = None) -> Any:
+    """Open *url*; errors are ours, and say who can mend them."""
+    try:
+        return opened(url, headers, private)
+    except urllib.error.HTTPError as error:
+        if error.code == 416:  # the part is whole already
+            return opened(url, {}, private)
+        if error.code in (403, 404, 410):
+            raise Missing(f"{url} does not exist ({error.code}). Is the version right?") from error
+        raise TransientError(f"{url} answered {error.code}; try again later.") from error
+    except (OSError, HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise TransientError(
+            f"{url} cannot be reached: {reason}. The first cluster needs it; check the network or"
+            " a proxy (HTTPS_PROXY) and try again."
+        ) from error
+
+
+def opened(
+    url: str,
+    headers: Mapping[str, str],
+    private: Mapping[str, str] | None = None,
+    method: str = "GET",
+) -> Any:
+    """Open *url* as it is; a refusal is urllib's HTTPError."""
+    request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers}, method=method)
+    for name, value in (private or {}).items():
+        request.add_unredirected_header(name, value)
+    return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=trust())
+
+
+def trust() -> ssl.SSLContext:
+    """Trust the system's authorities, and those that the usual variables name."""
+    context = ssl.create_default_context()
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        path = os.environ.get(name)
+        if path and Path(path).is_file():
+            context.load_verify_locations(cafile=path)
+    return context
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def cache() -> Path:
+    """Return the folder of what was fetched and can be fetched again."""
+    base = os.environ.get("CLUSTEROUS_CACHE_HOME")
+    return Path(base) if base else Path.home() / ".cache" / "clusterous"
