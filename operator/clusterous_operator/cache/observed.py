@@ -15,11 +15,10 @@ from typing import Any, Generic, TypeVar
 from clusterous_api import names
 from clusterous_operator.manifests import JOB_LIMITS
 from clusterous_operator.objects import failure, packing, quantity, trouble
-from clusterous_operator.objects import idle as idleness
-from clusterous_operator.objects.failure import Fallen, Verdict
+from clusterous_operator.objects.failure import Fallen
 from clusterous_operator.objects.quantity import Amounts
 from clusterous_operator.objects.trouble import Trouble
-from clusterous_operator.objects.usage import HostPort, Usage
+from clusterous_operator.objects.usage import HostPort
 
 Body = Mapping[str, Any]
 T = TypeVar("T")
@@ -89,6 +88,11 @@ class Child:
         """Tell whether we made it for an earlier app of this name, with which it will go."""
         is_owned = self.owner_uid is not None and self.owner_uid != uid
         return is_owned and self.made_by_us and self.app == app
+
+    @property
+    def is_complete(self) -> bool:
+        """Tell of a Job whether it is done."""
+        return bool(self.state.get("complete"))
 
     def content(self) -> dict[str, Any]:
         """Return labels, our annotations and the specification as they stand in the cluster."""
@@ -454,34 +458,3 @@ def _condition(status: Body, kind: str) -> str:
         if condition.get("type") == kind:
             return str(condition.get("status"))
     return "Unknown"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """Everything that one app's reconcile looks at; a snapshot."""
-
-    children: Mapping[tuple[str, str], Child]  # by kind and name
-    pods: tuple[Pod, ...] = ()
-    on_cluster_volume: bool = False
-    claim_name: str = ""
-    claim: Child | None = None
-    nodes: tuple[Node, ...] = ()
-    usage: Usage = field(default_factory=Usage)  # by all pods of the cluster, where it matters
-    capacity_known: bool = True
-    cluster: Body = field(default_factory=dict)  # data of the ConfigMap clusterous-cluster
-    before: Body = field(default_factory=dict)  # the app's status: what is known of what is gone
-    verdict: Verdict = field(default_factory=Verdict)  # of the failure policy
-    idle: idleness.State | None = None  # where the app is to be suspended when it has nothing to do
-    cleared: bool = False  # done for so long that only the data is to stay
-    contested: str = ""  # what others change again and again, and is left as it is for now
-    held: frozenset[str] = frozenset()  # components that wait for pods of before to go
-    can_grow: bool = False  # the storage class of its claim lets volumes grow
-    reach: Body | None = None  # which nodes its volume can be used on; None: not asked
-
-    def pods_of(self, component: str) -> tuple[Pod, ...]:
-        """Return the live pods of a component."""
-        return tuple(
-            one
-            for one in self.pods
-            if one.component == component and not one.deleting and not one.ended
-        )

@@ -11,7 +11,8 @@ from clusterous_api import names
 from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
-from clusterous_operator.cache.observed import Child, Node, Observed, Pod
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Child, Node, Pod
 from clusterous_operator.cache.record import Record
 from clusterous_operator.objects.inherit import Inherit
 from clusterous_operator.objects.usage import Usage
@@ -200,7 +201,7 @@ class Store:
             observed.VOLUME: self.volumes,
         }[kind]
 
-    def observe(self, app: App, *, whole_cluster: bool) -> Observed:
+    def observe(self, app: App, *, whole_cluster: bool) -> Look:
         """Return a snapshot for one app; with what all pods reserve only where that matters."""
         key = (app.namespace, app.name)
         on_cluster_volume = manifests.on_cluster_volume(
@@ -211,7 +212,8 @@ class Store:
         facts = manifests.Facts(on_cluster_volume=on_cluster_volume)
         claim = manifests.claim_name(app, facts)
         children = observed.belonging(app.name, app.uid, self._children(key, claim))
-        return Observed(
+        return Look(
+            app=app,
             on_cluster_volume=on_cluster_volume,
             children=children,
             pods=tuple(self.pods.of(key)),

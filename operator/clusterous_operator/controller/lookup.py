@@ -13,8 +13,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError
-from clusterous_api.models import App
-from clusterous_operator.cache.observed import Observed
+from clusterous_operator.cache.look import Look
 from clusterous_operator.client.cluster import Cluster, MissingError
 from clusterous_operator.decisions import storage
 from clusterous_operator.objects import idle as idleness
@@ -80,21 +79,21 @@ class Lookup:
         self._classes = _Memory(clock)
         self._reach = _Memory(clock)
 
-    def is_needed(self, app: App, seen: Observed) -> bool:
+    def is_needed(self, look: Look) -> bool:
         """Tell whether anything must be asked before this app can be decided on."""
-        if app.idle is not None or storage.is_of_one_node(seen):
+        if look.app.idle is not None or storage.is_of_one_node(look):
             return True
-        return storage.more(app, seen) is not None
+        return storage.more(look) is not None
 
-    async def answers(self, app: App, seen: Observed) -> Answers:
+    async def answers(self, look: Look) -> Answers:
         """Return what this app's look needs to know."""
-        claim = seen.claim
+        claim = look.claim
         state = {} if claim is None else claim.state
-        grows = storage.more(app, seen) is not None
+        grows = storage.more(look) is not None
         return Answers(
-            idle=await self._idle(app, seen),
+            idle=await self._idle(look),
             can_grow=grows and await self._can_grow(state.get("class", "")),
-            reach=await self._reaches(state["volume"]) if storage.is_of_one_node(seen) else None,
+            reach=await self._reaches(state["volume"]) if storage.is_of_one_node(look) else None,
         )
 
     async def cpu(self, namespace: str) -> Usage | None:
@@ -116,19 +115,20 @@ class Lookup:
             return None, USAGE_SECONDS
         return {item["metadata"]["name"]: _cpu(item) for item in answer["items"]}, USAGE_SECONDS
 
-    async def _idle(self, app: App, seen: Observed) -> State | None:
-        if app.idle is None:
+    async def _idle(self, look: Look) -> State | None:
+        if look.app.idle is None:
             return None
-        before = idleness.read(seen.before)
-        running = [one.name for one in seen.pods if one.ready and not one.ended]
-        is_up = running and not before.suspended and not app.suspend
+        before = idleness.read(look.before)
+        running = [one.name for one in look.pods if one.ready and not one.ended]
+        is_up = running and not before.suspended and not look.app.suspend
         return idleness.decide(
-            app.idle,
+            look.app.idle,
             before,
-            used=idleness.used(running, await self.cpu(app.namespace)) if is_up else None,
+            used=idleness.used(running, await self.cpu(look.app.namespace)) if is_up else None,
             now=self._now(),
-            resume=app.annotations.get(names.ANNOTATION_RESUME, ""),
-            changed=seen.before.get("observedGeneration", app.generation) != app.generation,
+            resume=look.app.annotations.get(names.ANNOTATION_RESUME, ""),
+            changed=look.before.get("observedGeneration", look.app.generation)
+            != look.app.generation,
         )
 
     async def _can_grow(self, name: str) -> bool:

@@ -15,7 +15,8 @@ from clusterous_api.errors import UserError
 from clusterous_api.models import App, Component, ScaledBy
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
-from clusterous_operator.cache.observed import Child, Observed
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Child
 from clusterous_operator.cache.record import Record
 from clusterous_operator.cache.store import Key, Store
 from clusterous_operator.capacity import drain, sizing
@@ -43,7 +44,6 @@ from clusterous_operator.decisions import (
     policy,
     situation,
     storage,
-    workloads,
 )
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.trouble import UNSCHEDULABLE
@@ -112,10 +112,10 @@ class Reconciler:
             app = models.parse(body)
             manifests.check(app)
             app = await self._speak_first(app, body["spec"], record)
-            seen, size = await self._settle(app)
-            look_again = self._look_again(app, seen, size)
+            look, size = await self._settle(app)
+            look_again = self._look_again(look, size)
             record = self._latest(record)
-            wanted = appstatus.summarize(app, seen, size, record.status, self._time())
+            wanted = appstatus.summarize(look, size, record.status, self._time())
         except UserError as error:
             reason = "Refused" if isinstance(error, RefusedError) else "Invalid"
             told = (record.generation, str(error), record.status, self._time(), reason)
@@ -183,45 +183,44 @@ class Reconciler:
             wanted = appstatus.stalled(record.generation, why, before, self._time(), reason)
             await self._report(record, wanted)
 
-    async def _settle(self, app: App) -> tuple[Observed, Size]:
+    async def _settle(self, app: App) -> tuple[Look, Size]:
         """Act until nothing is left to do now; return what is then to be seen."""
         answers = Answers()
-        seen, size = await self._observe(app, answers)
-        if self._lookup.is_needed(app, seen):
-            answers = await self._lookup.answers(app, seen)
-            seen, size = await self._observe(app, answers)
+        look, size = await self._observe(app, answers)
+        if self._lookup.is_needed(look):
+            answers = await self._lookup.answers(look)
+            look, size = await self._observe(app, answers)
         for _ in range(_ROUNDS):
-            if policy.is_news(app, seen):
-                await self._note(app, seen, size)
-            facts = situation.facts(app, seen, size)
-            if why := storage.refusal(app, seen, facts.replicas):
+            if policy.is_news(look):
+                await self._note(look, size)
+            facts = situation.facts(look, size)
+            if why := storage.refusal(look, facts.replicas):
                 raise UserError(why)
             wanted = manifests.desired(app, facts)
-            begun = partial(workloads.has_begun, seen)
             marks = self._accepted.get((app.namespace, app.name), {}).values()
-            steps = plan.plan(wanted, manifests.kept(app, facts), seen.children, begun, marks)
-            steps += storage.growth(app, seen)
-            steps = await self._uncontested(app, steps, seen)
-            seen = dataclasses.replace(seen, contested=self._contested(app))
+            steps = plan.plan(
+                wanted, manifests.kept(app, facts), look.children, look.has_begun, marks
+            )
+            steps += storage.growth(look)
+            steps = await self._uncontested(look, steps)
+            look = dataclasses.replace(look, contested=self._contested(app))
             if not steps:
                 break
-            await self._spare_the_busy(app, seen, steps)
-            await self._carry_out(app, steps, seen)
-            seen, size = await self._observe(app, answers)
-        return seen, size
+            await self._spare_the_busy(look, steps)
+            await self._carry_out(look, steps)
+            look, size = await self._observe(app, answers)
+        return look, size
 
-    async def _uncontested(
-        self, app: App, steps: list[plan.Step], seen: Observed
-    ) -> list[plan.Step]:
+    async def _uncontested(self, look: Look, steps: list[plan.Step]) -> list[plan.Step]:
         """Leave out what was put right so often that somebody else must want it otherwise."""
-        key, now = (app.namespace, app.name), self._clock()
+        key, now = (look.app.namespace, look.app.name), self._clock()
         before = self._mends.pop(key, None)
         if before is None:
             return steps
-        go, after = contest.sift(steps, before, seen.children, now)
+        go, after = contest.sift(steps, before, look.children, now)
         for of, one in after.items():
             if one.held and not one.by:
-                by = await self._manager(app, of, one.field)
+                by = await self._manager(look.app, of, one.field)
                 after[of] = dataclasses.replace(one, by=by)
         if after:
             self._mends[key] = after
@@ -237,7 +236,7 @@ class Reconciler:
     def _contested(self, app: App) -> str:
         return contest.words(app, self._mends.get((app.namespace, app.name), {}))
 
-    async def _observe(self, app: App, answers: Answers) -> tuple[Observed, Size]:
+    async def _observe(self, app: App, answers: Answers) -> tuple[Look, Size]:
         key = (app.namespace, app.name)
         filling = bool(fill.fillers(app)) and not app.suspend
         waiting = any(
@@ -246,40 +245,40 @@ class Reconciler:
         )
         if filling or waiting:
             self._want_capacity()
-        seen = self._decided(app, filling or waiting, answers)
-        size = await self._size(app, seen, self._other_fillers(key) if filling else frozenset())
+        look = self._decided(app, filling or waiting, answers)
+        size = await self._size(look, self._other_fillers(key) if filling else frozenset())
         if size.targets:
             self._targets[key] = size.targets
         else:
             self._targets.pop(key, None)
-        return seen, size
+        return look, size
 
-    async def _size(self, app: App, seen: Observed, others: frozenset[fill.Filler]) -> Size:
+    async def _size(self, look: Look, others: frozenset[fill.Filler]) -> Size:
         """Count what fits: beside the other work where it may take long, and one app at a time.
 
         Else a single app could keep the Lease from being renewed. What took too long is not tried
         again at each change of the cluster.
         """
-        key, now = (app.namespace, app.name), self._clock()
+        key, now = (look.app.namespace, look.app.name), self._clock()
         before = self._targets.get(key, {})
-        count = partial(fill.size, app, seen, before, now, self._patience, others)
-        if not fill.takes_long(app, seen):
+        count = partial(fill.size, look, before, now, self._patience, others)
+        if not fill.takes_long(look):
             return count()
         known = self._too_long.get(key)
-        if known is not None and known[0] == app.generation and now < known[1]:
+        if known is not None and known[0] == look.app.generation and now < known[1]:
             raise known[2]
         self._too_long.pop(key, None)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._aside, count)
         except fill.TooLongError as error:
             told = fill.TooLongError(str(error))  # without the frames that hold the whole count
-            self._too_long[key] = (app.generation, now + _TOO_LONG_SECONDS, told)
+            self._too_long[key] = (look.app.generation, now + _TOO_LONG_SECONDS, told)
             raise
 
-    def _decided(self, app: App, whole_cluster: bool, answers: Answers) -> Observed:
+    def _decided(self, app: App, whole_cluster: bool, answers: Answers) -> Look:
         """Return what is seen, and what follows from that together with what the status tells."""
         record = self._store.apps.find(app.namespace, app.name)
-        seen = dataclasses.replace(
+        look = dataclasses.replace(
             self._store.observe(app, whole_cluster=whole_cluster),
             before={} if record is None else record.status,
             idle=answers.idle,
@@ -287,24 +286,24 @@ class Reconciler:
             reach=answers.reach,
             contested=self._contested(app),
         )
-        if held := self._held(app, seen):
-            seen = dataclasses.replace(seen, held=held)
-        if (verdict := policy.judged(app, seen)).attempts:
-            seen = dataclasses.replace(seen, verdict=verdict)
-        if ending.clears_in(app, seen, self._now()) == 0:
-            seen = dataclasses.replace(seen, cleared=True)
-        return seen
+        if held := self._held(look):
+            look = dataclasses.replace(look, held=held)
+        if (verdict := policy.judged(look)).attempts:
+            look = dataclasses.replace(look, verdict=verdict)
+        if ending.clears_in(look, self._now()) == 0:
+            look = dataclasses.replace(look, cleared=True)
+        return look
 
-    def _held(self, app: App, seen: Observed) -> frozenset[str]:
+    def _held(self, look: Look) -> frozenset[str]:
         """Return the components whose next workload must wait for pods of the one before."""
-        key, now = (app.namespace, app.name), self._clock()
-        left = {one.name: workloads.predecessors(app, one, seen) for one in app.components}
+        key, now = (look.app.namespace, look.app.name), self._clock()
+        left = {one.name: look.predecessors(one) for one in look.app.components}
         before = self._bereft.pop(key, {})
         since = {name: before.get(name, now) for name, pods in left.items() if pods}
         if since:
             self._bereft[key] = since
-        if workloads.claim_is_going(app, seen):
-            return frozenset(one.name for one in app.components)
+        if look.claim_is_going:
+            return frozenset(one.name for one in look.app.components)
         return frozenset(
             name
             for name, began in since.items()
@@ -319,26 +318,28 @@ class Reconciler:
             for name in targets
         )
 
-    def _look_again(self, app: App, seen: Observed, size: Size) -> float | None:
+    def _look_again(self, look: Look, size: Size) -> float | None:
         """Return in how many seconds time alone may change what is wanted."""
-        clears = None if seen.cleared else ending.clears_in(app, seen, self._now())
-        watches = seen.idle is not None and not seen.idle.suspended
-        waits = storage.more(app, seen) is not None and not seen.can_grow
+        clears = None if look.cleared else ending.clears_in(look, self._now())
+        watches = look.idle is not None and not look.idle.suspended
+        waits = storage.more(look) is not None and not look.can_grow
         later = (
             size.look_again,
             clears,
             USAGE_SECONDS if watches else None,
             CLASS_AGAIN_SECONDS if waits else None,
-            _ORPHANED_SECONDS if seen.held else None,
-            contest.look_again(self._mends.get((app.namespace, app.name), {}), self._clock()),
+            _ORPHANED_SECONDS if look.held else None,
+            contest.look_again(
+                self._mends.get((look.app.namespace, look.app.name), {}), self._clock()
+            ),
         )
         return min((one for one in later if one is not None), default=None)
 
-    async def _note(self, app: App, seen: Observed, size: Size) -> None:
+    async def _note(self, look: Look, size: Size) -> None:
         """Write the status before we act: it is all that will be left of why we did."""
-        record = self._store.apps.find(app.namespace, app.name)
+        record = self._store.apps.find(look.app.namespace, look.app.name)
         if record is not None:
-            wanted = appstatus.summarize(app, seen, size, record.status, self._time())
+            wanted = appstatus.summarize(look, size, record.status, self._time())
             await self._report(record, wanted, at_once=True)
 
     async def _speak_first(self, app: App, spec: Mapping[str, Any], record: Record) -> App:
@@ -362,39 +363,39 @@ class Reconciler:
         others = (counted if one.name == workers.name else one for one in app.components)
         return dataclasses.replace(app, components=tuple(others))
 
-    async def _spare_the_busy(self, app: App, seen: Observed, steps: list[plan.Step]) -> None:
+    async def _spare_the_busy(self, look: Look, steps: list[plan.Step]) -> None:
         """Let those pods go first that do least, where a component that drains becomes smaller."""
         for step in steps:
             match step:
                 case plan.Apply(manifest={"kind": "Deployment"} as manifest, exists=True):
                     name = manifest["metadata"]["labels"][names.LABEL_COMPONENT]
-                    component, keep = app.component(name), manifest["spec"]["replicas"]
+                    component, keep = look.app.component(name), manifest["spec"]["replicas"]
                     if component is not None and component.drain is not None and keep:
-                        await self._mark(app, component, seen, keep)
+                        await self._mark(look, component, keep)
 
-    async def _mark(self, app: App, component: Component, seen: Observed, keep: int) -> None:
-        child = workloads.workload(app, component, seen)
+    async def _mark(self, look: Look, component: Component, keep: int) -> None:
+        child = look.workload(component)
         if child is None or child.state["wanted"] <= keep:
             return
-        cpu = await self._lookup.cpu(app.namespace)
-        for name, cost in drain.costs(seen.pods_of(component.name), cpu, keep).items():
+        cpu = await self._lookup.cpu(look.app.namespace)
+        for name, cost in drain.costs(look.pods_of(component.name), cpu, keep).items():
             note = {"metadata": {"annotations": {names.ANNOTATION_DELETION_COST: str(cost)}}}
             # It is a hint to the ReplicaSet; a pod that is gone by now needs none.
             with contextlib.suppress(MissingError, RefusedError):
-                await self._cluster.patch("Pod", app.namespace, name, note)
+                await self._cluster.patch("Pod", look.app.namespace, name, note)
                 self._metrics.wrote("Pod")
 
-    async def _carry_out(self, app: App, steps: list[plan.Step], seen: Observed) -> None:
+    async def _carry_out(self, look: Look, steps: list[plan.Step]) -> None:
         """Carry the steps out; all are tried before the first failure is told."""
         results: list[BaseException | None] = []
         done: list[plan.Step] = []
         for wave in plan.waves(steps):
-            work = (self._step(app, one) for one in wave)
+            work = (self._step(look.app, one) for one in wave)
             ends = await asyncio.gather(*work, return_exceptions=True)
             done += [one for one, end in zip(wave, ends, strict=True) if end is None]
             results += ends
-        key = (app.namespace, app.name)
-        mends = contest.counted(self._mends.get(key, {}), done, seen.children, self._clock())
+        key = (look.app.namespace, look.app.name)
+        mends = contest.counted(self._mends.get(key, {}), done, look.children, self._clock())
         if mends:
             self._mends[key] = mends
         for result in results:

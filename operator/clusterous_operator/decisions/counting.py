@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clusterous_api.models import App, Component, Dependency, Until
-from clusterous_operator.cache.observed import JOB, Child, Observed
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import JOB, Child
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import ending, workloads
+from clusterous_operator.decisions import ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,17 +18,17 @@ class Size:
     look_again: float | None = None
 
 
-def replicas(app: App, seen: Observed, size: Size) -> dict[str, int]:
+def replicas(look: Look, size: Size) -> dict[str, int]:
     """Return how many pods each component is to have; those that may not start yet are left out."""
-    end = ending.ended(app, seen)
-    is_known = end is not None and seen.before.get("completionTime") == end.at
-    asleep = workloads.is_asleep(app, seen)
+    end = ending.ended(look)
+    is_known = end is not None and look.before.get("completionTime") == end.at
+    asleep = look.is_asleep
     found: dict[str, int] = {}
-    for one in app.components:
-        child = workloads.workload(app, one, seen)
-        if one.name in seen.held:
+    for one in look.app.components:
+        child = look.workload(one)
+        if one.name in look.held:
             continue
-        startable = may_start(app, one, seen)
+        startable = may_start(look, one)
         if asleep or end is not None:
             # What has ended is not made again, should it be gone.
             found |= {one.name: 0} if child is not None or (startable and not is_known) else {}
@@ -57,16 +58,16 @@ def first_number(app: App, component: Component, child: Child | None) -> int:
     return sizing.bounded(running, least, component.max)
 
 
-def waits_for(app: App, component: Component, seen: Observed) -> Dependency | None:
+def waits_for(look: Look, component: Component) -> Dependency | None:
     """Return the first dependency that keeps a component from starting."""
-    if _started(workloads.workload(app, component, seen)):
+    if _started(look.workload(component)):
         return None
-    return next((need for need in component.depends_on if not _met(app, need, seen)), None)
+    return next((need for need in component.depends_on if not _met(look, need)), None)
 
 
-def may_start(app: App, component: Component, seen: Observed) -> bool:
-    is_started = _started(workloads.workload(app, component, seen))
-    return is_started or all(_met(app, need, seen) for need in component.depends_on)
+def may_start(look: Look, component: Component) -> bool:
+    is_started = _started(look.workload(component))
+    return is_started or all(_met(look, need) for need in component.depends_on)
 
 
 def _started(child: Child | None) -> bool:
@@ -74,23 +75,23 @@ def _started(child: Child | None) -> bool:
     return child is not None and (child.kind == JOB or child.state["wanted"] > 0)
 
 
-def _met(app: App, need: Dependency, seen: Observed) -> bool:
-    component = app.component(need.name)
+def _met(look: Look, need: Dependency) -> bool:
+    component = look.app.component(need.name)
     if component is None:
         return False
     if need.until is Until.COMPLETE:
-        return is_done(app, component, seen)
-    return is_ready(app, component, seen)
+        return is_done(look, component)
+    return is_ready(look, component)
 
 
-def is_done(app: App, component: Component, seen: Observed) -> bool:
-    child = workloads.workload(app, component, seen)
-    return child is not None and child.kind == JOB and workloads.is_complete(child)
+def is_done(look: Look, component: Component) -> bool:
+    child = look.workload(component)
+    return child is not None and child.kind == JOB and child.is_complete
 
 
-def is_ready(app: App, component: Component, seen: Observed) -> bool:
+def is_ready(look: Look, component: Component) -> bool:
     """Tell whether all pods that a component is to have are ready."""
-    child = workloads.workload(app, component, seen)
+    child = look.workload(component)
     if child is None or child.deleting:
         return False
     if child.kind == JOB:

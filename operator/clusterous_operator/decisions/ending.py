@@ -8,8 +8,8 @@ from typing import Any
 
 from clusterous_api.models import App, Component, Quorum, Run
 from clusterous_operator import manifests
-from clusterous_operator.cache.observed import JOB, Child, Observed
-from clusterous_operator.decisions import workloads
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import JOB, Child
 from clusterous_operator.objects import idle
 
 # Why an app has failed for good, as its conditions tell it.
@@ -32,35 +32,29 @@ class Ended:
     at: str = ""
 
 
-def ended(app: App, seen: Observed) -> Ended | None:
+def ended(look: Look) -> Ended | None:
     """Tell whether the app is done or has failed for good, and how."""
-    if seen.verdict.failed:
-        at = str(seen.before.get("completionTime", ""))
-        return Ended(succeeded=False, reason=FAILED_BY_POLICY, words=seen.verdict.failed, at=at)
-    if app.master is None or not app.is_job(app.master):
+    if look.verdict.failed:
+        at = str(look.before.get("completionTime", ""))
+        return Ended(succeeded=False, reason=FAILED_BY_POLICY, words=look.verdict.failed, at=at)
+    if look.app.master is None or not look.app.is_job(look.app.master):
         return None
-    found = _by_jobs(app, seen)
-    before = remembered(app, seen)
+    found = _by_jobs(look)
+    before = remembered(look)
     if found is None:
-        is_gone = any(_job(app, one, seen) is None for one in _counted(app))
+        is_gone = any(_job(look, one) is None for one in _counted(look.app))
         return before if is_gone else None
     # It was told once when it ended; a condition that a Job gets later is about the same end.
     return found if before is None else dataclasses.replace(found, at=before.at)
 
 
-def _by_jobs(app: App, seen: Observed) -> Ended | None:
+def _by_jobs(look: Look) -> Ended | None:
     """Return how a batch ended by what its Jobs say, as far as they are at the newest attempt."""
-    master = None if app.master is None else _job(app, app.master, seen)
-    counted = [_job(app, one, seen) for one in _counted(app)]
-    enough = any if app.batch.success_policy.operator is Quorum.ANY else all
-    if app.run is Run.BATCH and enough(
-        job is not None and workloads.is_complete(job) for job in counted
-    ):
-        times = [
-            job.state["ended_at"]
-            for job in counted
-            if job is not None and workloads.is_complete(job)
-        ]
+    master = None if look.app.master is None else _job(look, look.app.master)
+    counted = [_job(look, one) for one in _counted(look.app)]
+    enough = any if look.app.batch.success_policy.operator is Quorum.ANY else all
+    if look.app.run is Run.BATCH and enough(job is not None and job.is_complete for job in counted):
+        times = [job.state["ended_at"] for job in counted if job is not None and job.is_complete]
         at = min(times) if enough is any else max(times)
         return Ended(succeeded=True, reason="Completed", at=at)
     hopeless = all if enough is any else any
@@ -78,13 +72,13 @@ def _counted(app: App) -> list[Component]:
     return [one for one in app.components if one.name in app.batch.success_policy.components]
 
 
-def _job(app: App, component: Component, seen: Observed) -> Child | None:
+def _job(look: Look, component: Component) -> Child | None:
     """Return a component's Job, unless it is to be replaced by another run."""
-    child = workloads.workload(app, component, seen)
+    child = look.workload(component)
     if child is None or child.kind != JOB or child.deleting:
         return None
-    again = seen.verdict.attempts.get(component.name, 0)
-    return child if child.run == manifests.job_run(app, component, again) else None
+    again = look.verdict.attempts.get(component.name, 0)
+    return child if child.run == manifests.job_run(look.app, component, again) else None
 
 
 def _is_lost(job: Child | None) -> bool:
@@ -106,10 +100,10 @@ def _broken(job: Child | None) -> Ended:
     )
 
 
-def remembered(app: App, seen: Observed) -> Ended | None:
+def remembered(look: Look) -> Ended | None:
     """Return the end that the status tells of, if it is about what the Jobs are to run now."""
-    before = seen.before
-    if not before.get("completionTime") or before.get("run") != manifests.run_of(app):
+    before = look.before
+    if not before.get("completionTime") or before.get("run") != manifests.run_of(look.app):
         return None
     told = completed(before)
     reason = told.get("reason", "")
@@ -128,32 +122,32 @@ def completed(status: Mapping[str, Any]) -> Mapping[str, Any]:
     return next((item for item in conditions if item["type"] == "Completed"), {})
 
 
-def memory(app: App, seen: Observed) -> dict[str, Any]:
+def memory(look: Look) -> dict[str, Any]:
     """Return the part of the status that is there for ourselves, to be read at the next look."""
-    end = ended(app, seen)
-    again = max(seen.verdict.attempts.values(), default=0)
+    end = ended(look)
+    again = max(look.verdict.attempts.values(), default=0)
     found: dict[str, Any] = {"restarts": again} if again else {}
-    if seen.idle is not None:
-        found["idle"] = idle.write(seen.idle)
+    if look.idle is not None:
+        found["idle"] = idle.write(look.idle)
     if end is not None:
-        found["run"] = manifests.run_of(app)
+        found["run"] = manifests.run_of(look.app)
         found |= {"completionTime": end.at} if end.at else {}
     return found
 
 
-def clears_in(app: App, seen: Observed, now: datetime) -> float | None:
+def clears_in(look: Look, now: datetime) -> float | None:
     """Return in how many seconds all but the data goes: some time after the end, if asked for.
 
     Not before the status tells of the end: it is all that is left of it. And what is gone stays so,
     whatever the clock says then.
     """
-    ttl = app.batch.ttl_seconds_after_finished
-    end = None if ttl is None else ended(app, seen)
+    ttl = look.app.batch.ttl_seconds_after_finished
+    end = None if ttl is None else ended(look)
     if ttl is None or end is None:
         return None
-    if not end.at or seen.before.get("completionTime") != end.at:
+    if not end.at or look.before.get("completionTime") != end.at:
         return 1.0
-    if all(workloads.workload(app, one, seen) is None for one in app.components):
+    if all(look.workload(one) is None for one in look.app.components):
         return 0.0
     passed = (now - datetime.fromisoformat(end.at)).total_seconds()
     return max(0.0, ttl - passed)

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Mapping
 from clusterous_api.errors import UserError
 from clusterous_api.models import App, Component
 from clusterous_operator import manifests
-from clusterous_operator.cache.observed import Observed
+from clusterous_operator.cache.look import Look
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import counting, ending, workloads
+from clusterous_operator.decisions import counting, ending
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.manifests import Facts
 from clusterous_operator.objects.usage import Usage
@@ -25,13 +25,9 @@ def fillers(app: App) -> list[Component]:
     return [one for one in app.components if one.replicas is None and not app.is_job(one)]
 
 
-def fills(app: App, seen: Observed) -> bool:
+def fills(look: Look) -> bool:
     """Tell whether it depends on the room in the cluster how many pods it is to have now."""
-    return (
-        bool(fillers(app))
-        and not workloads.is_asleep(app, seen)
-        and ending.ended(app, seen) is None
-    )
+    return bool(fillers(look.app)) and not look.is_asleep and ending.ended(look) is None
 
 
 class TooLongError(UserError):
@@ -43,22 +39,21 @@ _QUICK_QUESTIONS = 10_000
 _PLACES = 110  # pods that a node takes, usually
 
 
-def takes_long(app: App, seen: Observed) -> bool:
+def takes_long(look: Look) -> bool:
     """Tell whether the count may take longer than others can wait."""
-    nodes = len(seen.nodes)
+    nodes = len(look.nodes)
     has_rules = any(
         key in (one.template.get("spec") or {})
-        for one in app.components
+        for one in look.app.components
         for key in ("affinity", "topologySpreadConstraints")
     )
-    one_by_one = nodes * _PLACES if len(fillers(app)) > 1 else 0
-    is_quick = one_by_one + nodes * len(seen.usage.waiting) < _QUICK_QUESTIONS
-    return fills(app, seen) and (has_rules or not is_quick)
+    one_by_one = nodes * _PLACES if len(fillers(look.app)) > 1 else 0
+    is_quick = one_by_one + nodes * len(look.usage.waiting) < _QUICK_QUESTIONS
+    return fills(look) and (has_rules or not is_quick)
 
 
 def size(
-    app: App,
-    seen: Observed,
+    look: Look,
     current: Mapping[str, sizing.Target],
     now: float,
     patience: float,
@@ -66,11 +61,11 @@ def size(
 ) -> Size:
     """Return how many pods fill the cluster; *others* are the groups of other apps that do so."""
     try:
-        return _size(app, seen, current, now, patience, others)
+        return _size(look, current, now, patience, others)
     except sizing.TooLongError as error:
-        who = ", ".join(one.name for one in fillers(app))
+        who = ", ".join(one.name for one in fillers(look.app))
         raise TooLongError(
-            f"How many pods of {who} fit on {len(seen.nodes)} nodes takes too long to count, by "
+            f"How many pods of {who} fit on {len(look.nodes)} nodes takes too long to count, by "
             "the rules that must hold (topologySpreadConstraints with DoNotSchedule, required "
             "podAntiAffinity). Ask for fewer of them, let them be wishes (ScheduleAnyway, "
             "preferred), or give replicas."
@@ -78,49 +73,48 @@ def size(
 
 
 def _size(
-    app: App,
-    seen: Observed,
+    look: Look,
     current: Mapping[str, sizing.Target],
     now: float,
     patience: float,
     others: Collection[Filler],
 ) -> Size:
-    if not fills(app, seen):
+    if not fills(look):
         return Size()
-    filling = fillers(app)
-    before = {one.name: current.get(one.name) or _running(app, one, seen) for one in filling}
+    filling = fillers(look.app)
+    before = {one.name: current.get(one.name) or _running(look, one) for one in filling}
     known = {name: target for name, target in before.items() if target is not None}
-    if not seen.capacity_known:
+    if not look.capacity_known:
         least = {one.name: sizing.Target(count=one.min) for one in filling}
         return Size(targets=least | known)
-    groups = [_group(app, one) for one in filling]
-    held = _held(seen, filling)
-    usage = _beside(app, seen, others)
-    siblings = _waiting(app, seen, _of_fixed_size(app, seen))
+    groups = [_group(look.app, one) for one in filling]
+    held = _held(look, filling)
+    usage = _beside(look, others)
+    siblings = _waiting(look, _of_fixed_size(look))
     targets = sizing.targets(
         lambda asked: sizing.beside_held(
-            held, asked, lambda free: sizing.fill_beside(seen.nodes, usage, siblings, free)
+            held, asked, lambda free: sizing.fill_beside(look.nodes, usage, siblings, free)
         ),
         groups,
         known,
         now,
         patience,
     )
-    if _is_first_choice_due(app, seen):
+    if _is_first_choice_due(look):
         targets = sizing.yielding(targets, known, now, _FIRST_CHOICE_SECONDS)
     return Size(targets=targets, look_again=_next_look(targets.values(), now, patience))
 
 
-def _held(seen: Observed, filling: Iterable[Component]) -> dict[str, int]:
+def _held(look: Look, filling: Iterable[Component]) -> dict[str, int]:
     """Return how many pods of each group are on nodes that take no more: those places are held.
 
     To cordon a node, or to wait for one that is silent, must not end what runs there. Once it is
     told to end, by a drain or because the node is lost, its place is.
     """
-    closed = {one.name for one in seen.nodes if not one.schedulable}
+    closed = {one.name for one in look.nodes if not one.schedulable}
     if not closed:
         return {}
-    return {one.name: sum(pod.node in closed for pod in seen.pods_of(one.name)) for one in filling}
+    return {one.name: sum(pod.node in closed for pod in look.pods_of(one.name)) for one in filling}
 
 
 def _next_look(targets: Iterable[sizing.Target], now: float, patience: float) -> float | None:
@@ -134,56 +128,56 @@ def _next_look(targets: Iterable[sizing.Target], now: float, patience: float) ->
     return min((end - now for end in ends if end > now), default=None)
 
 
-def _is_first_choice_due(app: App, seen: Observed) -> bool:
+def _is_first_choice_due(look: Look) -> bool:
     """Tell whether other components, which may start, lack pods that there is a free place for."""
-    coming = [one for one in _of_fixed_size(app, seen) if counting.may_start(app, one, seen)]
-    waiting = _waiting(app, seen, coming)
+    coming = [one for one in _of_fixed_size(look) if counting.may_start(look, one)]
+    waiting = _waiting(look, coming)
     if not any(one.count for one in waiting):
         return False
-    placed = seen.usage.without([one for one in seen.pods if one.waits])
-    return sizing.have_room(seen.nodes, placed, waiting)
+    placed = look.usage.without([one for one in look.pods if one.waits])
+    return sizing.have_room(look.nodes, placed, waiting)
 
 
 def _group(app: App, one: Component) -> sizing.Group:
     return sizing.Group(name=one.name, demand=_demand(app, one), min=one.min, max=one.max)
 
 
-def _running(app: App, component: Component, seen: Observed) -> sizing.Target | None:
+def _running(look: Look, component: Component) -> sizing.Target | None:
     """After a restart of the operator, what runs is what was meant."""
-    child = workloads.workload(app, component, seen)
+    child = look.workload(component)
     return None if child is None else sizing.Target(count=child.state["wanted"])
 
 
-def _beside(app: App, seen: Observed, others: Collection[Filler]) -> Usage:
+def _beside(look: Look, others: Collection[Filler]) -> Usage:
     """Return what is taken by the pods that take room from those that fill.
 
     What waits for a place is among them, but not where it is to fill a cluster itself: two that
     make way for each other would both end with nothing, and begin anew.
     """
-    ours = {one.name for one in fillers(app)}
-    gone = [one for one in seen.pods if one.component in ours or one.waits]
+    ours = {one.name for one in fillers(look.app)}
+    gone = [one for one in look.pods if one.component in ours or one.waits]
     fill_too = [
-        one for one in seen.usage.waiting if (one.namespace, one.app, one.component) in others
+        one for one in look.usage.waiting if (one.namespace, one.app, one.component) in others
     ]
-    return seen.usage.without([*gone, *fill_too])
+    return look.usage.without([*gone, *fill_too])
 
 
-def _of_fixed_size(app: App, seen: Observed) -> list[Component]:
+def _of_fixed_size(look: Look) -> list[Component]:
     """Return the components whose number of pods does not depend on the room for them."""
     return [
         one
-        for one in app.components
-        if one.replicas is not None and not counting.is_done(app, one, seen)
+        for one in look.app.components
+        if one.replicas is not None and not counting.is_done(look, one)
     ]
 
 
-def _waiting(app: App, seen: Observed, components: Iterable[Component]) -> list[sizing.Demand]:
+def _waiting(look: Look, components: Iterable[Component]) -> list[sizing.Demand]:
     """Return the pods of *components* that have no place yet."""
     found = []
     for one in components:
-        on = [pod.node for pod in seen.pods_of(one.name) if pod.node is not None]
+        on = [pod.node for pod in look.pods_of(one.name) if pod.node is not None]
         missing = max(0, (one.replicas or 0) - len(on))
-        found.append(_demand(app, one, missing, on))
+        found.append(_demand(look.app, one, missing, on))
     return found
 
 

@@ -4,48 +4,49 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from clusterous_api.models import App, Component, Run
+from clusterous_api.models import Component, Run
 from clusterous_operator import manifests
-from clusterous_operator.cache.observed import JOB, Observed
-from clusterous_operator.decisions import ending, workloads
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import JOB
+from clusterous_operator.decisions import ending
 from clusterous_operator.objects import failure, idle
 from clusterous_operator.objects.failure import Verdict
 
 
-def judged(app: App, seen: Observed) -> Verdict:
+def judged(look: Look) -> Verdict:
     """Return what the failure policy makes of what is seen."""
-    policy = app.failure_policy
-    told = _ended_by_policy(seen.before)
-    life = _life(app, seen)
-    if policy is None and told is None and not seen.before.get("restarts") and not life:
+    policy = look.app.failure_policy
+    told = _ended_by_policy(look.before)
+    life = _life(look)
+    if policy is None and told is None and not look.before.get("restarts") and not life:
         return Verdict()
-    if told is not None and _is_anew(app, seen, told):
+    if told is not None and _is_anew(look, told):
         # Nothing is judged yet: what is to be seen has failed before.
-        attempts = dict.fromkeys((one.name for one in app.components), 0)
-        return Verdict(attempts=attempts, life=app.generation)
-    attempts = _attempts(app, seen)
+        attempts = dict.fromkeys((one.name for one in look.app.components), 0)
+        return Verdict(attempts=attempts, life=look.app.generation)
+    attempts = _attempts(look)
     if told is not None:
         return Verdict(attempts=attempts, failed=told.get("message", ""), life=life)
     if policy is None:
         return Verdict(attempts=attempts, life=life)
-    verdict = failure.judge(policy, attempts, _fallen(app, seen, attempts))
-    return dataclasses.replace(_without_the_done(app, seen, verdict), life=life)
+    verdict = failure.judge(policy, attempts, _fallen(look, attempts))
+    return dataclasses.replace(_without_the_done(look, verdict), life=life)
 
 
-def _life(app: App, seen: Observed) -> int:
+def _life(look: Look) -> int:
     """Return since which generation the attempts are counted, by what runs."""
-    found = (workloads.workload(app, one, seen) for one in app.components)
+    found = (look.workload(one) for one in look.app.components)
     return max((one.state.get("life", 0) for one in found if one is not None), default=0)
 
 
-def _is_anew(app: App, seen: Observed, told: Mapping[str, Any]) -> bool:
+def _is_anew(look: Look, told: Mapping[str, Any]) -> bool:
     """Tell whether an app that the policy has ended may begin again: its spec is another.
 
     Of a batch that is what its Jobs are to run: nothing else runs a batch again.
     """
-    if app.run is Run.BATCH:
-        return bool(seen.before.get("run") != manifests.run_of(app))
-    return bool(told.get("observedGeneration") != app.generation)
+    if look.app.run is Run.BATCH:
+        return bool(look.before.get("run") != manifests.run_of(look.app))
+    return bool(told.get("observedGeneration") != look.app.generation)
 
 
 def _ended_by_policy(before: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -54,67 +55,64 @@ def _ended_by_policy(before: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return told if is_so else None
 
 
-def _attempts(app: App, seen: Observed) -> dict[str, int]:
+def _attempts(look: Look) -> dict[str, int]:
     """Return the attempts that components are at: by what runs, and by what the status tells."""
-    told = {item["name"]: item for item in seen.before.get("components") or ()}
+    told = {item["name"]: item for item in look.before.get("components") or ()}
     found = {}
-    for one in app.components:
-        child = workloads.workload(app, one, seen)
+    for one in look.app.components:
+        child = look.workload(one)
         state = {} if child is None else child.state
         before = told.get(one.name, {}).get("policyRestarts", 0)
         found[one.name] = max(state.get("attempt", 0), before)
     return found
 
 
-def _fallen(
-    app: App, seen: Observed, attempts: Mapping[str, int]
-) -> dict[str, list[failure.Fallen]]:
+def _fallen(look: Look, attempts: Mapping[str, int]) -> dict[str, list[failure.Fallen]]:
     """Return the failed pods that are of what runs now, by component."""
     found: dict[str, list[failure.Fallen]] = {}
-    for pod in seen.pods:
+    for pod in look.pods:
         if pod.fallen is None or pod.component is None:
             continue
-        component = app.component(pod.component)
-        if component is not None and _is_of(app, component, seen, pod.fallen, attempts):
+        component = look.app.component(pod.component)
+        if component is not None and _is_of(look, component, pod.fallen, attempts):
             found.setdefault(pod.component, []).append(pod.fallen)
     return found
 
 
 def _is_of(
-    app: App,
+    look: Look,
     component: Component,
-    seen: Observed,
     fallen: failure.Fallen,
     attempts: Mapping[str, int],
 ) -> bool:
     """Tell whether a pod belongs to a Deployment that has pods, or to a Job that is to stay."""
-    child = workloads.workload(app, component, seen)
+    child = look.workload(component)
     if child is None or child.kind != JOB:
         is_counted = child is not None and fallen.life == child.state.get("life", 0)
         return is_counted and child is not None and bool(child.state["wanted"])
     again = attempts[component.name]
-    is_current = child.run == manifests.job_run(app, component, again)
-    return is_current and fallen.owner == child.uid and not workloads.is_complete(child)
+    is_current = child.run == manifests.job_run(look.app, component, again)
+    return is_current and fallen.owner == child.uid and not child.is_complete
 
 
-def _without_the_done(app: App, seen: Observed, verdict: Verdict) -> Verdict:
+def _without_the_done(look: Look, verdict: Verdict) -> Verdict:
     """Leave a Job that is complete as it is: there is nothing to start again."""
     attempts = dict(verdict.attempts)
-    for one in app.components:
-        child = workloads.workload(app, one, seen)
-        if child is not None and child.kind == JOB and workloads.is_complete(child):
+    for one in look.app.components:
+        child = look.workload(one)
+        if child is not None and child.kind == JOB and child.is_complete:
             attempts[one.name] = child.state.get("attempt", 0)
     return dataclasses.replace(verdict, attempts=attempts)
 
 
-def is_news(app: App, seen: Observed) -> bool:
+def is_news(look: Look) -> bool:
     """Tell whether something is decided that must be in the status before anything is done.
 
     The deed takes away what speaks for it: failed pods go when their component starts again, and
     an app that is suspended uses nothing.
     """
-    verdict, before = seen.verdict, seen.before
-    if seen.idle is not None and seen.idle.suspended and not idle.read(before).suspended:
+    verdict, before = look.verdict, look.before
+    if look.idle is not None and look.idle.suspended and not idle.read(before).suspended:
         return True
     if not verdict.attempts:
         return False
@@ -122,4 +120,4 @@ def is_news(app: App, seen: Observed) -> bool:
     if any(number > told.get(name, 0) for name, number in verdict.attempts.items()):
         return True
     known = _ended_by_policy(before) or {}
-    return bool(verdict.failed) and known.get("observedGeneration") != app.generation
+    return bool(verdict.failed) and known.get("observedGeneration") != look.app.generation

@@ -8,33 +8,33 @@ import yaml
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_api.models import App
-from clusterous_operator.cache.observed import CLAIM, SERVICE, Observed
-from clusterous_operator.decisions import counting, ending, workloads
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import CLAIM, SERVICE
+from clusterous_operator.decisions import counting, ending
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.manifests import Facts
 
 
-def facts(app: App, seen: Observed, size: Size) -> Facts:
+def facts(look: Look, size: Size) -> Facts:
     """Return the facts of this moment."""
     return Facts(
-        addresses=_addresses(app, seen),
-        replicas=counting.replicas(app, seen, size),
-        on_cluster_volume=seen.on_cluster_volume,
-        cluster_volume=_cluster_volume(seen.cluster),
-        region=seen.cluster.get("region"),
-        single_node=_single_node(app, seen),
-        attempts=seen.verdict.attempts,
-        life=seen.verdict.life,
-        halted=workloads.is_asleep(app, seen) or ending.ended(app, seen) is not None,
-        cleared=seen.cleared,
+        addresses=_addresses(look),
+        replicas=counting.replicas(look, size),
+        on_cluster_volume=look.on_cluster_volume,
+        cluster_volume=_cluster_volume(look.cluster),
+        region=look.cluster.get("region"),
+        single_node=_single_node(look),
+        attempts=look.verdict.attempts,
+        life=look.verdict.life,
+        halted=look.is_asleep or ending.ended(look) is not None,
+        cleared=look.cleared,
     )
 
 
-def _addresses(app: App, seen: Observed) -> dict[str, str]:
+def _addresses(look: Look) -> dict[str, str]:
     found = {}
-    for one in app.components:
-        child = seen.children.get((SERVICE, names.child(app.name, one.name)))
+    for one in look.app.components:
+        child = look.children.get((SERVICE, names.child(look.app.name, one.name)))
         address = "" if child is None else child.state["address"]
         if address and address != "None":
             found[one.name] = address
@@ -58,9 +58,9 @@ def _volume(text: str) -> Mapping[str, Any]:
     return value
 
 
-def _single_node(app: App, seen: Observed) -> bool:
+def _single_node(look: Look) -> bool:
     """Tell whether storage of one node serves all; a claim that is there keeps its mode."""
-    claim = seen.children.get((CLAIM, names.claim(app.name)))
+    claim = look.children.get((CLAIM, names.claim(look.app.name)))
     if claim is not None:
         return "ReadWriteOnce" in claim.state["modes"]
-    return len(seen.nodes) <= 1
+    return len(look.nodes) <= 1

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clusterous_api.models import App, NewClaim
+from clusterous_api.models import NewClaim
 from clusterous_operator import manifests
-from clusterous_operator.cache.observed import Node, Observed
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Node
 from clusterous_operator.capacity import eligible
 from clusterous_operator.decisions.plan import Patch
 from clusterous_operator.manifests import Facts
@@ -16,27 +17,27 @@ Body = Mapping[str, Any]
 _OF_ONE_NODE = frozenset({"ReadWriteOnce", "ReadWriteOncePod"})
 
 
-def more(app: App, seen: Observed) -> str | None:
+def more(look: Look) -> str | None:
     """Return the size that the app wants its claim to have, if that is more than it has."""
-    source, claim = app.volume.source, seen.claim
+    source, claim = look.app.volume.source, look.claim
     if not isinstance(source, NewClaim) or claim is None or "size" not in claim.state:
         return None
     is_more = quantity.parse(source.size) > quantity.parse(claim.state["size"])
     return source.size if is_more and not claim.deleting else None
 
 
-def growth(app: App, seen: Observed) -> list[Patch]:
+def growth(look: Look) -> list[Patch]:
     """Return what lets the claim grow: the rest of a claim may not be changed."""
-    wanted, claim = more(app, seen), seen.claim
-    if wanted is None or claim is None or not seen.can_grow:
+    wanted, claim = more(look), look.claim
+    if wanted is None or claim is None or not look.can_grow:
         return []
     return [Patch(child=claim, body={"spec": {"resources": {"requests": {"storage": wanted}}}})]
 
 
-def words(app: App, seen: Observed) -> str:
+def words(look: Look) -> str:
     """Say why a claim stays smaller than it is wanted, if it does."""
-    wanted, claim = more(app, seen), seen.claim
-    if wanted is None or claim is None or seen.can_grow:
+    wanted, claim = more(look), look.claim
+    if wanted is None or claim is None or look.can_grow:
         return ""
     of = f"storage class {claim.state['class']}" if claim.state.get("class") else "its volume"
     return (
@@ -45,43 +46,43 @@ def words(app: App, seen: Observed) -> str:
     )
 
 
-def is_of_one_node(seen: Observed) -> bool:
+def is_of_one_node(look: Look) -> bool:
     """Tell whether the claim, on a cluster of several nodes, can be mounted on one at a time."""
-    claim = seen.claim
+    claim = look.claim
     if claim is None or "volume" not in claim.state or not claim.state["modes"]:
         return False
     if not _OF_ONE_NODE.issuperset(claim.state["modes"]):
         return False
-    return sum(one.schedulable for one in seen.nodes) > 1
+    return sum(one.schedulable for one in look.nodes) > 1
 
 
-def refusal(app: App, seen: Observed, replicas: Mapping[str, int]) -> str | None:
+def refusal(look: Look, replicas: Mapping[str, int]) -> str | None:
     """Return why not all pods could mount the claim, if so: it is of one node, they of several.
 
     Where the volume itself can be used on one node only, the scheduler puts all pods there.
     """
     pods = sum(replicas.values())
-    if seen.reach is None or pods < 2 or not is_of_one_node(seen):
+    if look.reach is None or pods < 2 or not is_of_one_node(look):
         return None
-    nodes = [one for one in seen.nodes if one.schedulable and _reaches(seen.reach, one)]
+    nodes = [one for one in look.nodes if one.schedulable and _reaches(look.reach, one)]
     specs = [
-        manifests.pod_template(app, one, Facts())["spec"]
-        for one in app.components
+        manifests.pod_template(look.app, one, Facts())["spec"]
+        for one in look.app.components
         if replicas.get(one.name)
     ]
     usable = [one for one in nodes if any(eligible.admits(one, spec) for spec in specs)]
-    if len(usable) < 2 or _are_together(seen, pods):
+    if len(usable) < 2 or _are_together(look, pods):
         return None
     return (
-        f"The claim {seen.claim_name} can be mounted on one node at a time, since it is not "
+        f"The claim {look.claim_name} can be mounted on one node at a time, since it is not "
         f"ReadWriteMany, but the app's {pods} pods may run on {len(usable)} nodes. "
         "Use a volume with ReadWriteMany, or keep all components on one node by placement."
     )
 
 
-def _are_together(seen: Observed, pods: int) -> bool:
+def _are_together(look: Look, pods: int) -> bool:
     """Tell whether all pods run already, on one node, so that there is nothing to refuse."""
-    ready = [one for one in seen.pods if one.ready and not one.deleting]
+    ready = [one for one in look.pods if one.ready and not one.deleting]
     return len(ready) >= pods and len({one.node for one in ready}) == 1
 
 

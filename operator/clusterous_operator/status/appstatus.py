@@ -10,8 +10,9 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.models import App, ExistingClaim, Exposure, Quorum
-from clusterous_operator.cache.observed import Child, Observed
-from clusterous_operator.decisions import ending, storage, workloads
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Child
+from clusterous_operator.decisions import ending, storage
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.decisions.ending import Ended
 from clusterous_operator.objects import wording
@@ -26,29 +27,31 @@ Status = dict[str, Any]
 COUNTS_SECONDS = 1.0
 
 
-def summarize(app: App, seen: Observed, size: Size, before: Mapping[str, Any], now: str) -> Status:
+def summarize(look: Look, size: Size, before: Mapping[str, Any], now: str) -> Status:
     """Return the whole status; *before* is the present one, *now* the time of what changes."""
-    groups = standing.of(app, seen, size)
-    end = ending.ended(app, seen)
-    volume = _volume(app, seen)
+    groups = standing.of(look, size)
+    end = ending.ended(look)
+    volume = _volume(look)
     found = [
-        *_outcome(app, seen, groups, end, volume),
-        *_parts(app, seen, groups, end),
+        *_outcome(look, groups, end, volume),
+        *_parts(look, groups, end),
         volume,
-        _suspended(app, seen, groups),
+        _suspended(look, groups),
         _completed(end),
     ]
-    endpoints = wording.plainly([_endpoint(app, one) for one in app.expose])
-    entries = [_entry(one, seen.verdict.attempts.get(one.name, 0)) for one in groups]
+    endpoints = wording.plainly([_endpoint(look.app, one) for one in look.app.expose])
+    entries = [_entry(one, look.verdict.attempts.get(one.name, 0)) for one in groups]
     return {
-        "observedGeneration": app.generation,
-        "conditions": conditions.write(found, before.get("conditions") or (), app.generation, now),
+        "observedGeneration": look.app.generation,
+        "conditions": conditions.write(
+            found, before.get("conditions") or (), look.app.generation, now
+        ),
         "components": wording.plainly(entries),
         **({"endpoints": endpoints} if endpoints else {}),
         **history.times(before, found, now),
-        **ending.memory(app, seen),
-        **_for_people(seen, groups, found),
-        **_for_scale(app, groups),
+        **ending.memory(look),
+        **_for_people(look, groups, found),
+        **_for_scale(look.app, groups),
     }
 
 
@@ -140,7 +143,7 @@ def _awaited(status: Mapping[str, Any]) -> list[object]:
 
 
 def _outcome(
-    app: App, seen: Observed, groups: Sequence[Group], end: Ended | None, volume: Condition
+    look: Look, groups: Sequence[Group], end: Ended | None, volume: Condition
 ) -> tuple[Condition, Condition, Condition]:
     """Return Ready, Reconciling and Stalled, which always tell one story."""
     reason, message = _first_trouble(groups)
@@ -152,18 +155,18 @@ def _outcome(
         return _three(ready=False, busy=False, stuck=True, reason=end.reason, message=told)
     if end is not None:
         return _three(
-            ready=True, busy=False, stuck=False, reason="Completed", message=_done_words(app)
+            ready=True, busy=False, stuck=False, reason="Completed", message=_done_words(look.app)
         )
-    if workloads.is_asleep(app, seen):
+    if look.is_asleep:
         left = sum(_left(one) for one in groups)
         is_one = left == 1
         words = f"{left} {'pod is' if is_one else 'pods are'} still ending."
-        words = words if left else _asleep_words(app)
-        why = "Suspending" if left else _asleep_reason(app)
+        words = words if left else _asleep_words(look.app)
+        why = "Suspending" if left else _asleep_reason(look.app)
         return _three(ready=False, busy=left > 0, stuck=False, reason=why, message=words)
-    if seen.contested:
+    if look.contested:
         return _three(
-            ready=False, busy=False, stuck=True, reason="Contested", message=seen.contested
+            ready=False, busy=False, stuck=True, reason="Contested", message=look.contested
         )
     if all(one.is_ready for one in groups):
         return _three(ready=True, busy=False, stuck=False, reason="Ready", message="All is ready.")
@@ -218,16 +221,14 @@ def _urgency(group: Group) -> tuple[bool, bool, bool]:
     return (not group.is_broken, group.trouble is None, not group.waiting)
 
 
-def _parts(
-    app: App, seen: Observed, groups: Sequence[Group], end: Ended | None
-) -> Iterable[Condition]:
+def _parts(look: Look, groups: Sequence[Group], end: Ended | None) -> Iterable[Condition]:
     types = {names.MASTER: Type.MASTER_READY, names.WORKERS: Type.WORKERS_READY}
     for one in groups:
         if one.name in types:
             if end is not None and end.succeeded:
                 yield Condition(type=types[one.name], status=True, reason="Completed")
-            elif end is None and workloads.is_asleep(app, seen):
-                yield Condition(type=types[one.name], status=False, reason=_asleep_reason(app))
+            elif end is None and look.is_asleep:
+                yield Condition(type=types[one.name], status=False, reason=_asleep_reason(look.app))
             else:
                 yield _part(types[one.name], one)
 
@@ -240,20 +241,23 @@ def _part(kind: Type, group: Group) -> Condition:
     return Condition(type=kind, status=False, reason=group.reason, message=told)
 
 
-def _volume(app: App, seen: Observed) -> Condition:
-    name, claim = seen.claim_name, seen.claim
+def _volume(look: Look) -> Condition:
+    name, claim = look.claim_name, look.claim
     if claim is None:
-        missing = isinstance(app.volume.source, ExistingClaim)
+        missing = isinstance(look.app.volume.source, ExistingClaim)
         why = "make it, or name another" if missing else "it is being made"
         message = f"The claim {name} does not exist; {why}."
         return Condition(type=Type.VOLUME_BOUND, status=False, reason="Missing", message=message)
     phase = str(claim.state.get("phase", "Pending"))
     bound = phase == "Bound" and not claim.deleting
     if claim.deleting:
-        why, phase = f"The claim {name} is being deleted{_why_deleted(app, claim)}.", "Deleting"
+        why, phase = (
+            f"The claim {name} is being deleted{_why_deleted(look.app, claim)}.",
+            "Deleting",
+        )
     elif bound and claim.state.get("resizing"):
         why, phase = f"The claim {name} is Bound; {claim.state['resizing']}.", "VolumeResizing"
-    elif bound and (told := storage.words(app, seen)):
+    elif bound and (told := storage.words(look)):
         why, phase = f"The claim {name} is Bound; {told}.", "NotResizable"
     else:
         why = f"The claim {name} is {phase}{_why_not_bound(claim, phase)}."
@@ -288,11 +292,11 @@ def _why_not_bound(claim: Child, phase: str) -> str:
     )
 
 
-def _suspended(app: App, seen: Observed, groups: Iterable[Group]) -> Condition:
-    if not workloads.is_asleep(app, seen):
+def _suspended(look: Look, groups: Iterable[Group]) -> Condition:
+    if not look.is_asleep:
         return Condition(type=Type.SUSPENDED, status=False, reason="Running")
     left = any(_left(one) for one in groups)
-    reason = "Suspending" if left else _asleep_reason(app)
+    reason = "Suspending" if left else _asleep_reason(look.app)
     return Condition(type=Type.SUSPENDED, status=not left, reason=reason)
 
 
@@ -332,13 +336,11 @@ def _endpoint(app: App, one: Exposure) -> dict[str, Any]:
     }
 
 
-def _for_people(
-    seen: Observed, groups: Sequence[Group], found: Sequence[Condition]
-) -> dict[str, str]:
+def _for_people(look: Look, groups: Sequence[Group], found: Sequence[Condition]) -> dict[str, str]:
     counts = {one.name: f"{one.ready}/{one.desired}" for one in groups}
     ready = found[0]
-    phase = "Missing" if seen.claim is None else str(seen.claim.state.get("phase", "Pending"))
-    if seen.claim is not None and seen.claim.deleting:
+    phase = "Missing" if look.claim is None else str(look.claim.state.get("phase", "Pending"))
+    if look.claim is not None and look.claim.deleting:
         phase = "Deleting"
     return {
         **({"master": counts[names.MASTER]} if names.MASTER in counts else {}),

@@ -12,9 +12,10 @@ from typing import Any
 from clusterous_api.models import App, Component, Dependency
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
-from clusterous_operator.cache.observed import Child, Node, Observed, Pod
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Child, Node, Pod
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import counting, workloads
+from clusterous_operator.decisions import counting
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import quantity, trouble
 from clusterous_operator.objects.trouble import Reason, Trouble
@@ -67,22 +68,22 @@ class Group:
         return self.trouble is not None and not self.trouble.only_waits
 
 
-def of(app: App, seen: Observed, size: Size) -> list[Group]:
+def of(look: Look, size: Size) -> list[Group]:
     """Return how the components stand."""
-    wanted = counting.replicas(app, seen, size)
-    return [_of(app, one, seen, size, wanted.get(one.name, 0)) for one in app.components]
+    wanted = counting.replicas(look, size)
+    return [_of(look, one, size, wanted.get(one.name, 0)) for one in look.app.components]
 
 
-def _of(app: App, component: Component, seen: Observed, size: Size, wanted: int) -> Group:
-    child = workloads.workload(app, component, seen)
-    need = counting.waits_for(app, component, seen)
-    is_held = component.name in seen.held
-    waits = (need is not None or is_held) and not workloads.is_asleep(app, seen)
+def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
+    child = look.workload(component)
+    need = counting.waits_for(look, component)
+    is_held = component.name in look.held
+    waits = (need is not None or is_held) and not look.is_asleep
     goal = counting.wanted(component, size) if waits else wanted
     state = {} if child is None else child.state
-    is_job = app.is_job(component)
+    is_job = look.app.is_job(component)
     desired = _job_goal(wanted, state) if is_job else goal
-    pods = [one for one in seen.pods if one.component == component.name]
+    pods = [one for one in look.pods if one.component == component.name]
     live = [one for one in pods if not one.ended]
     in_trouble = [one for one in live if one.trouble is not None and not one.deleting]
     return Group(
@@ -96,9 +97,9 @@ def _of(app: App, component: Component, seen: Observed, size: Size, wanted: int)
         exists=state.get("replicas", state.get("active", 0)),
         ending=len([one for one in live if one.deleting]),
         settled=child is not None and _settled(child, goal),
-        trouble=_trouble(app, component, seen, in_trouble, state),
+        trouble=_trouble(look, component, in_trouble, state),
         waiting=_waiting(component, need, size, held=is_held),
-        progress=_of_job(app, state) if is_job else _of_deployment(component, state, desired),
+        progress=_of_job(look.app, state) if is_job else _of_deployment(component, state, desired),
     )
 
 
@@ -179,10 +180,10 @@ def _of_job(app: App, state: State) -> str:
 
 
 def _trouble(
-    app: App, component: Component, seen: Observed, in_trouble: Sequence[Pod], state: State
+    look: Look, component: Component, in_trouble: Sequence[Pod], state: State
 ) -> Trouble | None:
     """Return the first trouble of a component: what broke before what merely waits."""
-    last = _last_failure(component, seen) if state.get("failed") else None
+    last = _last_failure(look, component) if state.get("failed") else None
     if state.get("broken"):
         told = state["broken"] if last is None else last.words
         return Trouble(reason=Reason.GAVE_UP, words=f"gave up: {told}")
@@ -192,36 +193,34 @@ def _trouble(
     if state.get("refused"):
         return trouble.of_refusal(state["refused"])
     if first is None or first.trouble is None:
-        return _lost(component, seen) or last
-    return _wait(app, component, in_trouble, seen)
+        return _lost(look, component) or last
+    return _wait(look, component, in_trouble)
 
 
 def _severity(pod: Pod) -> tuple[bool, str]:
     return (pod.trouble is None or pod.trouble.only_waits, pod.name)
 
 
-def _last_failure(component: Component, seen: Observed) -> Trouble | None:
+def _last_failure(look: Look, component: Component) -> Trouble | None:
     """Return how the newest failed pod of a Job ended: it stays, while others are tried."""
-    failed = [one for one in seen.pods if one.component == component.name and one.ended]
+    failed = [one for one in look.pods if one.component == component.name and one.ended]
     newest = max(failed, key=lambda one: one.version, default=None)
     return None if newest is None else newest.trouble
 
 
-def _lost(component: Component, seen: Observed) -> Trouble | None:
+def _lost(look: Look, component: Component) -> Trouble | None:
     """Return what is wrong with a pod that does not run because its node does not."""
-    silent = {one.name for one in seen.nodes if not one.answers}
-    for pod in sorted(seen.pods_of(component.name), key=lambda one: one.name):
+    silent = {one.name for one in look.nodes if not one.answers}
+    for pod in sorted(look.pods_of(component.name), key=lambda one: one.name):
         if pod.node in silent and not pod.ready:
             words = f"node {pod.node} does not answer; its pods are being replaced"
             return Trouble(reason=Reason.NODE_LOST, words=words)
     return None
 
 
-def _wait(
-    app: App, component: Component, in_trouble: Iterable[Pod], seen: Observed
-) -> Trouble | None:
+def _wait(look: Look, component: Component, in_trouble: Iterable[Pod]) -> Trouble | None:
     """Return for what pods wait, and how many."""
-    spec = manifests.pod_template(app, component, manifests.Facts())["spec"]
+    spec = manifests.pod_template(look.app, component, manifests.Facts())["spec"]
     waiting = [one for one in in_trouble if one.trouble is not None and one.trouble.only_waits]
     # While an update waits for room, so may pods of before it, which ask for something else.
     asked = quantity.of_pod(spec)
@@ -233,7 +232,7 @@ def _wait(
     if _waits_for_volume(first.trouble):
         return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
     is_plain = first.trouble.reason != Reason.UNSCHEDULABLE
-    why = f": {first.trouble.words}" if is_plain else _no_place(first, first.trouble, spec, seen)
+    why = f": {first.trouble.words}" if is_plain else _no_place(look, first, first.trouble, spec)
     return Trouble(reason=first.trouble.reason, words=f"{who}{why}")
 
 
@@ -241,15 +240,15 @@ def _waits_for_volume(told: Trouble) -> bool:
     return "unbound" in told.words and "PersistentVolumeClaim" in told.words
 
 
-def _no_place(pod: Pod, told: Trouble, spec: Mapping[str, Any], seen: Observed) -> str:
+def _no_place(look: Look, pod: Pod, told: Trouble, spec: Mapping[str, Any]) -> str:
     """Say why a pod has no place, as precisely as the nodes that we know allow."""
-    ready = [one for one in seen.nodes if one.schedulable]
+    ready = [one for one in look.nodes if one.schedulable]
     if not ready:
         return ": no node is ready"
     usable = [one for one in ready if sizing.admits(one, spec)]
     if not usable:
         return ": no node is of the kind that its placement asks for"
-    return f": {_too_small(pod, usable) or _too_full(pod, usable, seen) or told.words}"
+    return f": {_too_small(pod, usable) or _too_full(look, pod, usable) or told.words}"
 
 
 def _too_small(pod: Pod, usable: Sequence[Node]) -> str:
@@ -262,9 +261,9 @@ def _too_small(pod: Pod, usable: Sequence[Node]) -> str:
     return ""
 
 
-def _too_full(pod: Pod, usable: Sequence[Node], seen: Observed) -> str:
+def _too_full(look: Look, pod: Pod, usable: Sequence[Node]) -> str:
     """Say of what no node has enough left: it may be free again when others end."""
-    left = sizing.greatest(sizing.room(usable, seen.usage).values())
+    left = sizing.greatest(sizing.room(usable, look.usage).values())
     for _, needs, has in _beyond(pod, left):
         return f"no node fits; needs {needs} and the largest has {has} free"
     return ""

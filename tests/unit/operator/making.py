@@ -6,15 +6,15 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from clusterous_api import models, names
 from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
-from clusterous_operator.cache.observed import Child, Node, Observed, Pod, Taint
-from clusterous_operator.decisions import plan, policy, situation, workloads
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Child, Node, Pod, Taint
+from clusterous_operator.decisions import plan, policy, situation
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import quantity
 from clusterous_operator.objects.idle import State
@@ -144,7 +144,7 @@ class FakeApi:
         count = {"succeeded": 1} if done else {"failed": 7}
         self.objects["Job", name]["status"] = {**count, "conditions": [condition]}
 
-    def observe(self, app: App) -> Observed:
+    def observe(self, app: App) -> Look:
         """Return the snapshot that the cache would give."""
         children = observed.belonging(app.name, app.uid, self.children().values())
         on_cluster_volume = manifests.on_cluster_volume(
@@ -153,7 +153,8 @@ class FakeApi:
             has_shared=(observed.CLAIM, names.CLUSTER_CLAIM) in children,
         )
         claim = manifests.claim_name(app, manifests.Facts(on_cluster_volume=on_cluster_volume))
-        seen = Observed(
+        seen = Look(
+            app=app,
             on_cluster_volume=on_cluster_volume,
             children=children,
             pods=self.pods,
@@ -165,27 +166,25 @@ class FakeApi:
             before=self.told,
             idle=self.idle,
         )
-        return dataclasses.replace(seen, verdict=policy.judged(app, seen))
+        return dataclasses.replace(seen, verdict=policy.judged(seen))
 
     def children(self) -> dict[tuple[str, str], Child]:
         """Return all objects, cut down."""
         return {key: observed.child(key[0], body) for key, body in self.objects.items()}
 
 
-def steps_of(app: App, seen: Observed, size: Size | None = None) -> list[plan.Step]:
+def steps_of(look: Look, size: Size | None = None) -> list[plan.Step]:
     """Return what the reconcile would do."""
-    facts = situation.facts(app, seen, size or Size())
-    wanted = manifests.desired(app, facts)
-    return plan.plan(
-        wanted, manifests.kept(app, facts), seen.children, partial(workloads.has_begun, seen)
-    )
+    facts = situation.facts(look, size or Size())
+    wanted = manifests.desired(look.app, facts)
+    return plan.plan(wanted, manifests.kept(look.app, facts), look.children, look.has_begun)
 
 
 def settle(app: App, api: FakeApi, size: Size | None = None) -> list[plan.Step]:
     """Reconcile until nothing is left to do; return all that was done."""
     done: list[plan.Step] = []
     for _ in range(6):
-        steps = steps_of(app, api.observe(app), size)
+        steps = steps_of(api.observe(app), size)
         if not steps:
             return done
         api.carry_out(steps)
@@ -197,7 +196,7 @@ def summary(
     app: App, api: FakeApi, size: Size | None = None, before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the status, with the conditions by their type."""
-    found = appstatus.summarize(app, api.observe(app), size or Size(), before or {}, NOW)
+    found = appstatus.summarize(api.observe(app), size or Size(), before or {}, NOW)
     return {**found, "conditions": {item["type"]: item for item in found["conditions"]}}
 
 

@@ -141,9 +141,9 @@ def test_a_new_operator_repeats_nothing() -> None:
     app, api = make_app(), FakeApi()
     settle(app, api)
     api.pods = (make_pod(trouble=("Crash", "crashed with exit code 1")),)
-    first = appstatus.summarize(app, api.observe(app), Size(), {}, NOW)
+    first = appstatus.summarize(api.observe(app), Size(), {}, NOW)
 
-    again = appstatus.summarize(app, api.observe(app), Size(), first, NOW)
+    again = appstatus.summarize(api.observe(app), Size(), first, NOW)
 
     assert [one.reason for one in recorder.notes({}, first)] == ["Crash"]
     assert recorder.notes(first, again) == []

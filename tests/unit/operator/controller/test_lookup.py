@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from clusterous_api import models
-from clusterous_operator.cache.observed import Observed
+from clusterous_operator.cache.look import Look
 from clusterous_operator.client import cluster
 from clusterous_operator.client.cluster import BusyError, MissingError
 from clusterous_operator.controller import lookup
@@ -66,7 +66,7 @@ def made(answers: Mapping[str, Any]) -> tuple[Lookup, Server, Clock]:
     return Lookup(server, clock, lambda: datetime.fromisoformat(NOW)), server, clock
 
 
-def seen_of(app: models.App, told: Mapping[str, Any] | None = None) -> Observed:
+def seen_of(app: models.App, told: Mapping[str, Any] | None = None) -> Look:
     api = FakeApi()
     settle(app, api)
     api.pods = (make_pod(name="one"),)
@@ -90,7 +90,7 @@ def test_an_app_that_asks_for_nothing_causes_no_question() -> None:
     app = make_app()
     found, _, _ = made({})
 
-    assert not found.is_needed(app, seen_of(app))
+    assert not found.is_needed(seen_of(app))
 
 
 def test_an_idle_app_is_noticed() -> None:
@@ -98,9 +98,9 @@ def test_an_idle_app_is_noticed() -> None:
     found, _, _ = made({"PodMetrics": usage(one="5m")})
     seen = seen_of(app, {"idle": {"since": "2026-11-22T11:59:00Z", "suspended": False}})
 
-    state = asyncio.run(found.answers(app, seen)).idle
+    state = asyncio.run(found.answers(seen)).idle
 
-    assert found.is_needed(app, seen)
+    assert found.is_needed(seen)
     assert state is not None
     assert state.suspended
 
@@ -111,7 +111,7 @@ def test_nothing_is_suspended_where_the_metrics_api_does_not_answer() -> None:
 
     for error in (MissingError("no such API"), BusyError("not now")):
         found, _, _ = made({"PodMetrics": error})
-        state = asyncio.run(found.answers(app, seen_of(app, told))).idle
+        state = asyncio.run(found.answers(seen_of(app, told))).idle
         assert state is not None
         assert (state.since, state.suspended) == (None, False)
 
@@ -123,7 +123,7 @@ def test_a_suspended_app_is_resumed_by_a_word_without_any_question() -> None:
     found, server, _ = made({})
 
     told = {"idle": {"suspended": True}, "observedGeneration": 1}
-    state = asyncio.run(found.answers(app, seen_of(app, told))).idle
+    state = asyncio.run(found.answers(seen_of(app, told))).idle
 
     assert state is not None
     assert (state.suspended, state.resumed) == (False, "now")
@@ -138,7 +138,7 @@ def test_asks_whether_a_class_lets_volumes_grow() -> None:
 
     for allowed in (True, False):
         found, _, _ = made({"StorageClass": {"allowVolumeExpansion": allowed}})
-        answers = asyncio.run(found.answers(large, api.observe(large)))
+        answers = asyncio.run(found.answers(api.observe(large)))
         assert answers.can_grow is allowed
 
 
@@ -158,8 +158,8 @@ def test_asks_on_which_nodes_a_volume_can_be_used(spec: dict[str, Any], reach: o
     api.nodes = (make_node("a"), make_node("b"))
     found, _, _ = made({"PersistentVolume": {"spec": spec}})
 
-    assert found.is_needed(app, api.observe(app))
-    assert asyncio.run(found.answers(app, api.observe(app))).reach == reach
+    assert found.is_needed(api.observe(app))
+    assert asyncio.run(found.answers(api.observe(app))).reach == reach
 
 
 def test_answers_that_are_good_no_more_are_forgotten() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from clusterous_api import names
 from clusterous_operator.cache.observed import Pod
-from clusterous_operator.decisions import workloads
 from tests.unit.operator.controller.test_report import KEY, Bench, Server
 from tests.unit.operator.making import FakeApi, make_app, make_pod, settle
 
@@ -19,7 +18,7 @@ def left(component: str, *pods: Pod, **spec: Any) -> int:
     app = make_app(**({"workers": {"replicas": 2}} | spec))
     found = app.component(component)
     assert found is not None
-    return len(workloads.predecessors(app, found, api.observe(app)))
+    return len(api.observe(app).predecessors(found))
 
 
 @pytest.mark.parametrize(
@@ -46,7 +45,7 @@ def test_pods_that_have_a_workload_are_no_predecessors() -> None:
     api.pods = (make_pod(),)
     (master,) = app.components
 
-    assert workloads.predecessors(app, master, api.observe(app)) == ()
+    assert api.observe(app).predecessors(master) == ()
 
 
 def pod_body(**metadata: Any) -> dict[str, Any]:

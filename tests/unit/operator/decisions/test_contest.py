@@ -32,7 +32,7 @@ class Fight:
         if replicas is not None:
             self.api.objects[OBJECT]["spec"]["replicas"] = replicas
         seen = self.api.observe(self.app)
-        go, self.mends = contest.sift(steps_of(self.app, seen), self.mends, seen.children, now)
+        go, self.mends = contest.sift(steps_of(seen), self.mends, seen.children, now)
         self.api.carry_out(go)
         self.mends = contest.counted(self.mends, go, seen.children, now)
         self.writes += len(go)
@@ -99,7 +99,7 @@ def test_a_job_that_others_suspend_again_and_again_is_left_too() -> None:
     for second in range(20):
         api.objects["Job", "sim-master"]["spec"]["suspend"] = True
         seen = api.observe(app)
-        go, mends = contest.sift(steps_of(app, seen), mends, seen.children, second)
+        go, mends = contest.sift(steps_of(seen), mends, seen.children, second)
         api.carry_out(go)
         mends = contest.counted(mends, go, seen.children, second)
         writes += len(go)
@@ -140,13 +140,13 @@ def test_the_status_names_field_and_manager_and_where_to_point() -> None:
     told = contest.words(fight.app, {OBJECT: dataclasses.replace(found, by="hpa")})
     seen = dataclasses.replace(fight.api.observe(fight.app), contested=told)
 
-    found_status = appstatus.summarize(fight.app, seen, Size(), {}, NOW)
+    found_status = appstatus.summarize(seen, Size(), {}, NOW)
 
     ready, _, stalled = found_status["conditions"][:3]
     assert (ready["status"], ready["reason"], stalled["status"]) == ("False", "Contested", "True")
     assert "hpa changes spec.replicas of Deployment sim-workers" in ready["message"]
     assert "point at ClusterousApp sim" in ready["message"]
-    assert counting.is_ready(fight.app, fight.app.components[0], seen)
+    assert counting.is_ready(seen, fight.app.components[0])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_says_which_field_differs(path: tuple[str, ...], value: Any, field: str)
 
     step = next(
         one
-        for one in steps_of(app, api.observe(app))
+        for one in steps_of(api.observe(app))
         if isinstance(one, plan.Apply) and one.manifest["metadata"]["name"] == "sim-workers"
     )
 

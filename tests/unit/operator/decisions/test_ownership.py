@@ -5,7 +5,7 @@ from typing import Any
 
 from clusterous_api import models, names
 from clusterous_operator.cache import observed
-from clusterous_operator.decisions import ending, plan, workloads
+from clusterous_operator.decisions import ending, plan
 from tests.unit.operator.making import FakeApi, make_app, make_body, settle, steps_of, summary
 
 BATCH: dict[str, Any] = {"run": "Batch", "master": {"command": ["x"]}}
@@ -33,11 +33,11 @@ def test_a_batch_is_not_completed_by_the_job_of_an_earlier_app() -> None:
 
     found = summary(app, api)
 
-    assert ending.ended(app, api.observe(app)) is None
+    assert ending.ended(api.observe(app)) is None
     assert found["conditions"]["Ready"]["status"] == "False"
     assert found["conditions"]["Completed"]["status"] == "False"
     assert "completionTime" not in found
-    assert steps_of(app, api.observe(app)) == []  # the collector removes it, and then we begin
+    assert steps_of(api.observe(app)) == []  # the collector removes it, and then we begin
 
 
 def test_a_batch_begins_when_the_earlier_one_is_gone() -> None:
@@ -82,12 +82,12 @@ def test_a_claim_that_goes_with_an_earlier_app_is_waited_for() -> None:
 
     assert seen.claim is not None
     assert seen.claim.deleting
-    assert workloads.claim_is_going(app, seen)
+    assert seen.claim_is_going
     claim = (observed.CLAIM, names.claim("sim"))
-    kinds = [one.manifest["kind"] for one in steps_of(app, seen) if isinstance(one, plan.Apply)]
+    kinds = [one.manifest["kind"] for one in steps_of(seen) if isinstance(one, plan.Apply)]
     assert observed.CLAIM not in kinds
     del api.objects[claim]
-    assert not workloads.claim_is_going(app, api.observe(app))
+    assert not api.observe(app).claim_is_going
 
 
 def test_a_claim_that_stays_is_used_again() -> None:
@@ -96,7 +96,7 @@ def test_a_claim_that_stays_is_used_again() -> None:
     api.objects = {key: one for key, one in api.objects.items() if "Claim" in key[0]}
     app = anew()
 
-    assert not workloads.claim_is_going(app, api.observe(app))
+    assert not api.observe(app).claim_is_going
     assert api.observe(app).claim is not None
 
 
@@ -122,7 +122,7 @@ def test_what_merely_bears_the_label_stays() -> None:
     ):
         api.objects[body["kind"], body["metadata"]["name"]] = body
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 def test_what_kubectl_expose_made_stays() -> None:
@@ -132,7 +132,7 @@ def test_what_kubectl_expose_made_stays() -> None:
     body = stranger("Service", "sim-lb", labels=copied)
     api.objects["Service", "sim-lb"] = body
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 def test_what_lost_its_owner_is_taken_in_or_removed() -> None:
@@ -142,7 +142,7 @@ def test_what_lost_its_owner_is_taken_in_or_removed() -> None:
         body["metadata"].pop("ownerReferences", None)  # kubectl delete --cascade=orphan
     app = anew()
 
-    steps = steps_of(app, api.observe(app))
+    steps = steps_of(api.observe(app))
 
     gone = [one.child.name for one in steps if isinstance(one, plan.Delete)]
     taken = [one.manifest["metadata"]["name"] for one in steps if isinstance(one, plan.Apply)]

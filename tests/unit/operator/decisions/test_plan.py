@@ -20,7 +20,7 @@ def test_is_empty_once_carried_out() -> None:
 
     settle(app, api)
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 def test_nothing_is_written_when_the_controllers_have_done_their_work() -> None:
@@ -29,7 +29,7 @@ def test_nothing_is_written_when_the_controllers_have_done_their_work() -> None:
 
     api.run()
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 def drift(api: FakeApi, name: str = "sim-workers") -> dict[str, Any]:
@@ -102,7 +102,7 @@ def test_leaves_alone_what_others_add() -> None:
     spec["minReadySeconds"] = 5
     spec["template"]["spec"]["containers"][0]["env"].append({"name": "THEIRS", "value": "1"})
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 def test_a_field_that_is_no_longer_wanted_is_noticed() -> None:
@@ -216,7 +216,7 @@ def test_a_released_volume_is_freed_for_its_next_claim() -> None:
     settle(app, api)
     api.objects["PersistentVolume", "clusterous.lab"]["status"] = {"phase": "Released"}
 
-    (step,) = steps_of(app, api.observe(app))
+    (step,) = steps_of(api.observe(app))
 
     assert isinstance(step, plan.Patch)
     assert step.body == {"spec": {"claimRef": {"uid": None, "resourceVersion": None}}}
@@ -292,4 +292,4 @@ def test_settles_from_any_app_to_any_other(
     api.run()
     settle(app, api)
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []

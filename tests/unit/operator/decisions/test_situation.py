@@ -8,7 +8,8 @@ import pytest
 
 from clusterous_api.models import App
 from clusterous_operator import manifests
-from clusterous_operator.cache.observed import Observed, Pod
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Pod
 from clusterous_operator.capacity import sizing
 from clusterous_operator.decisions import counting, ending, fill, plan, policy
 from clusterous_operator.decisions.counting import Size
@@ -52,12 +53,12 @@ def running(app: App) -> FakeApi:
 
 
 def ended(app: App, api: FakeApi) -> Ended | None:
-    return ending.ended(app, api.observe(app))
+    return ending.ended(api.observe(app))
 
 
 def tell(app: App, api: FakeApi) -> None:
     """Write the status."""
-    api.told = appstatus.summarize(app, api.observe(app), Size(), api.told, NOW)
+    api.told = appstatus.summarize(api.observe(app), Size(), api.told, NOW)
 
 
 # How a batch ends.
@@ -164,21 +165,21 @@ def done(ttl: int | None = 60, **more: Any) -> tuple[App, FakeApi]:
     return app, api
 
 
-def seen_at(app: App, api: FakeApi, time: str) -> Observed:
+def seen_at(app: App, api: FakeApi, time: str) -> Look:
     """Return what is seen at a time, as the reconcile completes it."""
     seen = api.observe(app)
-    cleared = ending.clears_in(app, seen, datetime.fromisoformat(time)) == 0
+    cleared = ending.clears_in(seen, datetime.fromisoformat(time)) == 0
     return dataclasses.replace(seen, cleared=cleared)
 
 
 def clear(app: App, api: FakeApi) -> None:
-    api.carry_out(steps_of(app, seen_at(app, api, LATER)))
+    api.carry_out(steps_of(seen_at(app, api, LATER)))
 
 
 def test_all_but_the_data_goes_after_its_time() -> None:
     app, api = done(ttl=60)
 
-    early = steps_of(app, seen_at(app, api, NOW))
+    early = steps_of(seen_at(app, api, NOW))
     clear(app, api)
 
     assert early == []
@@ -189,7 +190,7 @@ def test_nothing_goes_before_the_status_tells_of_the_end() -> None:
     app, api = done(ttl=0)
     api.told = {}
 
-    left = ending.clears_in(app, api.observe(app), datetime.fromisoformat(LATER))
+    left = ending.clears_in(api.observe(app), datetime.fromisoformat(LATER))
 
     assert left is not None
     assert left > 0
@@ -200,7 +201,7 @@ def test_what_was_cleared_away_is_not_made_again(clock: str) -> None:
     app, api = done()
     clear(app, api)
 
-    assert steps_of(app, seen_at(app, api, clock)) == []
+    assert steps_of(seen_at(app, api, clock)) == []
     found = summary(app, api, before=api.told)
     assert found["conditions"]["Completed"]["status"] == "True"
     assert found["completionTime"] == NOW
@@ -230,7 +231,7 @@ def test_a_job_that_somebody_deleted_after_its_end_is_not_run_again() -> None:
     app, api = done(ttl=None)
     del api.objects["Job", "sim-master"]
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 def test_a_failed_batch_is_remembered_as_failed() -> None:
@@ -281,7 +282,7 @@ def test_a_failure_gives_the_group_a_new_number_once() -> None:
     crash(api, "workers")
 
     first = settle(app, api)
-    again = steps_of(app, api.observe(app))
+    again = steps_of(api.observe(app))
 
     assert [one.manifest["metadata"]["name"] for one in first if isinstance(one, plan.Apply)] == [
         "sim-workers"
@@ -294,13 +295,13 @@ def test_a_failure_gives_the_group_a_new_number_once() -> None:
 def test_it_is_told_before_it_is_done_and_only_then() -> None:
     app = make_app(workers={"replicas": 2}, failurePolicy=POLICY)
     api = running(app)
-    before = policy.is_news(app, api.observe(app))
+    before = policy.is_news(api.observe(app))
     crash(api, "workers")
 
-    news = policy.is_news(app, api.observe(app))
+    news = policy.is_news(api.observe(app))
     tell(app, api)
 
-    assert (before, news, policy.is_news(app, api.observe(app))) == (False, True, False)
+    assert (before, news, policy.is_news(api.observe(app))) == (False, True, False)
     assert api.told["restarts"] == 1
 
 
@@ -325,12 +326,12 @@ def test_all_start_again_though_the_operator_ends_after_some_writes(written: int
     crash(api, "workers")
     tell(app, api)
 
-    api.carry_out(steps_of(app, api.observe(app))[:written])
+    api.carry_out(steps_of(api.observe(app))[:written])
     api.pods = ()  # the failed pod was replaced meanwhile
     settle(app, api)
 
     assert {attempt_of(api, name) for name in ("master", "workers", "search")} == {"1"}
-    assert policy.judged(app, api.observe(app)).failed == ""
+    assert policy.judged(api.observe(app)).failed == ""
 
 
 def test_a_job_is_replaced_and_its_old_pods_do_not_count_against_the_new_one() -> None:
@@ -342,7 +343,7 @@ def test_a_job_is_replaced_and_its_old_pods_do_not_count_against_the_new_one() -
 
     settle(app, api)
     api.run()
-    late = policy.judged(app, api.observe(app))
+    late = policy.judged(api.observe(app))
 
     assert attempt_of(api, "master", "Job") == "1"
     assert (late.attempts, late.failed) == ({"master": 1}, "")
@@ -372,7 +373,7 @@ def failed() -> tuple[App, FakeApi]:
 def test_an_app_that_has_failed_stays_at_nothing_when_its_pods_are_gone() -> None:
     app, api = failed()
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
     assert api.objects["Deployment", "sim-workers"]["spec"]["replicas"] == 0
     assert api.objects["Deployment", "sim-master"]["spec"]["replicas"] == 0
     found = summary(app, api, before=api.told)
@@ -387,7 +388,7 @@ def test_it_stays_failed_though_another_error_was_told_meanwhile() -> None:
         app.generation, "The API server refused something.", api.told, LATER
     )
 
-    assert policy.judged(app, api.observe(app)).failed
+    assert policy.judged(api.observe(app)).failed
 
 
 def test_a_new_spec_is_a_new_start() -> None:
@@ -406,16 +407,16 @@ def test_what_failed_before_does_not_end_the_next_start(written: int) -> None:
     crash(api, "workers")  # as a pod that was evicted: it stays, and goes on being failed
 
     changed = dataclasses.replace(app, generation=app.generation + 1)
-    api.carry_out(steps_of(changed, api.observe(changed))[:written])  # and the operator ends
+    api.carry_out(steps_of(api.observe(changed))[:written])  # and the operator ends
     settle(changed, api)
     tell(changed, api)
-    later = policy.judged(changed, api.observe(changed))
+    later = policy.judged(api.observe(changed))
     crash(api, "workers", life=changed.generation)
-    again = policy.judged(changed, api.observe(changed))
+    again = policy.judged(api.observe(changed))
 
     assert (later.failed, later.attempts["workers"]) == ("", 0)
     assert again.failed
-    assert steps_of(changed, dataclasses.replace(api.observe(changed), verdict=later)) == []
+    assert steps_of(dataclasses.replace(api.observe(changed), verdict=later)) == []
 
 
 def test_a_policy_that_goes_after_a_new_start_restarts_nothing() -> None:
@@ -426,7 +427,7 @@ def test_a_policy_that_goes_after_a_new_start_restarts_nothing() -> None:
 
     without = dataclasses.replace(changed, failure_policy=None, generation=3)
 
-    assert steps_of(without, api.observe(without)) == []
+    assert steps_of(api.observe(without)) == []
 
 
 def test_a_batch_that_has_failed_begins_again_only_with_another_run() -> None:
@@ -441,8 +442,8 @@ def test_a_batch_that_has_failed_begins_again_only_with_another_run() -> None:
     other = batch(image="example.org/sim:2", failurePolicy=fails)
     mended = dataclasses.replace(other, generation=3)
 
-    assert policy.judged(touched, api.observe(touched)).failed
-    assert not policy.judged(mended, api.observe(mended)).failed
+    assert policy.judged(api.observe(touched)).failed
+    assert not policy.judged(api.observe(mended)).failed
     settle(mended, api)
     assert api.objects["Job", "sim-master"]["spec"]["suspend"] is False
 
@@ -456,7 +457,7 @@ def test_numbers_stay_when_the_policy_goes() -> None:
 
     without = make_app(workers={"replicas": 2})
 
-    assert steps_of(without, api.observe(without)) == []
+    assert steps_of(api.observe(without)) == []
 
 
 def test_apps_without_a_policy_carry_no_numbers() -> None:
@@ -464,7 +465,7 @@ def test_apps_without_a_policy_carry_no_numbers() -> None:
     api = running(app)
     crash(api, "workers")
 
-    assert steps_of(app, api.observe(app)) == []
+    assert steps_of(api.observe(app)) == []
 
 
 # Suspended for having nothing to do.
@@ -497,7 +498,7 @@ def filling(**more: Any) -> App:
 
 def sized(app: App, api: FakeApi, before: Size | None = None, now: float = 0.0) -> Size:
     known = {} if before is None else before.targets
-    return fill.size(app, api.observe(app), known, now=now, patience=10.0)
+    return fill.size(api.observe(app), known, now=now, patience=10.0)
 
 
 def counted(size: Size) -> dict[str, int]:
@@ -509,7 +510,7 @@ def counts(app: App, api: FakeApi, **more: Any) -> dict[str, int]:
     api.pods = (make_pod(),)
     seen = dataclasses.replace(api.observe(app), **more)
     others = {("lab", "other", "all")}
-    return counted(fill.size(app, seen, {}, now=0.0, patience=10.0, others=others))
+    return counted(fill.size(seen, {}, now=0.0, patience=10.0, others=others))
 
 
 def test_groups_share_the_room_within_their_bounds() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from clusterous_api.models import App
-from clusterous_operator.cache.observed import Node, Observed
+from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Node
 from clusterous_operator.decisions import plan, storage
 from tests.unit.operator.making import (
     FakeApi,
@@ -39,16 +40,16 @@ def test_more_is_asked_for_where_the_class_allows_it() -> None:
 
     grows = dataclasses.replace(api.observe(larger), can_grow=True)
 
-    (step,) = storage.growth(larger, grows)
+    (step,) = storage.growth(grows)
     assert step.body == {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
-    assert storage.words(larger, grows) == ""
+    assert storage.words(grows) == ""
 
 
 def test_says_why_a_volume_stays_as_it_is() -> None:
     api = bound(app_with(size="1Gi"))
     larger = app_with(size="2Gi")
 
-    assert storage.growth(larger, api.observe(larger)) == []
+    assert storage.growth(api.observe(larger)) == []
     told = summary(larger, api)["conditions"]["VolumeBound"]
     assert (told["status"], told["reason"]) == ("True", "NotResizable")
     assert "storage class standard does not let volumes grow to the 2Gi" in told["message"]
@@ -58,17 +59,17 @@ def test_says_why_a_volume_stays_as_it_is() -> None:
 def test_a_claim_that_is_large_enough_is_left_alone(size: str) -> None:
     api = bound(app_with(size="1Gi"))
 
-    assert storage.more(app_with(size=size), api.observe(app_with(size=size))) is None
+    assert storage.more(api.observe(app_with(size=size))) is None
 
 
 def test_a_claim_goes_with_its_app_only_as_long_as_that_is_asked_for() -> None:
     kept = app_with(size="1Gi")
     api = bound(kept)
 
-    (goes,) = steps_of(app_with(size="1Gi", retentionPolicy="Delete"), api.observe(kept))
+    (goes,) = steps_of(api.observe(app_with(size="1Gi", retentionPolicy="Delete")))
     claim = api.objects["PersistentVolumeClaim", "sim-data"]
     claim["metadata"]["ownerReferences"] = [{"uid": "app-uid", "controller": True}]
-    (stays,) = steps_of(kept, api.observe(kept))
+    (stays,) = steps_of(api.observe(kept))
 
     assert isinstance(goes, plan.Patch)
     assert goes.body["metadata"]["ownerReferences"][0]["uid"] == "app-uid"
@@ -88,7 +89,7 @@ def test_a_claim_that_somebody_else_made_is_never_given_away() -> None:
     api.objects["PersistentVolumeClaim", "sim-data"]["metadata"]["labels"] = {}
     goes = app_with(size="1Gi", retentionPolicy="Delete")
 
-    assert steps_of(goes, api.observe(goes)) == []
+    assert steps_of(api.observe(goes)) == []
 
 
 NODES = (make_node("a", labels={"zone": "x"}), make_node("b", labels={"zone": "x"}))
@@ -102,7 +103,7 @@ HERE = {
 TWO = {"master": 1, "workers": 1}
 
 
-def tied(mode: str = "ReadWriteOnce", nodes: tuple[Node, ...] = NODES, **more: Any) -> Observed:
+def tied(mode: str = "ReadWriteOnce", nodes: tuple[Node, ...] = NODES, **more: Any) -> Look:
     """Return what is seen where a claim of that mode is bound on a cluster of these nodes."""
     app = app_with(accessMode=mode)
     api = bound(app)
@@ -111,8 +112,8 @@ def tied(mode: str = "ReadWriteOnce", nodes: tuple[Node, ...] = NODES, **more: A
     return dataclasses.replace(api.observe(app), **(ordinary | more))
 
 
-def refusal(seen: Observed, replicas: Mapping[str, int] | None = None) -> str | None:
-    return storage.refusal(app_with(), seen, TWO if replicas is None else replicas)
+def refusal(seen: Look, replicas: Mapping[str, int] | None = None) -> str | None:
+    return storage.refusal(seen, TWO if replicas is None else replicas)
 
 
 def test_a_volume_of_one_node_is_refused_to_pods_of_several() -> None:
@@ -139,7 +140,7 @@ def test_a_volume_of_one_node_is_refused_to_pods_of_several() -> None:
         pytest.param(tied(pods=(make_pod(), make_pod("workers"))), id="all run together already"),
     ],
 )
-def test_what_can_work_is_not_refused(seen: Observed) -> None:
+def test_what_can_work_is_not_refused(seen: Look) -> None:
     assert refusal(seen) is None
 
 
@@ -152,4 +153,4 @@ def test_placement_on_one_node_is_as_good() -> None:
     app = make_app(master=placed, workers={"replicas": 1, **placed})
     nodes = (make_node("a", labels={"name": "a"}), make_node("b"))
 
-    assert storage.refusal(app, tied(nodes=nodes), TWO) is None
+    assert storage.refusal(tied(nodes=nodes, app=app), TWO) is None

@@ -87,14 +87,14 @@ def use(overlay: Any) -> None:
     api = FakeApi()
     api.nodes = tuple(nodes)
     for _ in range(2):
-        api.carry_out(steps_of(app, api.observe(app)))
+        api.carry_out(steps_of(api.observe(app)))
     seen = api.observe(app)
-    fill.size(app, seen, {}, 0.0, 1.0)
+    fill.size(seen, {}, 0.0, 1.0)
     for one in app.components:
         template = manifests.pod_template(app, one, manifests.Facts())
         demand = sizing.demand(template["spec"], labels=template["metadata"]["labels"])
         sizing.fill_beside(nodes, Usage(), [], [sizing.Group(name="", demand=demand, max=3)])
-    plan.plan(manifests.desired(app, situation.facts(app, seen, counting.Size())), frozenset(), {})
+    plan.plan(manifests.desired(app, situation.facts(seen, counting.Size())), frozenset(), {})
 
 
 def refusal(overlay: Any) -> str:

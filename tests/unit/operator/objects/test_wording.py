@@ -55,7 +55,7 @@ def test_no_program_and_no_image_steers_who_reads_the_status(state: Any) -> None
     settle(app, api)
     api.pods = (make_pod(trouble=(found.reason, found.words)),)
 
-    told = appstatus.summarize(app, api.observe(app), Size(), {}, NOW)
+    told = appstatus.summarize(api.observe(app), Size(), {}, NOW)
 
     assert [text for text in texts(told) if not text.isprintable()] == []
 
@@ -73,6 +73,6 @@ def test_a_jobs_own_words_are_cleaned_too() -> None:
     settle(app, api)
     api.end_job("sim-master", "Failed", f"gave{STEERS}" * 5000, "Failed", NOW)
 
-    told = appstatus.summarize(app, api.observe(app), Size(), {}, NOW)
+    told = appstatus.summarize(api.observe(app), Size(), {}, NOW)
 
     assert all(len(text) <= wording.LONGEST and text.isprintable() for text in texts(told))

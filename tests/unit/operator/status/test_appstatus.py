@@ -558,9 +558,9 @@ def test_filling_with_nothing_is_not_ready() -> None:
 def test_writing_the_same_again_changes_nothing() -> None:
     app, api = make_app(workers=WORKERS), FakeApi()
     ready(app, api)
-    first = appstatus.summarize(app, api.observe(app), Size(), {}, "2026-01-01T00:00:00Z")
+    first = appstatus.summarize(api.observe(app), Size(), {}, "2026-01-01T00:00:00Z")
 
-    assert appstatus.summarize(app, api.observe(app), Size(), first, NOW) == first
+    assert appstatus.summarize(api.observe(app), Size(), first, NOW) == first
 
 
 def test_only_a_changed_status_changes_its_time() -> None:
@@ -575,7 +575,7 @@ def test_only_a_changed_status_changes_its_time() -> None:
 def test_a_mistake_is_told_and_the_rest_is_kept() -> None:
     app, api = make_app(workers=WORKERS), FakeApi()
     ready(app, api)
-    before = appstatus.summarize(app, api.observe(app), Size(), {}, NOW)
+    before = appstatus.summarize(api.observe(app), Size(), {}, NOW)
 
     found = appstatus.stalled(2, "It cannot be.", before, NOW)
 

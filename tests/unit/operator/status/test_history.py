@@ -26,7 +26,7 @@ class Story:
         if runs:
             self.api.run()
         now = f"2026-11-22T12:00:{second:02}Z"
-        self.told = appstatus.summarize(app, self.api.observe(app), Size(), self.told, now)
+        self.told = appstatus.summarize(self.api.observe(app), Size(), self.told, now)
         return {key: _second(self.told[key]) for key in TIMES if key in self.told}
 
 

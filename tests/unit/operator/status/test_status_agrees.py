@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from lupa.lua51 import LuaRuntime
 
 from clusterous_api.models import App
-from clusterous_operator.cache.observed import Observed
+from clusterous_operator.cache.look import Look
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.failure import Verdict
 from clusterous_operator.objects.idle import State
@@ -102,7 +102,7 @@ DECIDED = st.sampled_from(
 
 
 @st.composite
-def situations(draw: st.DrawFn) -> tuple[App, FakeApi, Observed]:
+def situations(draw: st.DrawFn) -> tuple[App, FakeApi, Look]:
     """Return an app in the midst of anything, and what is seen of it."""
     spec = draw(SPECS)
     app, api = make_app(**spec), FakeApi()
@@ -132,17 +132,17 @@ def told(draw: st.DrawFn) -> dict[str, Any]:
     app, _, seen = draw(situations())
     found: dict[str, Any] = {}
     if draw(st.booleans()):
-        earlier, _, before = draw(situations())
-        found = appstatus.summarize(earlier, before, Size(), {}, NOW)
+        _, _, before = draw(situations())
+        found = appstatus.summarize(before, Size(), {}, NOW)
     match draw(st.sampled_from(["seen", "seen", "seen", "stalled", "taken up", "old"])):
         case "seen":
-            found = appstatus.summarize(app, seen, Size(), found, NOW)
+            found = appstatus.summarize(seen, Size(), found, NOW)
         case "stalled":
             found = appstatus.stalled(app.generation, "It cannot be.", found, NOW)
         case "taken up":
             found = appstatus.taken_up(app.generation, found, NOW)
         case _:
-            found = appstatus.summarize(app, seen, Size(), found, NOW)
+            found = appstatus.summarize(seen, Size(), found, NOW)
             return {"metadata": {"generation": app.generation + 1}, "status": found}
     return {"metadata": {"generation": app.generation}, "status": found}
 
@@ -190,10 +190,10 @@ def _rests(conditions: Mapping[str, str]) -> bool:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(situations())
-def test_ready_is_never_claimed_falsely(situation: tuple[App, FakeApi, Observed]) -> None:
+def test_ready_is_never_claimed_falsely(situation: tuple[App, FakeApi, Look]) -> None:
     app, api, seen = situation
 
-    found = appstatus.summarize(app, seen, Size(), {}, NOW)
+    found = appstatus.summarize(seen, Size(), {}, NOW)
 
     conditions = {item["type"]: item for item in found["conditions"]}
     if conditions["Ready"]["status"] == "True" and conditions["Completed"]["status"] != "True":
