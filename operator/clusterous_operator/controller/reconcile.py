@@ -20,7 +20,6 @@ from clusterous_operator.cache.observed import Child
 from clusterous_operator.cache.record import Record
 from clusterous_operator.cache.store import Key, Store
 from clusterous_operator.capacity import drain, sizing
-from clusterous_operator.client import recorder
 from clusterous_operator.client.cluster import (
     BusyError,
     Cluster,
@@ -28,6 +27,7 @@ from clusterous_operator.client.cluster import (
     MissingError,
     RefusedError,
 )
+from clusterous_operator.client.recorder import Recorder
 from clusterous_operator.controller.lookup import (
     CLASS_AGAIN_SECONDS,
     USAGE_SECONDS,
@@ -47,7 +47,7 @@ from clusterous_operator.decisions import (
 )
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.trouble import UNSCHEDULABLE
-from clusterous_operator.status import appstatus
+from clusterous_operator.status import appstatus, events
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class Reconciler:
         self._now = now
         self._lookup = Lookup(cluster, clock, now)
         self._targets: dict[Key, Mapping[str, sizing.Target]] = {}
-        self._recorder = recorder.Recorder(cluster, clock)
+        self._recorder = Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
         self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
         self._failed: dict[Key, tuple[tuple[int, str], int]] = {}  # generation, words; how often
@@ -541,7 +541,7 @@ class Reconciler:
         self._metrics.wrote(names.KIND)
         self._store.apps.put(self._store.apps.trim(answer))
         self._reported[key] = self._clock()
-        for note in recorder.notes(record.status, wanted):
+        for note in events.notes(record.status, wanted):
             await self._recorder.tell(record, note, self._time(precise=True))
         return None
 

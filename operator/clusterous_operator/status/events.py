@@ -1,0 +1,114 @@
+"""What events say to who runs `kubectl describe`: few, on what became better or worse. Pure.
+
+It follows from the status before and after alone, so that an operator that starts again repeats
+nothing.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Status = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What to tell: a warning or not, a reason for programs, words for people."""
+
+    warning: bool
+    reason: str
+    message: str
+
+
+# States that everybody passes through, or that have a note of their own.
+_QUIET = frozenset(
+    {"", "Progressing", "Waiting", "VolumePending", "Suspending", "Suspended", "Idle"}
+)
+_RUNNING = "Running"
+
+
+def notes(before: Status, after: Status) -> list[Note]:
+    """Return what is worth telling when the status *before* becomes that *after*."""
+    old, new = _conditions(before), _conditions(after)
+    found = [*_suspension(old, new), *_restarts(before, after), *_outcome(before, after, old, new)]
+    return [*found, *_volume(old, new), *_scaled(before, after, old, new)]
+
+
+_Conditions = Mapping[str, Mapping[str, Any]]
+
+
+def _conditions(status: Status) -> _Conditions:
+    return {item["type"]: item for item in status.get("conditions") or ()}
+
+
+def _reason(conditions: _Conditions, kind: str) -> str:
+    return str(conditions.get(kind, {}).get("reason", ""))
+
+
+def _holds(conditions: _Conditions, kind: str) -> bool:
+    return conditions.get(kind, {}).get("status") == "True"
+
+
+def _outcome(before: Status, after: Status, old: _Conditions, new: _Conditions) -> Iterable[Note]:
+    """Tell when Ready, Stalled, or the reason for not being ready has changed."""
+    reason, message = _reason(new, "Ready"), str(new.get("Ready", {}).get("message", ""))
+    is_news = reason != _reason(old, "Ready")
+    if _holds(new, "Ready"):
+        if is_news or not _holds(old, "Ready"):
+            yield _good(before, after, reason, message)
+    elif is_news and reason not in _QUIET:
+        yield Note(warning=True, reason=reason, message=message)
+
+
+def _good(before: Status, after: Status, reason: str, message: str) -> Note:
+    if reason != "Ready":
+        return Note(warning=False, reason=reason, message=message)
+    counts = ", ".join(f"{one['name']} {one['desired']}" for one in after.get("components") or ())
+    if before.get("readyTime") != after.get("readyTime"):
+        words = f"Ready after {after.get('timeToReadySeconds', 0)} s: {counts}."
+        return Note(warning=False, reason="Ready", message=words)
+    updating = [str(one.get("progress", "")) for one in before.get("components") or ()]
+    if any(told.endswith(" updated") for told in updating):
+        return Note(warning=False, reason="Updated", message=f"All pods are updated: {counts}.")
+    return Note(warning=False, reason="Ready", message=f"Ready again: {counts}.")
+
+
+def _suspension(old: _Conditions, new: _Conditions) -> Iterable[Note]:
+    message = str(new.get("Ready", {}).get("message", ""))
+    if _holds(new, "Suspended") and not _holds(old, "Suspended"):
+        yield Note(warning=False, reason=_reason(new, "Suspended"), message=message)
+    was = _reason(old, "Suspended")
+    if was not in ("", _RUNNING) and _reason(new, "Suspended") == _RUNNING:
+        yield Note(warning=False, reason="Resumed", message="It is started again.")
+
+
+def _restarts(before: Status, after: Status) -> Iterable[Note]:
+    count, known = after.get("restarts", 0), before.get("restarts", 0)
+    if count > known:
+        words = f"The failure policy has started pods again; {count} times by now."
+        yield Note(warning=True, reason="Restarted", message=words)
+
+
+_OF_VOLUMES = {"VolumeResizing": False, "NotResizable": True, "Lost": True, "Deleting": True}
+
+
+def _volume(old: _Conditions, new: _Conditions) -> Iterable[Note]:
+    reason = _reason(new, "VolumeBound")
+    was = _reason(old, "VolumeBound")
+    if reason in _OF_VOLUMES and reason != was:
+        words = str(new["VolumeBound"].get("message", ""))
+        yield Note(warning=_OF_VOLUMES[reason], reason=reason, message=words)
+
+
+def _scaled(before: Status, after: Status, old: _Conditions, new: _Conditions) -> Iterable[Note]:
+    """Tell of other numbers of pods, once it has been ready and as long as it runs."""
+    ran = _reason(old, "Suspended") == _RUNNING == _reason(old, "Completed")
+    runs = _reason(new, "Suspended") == _RUNNING == _reason(new, "Completed")
+    if not (ran and runs and "readyTime" in before and "readyTime" in after):
+        return
+    known = {one["name"]: one.get("desired") for one in before.get("components") or ()}
+    for one in after.get("components") or ():
+        was = known.get(one["name"])
+        if was is not None and was != one["desired"]:
+            words = f"{one['name']} scaled from {was} to {one['desired']}."
+            yield Note(warning=False, reason="Scaled", message=words)
