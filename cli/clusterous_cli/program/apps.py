@@ -7,11 +7,11 @@ from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote
 
-from clusterous_api import names
+from clusterous_api import names, quantity
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.program import load
 from clusterous_cli.program.convert import ROLES, Machine
-from clusterous_cli.reach.kube import Api, Object, apps_path, quantity
+from clusterous_cli.reach.kube import Api, Object, apps_path
 
 POLL_SECONDS: Final = 1.0
 # Pods in trouble may recover: a container dies while what it needs starts, a pull is tried again.
@@ -231,9 +231,9 @@ def _size(node: Object, used: tuple[int, int]) -> tuple[int, int, int]:
     status = node["status"]
     allocatable = status["allocatable"]
     return (
-        int(quantity(status["capacity"]["cpu"]) * 1000),
-        int(quantity(allocatable["cpu"]) * 1000) - used[0],
-        int((int(quantity(allocatable["memory"])) - used[1]) * MEMORY_FOR_APPS),
+        int(quantity.parse(status["capacity"]["cpu"]) * 1000),
+        int(quantity.parse(allocatable["cpu"]) * 1000) - used[0],
+        int((int(quantity.parse(allocatable["memory"])) - used[1]) * MEMORY_FOR_APPS),
     )
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from clusterous_cli.reach.kube import Object, quantity
+from clusterous_api import quantity
+from clusterous_cli.reach.kube import Object
 
 # Beyond this share of what a machine has, its programs and Kubernetes itself get slow.
 FULL: Final = 0.95
@@ -112,39 +113,17 @@ def _shares(has: Amount, used: Amount) -> list[tuple[str, float]]:
 
 
 def requests(pod: Object) -> Amount:
-    """What Kubernetes puts aside for a pod: its containers, or what its start needs if more."""
-    spec = pod.get("spec") or {}
-    running = sum((_asked(one) for one in spec.get("containers") or ()), Amount())
-    sidecars, start = Amount(), Amount()
-    for one in spec.get("initContainers") or ():
-        if one.get("restartPolicy") == "Always":  # it goes on beside the others
-            sidecars += _asked(one)
-            start = _most(start, sidecars)
-        else:
-            start = _most(start, sidecars + _asked(one))
-    whole = _most(running + sidecars, start)
-    of_pod = (spec.get("resources") or {}).get("requests") or {}
-    given = amount(of_pod)
-    whole = Amount(
-        cpu=given.cpu if "cpu" in of_pod else whole.cpu,
-        memory=given.memory if "memory" in of_pod else whole.memory,
-    )
-    return whole + amount(spec.get("overhead") or {})
-
-
-def _asked(container: Mapping[str, Any]) -> Amount:
-    return amount((container.get("resources") or {}).get("requests") or {})
-
-
-def _most(one: Amount, other: Amount) -> Amount:
-    return Amount(cpu=max(one.cpu, other.cpu), memory=max(one.memory, other.memory))
+    """What Kubernetes puts aside for a pod."""
+    return _amount(quantity.of_pod(pod.get("spec") or {}))
 
 
 def amount(values: Mapping[str, Any]) -> Amount:
     """Read a mapping of resources to quantities."""
-    return Amount(
-        cpu=float(quantity(values.get("cpu", 0))), memory=int(quantity(values.get("memory", 0)))
-    )
+    return _amount(quantity.amounts(values))
+
+
+def _amount(found: quantity.Amounts) -> Amount:
+    return Amount(cpu=float(found.get("cpu", 0)), memory=int(found.get("memory", 0)))
 
 
 def as_data(known: Amount | None) -> dict[str, Any] | None:

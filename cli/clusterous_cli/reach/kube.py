@@ -7,7 +7,6 @@ import ssl
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -18,14 +17,6 @@ Object = dict[str, Any]
 
 FIELD_MANAGER: Final = "clusterous-cli"
 TIMEOUT: Final = 30
-_SUFFIXES: Final[Mapping[str, Decimal]] = {
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("0.001"),
-    "": Decimal(1),
-    **{s: Decimal(1000) ** n for n, s in enumerate(("k", "M", "G", "T", "P", "E"), 1)},
-    **{s: Decimal(1024) ** n for n, s in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-}
 
 
 class ApiError(FailedError):
@@ -181,13 +172,3 @@ def _title(manifest: Mapping[str, Any]) -> str:
 
 def _version(item: Mapping[str, Any]) -> str:
     return str(item.get("metadata", {}).get("resourceVersion"))
-
-
-def quantity(text: object) -> Decimal:
-    """A Kubernetes quantity as a number: 500m, 1.5, 4Gi, 1e3."""
-    raw = str(text).strip()
-    number = raw.rstrip("KMGTPEikmnu") if not raw.endswith(("e", "E")) else raw[:-1]
-    try:
-        return Decimal(number) * _SUFFIXES[raw[len(number) :]]
-    except (InvalidOperation, KeyError) as error:
-        raise ApiError(f"The API server names a quantity that is none: {raw!r}.") from error

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
-from clusterous_api import names
+from clusterous_api import names, quantity
+from clusterous_api.quantity import Amounts
 from clusterous_operator.manifests import JOB_LIMITS
-from clusterous_operator.objects import failure, packing, quantity, trouble
+from clusterous_operator.objects import failure, packing, trouble
 from clusterous_operator.objects.failure import Fallen
-from clusterous_operator.objects.quantity import Amounts
 from clusterous_operator.objects.trouble import Trouble
 from clusterous_operator.objects.usage import HostPort
 

@@ -12,13 +12,13 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from clusterous_api import quantity
+from clusterous_api.quantity import Amounts
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import Node
 from clusterous_operator.capacity import eligible
 from clusterous_operator.capacity.board import ENDLESS, Board, Seeker, TooLongError, room
 from clusterous_operator.capacity.spacing import Demand
-from clusterous_operator.objects import quantity
-from clusterous_operator.objects.quantity import Amounts
 from clusterous_operator.objects.usage import Pod, Usage
 
 Body = Mapping[str, Any]

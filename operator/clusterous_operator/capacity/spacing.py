@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from clusterous_api.quantity import Amounts
 from clusterous_operator.cache.observed import Node
 from clusterous_operator.capacity import eligible
-from clusterous_operator.objects.quantity import Amounts
 from clusterous_operator.objects.usage import HostPort
 
 Body = Mapping[str, Any]

@@ -11,13 +11,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from clusterous_api import names
+from clusterous_api import names, quantity
 from clusterous_api.errors import ClusterousError
 from clusterous_operator.cache.look import Look
 from clusterous_operator.client.cluster import Cluster, MissingError
 from clusterous_operator.decisions import storage
 from clusterous_operator.objects import idle as idleness
-from clusterous_operator.objects import quantity
 from clusterous_operator.objects.idle import State
 
 logger = logging.getLogger(__name__)

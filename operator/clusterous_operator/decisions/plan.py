@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from clusterous_api import names
+from clusterous_api import names, quantity
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import CLAIM, VOLUME, Child
 from clusterous_operator.manifests import JOB_LIMITS, Manifest
-from clusterous_operator.objects import merge, quantity
+from clusterous_operator.objects import merge
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

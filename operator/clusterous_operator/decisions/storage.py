@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from clusterous_api import quantity
 from clusterous_api.models import NewClaim
 from clusterous_operator import manifests
 from clusterous_operator.cache.look import Look
@@ -10,7 +11,6 @@ from clusterous_operator.cache.observed import Node
 from clusterous_operator.capacity import eligible
 from clusterous_operator.decisions.plan import Patch
 from clusterous_operator.manifests import Facts
-from clusterous_operator.objects import quantity
 
 Body = Mapping[str, Any]
 

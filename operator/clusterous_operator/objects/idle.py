@@ -9,8 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from clusterous_api import quantity
 from clusterous_api.models import Idle
-from clusterous_operator.objects import quantity
 
 Body = Mapping[str, Any]
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from clusterous_api import quantity
 from clusterous_api.errors import UserError
-from clusterous_operator.objects import merge, quantity
+from clusterous_operator.objects import merge
 
 Body = Mapping[str, Any]
 

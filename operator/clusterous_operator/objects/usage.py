@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Protocol
 
-from clusterous_operator.objects.quantity import Amounts
+from clusterous_api.quantity import Amounts
 
 HostPort = tuple[str, int]  # protocol and number
 _NOTHING = Decimal(0)

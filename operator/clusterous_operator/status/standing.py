@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from clusterous_api import quantity
 from clusterous_api.models import App, Component, Dependency
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
@@ -17,7 +18,7 @@ from clusterous_operator.cache.observed import Child, Node, Pod
 from clusterous_operator.capacity import sizing
 from clusterous_operator.decisions import counting
 from clusterous_operator.decisions.counting import Size
-from clusterous_operator.objects import quantity, trouble
+from clusterous_operator.objects import trouble
 from clusterous_operator.objects.trouble import Reason, Trouble
 
 State = Mapping[str, Any]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from clusterous_api import models, names
+from clusterous_api import models, names, quantity
 from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
@@ -16,7 +16,6 @@ from clusterous_operator.cache.look import Look
 from clusterous_operator.cache.observed import Child, Node, Pod, Taint
 from clusterous_operator.decisions import plan, policy, situation
 from clusterous_operator.decisions.counting import Size
-from clusterous_operator.objects import quantity
 from clusterous_operator.objects.idle import State
 from clusterous_operator.objects.trouble import Trouble
 from clusterous_operator.objects.usage import Usage

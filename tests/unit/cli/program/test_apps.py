@@ -242,28 +242,6 @@ def test_measures_what_nodes_have_for_apps() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("2", 2),
-        ("500m", 0.5),
-        ("1.5", 1.5),
-        ("1Ki", 1024),
-        ("2G", 2e9),
-        ("1e3", 1000),
-        ("4E", 4e18),
-    ],
-)
-def test_reads_quantities(text: str, number: float) -> None:
-    assert float(kube.quantity(text)) == number
-
-
-@pytest.mark.parametrize("text", ["", "x", "1Qi", "1mm"])
-def test_refuses_what_is_no_quantity(text: str) -> None:
-    with pytest.raises(kube.ApiError):
-        kube.quantity(text)
-
-
 # -- the client -----------------------------------------------------------------------------
 
 

@@ -57,6 +57,9 @@ def machine(name: str = "a", **conditions: str) -> dict[str, Any]:
             id="of-the-pod",
         ),
         pytest.param({"containers": [{}]}, 0.0, id="nothing"),
+        pytest.param(
+            {"containers": [{"resources": {"limits": {"cpu": "2"}}}]}, 2.0, id="limit-alone"
+        ),
         pytest.param({"containers": [container("100n")]}, 1e-7, id="nano"),
         pytest.param({"containers": [container("1u")]}, 1e-6, id="micro"),
     ],

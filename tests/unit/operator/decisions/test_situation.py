@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import quantity
 from clusterous_api.models import App
 from clusterous_operator import manifests
 from clusterous_operator.cache.look import Look
@@ -14,7 +15,6 @@ from clusterous_operator.capacity import sizing
 from clusterous_operator.decisions import counting, ending, fill, plan, policy
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.decisions.ending import Ended
-from clusterous_operator.objects import quantity
 from clusterous_operator.objects.failure import Failure, Fallen
 from clusterous_operator.objects.idle import State
 from clusterous_operator.objects.usage import Usage

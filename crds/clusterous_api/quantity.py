@@ -114,8 +114,13 @@ def of_pod(spec: Mapping[str, Any]) -> dict[str, Decimal]:
         else:
             peaks.append(total([_of_container(item), *sidecars]))
     needed = largest([total([*running, *sidecars]), *peaks])
-    whole = _of_container(spec)  # resources of the pod as a whole, where they are given
-    return total([{**needed, **whole}, amounts(spec.get("overhead"))])
+    # Resources of the pod as a whole go before those of its containers, but for a limit alone.
+    whole = {
+        **_of_container(spec),
+        **needed,
+        **amounts((spec.get("resources") or {}).get("requests")),
+    }
+    return total([whole, amounts(spec.get("overhead"))])
 
 
 def _of_container(item: Mapping[str, Any]) -> dict[str, Decimal]:

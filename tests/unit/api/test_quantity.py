@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import quantity
 from clusterous_api.errors import UserError
-from clusterous_operator.objects import quantity
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ from clusterous_operator.objects import quantity
         ("20Gi", str(20 * 1024**3)),
         ("1e3", "1000"),
         ("5E", str(5 * 10**18)),
+        ("2G", str(2 * 10**9)),
         ("100u", "0.0001"),
         ("7n", "0.000000007"),
         ("1e-999999", "0.000000001"),  # as fine and as large as Kubernetes keeps
@@ -31,7 +32,7 @@ def test_reads(text: str | int, number: str) -> None:
     assert quantity.parse(text) == Decimal(number)
 
 
-@pytest.mark.parametrize("text", ["", "much", "5X", "1.2.3", "mi"])
+@pytest.mark.parametrize("text", ["", "much", "5X", "1.2.3", "mi", "1Qi", "1mm"])
 def test_says_what_is_no_quantity(text: str) -> None:
     with pytest.raises(UserError, match="is not a quantity"):
         quantity.parse(text)
@@ -78,6 +79,19 @@ def test_says_what_is_no_quantity(text: str) -> None:
             },
             "2",
             id="the pod as a whole",
+        ),
+        pytest.param(
+            {
+                "containers": [{"resources": {"requests": {"cpu": "1"}}}],
+                "resources": {"limits": {"cpu": "2"}},
+            },
+            "1",
+            id="the pod's limit beside a container's request",
+        ),
+        pytest.param(
+            {"containers": [{}], "resources": {"limits": {"cpu": "2"}}},
+            "2",
+            id="the pod's limit alone",
         ),
     ],
 )
