@@ -264,8 +264,8 @@ def test_mounts_the_volume_once(site: Site, volume: Path, inputs: Path, tmp_path
 
     calls = (tmp_path / "mounted").read_text().splitlines()
     assert calls == [
-        "-t nfs4 -o nfsvers=4.1,hard,timeo=600,retrans=2,noresvport,nosuid,nodev"
-        f" 10.40.128.11:/ {volume}"
+        "-t nfs4 -o nfsvers=4.1,rsize=1048576,wsize=1048576,hard,timeo=600,retrans=2,noresvport,"
+        f"nosuid,nodev 10.40.128.11:/ {volume}"
     ]
 
 

@@ -6,14 +6,11 @@ from typing import Any
 import yaml
 
 from clusterous_api import names
+from clusterous_api.mounts import EFS_OPTIONS
 from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.system import assets
 
 OPERATOR_IMAGE = "ghcr.io/clusterous/clusterous-operator"
-# As AWS recommends for EFS: https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-nfs-mount-settings.html
-MOUNT_OPTIONS = (
-    "nfsvers=4.1", "rsize=1048576", "wsize=1048576", "hard", "timeo=600", "retrans=2", "noresvport",
-)  # fmt: skip
 
 
 def documents(*, cluster: str, volume_address: str | None, version: str, chart: bytes) -> bytes:
@@ -30,7 +27,7 @@ def _namespace() -> dict[str, Any]:
 def _config(cluster: str, volume_address: str | None) -> dict[str, Any]:
     data = {"name": cluster}
     if volume_address:
-        nfs = {"server": volume_address, "path": "/", "mountOptions": list(MOUNT_OPTIONS)}
+        nfs = {"server": volume_address, "path": "/", "mountOptions": list(EFS_OPTIONS)}
         data["volume.yaml"] = yaml.safe_dump({"nfs": nfs}, sort_keys=False)
     return {
         "apiVersion": "v1",

@@ -18,6 +18,7 @@ from typing import Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
+from clusterous_api.mounts import EFS_OPTIONS
 from clusterous_cli.data import links
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
@@ -44,10 +45,7 @@ class Volume:
     server: str
     path: str = "/"
     # What programs write there must make nobody root on the controller: no set-id, no devices.
-    options: tuple[str, ...] = (
-        *("nfsvers=4.1", "hard", "timeo=600", "retrans=2", "noresvport"),
-        *("nosuid", "nodev"),
-    )
+    options: tuple[str, ...] = (*EFS_OPTIONS, "nosuid", "nodev")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,20 +13,9 @@ from clusterous_api.models import (
     NewClaim,
     NfsExport,
 )
+from clusterous_api.mounts import EFS_OPTIONS, NFS_OPTIONS
 from clusterous_operator.manifests._common import Facts, Manifest, inherited
 from clusterous_operator.manifests._common import owner as owner_of
-
-# As AWS recommends for EFS; noresvport lets a mount come back after the network was away.
-EFS_OPTIONS = (
-    "nfsvers=4.1",
-    "rsize=1048576",
-    "wsize=1048576",
-    "hard",
-    "timeo=600",
-    "retrans=2",
-    "noresvport",
-)
-NFS_OPTIONS = ("nfsvers=4.1", "hard")
 
 
 def on_cluster_volume(*, configured: bool, has_own: bool, has_shared: bool) -> bool:

@@ -1,0 +1,16 @@
+"""How volumes over NFS are mounted: by nodes for pods, and by the controller for transfers."""
+
+from typing import Final
+
+NFS_OPTIONS: Final = ("nfsvers=4.1", "hard")
+# As AWS recommends for EFS; noresvport lets a mount come back after the network was away.
+# https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-nfs-mount-settings.html
+EFS_OPTIONS: Final = (
+    "nfsvers=4.1",
+    "rsize=1048576",
+    "wsize=1048576",
+    "hard",
+    "timeo=600",
+    "retrans=2",
+    "noresvport",
+)
