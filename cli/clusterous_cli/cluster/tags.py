@@ -28,6 +28,13 @@ def is_ours(item: Mapping[str, Any], who: Identity) -> bool:
     return tags_of(item).get(names.TAG_UID) == who.uid
 
 
+def is_named(item: Mapping[str, Any], who: Identity) -> bool:
+    """Whether a thing bears all that names it ours, as the call that made it gave it."""
+    tags = tags_of(item)
+    whole = tags.get(names.TAG_CLUSTER) == who.name and bool(tags.get(names.TAG_ROLE))
+    return is_ours(item, who) and whole
+
+
 def key_of(item: Mapping[str, Any], who: Identity) -> str:
     """Return what the plan calls a thing of ours; nothing for others."""
     return tags_of(item).get(names.TAG_ROLE, "") if is_ours(item, who) else ""

@@ -3,9 +3,9 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import Any, Final
 
@@ -216,7 +216,7 @@ class Destroy:
                 break
         seen = sweep.look(self.cloud, self.who, networks)
         if seen.left:
-            raise left_behind(seen, reasons)
+            raise left_behind(seen, reasons, {id for one in found for id in one.id.split()})
         return seen.unseen
 
     def execute(self, found: Sequence[Found], seconds: float) -> Outcome:
@@ -264,9 +264,19 @@ class Remains(LeftBehindError):
         self.seen = seen
 
 
-def left_behind(seen: sweep.Seen, reasons: Mapping[str, str]) -> Remains:
-    """Tell what is left, why, what it costs, and what to do."""
-    remaining = seen.left
+TAGGED: Final = (
+    "bears the cluster's tags, but is not in its network, or not all of them: others may have"
+    " given them, so it was not removed"
+)
+
+
+def left_behind(seen: sweep.Seen, reasons: Mapping[str, str], mine: Set[str]) -> Remains:
+    """Tell what is left, why, what it costs, and what to do; *mine* is what is known to be ours."""
+    remaining = tuple(
+        replace(one, ours=False, says=TAGGED) if one.ours and one.id not in mine else one
+        for one in seen.left
+    )
+    seen = replace(seen, left=remaining)
     lines = [f"  {one.kind} {one.id}{_why(one, reasons)}" for one in remaining]
     count = spell.plural(len(remaining), "thing")
     return Remains(

@@ -226,10 +226,15 @@ def _remove_bucket(to: Site, found: Found) -> None:
 
 
 def _batches(to: Site, bucket: str) -> Iterator[list[dict[str, str]]]:
+    """List all versions, marks of deletion among them: an account's rules may switch them on."""
     owner = {"Bucket": bucket, "ExpectedBucketOwner": to.who.account}
-    listed = to.cloud.pages("s3", "list_objects_v2", "Contents", **owner)
+    listed = [
+        {"Key": one["Key"], "VersionId": one["VersionId"]}
+        for key in ("Versions", "DeleteMarkers")
+        for one in to.cloud.pages("s3", "list_object_versions", key, **owner)
+    ]
     for start in range(0, len(listed), 1000):
-        yield [{"Key": one["Key"]} for one in listed[start : start + 1000]]
+        yield listed[start : start + 1000]
 
 
 def _walk_buckets(cloud: Cloud, who: Identity) -> list[Left]:

@@ -13,7 +13,7 @@ from clusterous_cli.cluster.addresses import Addresses, addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob, Machine
-from clusterous_cli.cluster.tags import is_ours, key_of
+from clusterous_cli.cluster.tags import is_named, is_ours, key_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 
 Item = Mapping[str, Any]
@@ -85,6 +85,16 @@ class Scope:
             return []
         within = [{"Name": "vpc-id", "Values": list(self.networks)}]
         return self.cloud.pages("ec2", action, key, Filters=within)
+
+    def owns(self, item: Item, *networks: str) -> bool:
+        """Whether a thing that bears our tags is ours: it is in our network, or in none and named
+        like ours. To others in the account a tag may be theirs to give; what they gave ours to
+        must not be removed for it.
+        """
+        there = [network for network in networks if network]
+        if any(network not in self.networks for network in there):
+            return False
+        return is_ours(item, self.who) if there else is_named(item, self.who)
 
     def found(self, kind: "Kind", item: Item, id: str, value: Any = None, **state: Any) -> "Found":
         """Return a thing that AWS lists with its tags: by them it is ours, and has its key."""

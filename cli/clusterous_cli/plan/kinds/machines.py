@@ -91,7 +91,7 @@ def _look(at: Scope) -> list[Found]:
     listed = at.cloud.pages("ec2", "describe_instances", "Reservations", Filters=tagged(at.who))
     by_pool: dict[str, list[Item]] = {}
     for machine in (each for group in listed for each in group["Instances"]):
-        if is_ours(machine, at.who):
+        if at.owns(machine, machine.get("VpcId", "")):
             pool = tags_of(machine).get(names.TAG_POOL) or key_of(machine, at.who)
             by_pool.setdefault(pool, []).append(machine)
     return [found for pool, machines in by_pool.items() for found in _there(pool, machines)]
@@ -303,6 +303,7 @@ def _look_disks(at: Scope) -> list[Found]:
             busy=bool(one["Attachments"]),
         )
         for one in at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
+        if at.owns(one)
     ]
 
 

@@ -8,7 +8,7 @@ from clusterous_api.errors import FailedError, TransientError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.payload import SECRETS_KEY
-from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws, tagged
+from clusterous_cli.cluster.tags import is_named, is_ours, key_of, made_by_aws, tagged
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -68,8 +68,8 @@ def _want_dns(wish: Wish) -> list[Resource]:
 def _look_vpcs(at: Scope) -> list[Found]:
     found = []
     for vpc in at.cloud.pages("ec2", "describe_vpcs", "Vpcs", Filters=tagged(at.who)):
-        if not is_ours(vpc, at.who):
-            continue
+        if not is_named(vpc, at.who) or vpc.get("IsDefault"):
+            continue  # a network that others gave our tags to
         id, key = vpc["VpcId"], key_of(vpc, at.who)
         attribute = at.cloud.find(
             "ec2", "describe_vpc_attribute", VpcId=id, Attribute="enableDnsHostnames"
@@ -367,8 +367,10 @@ def _look_gateways(at: Scope) -> list[Found]:
     ):
         vpcs = [attached["VpcId"] for attached in one.get("Attachments", ())]
         vpc, id = next(iter(vpcs), ""), one["InternetGatewayId"]
+        if not at.owns(one, vpc):
+            continue
         found.append(at.found(GATEWAY, one, id=id, value=Gateway(attached=vpc), uses=len(vpcs)))
-        if vpc and is_ours(one, at.who):
+        if vpc:
             link = GatewayLink(gateway=id, vpc=vpc)
             found.append(Found(kind=GATEWAY_LINK, key="igw-link", id=id, value=link, vpc=vpc))
     return found
@@ -461,7 +463,17 @@ def _look_addresses(at: Scope) -> list[Found]:
             uses=int(bool(one.get("AssociationId"))),
         )
         for one in listed
+        if at.owns(one, _network_of(at, one))
     ]
+
+
+def _network_of(at: Scope, address: Item) -> str:
+    """Return the network of what an address leads to."""
+    if not address.get("NetworkInterfaceId"):
+        return ""
+    ids = [address["NetworkInterfaceId"]]
+    answer = at.cloud.find("ec2", "describe_network_interfaces", NetworkInterfaceIds=ids) or {}
+    return next((str(one["VpcId"]) for one in answer.get("NetworkInterfaces", ())), "")
 
 
 def _look_nats(at: Scope) -> list[Found]:

@@ -69,7 +69,8 @@ def _want_mount_target(wish: Wish) -> list[Resource]:
 def _look_file_systems(at: Scope) -> list[Found]:
     found = []
     for one in at.cloud.pages("efs", "describe_file_systems", "FileSystems"):
-        if not is_ours(one, at.who) or one["LifeCycleState"] == "deleted":
+        named = one["CreationToken"] == at.who.role("volume")  # which nobody can change later
+        if not (is_ours(one, at.who) and named) or one["LifeCycleState"] == "deleted":
             continue
         id = one["FileSystemId"]
         found.append(

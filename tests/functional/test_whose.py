@@ -1,0 +1,136 @@
+"""What `destroy` may remove: what is in the cluster's network or made as ours, whoever tagged it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from clusterous_api import names
+from clusterous_api.errors import LeftBehindError
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.identity import Identity
+from tests.functional import cloud
+
+REEF = config.parse("name: reef\nworkers: 1\n")
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+UID = [{"Key": names.TAG_UID, "Value": WHO.uid}]
+ALL = [{"Key": key, "Value": value} for key, value in WHO.tags("worker").items()]
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
+        yield running
+
+
+@pytest.fixture
+def world(account: cloud.World) -> cloud.World:
+    account.server.reset()
+    account.renew()
+    return account
+
+
+def elsewhere(ec2: Any) -> str:
+    """Make a network of somebody else's, and return its one subnet."""
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    made = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone="eu-west-1a")
+    return str(made["Subnet"]["SubnetId"])
+
+
+def stays(world: cloud.World, id: str) -> None:
+    """Destroy the cluster, and hear that *id* was left alone."""
+    with pytest.raises(LeftBehindError) as told:
+        world.destroy("reef")
+
+    line, *others = [line for line in str(told.value).splitlines() if id in line]
+    assert not others
+    assert "bears the cluster's tags, but is not in its network" in line
+    assert "1 thing would not go" in str(told.value)
+
+
+def test_a_machine_of_another_network_is_not_ended_for_its_tags(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    ec2 = world.cloud.client("ec2")
+    (image,) = {m["ImageId"] for m in machines(world)}
+    made = ec2.run_instances(
+        ImageId=image, InstanceType="t3.small", MinCount=1, MaxCount=1, SubnetId=elsewhere(ec2)
+    )["Instances"][0]["InstanceId"]
+    ec2.create_tags(Resources=[made], Tags=ALL)
+
+    assert not world.design(REEF).plan.pending
+    stays(world, made)
+
+    (left,) = [m for m in machines(world) if m["State"]["Name"] != "terminated"]
+    assert left["InstanceId"] == made
+
+
+def machines(world: cloud.World) -> list[Any]:
+    groups = world.cloud.pages("ec2", "describe_instances", "Reservations")
+    return [machine for group in groups for machine in group["Instances"]]
+
+
+@pytest.mark.parametrize("kind", ["network", "disk", "public address", "internet gateway"])
+def test_what_merely_bears_our_uid_is_listed(world: cloud.World, kind: str) -> None:
+    world.converge(REEF).execute()
+    ec2 = world.cloud.client("ec2")
+    match kind:
+        case "network":
+            id = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+        case "disk":
+            id = ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
+        case "public address":
+            id = ec2.allocate_address(Domain="vpc")["AllocationId"]
+        case _:
+            id = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.create_tags(Resources=[id], Tags=UID)
+
+    assert not world.design(REEF).plan.pending
+    stays(world, id)
+
+
+def test_the_way_out_of_another_network_stays_whatever_its_tags(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    ec2 = world.cloud.client("ec2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
+    ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
+    ec2.create_tags(Resources=[gateway], Tags=ALL)
+
+    stays(world, gateway)
+
+    (left,) = ec2.describe_internet_gateways(InternetGatewayIds=[gateway])["InternetGateways"]
+    assert left["Attachments"][0]["VpcId"] == vpc
+
+
+def test_an_address_that_leads_into_another_network_stays(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    ec2 = world.cloud.client("ec2")
+    interface = ec2.create_network_interface(SubnetId=elsewhere(ec2))["NetworkInterface"]
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+    ec2.associate_address(
+        AllocationId=address, NetworkInterfaceId=interface["NetworkInterfaceId"]
+    )
+    ec2.create_tags(Resources=[address], Tags=ALL)
+
+    stays(world, address)
+
+
+def test_a_file_system_of_others_stays_whatever_its_tags(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    efs = world.cloud.client("efs")
+    id = efs.create_file_system(CreationToken="theirs", Tags=ALL)["FileSystemId"]
+
+    stays(world, id)
+
+
+def test_a_bucket_that_keeps_versions_goes_with_all_of_them(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    s3 = world.cloud.client("s3")
+    s3.put_bucket_versioning(Bucket=WHO.bucket, VersioningConfiguration={"Status": "Enabled"})
+    for _ in range(2):
+        s3.put_object(Bucket=WHO.bucket, Key="record.json", Body=b"{}")
+    s3.delete_object(Bucket=WHO.bucket, Key="private/secrets.json")
+
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
