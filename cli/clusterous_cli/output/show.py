@@ -35,6 +35,11 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
         "pending": len(design.plan.pending),
         "steps": [_step_data(step) for step in design.plan.steps],
         "unchanged": list(design.plan.unchanged),
+        "image": {
+            "id": design.image.id,
+            "name": design.image.name,
+            "owner": design.image.owner,
+        },
         "cost": {
             "currency": "USD",
             "hourly": round(price.hourly, 4),
@@ -59,8 +64,16 @@ def _step_data(step: Step) -> dict[str, Any]:
 
 def plan_table(design: Design, price: cost.Cost) -> str:
     """Return a plan for people: one line per part, what it costs, and what it does not mend."""
-    told = (*access_words(design.plan), *design.plan.unchanged)
+    told = (*image_words(design), *access_words(design.plan), *design.plan.unchanged)
     return "\n".join([_changes(design, price), *(f"  ! {one}" for one in told)])
+
+
+def image_words(design: Design) -> list[str]:
+    """Say whose image it is that the file names: it boots with the cluster's keys."""
+    image = design.image
+    if not (design.plan.pending and design.config.image.startswith("ami-")):
+        return []
+    return [f"machines boot {image.id}: {image.name}, made by {image.owner}"]
 
 
 def access_words(plan: Plan) -> list[str]:

@@ -24,6 +24,7 @@ from clusterous_cli.system import assets
 
 # Where the publishers of the images say which is the newest; the account is trusted, not the name.
 UBUNTU: Final = "/aws/service/canonical/ubuntu/server"
+ARCHITECTURE: Final = "x86_64"  # of all machines that a cluster file can name
 PARAMETERS: Final = {
     "amazon-linux-2023": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
     "ubuntu-24.04": f"{UBUNTU}/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
@@ -33,10 +34,22 @@ PARAMETERS: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """What machines boot: whose it is, and the GiB that its root disk takes at least."""
+
+    id: str
+    name: str
+    owner: str
+    architecture: str
+    disk: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
     """A plan and all that is needed to carry it out."""
 
     config: ClusterConfig
+    image: Image
     who: Identity
     plan: Plan
     found: tuple[Found, ...]
@@ -99,11 +112,12 @@ def _drawn(
     secrets: pki.Secrets,
     allow: tuple[str, ...],
     published: Published,
-    image: str,
+    image: Image,
     zone: str,
     outside: Outside,
 ) -> Design:
     _same_volume(config, found, before)
+    fitting(config, image)
     version = assets.version()
     volume = addresses(config.cidr).volume if config.volume == "efs" else None
     documents = manifests.documents(
@@ -114,15 +128,16 @@ def _drawn(
     )
     created = before.get("created") or outside.now().isoformat(timespec="seconds")
     written = bootstrap.record(
-        config, who, image=image, zone=zone, created=created, version=version
+        config, who, image=image.id, zone=zone, created=created, version=version
     )
     blobs = (*bundle.blobs, written)
     wish = Wish(
-        config=config, who=who, zone=zone, image=image, allow=allow, machines=bundle.machines,
+        config=config, who=who, zone=zone, image=image.id, allow=allow, machines=bundle.machines,
         blobs=blobs,
     )  # fmt: skip
     return Design(
         config=config,
+        image=image,
         who=who,
         plan=planner.plan(table.wanted(wish), inventory.index(found, failed)),
         found=found,
@@ -160,7 +175,49 @@ def _published(config: ClusterConfig, outside: Outside) -> Published:
     return Published(artifacts=found, sums=tuple(outside.checksum(one) for one in found))
 
 
-def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> str:
+def fitting(config: ClusterConfig, image: Image) -> None:
+    """Refuse what AWS would refuse when the network is made already and costs."""
+    wrong = [
+        f"{one.name}: its disk of {one.pool.disk} GiB is too small, image {image.id} ({image.name})"
+        f" takes {image.disk}. Say disk: {image.disk} or more."
+        for one in config.pools
+        if one.pool.count and one.pool.disk < image.disk
+    ]
+    if image.architecture != ARCHITECTURE:
+        wrong.append(
+            f"image {image.id} ({image.name}) is for {image.architecture}; machines are"
+            f" {ARCHITECTURE}."
+        )
+    if wrong:
+        raise UserError("\n".join(wrong))
+
+
+def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> Image:
+    id = _image_id(cloud, config, before)
+    answer = cloud.find("ec2", "describe_images", ImageIds=[id]) or {}
+    if not answer.get("Images"):
+        if before and id == before["image"]:  # machines that run need it no more
+            return Image(id=id, name="", owner="", architecture=ARCHITECTURE, disk=0)
+        raise UserError(
+            f"There is no image {id} in {cloud.region}, or it is not shared with your account."
+        )
+    one = answer["Images"][0]
+    root = one.get("RootDeviceName")
+    sizes = [
+        int(disk["Ebs"].get("VolumeSize", 0))
+        for disk in one.get("BlockDeviceMappings", ())
+        if disk.get("DeviceName") == root and "Ebs" in disk
+    ]
+    return Image(
+        id=id,
+        name=str(one.get("Name", "")),
+        owner=" ".join(filter(None, (one.get("ImageOwnerAlias"), one.get("OwnerId")))),
+        architecture=str(one.get("Architecture", ARCHITECTURE)),
+        disk=max(sizes, default=0),
+    )
+
+
+def _image_id(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> str:
     if before and before["config"]["image"] == config.image:
         return str(before["image"])  # all machines of a cluster boot the same image
     if config.image.startswith("ami-"):

@@ -75,6 +75,19 @@ def _debian(architecture: str) -> Image:
     )
 
 
+def _large(architecture: str) -> Image:
+    """An image that nobody finds by a parameter, on a larger disk than most."""
+    return Image(
+        name=f"Deep Learning Base AMI with Single CUDA (Amazon Linux 2023) {architecture} 20261101",
+        description="Supported EC2 instances: G4dn, G5, G6, P4d, P5",
+        owner="898082745236",
+        architecture=architecture,
+        root_device="/dev/xvda",
+        parameters=(),
+        size=35,
+    )
+
+
 IMAGES: Final = tuple(
     image
     for architecture in (_X86, _ARM)
@@ -83,6 +96,7 @@ IMAGES: Final = tuple(
         _ubuntu("24.04", "noble", "ebs-gp3", architecture),
         _ubuntu("22.04", "jammy", "ebs-gp2", architecture),
         _debian(architecture),
+        _large(architecture),
     )
 )
 
