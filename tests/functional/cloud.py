@@ -22,6 +22,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import LOCK_KEY
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.plan import converge, design, inventory
 from clusterous_cli.system import wait
@@ -63,7 +64,9 @@ class World:
         return design.draw(self.cloud, config, outside())
 
     def renew(self) -> None:
-        """Become a new process: nothing is remembered."""
+        """Become a new process: nothing is remembered, and the lock of the one before ran out."""
+        for bucket in self.cloud.client("s3").list_buckets()["Buckets"]:
+            self.cloud.client("s3").delete_object(Bucket=bucket["Name"], Key=LOCK_KEY)
         clients = self.cloud._clients  # to make them anew costs a second each time
         self.cloud = Aws(self.cloud.session, "eu-west-1")
         self.cloud._clients = clients

@@ -1,4 +1,4 @@
-"""What `destroy` may remove: what is in the cluster's network or made as ours, whoever tagged it."""
+"""What `destroy` may remove: what is in the cluster's network or made as ours."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -107,9 +107,7 @@ def test_an_address_that_leads_into_another_network_stays(world: cloud.World) ->
     ec2 = world.cloud.client("ec2")
     interface = ec2.create_network_interface(SubnetId=elsewhere(ec2))["NetworkInterface"]
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
-    ec2.associate_address(
-        AllocationId=address, NetworkInterfaceId=interface["NetworkInterfaceId"]
-    )
+    ec2.associate_address(AllocationId=address, NetworkInterfaceId=interface["NetworkInterfaceId"])
     ec2.create_tags(Resources=[address], Tags=ALL)
 
     stays(world, address)

@@ -9,6 +9,7 @@ ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
 # Where things are in the bucket.
 RECORD: Final = "record.json"
 NODES: Final = "nodes/"
+LOCK_KEY: Final = "lock.json"  # who changes the cluster just now
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 

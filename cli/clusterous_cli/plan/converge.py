@@ -15,11 +15,12 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import inventory, nodes, planner, sweep
+from clusterous_cli.plan import inventory, lock, nodes, planner, sweep
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
 from clusterous_cli.plan.kinds.access import RULES
 from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC, Interface
@@ -110,9 +111,8 @@ class Create:
 
     def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
         """Make what is missing, then wait for the machines."""
-        outcome = self.execute()
-        if outcome.failed:
-            raise first_of(outcome)
+        if self.design.plan.pending:
+            self.change()
         config = self.design.config
         wanted: dict[str, int] = {}
         for one in config.pools:
@@ -121,10 +121,38 @@ class Create:
             self.cloud, self.design.who, wanted, self.lines, self.pauses, seconds=seconds
         )
 
+    def change(self) -> None:
+        """Carry out the steps while no other create or destroy of the cluster is at work."""
+        steps = self.design.plan.steps
+        parts = Parts(self.lines, steps)
+        bucket = [step for step in steps if step.kind is BUCKET]  # which holds the lock
+        begun = self._carry_out(bucket, {}, parts)
+        if begun.failed:
+            raise first_of(begun)
+        taken = lock.Lock(
+            cloud=self.cloud, who=self.design.who, doing="a create", pauses=self.pauses
+        )
+        with lock.held(taken, self.lines):
+            self.check_unchanged()
+            rest = [step for step in steps if step.kind is not BUCKET]
+            outcome = self._carry_out(rest, begun.ids, parts)
+        if outcome.failed:
+            raise first_of(outcome)
+
+    def check_unchanged(self) -> None:
+        """Refuse a plan that was drawn before another create or destroy did something."""
+        before = _things(self.design.found)
+        after = _things(inventory.take(self.cloud, self.design.who))
+        went = {id for kind, id in before - after if kind != MACHINES.name}  # machines may die
+        if went or after - before:
+            raise lock.changed(self.design.who)
+
     def execute(self) -> Outcome:
         """Carry out the steps."""
         steps = self.design.plan.steps
-        parts = Parts(self.lines, steps)
+        return self._carry_out(steps, {}, Parts(self.lines, steps))
+
+    def _carry_out(self, steps: Sequence[Step], ids: Mapping[str, str], parts: Parts) -> Outcome:
         downloads = Downloads(self.lines, self.pauses)
         site = Site(
             cloud=self.cloud,
@@ -137,7 +165,7 @@ class Create:
             act=acting(site), pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
             remind=self.lines.remind,
         )  # fmt: skip
-        return executor.run(steps, {})
+        return executor.run(steps, ids)
 
     def lookup(self, step: Step) -> str | None:
         """Look whether what a step should make is there."""
@@ -153,6 +181,11 @@ class Create:
             return blob.content
         fetched = self.fetched or releases.fetched
         return fetched(self.design.artifacts[key], blob.sha256, tell)
+
+
+def _things(found: Sequence[Found]) -> set[tuple[str, str]]:
+    return {(one.kind.name, id) for one in left(found) if one.kind is not BUCKET
+            for id in one.id.split()}  # fmt: skip
 
 
 def acting(site: Site) -> Act:
@@ -201,6 +234,14 @@ class Destroy:
 
         Return in words what the last look could not see.
         """
+        if not any(one.kind is BUCKET for one in found):
+            return self.clear(found)  # no create goes on without one
+        taken = lock.Lock(cloud=self.cloud, who=self.who, doing="a destroy", pauses=self.pauses)
+        with lock.held(taken, self.lines):
+            return self.clear(found)
+
+    def clear(self, found: Sequence[Found]) -> tuple[str, ...]:
+        """Remove it, round for round, and look again."""
         reasons: dict[str, str] = {}
         networks: set[str] = set()
         for _ in range(ROUNDS):
