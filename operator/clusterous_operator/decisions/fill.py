@@ -1,11 +1,15 @@
 """How many pods of which groups fill the cluster. Pure."""
 
+import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 
+from clusterous_api import quantity
 from clusterous_api.errors import UserError
 from clusterous_api.models import App, Component
+from clusterous_api.quantity import Amounts
 from clusterous_operator import manifests
 from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import DEPLOYMENT, Child
 from clusterous_operator.capacity import sizing
 from clusterous_operator.decisions import counting, ending
 from clusterous_operator.decisions.counting import Size
@@ -87,7 +91,7 @@ def _size(
     if not look.capacity_known:
         least = {one.name: sizing.Target(count=one.min) for one in filling}
         return Size(targets=least | known)
-    groups = [_group(look.app, one) for one in filling]
+    groups = [_group(look, one) for one in filling]
     held = _held(look, filling)
     usage = _beside(look, others)
     siblings = _waiting(look, _of_fixed_size(look))
@@ -138,8 +142,13 @@ def _is_first_choice_due(look: Look) -> bool:
     return sizing.have_room(look.nodes, placed, waiting)
 
 
-def _group(app: App, one: Component) -> sizing.Group:
-    return sizing.Group(name=one.name, demand=_demand(app, one), min=one.min, max=one.max)
+def _group(look: Look, one: Component) -> sizing.Group:
+    demand = _demand(look, one)
+    least = one.min
+    if demand.requests != quantity.of_pod(demand.spec):
+        # Without any pod it would be forgotten what admission makes of one, and all be asked for.
+        least = sizing.bounded(1, one.min, one.max)
+    return sizing.Group(name=one.name, demand=demand, min=least, max=one.max)
 
 
 def _running(look: Look, component: Component) -> sizing.Target | None:
@@ -177,12 +186,37 @@ def _waiting(look: Look, components: Iterable[Component]) -> list[sizing.Demand]
     for one in components:
         on = [pod.node for pod in look.pods_of(one.name) if pod.node is not None]
         missing = max(0, (one.replicas or 0) - len(on))
-        found.append(_demand(look.app, one, missing, on))
+        found.append(_demand(look, one, missing, on))
     return found
 
 
 def _demand(
-    app: App, component: Component, count: int = 1, on: Collection[str] = ()
+    look: Look, component: Component, count: int = 1, on: Collection[str] = ()
 ) -> sizing.Demand:
-    template = manifests.pod_template(app, component, Facts())
-    return sizing.demand(template["spec"], count, labels=template["metadata"]["labels"], on=on)
+    template = manifests.pod_template(look.app, component, Facts())
+    found = sizing.demand(template["spec"], count, labels=template["metadata"]["labels"], on=on)
+    return dataclasses.replace(found, requests=_requests(look, component, found.requests))
+
+
+def _requests(look: Look, component: Component, asked: Amounts) -> Amounts:
+    """Return what a pod of a component will request: what those that are there do.
+
+    Admission makes another pod of what we ask for: by the defaults of a LimitRange, the overhead of
+    a RuntimeClass, an autoscaler of requests. While pods of before are among them, the most counts:
+    to count too few pods does no harm then, and too many would wait, and hold the update up.
+    """
+    made = {id(one.requests): one.requests for one in look.pods_of(component.name)}
+    if not made:
+        return asked
+    if _are_of_newest(look.workload(component)):
+        return quantity.largest(made.values())
+    return quantity.largest([asked, *made.values()])
+
+
+def _are_of_newest(child: Child | None) -> bool:
+    """Tell whether all pods of a Deployment are of its newest template."""
+    if child is None or child.kind != DEPLOYMENT:
+        return False
+    state = child.state
+    is_seen = state.get("observedGeneration", 0) >= child.generation
+    return bool(is_seen and state.get("updatedReplicas", 0) >= state.get("replicas", 0))

@@ -562,6 +562,62 @@ def test_what_is_held_counts_towards_the_bounds() -> None:
     assert counted(sized(app, api)) == {"workers": 3}
 
 
+def made(*requests: dict[str, int]) -> tuple[Pod, ...]:
+    """Return workers that request what admission has made of them."""
+    amounts = [{name: sizing.Decimal(number) for name, number in one.items()} for one in requests]
+    return tuple(make_pod("workers", requests=one) for one in amounts)
+
+
+def filled(api: FakeApi, workers: dict[str, Any] | None = None) -> App:
+    """Return an app whose workers ask for memory only, and for no CPU; let it settle."""
+    asks = {"resources": {"requests": {"memory": "1Gi"}}}
+    app = make_app(master={}, workers={**asks, **(workers or {})})
+    settle(app, api, sized(app, api))
+    api.run()
+    return app
+
+
+GIB = 2**30
+
+
+def test_pods_are_counted_as_admission_has_made_them() -> None:
+    api = FakeApi()
+    api.pods = (make_pod(),)
+    app = filled(api)
+
+    asked = sized(app, api)
+    api.pods = (make_pod(), *made({"memory": GIB, "cpu": 1}))
+    first = sized(app, api, asked)
+
+    assert counted(asked) == {"workers": 16}
+    assert counted(sized(app, api, first, now=11.0)) == {"workers": 4}
+
+
+def test_while_pods_of_before_are_there_the_larger_requests_count() -> None:
+    api = FakeApi()
+    api.pods = (make_pod(), *made({"memory": 2 * GIB, "cpu": 1}))
+    app = filled(api)
+    workers = api.objects["Deployment", "sim-workers"]["status"]
+
+    workers |= {"replicas": 5, "updatedReplicas": 1}
+    during = counted(sized(app, api))
+    api.pods = (make_pod(), *made({"memory": GIB // 2}))
+    smaller = counted(sized(app, api))
+    workers |= {"replicas": 4, "updatedReplicas": 4}
+
+    assert during == {"workers": 4}
+    assert smaller == {"workers": 16}
+    assert counted(sized(app, api)) == {"workers": 32}
+
+
+def test_one_pod_stays_by_which_it_is_known_that_none_fits() -> None:
+    api = FakeApi()
+    app = filled(api)
+    api.pods = (make_pod(), *made({"memory": GIB, "cpu": 8}))
+
+    assert counted(sized(app, api)) == {"workers": 1}
+
+
 def test_an_autoscaler_begins_with_what_runs() -> None:
     scaled = {"scaledBy": "Autoscaler", "min": 2, "max": 6}
     app, api = make_app(workers={"replicas": 4}), FakeApi()
