@@ -47,9 +47,12 @@ def _deployment(app: App, component: Component, facts: Facts) -> Manifest:
 
 
 def _strategy(component: Component) -> dict[str, Any]:
-    """Return how pods are replaced, as far as it is not what Deployments do anyway."""
+    """Return how pods are replaced, as far as it is not what Deployments do anyway.
+
+    Whether that is paused is always said: by `kubectl rollout pause` it would be so without a word.
+    """
     strategy = component.strategy
-    paused = {"paused": True} if strategy.paused else {}
+    paused = {"paused": strategy.paused}
     # Two masters at once could both write the results: the old one ends before the new one starts.
     if component.name == names.MASTER:
         return {"strategy": {"type": "Recreate"}, **paused}
@@ -100,13 +103,20 @@ def _deadline(app: App, component: Component) -> dict[str, int]:
 _NATIVE = {Action.IGNORE: "Ignore", Action.FAIL: "FailJob"}
 
 
+# What the cluster does to a pod is no try of its program: an eviction, a preemption, a lost node.
+_NO_TRY = {
+    "action": "Ignore",
+    "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}],
+}
+
+
 def _pod_failure_policy(name: str, policy: FailurePolicy | None) -> dict[str, Any]:
-    """Return what the Job itself can do about exit codes; failure.py does the rest.
+    """Return what the Job itself can do about failures; failure.py does the rest.
 
     A code belongs to the first rule that names it. After a rule by reason a code may not fail the
     Job any more: the failure may be that rule's.
     """
-    rules: list[dict[str, Any]] = []
+    rules: list[dict[str, Any]] = [_NO_TRY]
     taken: set[int] = set()
     by_reason = False
     for rule in policy.rules if policy is not None else ():
@@ -118,7 +128,7 @@ def _pod_failure_policy(name: str, policy: FailurePolicy | None) -> dict[str, An
             rules.append({"action": _NATIVE[rule.action], "onExitCodes": on})
         taken |= set(codes)
         by_reason = by_reason or bool(rule.reasons)
-    return {"podFailurePolicy": {"rules": rules}} if rules else {}
+    return {"podFailurePolicy": {"rules": rules}}
 
 
 def pod_template(app: App, component: Component, facts: Facts) -> dict[str, Any]:

@@ -125,11 +125,10 @@ def _number(metadata: Body, key: str) -> int:
 
 
 def of_pod(body: Body) -> Fallen | None:
-    """Return the failures of a pod; those of a pod that is being ended say nothing."""
+    """Return the failures of a pod; of one that is being ended, only that the cluster ends it."""
     metadata, status = body["metadata"], body.get("status") or {}
-    if "deletionTimestamp" in metadata:
-        return None
-    failures = tuple(dict.fromkeys(_failures(status)))
+    is_ending = "deletionTimestamp" in metadata
+    failures = tuple(dict.fromkeys(_failures(status, is_ending=is_ending)))
     if not failures:
         return None
     owners = metadata.get("ownerReferences") or ()
@@ -137,16 +136,24 @@ def of_pod(body: Body) -> Fallen | None:
     return Fallen(attempt=attempt(metadata), owner=owner, failures=failures, life=life(metadata))
 
 
-def _failures(status: Body) -> Iterable[Failure]:
+def _failures(status: Body, *, is_ending: bool) -> Iterable[Failure]:
+    has_failed = status.get("phase") == "Failed"
+    taken = tuple(_disruptions(status)) if is_ending or has_failed else ()
+    # How a program ends that is told to end says nothing of the program.
+    states = () if is_ending else ("lastState",) if taken else ("state", "lastState")
     for key in ("initContainerStatuses", "containerStatuses"):
         for container in status.get(key) or ():
-            for state in ("state", "lastState"):
+            for state in states:
                 ended = (container.get(state) or {}).get("terminated")
                 if ended and ended.get("exitCode"):
                     yield Failure(code=ended["exitCode"], reason=ended.get("reason", ""))
-    if status.get("phase") == "Failed":
-        if status.get("reason"):
-            yield Failure(reason=status["reason"])
-        for condition in status.get("conditions") or ():
-            if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-                yield Failure(reason=condition.get("reason", ""))
+    if has_failed and status.get("reason"):
+        yield Failure(reason=status["reason"])
+    yield from taken
+
+
+def _disruptions(status: Body) -> Iterable[Failure]:
+    """Return why the cluster takes a pod away: evicted, preempted, its node lost or shut down."""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
+            yield Failure(reason=condition.get("reason", ""))

@@ -247,7 +247,14 @@ def test_nothing_is_added_where_nothing_is_asked_for() -> None:
         "tolerations",
         "hostAliases",
     }
-    assert set(job) == {"parallelism", "completions", "backoffLimit", "suspend", "template"}
+    assert set(job) == {
+        "parallelism",
+        "completions",
+        "backoffLimit",
+        "suspend",
+        "podFailurePolicy",
+        "template",
+    }
 
 
 def test_placement_reaches_the_pod() -> None:
@@ -339,19 +346,23 @@ def test_the_users_overlay_has_the_last_word() -> None:
     assert spec["priorityClassName"] == "theirs"
 
 
+# Said also where nobody asks for it, so that `kubectl rollout pause` is put back.
+ROLLS = {"paused": False}
+
+
 @pytest.mark.parametrize(
     ("component", "strategy", "found"),
     [
-        pytest.param("master", {}, {"strategy": {"type": "Recreate"}}, id="master"),
+        pytest.param("master", {}, {"strategy": {"type": "Recreate"}, **ROLLS}, id="master"),
         pytest.param(
             "master",
             {"paused": True},
             {"strategy": {"type": "Recreate"}, "paused": True},
             id="paused master",
         ),
-        pytest.param("workers", {}, {}, id="as Deployments do"),
+        pytest.param("workers", {}, ROLLS, id="as Deployments do"),
         pytest.param(
-            "workers", {"type": "RollingUpdate"}, {}, id="the default, as the API sets it"
+            "workers", {"type": "RollingUpdate"}, ROLLS, id="the default, as the API sets it"
         ),
         pytest.param(
             "workers",
@@ -360,14 +371,15 @@ def test_the_users_overlay_has_the_last_word() -> None:
                 "strategy": {
                     "type": "RollingUpdate",
                     "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "10%"},
-                }
+                },
+                **ROLLS,
             },
             id="shares",
         ),
         pytest.param(
             "workers",
             {"type": "Recreate"},
-            {"strategy": {"type": "Recreate", "rollingUpdate": None}},
+            {"strategy": {"type": "Recreate", "rollingUpdate": None}, **ROLLS},
             id="all at once",
         ),
     ],
@@ -408,8 +420,20 @@ READY_TWO = Facts(
 
 
 def native(*rules: dict[str, Any]) -> Any:
-    app = make_app(run="Batch", failurePolicy={"rules": list(rules)})
-    return wanted(app)["Job", "sim-master"]["spec"].get("podFailurePolicy", {}).get("rules", [])
+    """Return the rules of a Job's own, without the first, which every Job has."""
+    given = {"failurePolicy": {"rules": list(rules)}} if rules else {}
+    app = make_app(run="Batch", **given)
+    first, *rest = wanted(app)["Job", "sim-master"]["spec"]["podFailurePolicy"]["rules"]
+    on = [{"type": "DisruptionTarget", "status": "True"}]
+    assert first == {"action": "Ignore", "onPodConditions": on}
+    return rest
+
+
+def test_what_the_cluster_does_to_a_pod_is_no_try_of_its_program() -> None:
+    assert native() == []
+    assert native({"action": "Fail", "exitCodes": [143]}) == [
+        {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [143]}}
+    ]
 
 
 def test_a_job_does_itself_what_it_can_about_exit_codes() -> None:

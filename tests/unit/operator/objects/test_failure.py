@@ -196,6 +196,16 @@ DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "Terminatio
             [(None, "TerminationByKubelet")],
             id="disrupted",
         ),
+        pytest.param(
+            {
+                "phase": "Failed",
+                "reason": "Evicted",
+                "conditions": [DISRUPTED],
+                "containerStatuses": [{"state": ended(137)}],
+            },
+            [(None, "Evicted"), (None, "TerminationByKubelet")],
+            id="told to end, its code says nothing",
+        ),
     ],
 )
 def test_reads_how_a_pod_failed(
@@ -215,3 +225,16 @@ def test_a_pod_that_works_or_is_being_ended_has_not_failed() -> None:
 
     assert failure.of_pod(works) is None
     assert failure.of_pod(going) is None
+
+
+def test_a_pod_that_the_cluster_takes_away_has_its_reason_while_it_ends() -> None:
+    evicted = {**DISRUPTED, "reason": "EvictionByEvictionAPI"}
+    going = pod(conditions=[evicted], containerStatuses=[{"state": ended(143)}])
+    stays = pod(conditions=[evicted])  # nobody ended it after all
+    going["metadata"]["deletionTimestamp"] = "now"
+
+    read = failure.of_pod(going)
+
+    assert read is not None
+    assert read.failures == (Failure(reason="EvictionByEvictionAPI"),)
+    assert failure.of_pod(stays) is None
