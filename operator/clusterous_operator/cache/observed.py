@@ -122,6 +122,7 @@ class Pod:
     fallen: Fallen | None = None  # what failed in it, for the failure policy
     cost: int = 0  # of its deletion: those with less go first
     begun: bool = True  # a container of the program runs, or has run
+    held_by: str = ""  # whose finalizers keep it, when it is being ended
 
     @property
     def waits(self) -> bool:
@@ -305,6 +306,7 @@ def _failures(conditions: Iterable[Body]) -> dict[str, Any]:
                 state.setdefault("ended_at", condition.get("lastTransitionTime", ""))
             case ("ReplicaFailure", "True"):
                 state["refused"] = condition.get("message", "")
+                state["refused_at"] = condition.get("lastTransitionTime", "")
     return state
 
 
@@ -362,7 +364,18 @@ def pod(body: Body) -> Pod:
         restarts=trouble.restarts(body),
         fallen=failure.of_pod(body),
         cost=_cost(metadata.get("annotations") or {}),
+        held_by=_holders(metadata),
     )
+
+
+_OF_JOBS = "batch.kubernetes.io/job-tracking"  # which the Job takes away when it has counted it
+
+
+def _holders(metadata: Body) -> str:
+    """Return the finalizers of a pod that is being ended; whoever set them must take them away."""
+    if "deletionTimestamp" not in metadata:
+        return ""
+    return ", ".join(one for one in metadata.get("finalizers") or () if one != _OF_JOBS)
 
 
 def _cost(annotations: Body) -> int:

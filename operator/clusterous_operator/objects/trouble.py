@@ -37,6 +37,8 @@ class Reason(StrEnum):
     REFUSED = "Refused"
     VOLUME_PENDING = "VolumePending"
     NODE_LOST = "NodeLost"
+    FINALIZER = "Finalizer"
+    RUNS_ON = "RunsOn"
     GAVE_UP = "GaveUp"
 
 
@@ -72,7 +74,7 @@ def of_pod(body: Body) -> Trouble | None:
     main = (body["metadata"].get("labels") or {}).get(names.LABEL_COMPONENT)
     found = [_named(_container(item, limits, since), item, main) for item in _statuses(status)]
     first = next((one for one in found if one is not None), None)
-    return first or _failed(status)
+    return _run_on(body, main, first) or first or _failed(status)
 
 
 def restarts(body: Body) -> int:
@@ -128,6 +130,32 @@ def _container(status: Body, limits: Mapping[str, str], unready_since: str) -> T
         recovered = unready_since > running.get("startedAt", "")
         return None if recovered else _crash(status, last, limits)
     return None
+
+
+def _run_on(body: Body, main: str | None, crash: Trouble | None) -> Trouble | None:
+    """Return that containers run on beside a program that has ended, so that its pod does not.
+
+    A pod that is not restarted is one of a Job, which waits for the end of all of its containers.
+    """
+    if (body.get("spec") or {}).get("restartPolicy") != "Never":
+        return None
+    states = {
+        one.get("name"): one.get("state") or {}
+        for one in body["status"].get("containerStatuses") or ()
+    }
+    ended = states.get(main, {}).get("terminated")
+    beside = sorted(f"{name}" for name, state in states.items() if "running" in state)
+    if ended is None or not beside:
+        return None
+    runs = f"container {' and '.join(beside)} {'runs' if len(beside) == 1 else 'run'} on"
+    if crash is not None:
+        words = f"{crash.words}; {runs} beside it, so that it is not tried again"
+        return Trouble(reason=crash.reason, words=words)
+    words = (
+        f"the program has ended with exit code 0, but {runs}, so that its pod does not end: make "
+        "that a sidecar (in initContainers, with restartPolicy: Always), or keep it out of the pod"
+    )
+    return Trouble(reason=Reason.RUNS_ON, words=words)
 
 
 def _unready_since(status: Body) -> str:
@@ -242,14 +270,10 @@ _UNNAMED = re.compile(r"failed quota: (?P<name>[^:]+): must specify (?P<what>[^;
 _SECURITY = re.compile(r'violates PodSecurity "(?P<level>[^":]+)(?::[^"]*)?": (?P<why>.+)', re.S)
 
 
-def of_refusal(message: str) -> Trouble:
-    """Return why the API server makes no pods, from its answer."""
-    if quota := _QUOTA.search(message):
-        return Trouble(reason=Reason.QUOTA_EXCEEDED, words=_quota(quota))
-    if quota := _UNNAMED.search(message):
-        what = quota["what"].strip().rstrip(".")
-        words = f"quota {quota['name']} makes no pods without {what}; give it in resources"
-        return Trouble(reason=Reason.QUOTA_EXCEEDED, words=_short(words))
+def of_refusal(message: str, at: str = "", who: str = "a pod") -> Trouble:
+    """Return why the API server does not make *who*, from its answer of that time."""
+    if found := of_quota(message, at, who):
+        return found
     if security := _SECURITY.search(message):
         words = (
             f"the namespace's Pod Security level {security['level']} refuses its pods: "
@@ -260,14 +284,27 @@ def of_refusal(message: str) -> Trouble:
     return Trouble(reason=Reason.REFUSED, words=_short(f"pods are refused: {why}"))
 
 
-def _quota(found: re.Match[str]) -> str:
+def of_quota(message: str, at: str, who: str) -> Trouble | None:
+    """Return that a quota does not let *who* be made, if that is what the API server answered."""
+    if quota := _QUOTA.search(message):
+        return Trouble(reason=Reason.QUOTA_EXCEEDED, words=_quota(quota, at, who))
+    if quota := _UNNAMED.search(message):
+        what = quota["what"].strip().rstrip(".")
+        words = f"quota {quota['name']} makes no pods without {what}; give it in resources"
+        return Trouble(reason=Reason.QUOTA_EXCEEDED, words=_short(words))
+    return None
+
+
+def _quota(found: re.Match[str], at: str, who: str) -> str:
+    """Say what a quota allowed when it was asked: nobody tells when it is changed."""
     asked, used, limit = (_pairs(found[key]) for key in ("asked", "used", "limit"))
     told = [
-        f"{name} {limit.get(name, '?')}, of which {used.get(name, '0')} are used; "
-        f"a pod needs {amount} more"
+        f"{name} {limit.get(name, '?')}, of which {used.get(name, '0')} were used; "
+        f"{who} needs {amount} more"
         for name, amount in asked.items()
     ]
-    return _short(f"quota {found['name']} is used up: it allows {', and '.join(told)}")
+    when = f" at {at}" if at else ""
+    return _short(f"quota {found['name']} was used up{when}: it allowed {', and '.join(told)}")
 
 
 def _pairs(text: str) -> dict[str, str]:

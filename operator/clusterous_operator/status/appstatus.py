@@ -160,7 +160,7 @@ def _outcome(
     if look.is_asleep:
         left = sum(_left(one) for one in groups)
         is_one = left == 1
-        words = f"{left} {'pod is' if is_one else 'pods are'} still ending."
+        words = f"{left} {'pod is' if is_one else 'pods are'} still ending{_why_still(groups)}."
         words = words if left else _asleep_words(look.app)
         why = "Suspending" if left else _asleep_reason(look.app)
         return _three(ready=False, busy=left > 0, stuck=False, reason=why, message=words)
@@ -192,6 +192,12 @@ def _asleep_words(app: App) -> str:
         "It had nothing to do. A change of its spec resumes it, or `kubectl annotate capp "
         f"{app.name} {names.ANNOTATION_RESUME}=$(date +%s) --overwrite`."
     )
+
+
+def _why_still(groups: Iterable[Group]) -> str:
+    stays = (Reason.NODE_LOST, Reason.FINALIZER)
+    told = [one.trouble.words for one in groups if one.trouble and one.trouble.reason in stays]
+    return f": {told[0]}" if told else ""
 
 
 def _left(group: Group) -> int:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from clusterous_api import quantity
-from clusterous_api.models import App, Component, Dependency
+from clusterous_api import names, quantity
+from clusterous_api.models import App, Component, Dependency, Replace
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.look import Look
@@ -20,6 +20,7 @@ from clusterous_operator.decisions import counting
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import trouble
 from clusterous_operator.objects.trouble import Reason, Trouble
+from clusterous_operator.status import leaving
 
 State = Mapping[str, Any]
 
@@ -100,7 +101,9 @@ def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
         settled=child is not None and _settled(child, goal),
         trouble=_trouble(look, component, in_trouble, state),
         waiting=_waiting(component, need, size, held=is_held),
-        progress=_of_job(look.app, state) if is_job else _of_deployment(component, state, desired),
+        progress=_of_job(look.app, state, leaving.count(look, component))
+        if is_job
+        else _of_deployment(component, state, desired),
     )
 
 
@@ -121,6 +124,14 @@ def _waiting(component: Component, need: Dependency | None, size: Size, *, held:
 def _job_goal(wanted: int, state: State) -> int:
     ended = state.get("complete") or state.get("broken")
     return int(state.get("wanted", wanted)) if ended else wanted
+
+
+def _is_short(state: State) -> bool:
+    """Tell whether there are fewer pods than there are to be; those that are ending are none."""
+    if state.get("complete") or state.get("broken"):
+        return False
+    there = state.get("replicas", state.get("active", 0) + state.get("succeeded", 0))
+    return bool(not state or there < state["wanted"])
 
 
 def _succeeded(state: State) -> int:
@@ -167,10 +178,12 @@ def _of_deployment(component: Component, state: State, desired: int) -> str:
     return f"{min(int(state.get('readyReplicas', 0)), desired)} of {desired} ready"
 
 
-def _of_job(app: App, state: State) -> str:
+def _of_job(app: App, state: State, ending: int) -> str:
     done = f"{_succeeded(state)} of {state.get('wanted', 1)} done"
     failed = int(state.get("failed", 0))
     if not any(state.get(key) for key in ("active", "succeeded", "failed", "complete")):
+        if ending:
+            return f"{done}; {ending} {'pod is' if ending == 1 else 'pods are'} still ending"
         # Why the Job controller cannot make one, it tells by events only.
         return f"{done}; no pod has been made yet"
     tries = app.batch.backoff_limit + 1
@@ -192,10 +205,11 @@ def _trouble(
     if first is not None and first.trouble is not None and not first.trouble.only_waits:
         return first.trouble
     if state.get("refused"):
-        return trouble.of_refusal(state["refused"])
+        return trouble.of_refusal(state["refused"], state.get("refused_at", ""))
     if first is None or first.trouble is None:
-        return _lost(look, component) or last
-    return _wait(look, component, in_trouble)
+        silent = leaving.of_silent_nodes(look, component)
+        return silent or leaving.of_ending(look, component, short=_is_short(state)) or last
+    return _wait(look, component, in_trouble, state)
 
 
 def _severity(pod: Pod) -> tuple[bool, str]:
@@ -209,17 +223,9 @@ def _last_failure(look: Look, component: Component) -> Trouble | None:
     return None if newest is None else newest.trouble
 
 
-def _lost(look: Look, component: Component) -> Trouble | None:
-    """Return what is wrong with a pod that does not run because its node does not."""
-    silent = {one.name for one in look.nodes if not one.answers}
-    for pod in sorted(look.pods_of(component.name), key=lambda one: one.name):
-        if pod.node in silent and not pod.ready:
-            words = f"node {pod.node} does not answer; its pods are being replaced"
-            return Trouble(reason=Reason.NODE_LOST, words=words)
-    return None
-
-
-def _wait(look: Look, component: Component, in_trouble: Iterable[Pod]) -> Trouble | None:
+def _wait(
+    look: Look, component: Component, in_trouble: Iterable[Pod], state: State
+) -> Trouble | None:
     """Return for what pods wait, and how many."""
     spec = manifests.pod_template(look.app, component, manifests.Facts())["spec"]
     waiting = [one for one in in_trouble if one.trouble is not None and one.trouble.only_waits]
@@ -234,7 +240,27 @@ def _wait(look: Look, component: Component, in_trouble: Iterable[Pod]) -> Troubl
         return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
     is_plain = first.trouble.reason != Reason.UNSCHEDULABLE
     why = f": {first.trouble.words}" if is_plain else _no_place(look, first, first.trouble, spec)
-    return Trouble(reason=first.trouble.reason, words=f"{who}{why}")
+    has_places = any(one.node for one in look.pods_of(component.name))
+    room = "" if is_plain or not has_places else _for_update(component, state)
+    return Trouble(reason=first.trouble.reason, words=f"{who}{why}{room}")
+
+
+def _for_update(component: Component, state: State) -> str:
+    """Say what else would let an update go on that makes no place for itself."""
+    is_under_way = state.get("replicas", 0) > state.get("updatedReplicas", 0)
+    rolls = component.name != names.MASTER and component.strategy.type is not Replace.RECREATE
+    if not is_under_way or not rolls or component.replicas is None or _may_lack(component):
+        return ""
+    return "; the update needs room for one pod more, or strategy.maxUnavailable: 1"
+
+
+def _may_lack(component: Component) -> int:
+    """Return how many pods of fixed replicas an update may end before others are ready."""
+    share = component.strategy.max_unavailable
+    share = "25%" if share is None else share
+    if isinstance(share, int) or not share.endswith("%"):
+        return int(share)
+    return (component.replicas or 0) * int(share.removesuffix("%")) // 100
 
 
 def _waits_for_volume(told: Trouble) -> bool:

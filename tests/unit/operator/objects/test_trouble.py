@@ -190,8 +190,8 @@ SECURITY = (
         pytest.param(
             QUOTA,
             "QuotaExceeded",
-            "quota team is used up: it allows pods 3, of which 3 are used; a pod needs 1 more, and "
-            "requests.cpu 5, of which 4 are used; a pod needs 2 more",
+            "quota team was used up at 12:00: it allowed pods 3, of which 3 were used; "
+            "a pod needs 1 more, and requests.cpu 5, of which 4 were used; a pod needs 2 more",
             id="quota",
         ),
         pytest.param(
@@ -217,6 +217,39 @@ SECURITY = (
     ],
 )
 def test_says_why_no_pod_is_made(message: str, reason: str, words: str) -> None:
-    found = trouble.of_refusal(message)
+    found = trouble.of_refusal(message, "12:00")
 
     assert (found.reason, found.words) == (reason, words)
+
+
+def beside(*, code: int, restarts: str = "Never") -> dict[str, Any]:
+    """Return a pod whose program has ended, and which a container that was added keeps running."""
+    body = pod({"state": ended(code)}, phase="Running")
+    body["status"]["containerStatuses"].append({"name": "proxy", "state": {"running": {}}})
+    return {**body, "spec": {**body["spec"], "restartPolicy": restarts}}
+
+
+def test_a_container_that_outlasts_the_program_of_a_job_is_named() -> None:
+    found = trouble.of_pod(beside(code=0))
+
+    assert found is not None
+    assert (found.reason, found.only_waits) == ("RunsOn", False)
+    assert found.words == (
+        "the program has ended with exit code 0, but container proxy runs on, so that its pod does "
+        "not end: make that a sidecar (in initContainers, with restartPolicy: Always), or keep it "
+        "out of the pod"
+    )
+
+
+def test_a_container_that_keeps_a_failed_program_from_another_try_is_named() -> None:
+    found = trouble.of_pod(beside(code=3))
+
+    assert found is not None
+    assert found.reason == "Crash"
+    assert found.words == (
+        "crashed with exit code 3; container proxy runs on beside it, so that it is not tried again"
+    )
+
+
+def test_what_is_restarted_waits_for_no_container_beside_it() -> None:
+    assert trouble.of_pod(beside(code=0, restarts="Always")) is None

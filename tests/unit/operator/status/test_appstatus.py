@@ -232,13 +232,15 @@ def test_says_why_no_pod_is_made() -> None:
         "limited: pods=3"
     )
     refused = {"type": "ReplicaFailure", "status": "True", "message": message}
+    refused["lastTransitionTime"] = NOW
     api.objects["Deployment", "sim-master"]["status"] = {"conditions": [refused]}
 
     found = summary(app, api)["conditions"]["Ready"]
 
     assert found["reason"] == "QuotaExceeded"
     assert found["message"] == (
-        "master: quota team is used up: it allows pods 3, of which 3 are used; a pod needs 1 more"
+        f"master: quota team was used up at {NOW}: it allowed pods 3, of which 3 were used; "
+        "a pod needs 1 more"
     )
 
 
@@ -279,6 +281,103 @@ def test_names_the_node_that_is_lost() -> None:
 
     assert found["reason"] == "NodeLost"
     assert found["message"] == "master: node n1 does not answer; its pods are being replaced"
+
+
+GOES_ON = (
+    "does not answer; it goes on when the node is back, or its Node object is removed "
+    "(`kubectl delete node n1`)"
+)
+
+
+@pytest.mark.parametrize("deleting", [False, True])
+def test_names_the_pod_of_a_batch_on_the_node_that_is_lost(deleting: bool) -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+    fresh(app, api)
+    api.objects["Job", "sim-master"]["status"] = {"terminating": 1, "failed": 1}
+    api.nodes = (make_node("n1", answers=False, schedulable=False),)
+    crashed = make_pod(ended=True, trouble=("Crash", "crashed with exit code 1"))
+    lost = make_pod(name="sim-master-x", node="n1", ready=False, deleting=deleting)
+    api.pods = (crashed, lost)
+
+    found = summary(app, api)
+
+    assert found["conditions"]["Ready"]["reason"] == "NodeLost"
+    assert found["message"] == f"master: node n1, with pod sim-master-x, {GOES_ON}"
+    assert "no pod has been made yet" not in str(found)
+
+
+def test_tells_what_an_update_waits_for_whose_old_pod_cannot_end() -> None:
+    app, api = make_app(), FakeApi()
+    ready(app, api)
+    api.objects["Deployment", "sim-master"]["status"] |= {"replicas": 0, "readyReplicas": 0}
+    api.nodes = (make_node("n1", answers=False, schedulable=False),)
+    api.pods = (make_pod(name="sim-master-x", node="n1", ready=False, deleting=True),)
+
+    assert summary(app, api)["message"] == f"master: node n1, with pod sim-master-x, {GOES_ON}"
+
+
+def test_says_nothing_of_a_lost_pod_that_has_been_replaced() -> None:
+    app, api = make_app(), FakeApi()
+    ready(app, api)
+    api.nodes = (make_node("n1", answers=False, schedulable=False), make_node("n2"))
+    api.pods = (make_pod(node="n1", ready=False, deleting=True), make_pod(node="n2"))
+
+    found = summary(app, api)
+
+    assert found["message"] == "Ready"
+    assert "reason" not in found["components"][0]
+
+
+def test_names_the_finalizer_that_holds_a_pod() -> None:
+    app, api = make_app(run="Batch", suspend=True), FakeApi()
+    fresh(app, api)
+    api.pods = (make_pod(name="sim-master-x", deleting=True, held_by="example.org/audit"),)
+
+    assert summary(app, api)["message"] == (
+        "1 pod is still ending: pod sim-master-x is to end, but its finalizer example.org/audit "
+        "holds it; it goes on when whoever set that takes it away."
+    )
+
+
+def test_a_pod_that_is_still_ending_has_been_made() -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+    fresh(app, api)
+    api.pods = (make_pod(deleting=True),)
+
+    assert summary(app, api)["message"] == "master: 0 of 1 done; 1 pod is still ending"
+
+
+@pytest.mark.parametrize(
+    ("workers", "is_told"),
+    [
+        pytest.param({"replicas": 3}, True, id="a quarter of three is none"),
+        pytest.param({"replicas": 4}, False, id="one of four may go"),
+        pytest.param(
+            {"replicas": 9, "strategy": {"maxUnavailable": "10%"}}, True, id="of nine a tenth"
+        ),
+        pytest.param({"replicas": 9, "strategy": {"maxUnavailable": 0}}, True, id="none may go"),
+        pytest.param({"replicas": 2, "strategy": {"maxUnavailable": 1}}, False, id="one may go"),
+        pytest.param({"replicas": 2, "strategy": {"type": "Recreate"}}, False, id="all go first"),
+    ],
+)
+def test_an_update_that_finds_no_room_says_what_would_help(
+    workers: dict[str, Any], is_told: bool
+) -> None:
+    app, api = make_app(workers=workers), FakeApi()
+    ready(app, api)
+    count = workers["replicas"]
+    status = api.objects["Deployment", "sim-workers"]["status"]
+    waits = make_pod("workers", node=None, trouble=("Unschedulable", "0/1 nodes"))
+    api.pods = (waits, make_pod("workers"))
+    before = summary(app, api)["message"]
+    status |= {"replicas": count + 1, "updatedReplicas": 1}
+
+    after = summary(app, api)["message"]
+    api.pods = (waits,)
+    homeless = summary(app, api)["message"]
+
+    words = "; the update needs room for one pod more, or strategy.maxUnavailable: 1"
+    assert (words in before, words in after, words in homeless) == (False, is_told, False)
 
 
 def test_tells_how_far_an_update_has_come() -> None:
