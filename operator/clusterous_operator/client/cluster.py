@@ -55,6 +55,10 @@ class RefusedError(UserError):
     """The API server will not have it as it is: invalid, forbidden, over quota."""
 
 
+class QuotaError(RefusedError):
+    """A quota of the namespace leaves no room for it; nobody tells when it does."""
+
+
 class MissingError(TransientError):
     """The object, or its kind, is not there."""
 
@@ -358,6 +362,8 @@ def _error(code: int, status: Mapping[str, Any], after: float) -> TransientError
             return ConflictError(message)
         case 410:
             return GoneError(message)
+        case 403 if "exceeded quota" in message or "failed quota" in message:
+            return QuotaError(message)
         case 400 | 403 | 405 | 413 | 415 | 422:
             return RefusedError(message)
         case 500 if _MISSHAPEN.search(message):

@@ -125,12 +125,12 @@ class WorkQueue:
         """Forget the failures of *key*."""
         self._failures.pop(key, None)
 
-    def failed(self, key: Key, at_least: float = 0.0) -> float:
+    def failed(self, key: Key, at_least: float = 0.0, at_most: float = float("inf")) -> float:
         """Ask for *key* again after a while; return how long."""
         self.retries += 1
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         pause: float = min(self._first_delay * 2 ** min(count, 30), self._last_delay)
-        delay = max(pause * (0.5 + self._jitter() / 2), at_least)
+        delay = min(max(pause * (0.5 + self._jitter() / 2), at_least), at_most)
         self.add(key, delay)
         return delay

@@ -25,6 +25,7 @@ from clusterous_operator.client.cluster import (
     Cluster,
     ConflictError,
     MissingError,
+    QuotaError,
     RefusedError,
 )
 from clusterous_operator.client.recorder import Recorder
@@ -46,7 +47,8 @@ from clusterous_operator.decisions import (
     storage,
 )
 from clusterous_operator.decisions.counting import Size
-from clusterous_operator.objects.trouble import UNSCHEDULABLE
+from clusterous_operator.objects import trouble
+from clusterous_operator.objects.trouble import UNSCHEDULABLE, Reason
 from clusterous_operator.status import appstatus, events
 
 logger = logging.getLogger(__name__)
@@ -117,8 +119,7 @@ class Reconciler:
             record = self._latest(record)
             wanted = appstatus.summarize(look, size, record.status, self._time())
         except UserError as error:
-            reason = "Refused" if isinstance(error, RefusedError) else "Invalid"
-            told = (record.generation, str(error), record.status, self._time(), reason)
+            told = (record.generation, str(error), record.status, self._time(), _reason(error))
             await self._report(record, appstatus.stalled(*told))
             raise
         except BusyError as error:
@@ -407,6 +408,9 @@ class Reconciler:
             case plan.Apply(manifest=manifest):
                 try:
                     body = await self._apply(app, step)
+                except QuotaError as error:
+                    who = f"{manifest['kind']} {manifest['metadata']['name']}"
+                    raise QuotaError(trouble.of_refusal(str(error), who=who).words) from error
                 except RefusedError as error:
                     raise RefusedError(manifests.told(app, manifest, str(error))) from error
                 self._remember(manifest["kind"], body)
@@ -558,6 +562,16 @@ class Reconciler:
     def _time(self, *, precise: bool = False) -> str:
         shape = "%Y-%m-%dT%H:%M:%S.%fZ" if precise else "%Y-%m-%dT%H:%M:%SZ"
         return self._now().strftime(shape)
+
+
+def _reason(error: UserError) -> str:
+    """Return for programs why an app cannot be done as asked."""
+    match error:
+        case QuotaError():
+            return Reason.QUOTA_EXCEEDED
+        case RefusedError():
+            return Reason.REFUSED
+    return "Invalid"
 
 
 def _at(body: Mapping[str, Any], version: int, uid: str = "") -> dict[str, Any]:

@@ -21,6 +21,7 @@ from clusterous_operator.client.cluster import (
     ConflictError,
     MissingError,
     NotLeaderError,
+    QuotaError,
 )
 from clusterous_operator.client.preflight import Fitness
 from clusterous_operator.client.watches import Watch
@@ -46,6 +47,7 @@ _CRD_SECONDS = 1.0
 _RELIST_SECONDS = 1.0
 _CANARY_SECONDS = 20.0  # how often the Lease is renewed where it is nothing but the canary
 _MISSED_SECONDS = 30.0  # how long a write of ours may take to come back through the watch
+_QUOTA_AGAIN_SECONDS = 30.0  # nobody tells when a quota is raised
 _SILENT_SECONDS = 200.0  # a bookmark comes every minute
 
 
@@ -472,7 +474,9 @@ class Machine:
             logger.debug("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key))
             return "requeue"
         except UserError as error:
-            logger.info("%s: %s Next try in %.1f s.", name, error, self.queue.failed(key))
+            most = _QUOTA_AGAIN_SECONDS if isinstance(error, QuotaError) else float("inf")
+            delay = self.queue.failed(key, at_most=most)
+            logger.info("%s: %s Next try in %.1f s.", name, error, delay)
             return "error"
         except TransientError as error:
             after = error.after if isinstance(error, BusyError) else 0.0

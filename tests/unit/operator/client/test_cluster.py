@@ -14,6 +14,7 @@ from clusterous_operator.client.cluster import (
     Cluster,
     ConflictError,
     NotLeaderError,
+    QuotaError,
     RefusedError,
 )
 
@@ -153,6 +154,26 @@ def test_a_500_that_means_a_wrong_request_is_a_refusal(message: str, wrong: bool
             await cluster.apply(CHILD, force=True)
         if isinstance(caught.value, BusyError):
             assert caught.value.answered
+
+    play(story, fail)
+
+
+@pytest.mark.parametrize(
+    ("message", "by_quota"),
+    [
+        ('deployments.apps "a" is forbidden: exceeded quota: team, requested: x=1', True),
+        ('pods "a" is forbidden: failed quota: team: must specify limits.cpu', True),
+        ('deployments.apps is forbidden: User "x" cannot patch', False),
+    ],
+)
+def test_what_a_quota_forbids_is_told_from_what_rights_do(message: str, by_quota: bool) -> None:
+    async def fail(request: web.Request) -> web.Response:
+        return web.json_response({"message": message, "code": 403}, status=403)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        with pytest.raises(RefusedError) as caught:
+            await cluster.apply(CHILD, force=True)
+        assert isinstance(caught.value, QuotaError) == by_quota
 
     play(story, fail)
 
