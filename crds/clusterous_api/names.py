@@ -51,6 +51,9 @@ CLUSTER_CONFIG: Final = "clusterous-cluster"
 # The Lease of the one operator that writes.
 LEASE: Final = "clusterous-operator"
 
+# On the pods of what the cluster itself runs: which add-on's they are, and of which digest.
+ANNOTATION_ADDON: Final = f"{DOMAIN}/addon"
+
 # Environment of every component's containers.
 ENV_APP: Final = "CLUSTEROUS_APP"
 ENV_COMPONENT: Final = "CLUSTEROUS_COMPONENT"

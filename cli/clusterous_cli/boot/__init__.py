@@ -1,1 +1,1 @@
-"""What machines boot from: authorities, manifests, published files and the scripts."""
+"""What machines boot from: authorities, published files and the scripts."""

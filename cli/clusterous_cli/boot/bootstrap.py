@@ -10,7 +10,6 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from clusterous_api import names
-from clusterous_cli.boot import cloudcontroller
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
@@ -21,6 +20,8 @@ from clusterous_cli.system import assets
 
 K3S: Final = "/var/lib/rancher/k3s"
 PROVIDER: Final = "/var/lib/rancher/credentialprovider"
+# Where the controller writes what it knows of its place, for what runs on it; see cloud.sh.
+FACTS: Final = "/etc/clusterous"
 USER_DATA_LIMIT: Final = 4096
 # What stays for the kubelet (and on the controller for all of k3s), and for sshd and what serves
 # volumes, however full of programs a machine is.
@@ -193,7 +194,7 @@ def _script(
 
 def _cloud(config: ClusterConfig) -> str:
     text = assets.template("cloud.sh")
-    return assets.render(text, FOLDER=cloudcontroller.FOLDER, CLUSTER=config.name)
+    return assets.render(text, FOLDER=FACTS, CLUSTER=config.name)
 
 
 def server_config(config: ClusterConfig) -> str:

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from clusterous_api.errors import UserError
+from clusterous_cli.addons import addon
+from clusterous_cli.addons import table as addons
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.boot import bootstrap, manifests, pki, releases
+from clusterous_cli.boot import bootstrap, pki, releases
 from clusterous_cli.cluster import record
-from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
@@ -119,10 +120,8 @@ def _drawn(
     _same_volume(config, found, before)
     fitting(config, image)
     version = assets.version()
-    volume = addresses(config.cidr).volume if config.volume == "efs" else None
-    documents = manifests.documents(
-        cluster=who.name, volume_address=volume, version=version, chart=manifests.chart()
-    )
+    setting = addon.Setting(config=config, version=version, archives=published.blobs)
+    documents = b"---\n".join(one.manifest for one in addons.made(setting))
     bundle = bootstrap.bundle(
         config, who, secrets, released=published.blobs, manifests=documents, version=version
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError
-from clusterous_cli.boot import cloudcontroller
+from clusterous_cli.addons import table as addons
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES
 from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
@@ -272,8 +272,11 @@ READABLE: Final = {
 }
 
 
-def policy(who: Identity, role: str) -> str:
-    """Return what the machines of *role* may do: read their boot files, report, pull images."""
+def policy(who: Identity, role: str, actions: Sequence[str] = ()) -> str:
+    """Return what the machines of *role* may do: read their boot files, report, pull images.
+
+    *actions* are what add-ons do with the controller's role.
+    """
     bucket = f"arn:{who.partition}:s3:::{who.bucket}"
     statements: list[dict[str, Any]] = [
         {
@@ -292,17 +295,9 @@ def policy(who: Identity, role: str) -> str:
     ]
     if role != names.ROLE_GATEWAY:
         statements += _pull(who)
-    if role == names.ROLE_CONTROLLER:
-        # For the cloud controller: whether a machine that fell silent is gone. AWS knows no way
-        # to allow that for some machines only.
-        statements.append(
-            {
-                "Sid": "SeeMachines",
-                "Effect": "Allow",
-                "Action": list(cloudcontroller.ACTIONS),
-                "Resource": "*",
-            }
-        )
+    if role == names.ROLE_CONTROLLER and actions:
+        statement = {"Sid": "AddOns", "Effect": "Allow", "Action": list(actions), "Resource": "*"}
+        statements.append(statement)
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
 
 
@@ -346,11 +341,12 @@ def _want_roles(wish: Wish) -> list[Resource]:
 
 
 def _want_policies(wish: Wish) -> list[Resource]:
+    actions = addons.actions(wish.config)
     return [
         Resource(
             kind=POLICY,
             key=f"{role}-policy",
-            value=Policy(role=Ref(f"{role}-role"), document=policy(wish.who, role)),
+            value=Policy(role=Ref(f"{role}-role"), document=policy(wish.who, role, actions)),
         )
         for role in ROLES
     ]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from clusterous_cli.boot import bootstrap, cloudcontroller, manifests, pki
+from clusterous_cli.boot import bootstrap, pki
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.identity import Identity
@@ -100,18 +100,6 @@ def test_words_of_failure_become_json(bundle: bootstrap.Bundle, tmp_path: Path) 
                           text=True, check=True)  # fmt: skip
 
     assert yaml.safe_load(said.stdout) == 'ctr: "no space" \\ left\n[31mred\nend\n'
-
-
-def test_the_chart_is_packed_the_same_way_each_time() -> None:
-    assert manifests.chart() == manifests.chart()
-    documents = list(
-        yaml.safe_load_all(
-            manifests.documents(cluster="reef", volume_address="10.1.2.3", version="2", chart=b"x")
-        )
-    )
-    assert [one["kind"] for one in documents[:3]] == ["Namespace", "ConfigMap", "HelmChart"]
-    volume = yaml.safe_load(documents[1]["data"]["volume.yaml"])
-    assert volume["nfs"]["server"] == "10.1.2.3"
 
 
 KUBECTL = r"""#!/bin/sh
@@ -299,26 +287,6 @@ def test_the_cloud_controller_is_told_where_it_is(bundle: bootstrap.Bundle, tmp_
         'KubernetesClusterID = "reef"',
     ]
     assert (tmp_path / "etc/clusterous/ca.pem").exists()
-
-
-def test_the_cloud_controller_does_one_thing_beside_the_controllers_own() -> None:
-    objects = {(one["kind"], one["metadata"]["name"]): one for one in cloudcontroller.manifests()}
-    pod = objects["Deployment", cloudcontroller.NAME]["spec"]["template"]["spec"]
-
-    assert "--controllers=cloud-node-lifecycle" in pod["containers"][0]["args"]
-    assert pod["hostNetwork"] is True
-    assert pod["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
-    may = objects["ClusterRole", cloudcontroller.NAME]["rules"]
-    assert not any("*" in [*rule["resources"], *rule["verbs"]] for rule in may)
-
-
-def test_the_operator_is_selected_by_what_no_worker_can_call_itself() -> None:
-    documents = manifests.documents(cluster="reef", volume_address=None, version="2", chart=b"x")
-    chart = next(one for one in yaml.safe_load_all(documents) if one["kind"] == "HelmChart")
-
-    values = yaml.safe_load(chart["spec"]["valuesContent"])
-
-    assert values["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
 
 
 PODS = """\

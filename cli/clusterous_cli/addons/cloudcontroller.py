@@ -7,17 +7,16 @@ every machine that it exists. Of AWS's only the controller of nodes' lives is on
 from typing import Any, Final
 
 from clusterous_api import names
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.boot.bootstrap import FACTS
 
 IMAGE: Final = "registry.k8s.io/provider-aws/cloud-controller-manager:v1.35.0"
 NAME: Final = "aws-cloud-controller-manager"
-# What the boot of the controller writes for it; see node.sh.
-FOLDER: Final = "/etc/clusterous"
-ACTIONS: Final = ("ec2:DescribeInstances",)
 
 _SPACE: Final = "kube-system"
 _FLAGS: Final = (
     "--cloud-provider=aws",
-    f"--cloud-config={FOLDER}/cloud.conf",
+    f"--cloud-config={FACTS}/cloud.conf",
     "--controllers=cloud-node-lifecycle",
     "--leader-elect=false",
     "--bind-address=127.0.0.1",
@@ -33,20 +32,20 @@ _RULES: Final = (
 )
 
 
-def manifests() -> list[dict[str, Any]]:
+def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
     """Return its objects."""
-    return [_account(), _role(), *_bindings(), _deployment()]
+    return [_account(), _role(), *_bindings(), _deployment(mark)]
 
 
 def _meta(name: str = NAME) -> dict[str, Any]:
     return {"name": name, "namespace": _SPACE}
 
 
-def _account() -> dict[str, Any]:
+def _account() -> Manifest:
     return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta()}
 
 
-def _role() -> dict[str, Any]:
+def _role() -> Manifest:
     return {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "ClusterRole",
@@ -58,7 +57,7 @@ def _role() -> dict[str, Any]:
     }
 
 
-def _bindings() -> list[dict[str, Any]]:
+def _bindings() -> list[Manifest]:
     group = "rbac.authorization.k8s.io"
     subjects = [{"kind": "ServiceAccount", **_meta()}]
     reader = "extension-apiserver-authentication-reader"
@@ -80,7 +79,7 @@ def _bindings() -> list[dict[str, Any]]:
     ]
 
 
-def _deployment() -> dict[str, Any]:
+def _deployment(mark: Mark) -> Manifest:
     labels = {"app.kubernetes.io/name": NAME}
     return {
         "apiVersion": "apps/v1",
@@ -90,13 +89,16 @@ def _deployment() -> dict[str, Any]:
             "replicas": 1,
             "strategy": {"type": "Recreate"},
             "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": _pod()},
+            "template": {
+                "metadata": {"labels": labels, "annotations": dict(mark)},
+                "spec": _pod(),
+            },
         },
     }
 
 
 def _pod() -> dict[str, Any]:
-    files = {"name": "clusterous", "mountPath": FOLDER, "readOnly": True}
+    files = {"name": "clusterous", "mountPath": FACTS, "readOnly": True}
     return {
         "serviceAccountName": NAME,
         "priorityClassName": "system-cluster-critical",
@@ -111,7 +113,7 @@ def _pod() -> dict[str, Any]:
                 "image": IMAGE,
                 "args": list(_FLAGS),
                 # It trusts whom the machine trusts, a company's own authority included.
-                "env": [{"name": "SSL_CERT_FILE", "value": f"{FOLDER}/ca.pem"}],
+                "env": [{"name": "SSL_CERT_FILE", "value": f"{FACTS}/ca.pem"}],
                 "resources": {
                     "requests": {"cpu": "20m", "memory": "64Mi"},
                     "limits": {"memory": "256Mi"},
@@ -124,5 +126,16 @@ def _pod() -> dict[str, Any]:
                 "volumeMounts": [files],
             }
         ],
-        "volumes": [{"name": "clusterous", "hostPath": {"path": FOLDER, "type": "Directory"}}],
+        "volumes": [{"name": "clusterous", "hostPath": {"path": FACTS, "type": "Directory"}}],
     }
+
+
+ADDON: Final = Addon(
+    name="cloud-controller",
+    noun="cloud controller",
+    manifests=manifests,
+    # Nothing that starts needs it, and its image comes through NAT, which takes minutes.
+    awaited=False,
+    # Whether a machine that fell silent is gone; AWS knows no way to allow it for some only.
+    actions=("ec2:DescribeInstances",),
+)

@@ -1,0 +1,1 @@
+"""What the cluster itself runs: one file each, and the table that the controller follows."""

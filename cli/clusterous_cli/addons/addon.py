@@ -1,0 +1,78 @@
+"""What an add-on is: its objects, its images, when it is wanted, and what marks its pods. Pure."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import yaml
+
+from clusterous_api import names
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.payload import Blob
+
+# The annotations with which the pods of an add-on say whose they are, and of which digest.
+Mark = Mapping[str, str]
+Manifest = dict[str, Any]
+DIGITS: Final = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What the add-ons of a cluster follow from; *archives* of images are known by their names."""
+
+    config: ClusterConfig
+    version: str
+    archives: Mapping[str, Blob]
+
+
+def always(config: ClusterConfig) -> bool:
+    """Say that every cluster wants it."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addon:
+    """One thing that the cluster itself runs.
+
+    It is ready when everything in the cluster that bears its mark bears the newest and is rolled
+    out; so *manifests* put the mark on the template of each pod.
+    """
+
+    name: str
+    noun: str  # how people call it
+    manifests: Callable[[Setting, Mark], list[Manifest]]
+    images: tuple[str, ...] = ()  # the archives that the controller takes in; others are pulled
+    wanted: Callable[[ClusterConfig], bool] = always
+    awaited: bool = True  # whether create waits for it
+    actions: tuple[str, ...] = ()  # what the controller's role may do for it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """An add-on as it is brought to a cluster."""
+
+    addon: Addon
+    digest: str
+    manifest: bytes
+    images: tuple[Blob, ...]
+
+
+def rendered(addon: Addon, setting: Setting) -> Rendered:
+    """Spell the add-on's objects; what is spelled the same, with the same images, is the same."""
+    images = tuple(setting.archives[name] for name in addon.images)
+    plain = spelled(addon.manifests(setting, {}))
+    sums = "".join(image.sha256 for image in images).encode()
+    digest = hashlib.sha256(plain + sums).hexdigest()[:DIGITS]
+    marked = spelled(addon.manifests(setting, mark(addon.name, digest)))
+    return Rendered(addon=addon, digest=digest, manifest=marked, images=images)
+
+
+def mark(name: str, digest: str) -> dict[str, str]:
+    """Return the annotations that tell the pods of an add-on."""
+    return {names.ANNOTATION_ADDON: f"{name}@{digest}"}
+
+
+def spelled(objects: list[Manifest]) -> bytes:
+    """Spell objects as YAML."""
+    return yaml.safe_dump_all(objects, sort_keys=False).encode()

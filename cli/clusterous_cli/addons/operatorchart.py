@@ -1,0 +1,74 @@
+"""Our operator: its definition of apps, what it should know of the cluster, and its chart."""
+
+import base64
+from typing import Final
+
+import yaml
+
+from clusterous_api import names
+from clusterous_api.mounts import EFS_OPTIONS
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.cluster.addresses import addresses
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.system import assets
+
+IMAGE: Final = "ghcr.io/clusterous/clusterous-operator"
+
+
+def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
+    """Return its objects."""
+    # Helm installs the definitions of a chart once and changes them never.
+    return [_namespace(), *_definitions(), _config(setting.config), _chart(setting, mark)]
+
+
+def _namespace() -> Manifest:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.NAMESPACE}}
+
+
+def _definitions() -> list[Manifest]:
+    folder = assets.chart_folder() / "crds"
+    return [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))]
+
+
+def _config(config: ClusterConfig) -> Manifest:
+    data = {"name": config.name}
+    if config.volume == "efs":
+        server = addresses(config.cidr).volume
+        nfs = {"server": server, "path": "/", "mountOptions": list(EFS_OPTIONS)}
+        data[names.CLUSTER_VOLUME_KEY] = yaml.safe_dump({"nfs": nfs}, sort_keys=False)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": names.CLUSTER_CONFIG, "namespace": names.NAMESPACE},
+        "data": data,
+    }
+
+
+def _chart(setting: Setting, mark: Mark) -> Manifest:
+    values = {
+        "image": {"repository": IMAGE, "tag": setting.version, "pullPolicy": "IfNotPresent"},
+        # Its image is taken in by the controller, and lies nowhere else.
+        "nodeSelector": {names.LABEL_CONTROL_PLANE: "true"},
+        "podAnnotations": dict(mark),
+    }
+    return {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": "clusterous", "namespace": "kube-system"},
+        "spec": {
+            "chartContent": base64.b64encode(chart()).decode(),
+            "targetNamespace": names.NAMESPACE,
+            "createNamespace": True,
+            # The job that installs the chart may run on the controller, before any worker is there.
+            "bootstrap": True,
+            "valuesContent": yaml.safe_dump(values, sort_keys=False),
+        },
+    }
+
+
+def chart() -> bytes:
+    """Return the operator's chart, packed."""
+    return assets.chart_archive(assets.chart_folder())
+
+
+ADDON: Final = Addon(name="operator", noun="operator", manifests=manifests, images=("operator",))

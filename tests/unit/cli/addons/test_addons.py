@@ -1,0 +1,107 @@
+"""What the cluster itself runs: how it is spelled, marked, and told from what was before."""
+
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from clusterous_api import names
+from clusterous_cli.addons import addon, cloudcontroller, operatorchart, table
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.payload import Blob
+from clusterous_cli.system import assets
+
+REEF = config.parse("name: reef\n")
+SETTING = Setting(
+    config=REEF,
+    version="2",
+    archives={"operator": Blob(key="boot/1/clusterous-operator-2.tar", sha256="1" * 64)},
+)
+
+
+def objects(one: Addon, setting: Setting = SETTING) -> dict[tuple[str, str], Manifest]:
+    """Return the objects of an add-on as they come to the cluster, by kind and name."""
+    found = yaml.safe_load_all(addon.rendered(one, setting).manifest)
+    return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def test_the_chart_is_packed_the_same_way_each_time() -> None:
+    assert operatorchart.chart() == operatorchart.chart()
+
+
+def test_the_operator_comes_with_its_definition_and_what_it_should_know() -> None:
+    found = objects(operatorchart.ADDON)
+
+    # Namespace and definition first: what comes after lies in the one and is of the other.
+    assert [kind for kind, _ in found] == [
+        "Namespace",
+        "CustomResourceDefinition",
+        "ConfigMap",
+        "HelmChart",
+    ]
+    known = found["ConfigMap", names.CLUSTER_CONFIG]["data"]
+    assert known["name"] == "reef"
+    assert yaml.safe_load(known["volume.yaml"])["nfs"]["server"] == "10.40.16.11"
+    shipped = (assets.chart_folder() / "crds" / "clusterousapps.yaml").read_text()
+    definition = found["CustomResourceDefinition", "clusterousapps.clusterous.io"]
+    assert definition == yaml.safe_load(shipped)
+
+
+def test_without_a_volume_the_operator_hears_of_none() -> None:
+    bare = replace(SETTING, config=config.parse("name: reef\nvolume: none\n"))
+
+    found = objects(operatorchart.ADDON, bare)
+
+    assert found["ConfigMap", names.CLUSTER_CONFIG]["data"] == {"name": "reef"}
+
+
+def test_the_operator_is_selected_by_what_no_worker_can_call_itself() -> None:
+    chart = objects(operatorchart.ADDON)["HelmChart", "clusterous"]
+
+    values = yaml.safe_load(chart["spec"]["valuesContent"])
+
+    assert values["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
+
+
+def test_the_cloud_controller_does_one_thing_beside_the_controllers_own() -> None:
+    found = objects(cloudcontroller.ADDON)
+    pod = found["Deployment", cloudcontroller.NAME]["spec"]["template"]["spec"]
+
+    assert "--controllers=cloud-node-lifecycle" in pod["containers"][0]["args"]
+    assert pod["hostNetwork"] is True
+    assert pod["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
+    may = found["ClusterRole", cloudcontroller.NAME]["rules"]
+    assert not any("*" in [*rule["resources"], *rule["verbs"]] for rule in may)
+
+
+@pytest.mark.parametrize("one", table.ALL, ids=[one.name for one in table.ALL])
+def test_every_addon_marks_its_pods_with_its_digest(one: Addon) -> None:
+    made = addon.rendered(one, SETTING)
+
+    # Of a chart the pods are made in the cluster: it is given the mark.
+    assert f"{names.ANNOTATION_ADDON}: {one.name}@{made.digest}" in made.manifest.decode()
+
+
+def plain(setting: Setting, mark: Mark) -> list[Manifest]:
+    meta = {"name": setting.config.name, "annotations": dict(mark)}
+    return [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta}]
+
+
+def test_the_digest_is_of_the_objects_and_the_images() -> None:
+    one = Addon(name="one", noun="one", manifests=plain, images=("operator",))
+    other_image = {"operator": Blob(key="boot/2/clusterous-operator-2.tar", sha256="2" * 64)}
+    other_name = config.parse("name: atoll\n")
+
+    digests = [
+        addon.rendered(one, setting).digest
+        for setting in (
+            SETTING,
+            replace(SETTING, version="3"),  # which changes nothing in this one
+            replace(SETTING, archives=other_image),
+            replace(SETTING, config=other_name),
+        )
+    ]
+
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
