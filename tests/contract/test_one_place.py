@@ -1,4 +1,4 @@
-"""What CLI and operator must understand alike stands in the API package, once."""
+"""What several places must understand alike is spelled in one of them."""
 
 from pathlib import Path
 
@@ -6,14 +6,20 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("crds/clusterous_api", "operator/clusterous_operator", "cli/clusterous_cli")
+API = PACKAGES[0]
+PRIVATE = "cli/clusterous_cli/system/private.py"
 
 
 @pytest.mark.parametrize(
     ("sign", "place"),
     [
-        pytest.param("nfsvers=", "mounts.py", id="mount options"),
-        pytest.param("KMGTPE", "quantity.py", id="quantities"),
-        pytest.param('"restartPolicy") == "Always"', "quantity.py", id="requests of a pod"),
+        pytest.param("nfsvers=", f"{API}/mounts.py", id="mount options"),
+        pytest.param("KMGTPE", f"{API}/quantity.py", id="quantities"),
+        pytest.param(
+            '"restartPolicy") == "Always"', f"{API}/quantity.py", id="what a pod requests"
+        ),
+        pytest.param("Path.home()", PRIVATE, id="the person's own folder"),
+        pytest.param("0o600", PRIVATE, id="files that only we may read"),
     ],
 )
 def test_one_place_says_it(sign: str, place: str) -> None:
@@ -21,4 +27,4 @@ def test_one_place_says_it(sign: str, place: str) -> None:
 
     found = [str(file.relative_to(ROOT)) for file in files if sign in file.read_text()]
 
-    assert found == [f"crds/clusterous_api/{place}"]
+    assert found == [place]

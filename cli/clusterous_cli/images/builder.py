@@ -144,7 +144,7 @@ def _reason(error: Exception) -> str:
 def _working(builder: Builder) -> Builder:
     """*builder*, having answered; buildah with the best storage driver that works here."""
     shell.program(builder.kind)
-    builder.state.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.folder(builder.state)
     if builder.kind is not Kind.BUILDAH:
         shell.run([*program(builder), "version"], timeout=30)
         return builder

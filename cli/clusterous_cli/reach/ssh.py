@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from clusterous_api.errors import FailedError, TransientError, UserError
-from clusterous_cli.system import shell
+from clusterous_cli.system import private, shell
 
 GATEWAY: Final = "gateway"
 CONTROLLER: Final = "controller"
@@ -142,14 +142,7 @@ def prepare(access: Access) -> Access:
     """Write the configuration file, if it is not there or says something else."""
     if not access.gateway.address:
         raise TransientError("The cluster has no gateway (yet); `clusterous status` shows it.")
-    text = config(access, socket_folder(access.home))
-    path = access.config_path
-    if not path.exists() or path.read_text() != text:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = path.with_name(f"{path.name}.{os.getpid()}")
-        fresh.write_text(text)
-        fresh.chmod(0o600)
-        fresh.replace(path)
+    private.write(access.config_path, config(access, socket_folder(access.home)))
     return access
 
 

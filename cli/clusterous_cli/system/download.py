@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clusterous_api.errors import TransientError, UserError
+from clusterous_cli.system import private
 
 AGENT: Final = "clusterous"
 CHUNK: Final = 1 << 20
@@ -128,4 +129,4 @@ def sha256(path: Path) -> str:
 def cache() -> Path:
     """Return the folder of what was fetched and can be fetched again."""
     base = os.environ.get("CLUSTEROUS_CACHE_HOME")
-    return Path(base) if base else Path.home() / ".cache" / "clusterous"
+    return Path(base) if base else private.user_folder() / ".cache" / "clusterous"

@@ -1,1 +1,1 @@
-"""What decisions need of Kubernetes' own objects: quantities, requests, troubles, overlays."""
+"""What decisions need of Kubernetes' own objects: what pods use, troubles, overlays."""

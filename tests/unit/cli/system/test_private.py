@@ -1,14 +1,21 @@
 """What the CLI keeps of a cluster on this machine."""
 
 import io
+import os
 import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from clusterous_api.errors import UserError
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
-from clusterous_cli.system import private
+from clusterous_cli.images import builder
+from clusterous_cli.system import download, private
 
 
 def test_what_is_kept_is_read_by_its_owner_only(tmp_path: Path) -> None:
@@ -20,6 +27,25 @@ def test_what_is_kept_is_read_by_its_owner_only(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        pytest.param(private.home, id="what clusters need"),
+        pytest.param(download.cache, id="what was fetched"),
+        pytest.param(partial(builder.cache_folder, {}), id="images"),
+    ],
+)
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, place: Callable[[], Path]
+) -> None:
+    for name in ("HOME", "CLUSTEROUS_HOME", "CLUSTEROUS_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 54321)
+
+    with pytest.raises(UserError, match="Your home folder is not known"):
+        place()
 
 
 class Cloud:
