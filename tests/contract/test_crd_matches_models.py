@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from clusterous_api import models, names
+from clusterous_api import conditions, models, names
 from clusterous_operator.objects.failure import Failure, Fallen
 from clusterous_operator.objects.idle import State
-from clusterous_operator.status import conditions
 from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle, summary
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from clusterous_api import names, quantity
+from clusterous_api.conditions import Type
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.program import load
 from clusterous_cli.program.convert import ROLES, Machine
@@ -66,9 +67,9 @@ class AppState:
 
     @property
     def state(self) -> str:
-        for word in ("Completed", "Suspended", "Stalled", "Ready"):
-            if self.holds(word):
-                return word
+        for kind in (Type.COMPLETED, Type.SUSPENDED, Type.STALLED, Type.READY):
+            if self.holds(kind):
+                return kind.value
         return "Starting"
 
     def component(self, name: str) -> ComponentState | None:
@@ -97,7 +98,7 @@ def app_state(body: Object) -> AppState:
         message=status.get("message", ""),
         is_idle=(status.get("idle") or {}).get("suspended", False),
     )
-    since = conditions.get(state.state if state.state in conditions else "Ready", {})
+    since = conditions.get(state.state if state.state in conditions else Type.READY, {})
     return replace(state, since=since.get("lastTransitionTime", ""))
 
 
@@ -145,9 +146,9 @@ def outcome(state: AppState, until: str) -> Outcome:
     """Whether to go on waiting until the app is Ready (or Completed)."""
     if not state.is_current:
         return Outcome.GOING
-    if state.holds("Completed") or (until == "Ready" and state.holds("Ready")):
+    if state.holds(Type.COMPLETED) or (until == Type.READY and state.holds(Type.READY)):
         return Outcome.DONE
-    if state.holds("Stalled"):
+    if state.holds(Type.STALLED):
         return Outcome.FAILED
     is_down = any(c.failed and not c.ready for c in state.components)
     return Outcome.TROUBLE if is_down else Outcome.GOING
@@ -175,7 +176,7 @@ def trouble(before: Trouble | None, found: Outcome, now: float) -> Trouble | Non
 
 def failure(state: AppState) -> str:
     """Why an app failed, in the operator's words."""
-    words = [state.conditions.get("Stalled", ("", "", ""))[2]]
+    words = [state.conditions.get(Type.STALLED, ("", "", ""))[2]]
     words += [f"{c.name}: {c.reason}" for c in state.components if c.reason]
     return "\n    ".join(dict.fromkeys(word for word in words if word)) or state.message
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from clusterous_api.conditions import Type
 from clusterous_api.errors import ClusterousError, FailedError
 from clusterous_cli.program import apps
 from clusterous_cli.program.apps import AppState, Endpoint
@@ -42,7 +43,7 @@ def await_ready(
         waits = unready(app, names)
         if not waits:
             return app
-        if app.holds("Completed"):
+        if app.holds(Type.COMPLETED):
             raise FailedError(f"{app.name} has completed; it serves nothing any more.")
         if ui.clock() >= end:
             raise FailedError(f"{app.name} is not there after {timeout:.0f} s: {waits}")

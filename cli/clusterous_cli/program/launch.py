@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from clusterous_api.conditions import Type
 from clusterous_api.errors import TransientError
 from clusterous_cli.data import links, transfer, volumes
 from clusterous_cli.images import builder, contexts, registry
@@ -21,7 +22,7 @@ class Wishes:
     """What the options of `run` ask for."""
 
     wait: bool = True
-    until: str = "Ready"
+    until: str = Type.READY
     timeout: float = 1800
     profile: str | None = None
     connect: bool = True
@@ -58,7 +59,7 @@ class Launch:
             raise
         except TransientError as error:
             raise TransientError(f"{error}\n  {goes_on}") from error
-        if self.wishes.connect and app.endpoints and not app.holds("Completed"):
+        if self.wishes.connect and app.endpoints and not app.holds(Type.COMPLETED):
             exposure.open_all(self.session.access, api, app, app.endpoints, self.ui)
         return app
 
@@ -176,7 +177,7 @@ class Launch:
             until, timeout = self.wishes.until, self.wishes.timeout
             done = apps.wait(api, app, tell, until=until, timeout=timeout, steady=steady)
             lines.set(done.name, f"{apps.progress_text(done)}   {done.state}", done=True)
-        if done.holds("Completed"):
+        if done.holds(Type.COMPLETED):
             self.ui.hint(f"To run it again: clusterous kubectl delete capp {done.name}")
         return done
 

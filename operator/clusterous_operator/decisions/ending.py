@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from clusterous_api.conditions import Type
 from clusterous_api.models import App, Component, Quorum, Run
 from clusterous_operator import manifests
 from clusterous_operator.cache.look import Look
@@ -119,7 +120,7 @@ def remembered(look: Look) -> Ended | None:
 
 def completed(status: Mapping[str, Any]) -> Mapping[str, Any]:
     conditions = status.get("conditions") or ()
-    return next((item for item in conditions if item["type"] == "Completed"), {})
+    return next((item for item in conditions if item["type"] == Type.COMPLETED), {})
 
 
 def memory(look: Look) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from clusterous_api import names
+from clusterous_api.conditions import Type
 from clusterous_api.models import App, ExistingClaim, Exposure, Quorum
 from clusterous_operator.cache.look import Look
 from clusterous_operator.cache.observed import Child
@@ -18,7 +19,7 @@ from clusterous_operator.decisions.ending import Ended
 from clusterous_operator.objects import wording
 from clusterous_operator.objects.trouble import Reason
 from clusterous_operator.status import conditions, history, standing
-from clusterous_operator.status.conditions import Condition, Type
+from clusterous_operator.status.conditions import Condition
 from clusterous_operator.status.standing import Group
 
 Status = dict[str, Any]

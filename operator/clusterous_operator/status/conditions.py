@@ -2,23 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
+from clusterous_api.conditions import Type
 from clusterous_operator.objects import wording
-
-
-class Type(StrEnum):
-    """What a condition is about."""
-
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    MASTER_READY = "MasterReady"
-    WORKERS_READY = "WorkersReady"
-    VOLUME_BOUND = "VolumeBound"
-    SUSPENDED = "Suspended"
-    COMPLETED = "Completed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from clusterous_operator.status.conditions import Condition, Type
+from clusterous_api.conditions import Type
+from clusterous_operator.status.conditions import Condition
 
 _RUNNING = "Running"  # the reason of Suspended and Completed while an app is neither
 

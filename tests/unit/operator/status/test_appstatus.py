@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 
 from clusterous_api import models
+from clusterous_api.conditions import Type
 from clusterous_api.models import App
 from clusterous_operator.capacity import sizing
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.status import appstatus, conditions
-from clusterous_operator.status.conditions import Condition, Type
+from clusterous_operator.status.conditions import Condition
 from tests.unit.operator.making import (
     NOW,
     FakeApi,
