@@ -28,7 +28,8 @@ from clusterous_cli.plan.kinds.kind import (
     Walk,
     Wish,
 )
-from tests.functional import cloud
+from tests.functional import cloud, placement
+from tests.region.aws import ec2_table
 
 REEF = config.parse("name: reef\nworkers: 1\nvolume: none\n")
 
@@ -99,33 +100,18 @@ PLACEMENT = Kind(
 )
 
 
-class Grouping(Aws):
-    """The simulated account has no placement groups; here it has some, in a dictionary."""
+class Sticking(Aws):
+    """AWS, which may not give a placement group back."""
 
     def __init__(self, world: cloud.World) -> None:
         super().__init__(world.cloud.session, world.cloud.region)
         self._clients = world.cloud._clients
-        self.groups: dict[str, dict[str, Any]] = {}
         self.stuck = False
 
     def call(self, service: str, action: str, **params: Any) -> Any:
-        match action:
-            case "create_placement_group":
-                name, tags = params["GroupName"], params["TagSpecifications"][0]["Tags"]
-                group = {"GroupName": name, "Strategy": params["Strategy"], "Tags": tags}
-                self.groups[name] = group
-                return {"PlacementGroup": group}
-            case "delete_placement_group" if self.stuck:
-                raise errors.AwsFailed("The group is in use by somebody.")
-            case "delete_placement_group":
-                assert self.groups.pop(params["GroupName"])
-                return {}
+        if self.stuck and action == "delete_placement_group":
+            raise errors.AwsFailed("The group is in use by somebody.")
         return super().call(service, action, **params)
-
-    def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
-        if action == "describe_placement_groups":
-            return list(self.groups.values())
-        return super().pages(service, action, key, **params)
 
 
 @pytest.fixture
@@ -133,14 +119,15 @@ def world(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
     monkeypatch.setattr(table, "ALL", (*table.ALL, PLACEMENT))
+    monkeypatch.setattr(ec2_table, "ALL", (*ec2_table.ALL, placement.PLACEMENT))
     with cloud.running(tmp_path_factory.mktemp("aws")) as running:
-        running.cloud = Grouping(running)
+        running.cloud = Sticking(running)
         yield running
 
 
 def test_all_of_the_program_knows_a_kind_that_is_in_the_table(world: cloud.World) -> None:
     aws, who = world.cloud, Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    assert isinstance(aws, Grouping)
+    assert isinstance(aws, Sticking)
 
     drawn = world.design(REEF)
     shown = show.plan_table(drawn, cost.of(REEF, "eu-west-1"))
@@ -149,7 +136,7 @@ def test_all_of_the_program_knows_a_kind_that_is_in_the_table(world: cloud.World
     assert cost.of(REEF, "us-east-1").hourly > 1000
 
     world.converge(REEF).execute()
-    assert list(aws.groups) == [who.role("near")]
+    assert f"placement group {who.role('near')}" in world.server.leftovers()
     assert world.design(REEF).plan.pending == ()
     left = {one.kind: one for one in sweep.look(aws, who, ()).left}
     assert left["placement group"].id == who.role("near")
@@ -161,5 +148,4 @@ def test_all_of_the_program_knows_a_kind_that_is_in_the_table(world: cloud.World
 
     aws.stuck = False
     world.destroy("reef")
-    assert aws.groups == {}
     assert world.server.leftovers() == []

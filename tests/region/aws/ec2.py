@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from tests.region.aws import ec2_access, ec2_answers, ec2_born, ec2_launch, ec2_rules
+from tests.region.aws import ec2_access, ec2_answers, ec2_born, ec2_launch, ec2_rules, ec2_table
 from tests.region.aws.errors import Refusal
 from tests.region.aws.policies import Access
 from tests.region.aws.request import Answer, Request, form
@@ -61,7 +61,7 @@ def _do(world: World, request: Request) -> Answer:
         raise Refusal(
             "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412
         )
-    own = ec2_answers.ANSWERS.get(request.action)
+    own = ec2_answers.ANSWERS.get(request.action) or ec2_table.answer(request.action)
     answer = own(world, request, params) if own else ask_moto(world, request, params)
     if answer.status < 400:
         answer = ec2_answers.paged(world, request, params, answer)

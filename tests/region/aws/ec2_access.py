@@ -6,52 +6,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from tests.region.aws import store
+from tests.region.aws import ec2_table, store
 from tests.region.aws.policies import Access
 from tests.region.aws.request import Request, members, structures
 from tests.region.aws.world import World
 
-# The kind of a resource's ARN, by the prefix of its id.
-_KINDS: Final = {
-    "i": "instance",
-    "vpc": "vpc",
-    "subnet": "subnet",
-    "sg": "security-group",
-    "igw": "internet-gateway",
-    "rtb": "route-table",
-    "nat": "natgateway",
-    "vol": "volume",
-    "eipalloc": "elastic-ip",
-    "eni": "network-interface",
-    "vpce": "vpc-endpoint",
-    "ami": "image",
-    "key": "key-pair",
-    "lt": "launch-template",
-    "snap": "snapshot",
-    "acl": "network-acl",
-    "sgr": "security-group-rule",
-}
 _ID: Final = re.compile(r"([a-z]+)-[0-9a-f]{8,17}")
-
-# What a call makes: IAM asks about these before they exist, with the request's tags.
-_MADE: Final[Mapping[str, tuple[str, ...]]] = {
-    "CreateVpc": ("vpc",),
-    "CreateSubnet": ("subnet",),
-    "CreateInternetGateway": ("internet-gateway",),
-    "CreateRouteTable": ("route-table",),
-    "CreateNatGateway": ("natgateway",),
-    "AllocateAddress": ("elastic-ip",),
-    "CreateSecurityGroup": ("security-group",),
-    "AuthorizeSecurityGroupIngress": ("security-group-rule",),
-    "AuthorizeSecurityGroupEgress": ("security-group-rule",),
-    "CreateVpcEndpoint": ("vpc-endpoint",),
-    "CreateVolume": ("volume",),
-    "CreateKeyPair": ("key-pair",),
-    "ImportKeyPair": ("key-pair",),
-    "CreateLaunchTemplate": ("launch-template",),
-    "CreateNetworkInterface": ("network-interface",),
-    "RunInstances": ("instance", "volume", "network-interface"),
-}
 # IAM does not ask about every id that is named: rules name groups as sources, for one.
 _IGNORED: Final = re.compile(r"^(ClientToken|Filter\.|TagSpecification|IpPermissions\.|UserData)")
 
@@ -75,9 +35,10 @@ def arn(region: str, account: str, kind: str, id: str) -> str:
 def _existing(request: Request, action: str) -> Iterator[Access]:
     for name, value in request.params.items():
         found = _ID.fullmatch(str(value))
-        if not found or _IGNORED.match(name) or found[1] not in _KINDS:
+        known = ec2_table.of_id(str(value)) if found else None
+        if known is None or _IGNORED.match(name):
             continue
-        kind = _KINDS[found[1]]
+        kind = known.name
         account = request.identity.account if request.identity else ""
         context = {"ec2:region": request.region, **_tags_of(request.region, value)}
         if request.action in ("CreateTags", "DeleteTags"):
@@ -98,7 +59,8 @@ _RESOURCE_TAG: Final = ("aws:resourcetag", "ec2:resourcetag")
 
 
 def _made(world: World, request: Request, action: str) -> Iterator[Access]:
-    for kind in _MADE.get(request.action, ()):
+    # IAM asks about what a call makes before it exists, with the request's tags.
+    for kind in (one.name for one in ec2_table.made_by(request.action)):
         context: dict[str, Any] = {"ec2:region": request.region}
         context |= _request_tags(_made_tags(request, kind))
         if kind == "instance":

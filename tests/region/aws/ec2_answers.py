@@ -21,7 +21,7 @@ NAMESPACE: Final = "http://ec2.amazonaws.com/doc/2016-11-15/"
 Params = Mapping[str, str]
 
 
-def _wrapped(request: Request, inner: str) -> Answer:
+def wrapped(request: Request, inner: str) -> Answer:
     name = f"{request.action}Response"
     return xml_answer(
         f'<{name} xmlns="{NAMESPACE}"><requestId>{request.request_id}</requestId>{inner}</{name}>'
@@ -37,7 +37,7 @@ def _console(world: World, request: Request, params: Params) -> Answer:
     text = world.console(instance.id)
     output = base64.b64encode(text.encode()[-65536:]).decode()
     now = datetime.fromtimestamp(world.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    return _wrapped(
+    return wrapped(
         request,
         f"<instanceId>{instance.id}</instanceId><timestamp>{now}</timestamp>"
         f"<output>{output}</output>",
@@ -57,7 +57,7 @@ def _regions(world: World, request: Request, params: Params) -> Answer:
         f"{'opt-in-not-required' if name in enabled else 'not-opted-in'}</optInStatus></item>"
         for name in shown
     )
-    return _wrapped(request, f"<regionInfo>{items}</regionInfo>")
+    return wrapped(request, f"<regionInfo>{items}</regionInfo>")
 
 
 # --- prefix lists -----------------------------------------------------------------------------
@@ -77,10 +77,10 @@ def _prefix_lists(_: World, request: Request, params: Params) -> Answer:
         each
         for each in lists
         if (not wanted or each.id in wanted)
-        and _passes(params, {"prefix-list-name": each.prefix_list_name, "prefix-list-id": each.id})
+        and passes(params, {"prefix-list-name": each.prefix_list_name, "prefix-list-id": each.id})
     ]
     items = "".join(f"<item>{_prefix_list(each)}</item>" for each in shown)
-    return _wrapped(request, f"<prefixListSet>{items}</prefixListSet>")
+    return wrapped(request, f"<prefixListSet>{items}</prefixListSet>")
 
 
 def _prefix_list(each: Any) -> str:
@@ -97,11 +97,21 @@ def _filters(params: Params) -> dict[str, list[str]]:
     return {each["Name"]: members(each, "Value") for each in structures(params, "Filter")}
 
 
-def _passes(params: Params, values: Mapping[str, str]) -> bool:
+def passes(
+    params: Params, values: Mapping[str, str], tags: Mapping[str, str] | None = None
+) -> bool:
+    """Tell whether a thing with these *values*, and *tags* if it can have some, is asked for."""
     for name, patterns in _filters(params).items():
-        if name not in values:
+        if tags is not None and name.startswith("tag:"):
+            key = name.removeprefix("tag:")
+            found = [tags[key]] if key in tags else []
+        elif tags is not None and name == "tag-key":
+            found = list(tags)
+        elif name in values:
+            found = [values[name]]
+        else:
             raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid")
-        if not any(fnmatchcase(values[name], pattern) for pattern in patterns):
+        if not any(fnmatchcase(value, pattern) for value in found for pattern in patterns):
             return False
     return True
 
@@ -120,30 +130,17 @@ def _nat_gateways(world: World, request: Request, params: Params) -> Answer:
     ]
     page, token = _page(world, shown, params)
     items = "".join(f"<item>{_nat(backend, nat)}</item>" for nat in page)
-    return _wrapped(request, f"<natGatewaySet>{items}</natGatewaySet>{_token(token)}")
+    return wrapped(request, f"<natGatewaySet>{items}</natGatewaySet>{_token(token)}")
 
 
 def _nat_passes(backend: Any, nat: Any, params: Params) -> bool:
-    tags = backend.tags.get(nat.id, {})
     values = {
         "nat-gateway-id": nat.id,
         "vpc-id": nat.vpc_id,
         "subnet-id": nat.subnet_id,
         "state": nat.state,
     }
-    for name, patterns in _filters(params).items():
-        if name.startswith("tag:"):
-            key = name.removeprefix("tag:")
-            found = [tags[key]] if key in tags else []
-        elif name == "tag-key":
-            found = list(tags)
-        elif name in values:
-            found = [values[name]]
-        else:
-            raise Refusal("InvalidParameterValue", f"The filter '{name}' is invalid")
-        if not any(fnmatchcase(value, pattern) for value in found for pattern in patterns):
-            return False
-    return True
+    return passes(params, values, backend.tags.get(nat.id, {}))
 
 
 def _nat(backend: Any, nat: Any) -> str:
@@ -165,15 +162,15 @@ def _nat(backend: Any, nat: Any) -> str:
         "failureCode": nat.region_failure and nat.region_failure[0],
         "failureMessage": nat.region_failure and nat.region_failure[1],
     }
-    addresses = f"<natGatewayAddressSet><item>{_fields(shown)}</item></natGatewayAddressSet>"
-    return _fields(fields) + addresses + _tag_set(backend, nat.id)
+    addresses = f"<natGatewayAddressSet><item>{elements(shown)}</item></natGatewayAddressSet>"
+    return elements(fields) + addresses + tag_set(backend, nat.id)
 
 
-def _fields(values: Mapping[str, Any]) -> str:
+def elements(values: Mapping[str, Any]) -> str:
     return "".join(f"<{k}>{escape(str(v))}</{k}>" for k, v in values.items() if v)
 
 
-def _tag_set(backend: Any, id: str) -> str:
+def tag_set(backend: Any, id: str) -> str:
     tags = backend.tags.get(id, {})
     items = "".join(
         f"<item><key>{escape(k)}</key><value>{escape(v)}</value></item>" for k, v in tags.items()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import ipaddress
+from collections.abc import Iterable
 from typing import Any
 
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces
@@ -536,12 +537,15 @@ def _volume_status(self: Any) -> str:
 # --- what is gone is gone ---------------------------------------------------------------------
 
 
-def forget_deleted(backend: Any) -> None:
-    """Drop deleted endpoints, and the tags of whatever no longer exists: moto keeps both."""
+def forget_deleted(backend: Any, others: Iterable[str]) -> None:
+    """Drop deleted endpoints, and the tags of whatever no longer exists: moto keeps both.
+
+    *others* are the ids of what exists and moto does not know.
+    """
     for id, endpoint in list(backend.vpc_end_points.items()):
         if endpoint.state == "deleted":
             del backend.vpc_end_points[id]
-    existing = _ids(backend)
+    existing = {*_ids(backend), *others}
     for id in [id for id in backend.tags if id not in existing]:
         del backend.tags[id]
 

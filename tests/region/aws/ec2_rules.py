@@ -13,13 +13,13 @@ from typing import Any, Final
 
 from moto.ec2.utils import public_key_parse
 
-from tests.region.aws import ec2_models, errors, store
+from tests.region.aws import ec2_models, ec2_table, errors, store
+from tests.region.aws.ec2_kind import Check
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures
 from tests.region.aws.world import World
 
 Params = Mapping[str, str]
-Check = Callable[[World, Any, Params], None]
 
 
 # moto carries these out with instances that nothing here has checked or given states.
@@ -39,7 +39,7 @@ def check(world: World, action: str, params: Params, region: str) -> None:
     backend = store.ec2(region)
     _check_ids(params)
     _check_tags(action, params)
-    rule = _RULES.get(action)
+    rule = _RULES.get(action) or ec2_table.rule(action)
     if rule:
         rule(world, backend, params)
 
@@ -51,7 +51,7 @@ def after(world: World, action: str, params: Params, region: str) -> None:
     if follow:
         follow(world, backend, params)
     if action.startswith("Delete") or action == "ReleaseAddress":
-        ec2_models.forget_deleted(backend)
+        ec2_models.forget_deleted(backend, ec2_table.own_ids(backend))
 
 
 def _dependency(kind: str, id: str) -> Refusal:
