@@ -6,7 +6,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 # What the machine lacks is said before anything is built on it: LOOK COMMAND, or LOOK COMMAND vm.
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
-.PHONY: demo test chaos k8s-minors check region clean image lock docs bench-operator bench-gate fresh
+.PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -31,6 +31,9 @@ chaos: .venv/ready          ## what may go wrong around the operator goes wrong;
 
 k8s-minors: .venv/ready     ## the operator on other minors of Kubernetes; build/k8s-minors.json (MINORS="--only 1.36")
 	$(PY) -m tests.minors $(MINORS)
+
+mutants: .venv/mutants/ready ## faults put into the product, which its tests must notice; build/mutants.json (MUTANTS="--seed 7 --only sizing")
+	PYTHONPATH=.venv/mutants $(PY) -m tests.mutants $(MUTANTS)
 
 check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
@@ -61,4 +64,9 @@ bench-gate: .venv/ready     ## a few quick runs, held to bench/operator/gate.jso
 	python3 -m venv .venv
 	.venv/bin/python -m pip install --quiet --no-compile --require-hashes --requirement requirements.lock
 	.venv/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+.venv/mutants/ready: .venv/ready tests/mutants/requirements.txt
+	rm -rf .venv/mutants
+	$(PY) -m pip install --quiet --no-compile --no-deps --require-hashes --target .venv/mutants --requirement tests/mutants/requirements.txt
 	touch $@

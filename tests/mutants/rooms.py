@@ -1,0 +1,76 @@
+"""Which modules get faults, and which tests are asked for each: the nearest first.
+
+Tests that take a control plane or a region are not asked: what only they notice is noticed late.
+"""
+
+from typing import Final
+
+Stages = tuple[tuple[str, ...], ...]
+
+_OPERATOR: Final = "operator/clusterous_operator"
+_CLI: Final = "cli/clusterous_cli"
+_OF_OPERATOR: Final = "tests/unit/operator"
+_OF_CLI: Final = "tests/unit/cli"
+GOLDEN: Final = "tests/functional/test_golden.py"
+
+# All that is left when the nearest are content; what searches long comes last.
+_SLOW: Final = (
+    f"{_OF_OPERATOR}/capacity/test_sizing_search.py",
+    f"{_OF_OPERATOR}/status/test_status_agrees.py",
+)
+_OPERATORS_REST: Final = (
+    (_OF_OPERATOR, *(f"--ignore={one}" for one in _SLOW)),
+    ("tests/contract/test_crd_matches_models.py", "tests/contract/test_scaling_page.py",
+     "tests/contract/test_status_docs.py", "tests/chaos/test_decisions.py", _SLOW[1]),
+)  # fmt: skip
+_LIFE: Final = "tests/functional/test_create_destroy.py"
+_PLANS_REST: Final = (
+    (_OF_CLI, "tests/contract/test_cluster_file.py"),
+    (GOLDEN,),
+    ("tests/functional/test_new_kind.py",
+     f"{_LIFE}::test_an_address_that_was_allowed_before_is_shut_out",
+     f"{_LIFE}::test_more_workers_are_added_and_the_others_kept",
+     f"{_LIFE}::test_something_foreign_in_the_network_is_named",
+     f"{_LIFE}::test_another_clusters_things_are_left_alone"),
+)  # fmt: skip
+_PROGRAMS_REST: Final = (
+    (_OF_CLI, "tests/contract/test_environment_files.py"),
+    ("tests/functional/test_run.py",),
+)
+
+_KINDS: Final = (
+    "access", "cloud", "files", "images", "kind", "machines", "network", "table", "volume",
+)  # fmt: skip
+
+
+def _operator(room: str, *names: str, also: tuple[str, ...] = ()) -> dict[str, Stages]:
+    near = (f"{_OF_OPERATOR}/{room}", *(f"{_OF_OPERATOR}/{one}" for one in also))
+    near += (f"--ignore={_SLOW[1]}",)
+    stages = (near, *_OPERATORS_REST)
+    return {f"{_OPERATOR}/{room}/{name}.py": stages for name in names}
+
+
+MODULES: Final[dict[str, Stages]] = {
+    f"{_CLI}/plan/planner.py": ((f"{_OF_CLI}/plan",), *_PLANS_REST),
+    **{
+        f"{_CLI}/plan/kinds/{name}.py": ((f"{_OF_CLI}/plan",), *_PLANS_REST)
+        for name in _KINDS
+    },
+    **{
+        f"{_CLI}/program/{name}.py": ((f"{_OF_CLI}/program/test_{name}.py",), *_PROGRAMS_REST)
+        for name in ("envfile", "convert")
+    },
+    f"{_OPERATOR}/capacity/sizing.py": (
+        (f"{_OF_OPERATOR}/capacity/test_sizing.py",),
+        (f"{_OF_OPERATOR}/capacity", f"--ignore={_SLOW[0]}"),
+        *_OPERATORS_REST,
+        (_SLOW[0],),
+    ),
+    **_operator("objects", "failure", also=("decisions",)),
+    **_operator("leaderelection", "lease"),
+    **_operator(
+        "decisions", "contest", "counting", "ending", "fill", "plan", "policy", "situation",
+        "storage", "workloads",
+    ),
+    **_operator("status", "appstatus", "conditions", "figures", "history", "standing"),
+}  # fmt: skip
