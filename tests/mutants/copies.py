@@ -21,7 +21,6 @@ class Copy:
 
     folder: Path
     process: subprocess.Popen[str]
-    source: Path = ROOT
     _writes: int = field(default=0, init=False)
 
     def ask(self, tests: tuple[str, ...], seconds: float) -> dict[str, Any]:
@@ -39,7 +38,7 @@ class Copy:
     @contextlib.contextmanager
     def wrong(self, path: str, code: str) -> Iterator[None]:
         """Have another *code* in the module at *path* for as long as it is tried."""
-        right = (self.source / path).read_text()
+        right = (self.folder / path).read_text()
         self._put(path, code)
         try:
             yield

@@ -164,7 +164,7 @@ class _Finder(cst.CSTVisitor):  # type: ignore[misc]  # not there when types are
         self._scope: list[str] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        if isinstance(node, _PASSED_OVER) or _is_said(node):
+        if isinstance(node, _PASSED_OVER) or _decides_nothing(node):
             return False
         if isinstance(node, cst.FunctionDef | cst.ClassDef):
             self._scope.append(node.name.value)
@@ -182,9 +182,17 @@ class _Finder(cst.CSTVisitor):  # type: ignore[misc]  # not there when types are
             self._scope.pop()
 
 
-def _is_said(node: cst.CSTNode) -> bool:
-    """Tell whether it is words for people: a docstring, a sentence."""
-    return isinstance(node, cst.SimpleString) and (" " in node.value or '"""' in node.value)
+def _decides_nothing(node: cst.CSTNode) -> bool:
+    """Tell whether it is words for people, or says only what cannot be otherwise."""
+    match node:
+        case cst.SimpleString(value=value):
+            return " " in value or '"""' in value
+        case cst.Arg(keyword=cst.Name(value="strict")):  # zip: the lengths are the same
+            return True
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+            return str(name).startswith("__")
+        case _:
+            return False
 
 
 def _contrary(node: cst.If | cst.CompIf) -> Iterator[cst.CSTNode]:

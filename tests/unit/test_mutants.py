@@ -94,7 +94,7 @@ warm.main()
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as process:
-        copy = copies.Copy(folder=tmp_path, process=process, source=tmp_path)
+        copy = copies.Copy(folder=tmp_path, process=process)
         said = [copy.ask(("test_it.py",), 30.0)]
         for value in (2, 1):
             with copy.wrong("product.py", f"VALUE = {value}\n"):
