@@ -163,6 +163,8 @@ def _script(
     role: str, config: ClusterConfig, who: Identity, files: Iterable[File], version: str
 ) -> bytes:
     server = role == names.ROLE_CONTROLLER
+    volume = addresses(config.cidr).volume if config.volume == "efs" else "none"
+    report = assets.template("report.sh")
     if role == names.ROLE_GATEWAY:
         steps = assets.template("gateway.sh")
     else:
@@ -174,7 +176,7 @@ def _script(
             CLUSTER=config.name,
             COMMAND="server" if server else "agent",
             RESERVED=RESERVED[role],
-            VOLUME=addresses(config.cidr).volume if config.volume == "efs" else "none",
+            VOLUME=volume,
             PREPARE=_cloud(config) if server else "",
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",
@@ -188,7 +190,7 @@ def _script(
         DOMAIN=who.dns_suffix,
         REPORTS=quote(who.reports, safe="/"),
         STEPS=steps,
-        AFTER=assets.render(assets.template("report.sh"), POOL=names.LABEL_POOL) if server else "",
+        AFTER=assets.render(report, POOL=names.LABEL_POOL, VOLUME=volume) if server else "",
     ).encode()
 
 

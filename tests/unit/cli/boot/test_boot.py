@@ -244,6 +244,39 @@ def test_pods_are_kept_from_the_volume_itself(secrets: pki.Secrets, tmp_path: Pa
     assert not (tmp_path / "none/rules").exists()
 
 
+def opened(bundle: bootstrap.Bundle, folder: Path, tries: int = 0) -> tuple[int, list[str]]:
+    """Let the controller open the volume, which answers after *tries*; return its mode and calls."""
+    text = script(bundle, "controller")
+    function = text[text.index("open_volume() {") : text.index("open_volume >/dev/null")]
+    (folder / "volume").mkdir(mode=0o755)
+    fakes = f"""
+STATE={folder} left={tries}
+mount() {{ echo "mount $*"; left=$((left - 1)); [ $left -lt 0 ]; }}
+umount() {{ echo "umount $*"; }}; sleep() {{ echo "sleep $*"; }}
+"""
+    argv = ["sh", "-uc", f"{function}\n{fakes}\nopen_volume"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
+    mode = (folder / "volume").stat().st_mode & 0o7777
+    return mode, [line.replace(str(folder), "") for line in said.stdout.splitlines()]
+
+
+def test_the_volume_is_opened_for_programs_of_any_user(
+    secrets: pki.Secrets, bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    for name in ("efs", "none"):
+        (tmp_path / name).mkdir()
+
+    mode, said = opened(bundle, tmp_path / "efs", tries=1)
+
+    assert oct(mode) == "0o1777"
+    mount, *rest = said
+    assert mount.endswith("nosuid,nodev 10.40.16.11:/ /volume")
+    assert rest == ["sleep 5", mount, "umount /volume"]
+    without = make_bundle(secrets, "name: reef\nvolume: none\n")
+    assert opened(without, tmp_path / "none") == (0o755, [])
+
+
 def test_an_image_that_cannot_mount_the_volume_says_so_at_once(
     bundle: bootstrap.Bundle, tmp_path: Path
 ) -> None:
