@@ -1,5 +1,8 @@
 """One create or destroy of a cluster at a time."""
 
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -83,6 +86,24 @@ def test_a_lock_that_nobody_renews_is_taken_over(
     assert world.server.leftovers() == []
 
 
+def test_the_lock_of_a_process_that_was_killed_here_is_not_waited_for(world: cloud.World) -> None:
+    holder = """
+import os
+from clusterous_cli.plan import lock
+print(lock.here(), os.getpid())
+"""
+    said = subprocess.run(
+        [sys.executable, "-c", holder], capture_output=True, text=True, check=True
+    ).stdout.split()
+    content = {"by": "a create by me", "id": "1", "process": [said[0], int(said[1])]}
+    place = {"Bucket": WHO.bucket, "Key": "lock.json"}
+    world.cloud.call("s3", "put_object", Body=json.dumps(content).encode(), **place)
+
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
+
+
 def test_of_two_that_take_over_one_has_it(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +135,7 @@ def test_who_lost_the_lock_stops_and_says_to_whom(world: cloud.World) -> None:
         with lock.held(mine, QUIET):
             world.cloud.call(
                 "s3", "put_object", Bucket=WHO.bucket, Key="lock.json",
-                Body=b'{"by": "a destroy by ann on atoll", "id": "other"}',
+                Body=b'{"by": "a destroy by ann on atoll", "id": "other", "process": ["", 0]}',
             )  # fmt: skip
             pauses.sleep(30)
 

@@ -6,6 +6,7 @@ told by S3's own clock, so that those of laptops do not matter.
 
 import getpass
 import json
+import os
 import socket
 import threading
 import uuid
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final
 
 from clusterous_api.errors import ClusterousError, TransientError
@@ -33,12 +35,23 @@ TAKEN: Final = ("PreconditionFailed", "412", "NoSuchKey")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """A lock as S3 has it: whose, which writing of it, and the seconds since that."""
+    """A lock as S3 has it: whose, which writing of it, and the seconds since that.
+
+    *process* is who holds it as this machine would know it: where, and which number.
+    """
 
     by: str
     id: str
     etag: str
     age: float
+    process: tuple[str, int] = ("", 0)
+
+    @property
+    def over(self) -> bool:
+        """Whether it ran out, or its process was killed on this very machine."""
+        return self.age >= SECONDS or (
+            self.process[0] == here() != "" and not _runs(self.process[1])
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +84,7 @@ class Lock:
             if held.id == self.id:  # the answer was lost
                 self._etag = held.etag
                 break
-            if held.age >= SECONDS and self._put(IfMatch=held.etag):
+            if held.over and self._put(IfMatch=held.etag):
                 break
             if first and held.etag != first.etag:
                 raise TransientError(f"{held.by} is at work on {self.who.name}. {AFTER}")
@@ -87,8 +100,7 @@ class Lock:
             return None
         date = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         age = (date - answer["LastModified"]).total_seconds()
-        by, id = _read(answer["Body"].read(1000))
-        return Held(by=by, id=id, etag=answer["ETag"], age=age)
+        return _read(answer["Body"].read(2000), answer["ETag"], age)
 
     def renew(self) -> None:
         """Keep it until it is released; stop the work when it has become another's."""
@@ -123,7 +135,12 @@ class Lock:
 
     def _put(self, **condition: str) -> bool:
         self._turn += 1  # so that each writing has a mark of its own
-        content = {"by": f"{self.doing} by {person()}", "id": self.id, "turn": self._turn}
+        content = {
+            "by": f"{self.doing} by {person()}",
+            "id": self.id,
+            "turn": self._turn,
+            "process": [here(), os.getpid()],
+        }
         body = json.dumps(content).encode()
         for left in reversed(range(TRIES)):
             try:
@@ -163,12 +180,33 @@ def person() -> str:
     return f"{user} on {socket.gethostname()}"
 
 
-def _read(body: bytes) -> tuple[str, str]:
+def here() -> str:
+    """Name where process numbers are as ours: this start of this machine, and this container."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return ""  # another system than Linux: what was killed runs out
+
+
+def _runs(number: int) -> bool:
+    try:
+        os.kill(number, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _read(body: bytes, etag: str, age: float) -> Held:
     try:
         content = json.loads(body)
-        return str(content["by"]), str(content["id"])
+        place, number = content["process"]
+        process = (str(place), int(number))
+        return Held(by=str(content["by"]), id=content["id"], etag=etag, age=age, process=process)
     except (ValueError, KeyError, TypeError):
-        return "another clusterous", ""
+        return Held(by="another clusterous", id="", etag=etag, age=age)
 
 
 @contextmanager
