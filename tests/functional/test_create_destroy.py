@@ -1,24 +1,32 @@
 """`create` and `destroy` against the strict AWS: they converge from anywhere and leave nothing."""
 
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
+from clusterous_cli.aws import errors
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.output import show
-from clusterous_cli.plan import converge, cost, inventory, sweep
+from clusterous_cli.plan import converge, cost, inventory, nodes, sweep
 from clusterous_cli.plan.kinds.kind import Action
+from clusterous_cli.system import wait
+from clusterous_cli.terminal.lines import TimedLines
+from clusterous_cli.terminal.options import Settings
+from clusterous_cli.terminal.screen import Ui
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
 # All points take many minutes; a few of them are looked at in every run.
 EVERY = 1 if os.environ.get("CLUSTEROUS_EVERY_KILL") else 12
 MOST_CALLS = 100
+WANTED = {"gateway": 1, "controller": 1, "worker": 2}
 
 
 @pytest.fixture(scope="module")
@@ -35,9 +43,9 @@ def world(account: cloud.World) -> cloud.World:
 
 
 def test_creates_shows_and_destroys(world: cloud.World) -> None:
-    nodes = world.create(REEF)
+    made = world.create(REEF)
 
-    assert [node.name for node in nodes] == ["gateway", "controller", "worker-1", "worker-2"]
+    assert [node.name for node in made] == ["gateway", "controller", "worker-1", "worker-2"]
     opened = record.open_cluster(None, world.cloud)
     assert opened.controller_ip == "10.40.16.10"
     assert opened.gateway_ip.startswith("198.51.100.")
@@ -153,6 +161,29 @@ def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
     assert "clusterous kubectl -n clusterous-system describe pods" in str(told.value)
     cloud.report(world.cloud, REEF, {})  # It is mended, and the controller says so.
     assert len(world.create(REEF)) == 4
+
+
+def test_a_lost_answer_ends_no_wait_for_the_machines(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.create(REEF)
+    lost = iter([errors.Unclear("no answer"), errors.Unreachable("no network")])
+    pages = world.cloud.pages
+
+    def sometimes(*args: Any, **params: Any) -> Any:
+        if error := next(lost, None):
+            raise error
+        return pages(*args, **params)
+
+    monkeypatch.setattr(world.cloud, "pages", sometimes)
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    said = io.StringIO()
+    lines = TimedLines(Ui(Settings(), err=said))
+
+    ready = nodes.await_ready(world.cloud, who, WANTED, lines, wait.Pauses())
+
+    assert len(ready) == 4
+    assert "AWS does not answer; trying again. (no answer)" in said.getvalue()
 
 
 def test_destroying_nothing_finds_nothing(world: cloud.World) -> None:

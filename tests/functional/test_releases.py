@@ -184,3 +184,21 @@ def test_a_version_that_does_not_exist_is_the_users_to_mend(site: Site) -> None:
 
     with pytest.raises(UserError, match=r"does not exist \(404\)\. Is the version right"):
         releases.fetched(missing, SHA256, nothing)
+
+
+def test_what_two_want_at_once_is_fetched_once(site: Site) -> None:
+    begun = threading.Barrier(2)
+    got: list[Path] = []
+
+    def fetch() -> None:
+        begun.wait()
+        got.append(releases.fetched(site.artifact, SHA256, nothing))
+
+    both = [threading.Thread(target=fetch) for _ in range(2)]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+
+    assert [path.read_bytes() == CONTENT for path in got] == [True, True]
+    assert site.ranges == [None]

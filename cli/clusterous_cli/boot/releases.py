@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from clusterous_api.errors import FailedError
-from clusterous_cli.system import download
+from clusterous_cli.system import download, private
 from clusterous_cli.system.download import Progress
 
 ECR_PROVIDER: Final = "v1.35.0"
@@ -90,12 +90,16 @@ def parse_checksum(text: str, artifact: Artifact) -> str:
 
 
 def fetched(artifact: Artifact, sha256: str, progress: Progress) -> Path:
-    """Return the path of the file, downloaded if the cache lacks it."""
-    folder = cache() / artifact.release
-    target = folder / artifact.published_name
+    """Return the path of the file, downloaded if the cache lacks it; once, whoever else asks."""
+    target = cache() / artifact.release / artifact.published_name
+    with private.alone(target.with_name(f".{target.name}.lock")):
+        return _fetched(artifact, target, sha256, progress)
+
+
+def _fetched(artifact: Artifact, target: Path, sha256: str, progress: Progress) -> Path:
+    folder = target.parent
     if target.exists() and download.sha256(target) == sha256:
         return target
-    folder.mkdir(parents=True, exist_ok=True)
     part = folder / f"{artifact.published_name}.part"
     download.fetch(artifact.url, part, partial(progress, artifact.name))
     if download.sha256(part) != sha256:

@@ -163,11 +163,19 @@ def await_ready(
 ) -> tuple[Node, ...]:
     """Wait until all machines and the operator are ready; what failed for good ends it at once."""
     reports = record.Reports(cloud, who)
+    # AWS was reached for the whole of the plan: what is lost now is a hiccup, or a laptop asleep.
+    steady = wait.Patience(
+        mend=lambda: None,
+        tell=lambda words: lines.set("waiting", words),
+        name="AWS",
+        clock=pauses.clock,
+        sleep=pauses.sleep,
+    )
     deadline = pauses.clock() + seconds
     delay = 1.0
     chart_good = pull_good = pauses.clock()
     while True:
-        nodes = record.merge(record.machines(cloud, who), reports.read())
+        nodes = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
         now = progress(nodes, wanted)
         for name, text in now.lines.items():
             lines.set(name, text, done=name in now.done)

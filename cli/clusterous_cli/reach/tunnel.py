@@ -1,7 +1,6 @@
 """Tunnels: ssh in the background that carries a local port to an address behind the gateway."""
 
 import contextlib
-import fcntl
 import re
 import socket
 import ssl
@@ -13,7 +12,7 @@ from typing import Final
 
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.reach import ssh
-from clusterous_cli.system import shell
+from clusterous_cli.system import private, shell
 
 # A tunnel that carries nothing for so long ends by itself; the next command opens it again.
 IDLE: Final = "30m"
@@ -167,7 +166,5 @@ class Tunnel:
 @contextlib.contextmanager
 def locked(home: Path) -> Iterator[None]:
     """One at a time: two kubectl started together must not open two tunnels."""
-    home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (home / "tunnel.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with private.alone(home / "tunnel.lock"):
         yield

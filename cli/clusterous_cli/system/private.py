@@ -1,6 +1,8 @@
 """The files that only we may read, and the folder where they are."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from clusterous_api.errors import UserError
@@ -38,3 +40,14 @@ def write(path: Path, text: str) -> None:
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
     fresh.replace(path)
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time do what goes by the file *lock*; the others wait."""
+    import fcntl  # not on every system that may ask for --help
+
+    folder(lock.parent)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

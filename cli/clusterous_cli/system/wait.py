@@ -72,6 +72,7 @@ class Patience:
 
     mend: Callable[[], None]
     tell: Callable[[str], None]
+    name: str = "The cluster"
     seconds: float = 300.0
     pause: float = 2.0
     clock: Callable[[], float] = time.monotonic
@@ -86,7 +87,7 @@ class Patience:
             except TransientError as error:
                 if began is None:
                     began = self.clock()
-                    self.tell(f"The cluster does not answer; trying again. ({error})")
+                    self.tell(f"{self.name} does not answer; trying again. ({error})")
                 if self.clock() - began >= self.seconds:
                     raise
             self.sleep(self.pause)
