@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -222,3 +223,72 @@ def test_docker_keeps_the_persons_own_logins(
     assert not docker.auth_folder.exists()
     assert (theirs / "config.json").read_text() == settings
     assert (theirs / "contexts").is_dir()
+
+
+FAKE = """\
+#!/bin/sh
+echo "$*" >>{said}
+case "$*" in
+*' from scratch') echo working-container ;;
+*' run '*) {answer} ;;
+esac
+"""
+ROUTES = r"printf 'Iface Destination\neth0\t00000000\t0100580A\n'"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "answer", "proxy", "apart"),
+    [
+        pytest.param("runc", ROUTES, "", True, id="a network of its own that leads out"),
+        pytest.param("crun", ROUTES, "http://proxy.example:3128", True, id="a proxy elsewhere"),
+        pytest.param("runc", "printf 'Iface Destination\n'", "", False, id="leads nowhere"),
+        pytest.param("runc", "exit 1", "", False, id="does not work here"),
+        pytest.param("other", ROUTES, "", False, id="no runtime"),
+        pytest.param("runc", ROUTES, "http://127.0.0.1:3128", False, id="a proxy on this machine"),
+    ],
+)
+def test_a_build_is_kept_from_this_machines_loopback_where_that_works(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    context: Path,
+    runtime: str,
+    answer: str,
+    proxy: str,
+    apart: bool,
+) -> None:
+    said = tmp_path / "said"
+    for name in ("buildah", runtime):
+        (tmp_path / name).write_text(FAKE.format(said=said, answer=answer))
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    made = Builder(kind=builder.Kind.BUILDAH, state=tmp_path / "state")
+
+    builder.build(made, "x:1", context, context / "Containerfile", lambda line: None)
+
+    built = next(line for line in said.read_text().splitlines() if " build " in line)
+    own = " ".join(builder.apart(root=os.geteuid() == 0))
+    assert (own in built) == apart
+    assert (" --isolation chroot" in built) != apart
+    if answer == ROUTES and apart:
+        assert " rm working-container" in said.read_text()
+
+
+@needs_buildah
+@pytest.mark.skipif(not (shutil.which("runc") or shutil.which("crun")), reason="no runc, no crun")
+def test_a_run_reaches_no_server_of_this_machine(found: Builder, context: Path) -> None:
+    if builder.isolation(found, os.environ) == builder.SHARED:
+        pytest.skip("a build has no network of its own here")
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    shared = [f"--volume={path}:{path}:ro" for path in builder.SYSTEM if Path(path).is_dir()]
+    name = shell.run([*builder.program(found), "from", "scratch"]).strip()
+    knock = [shutil.which("bash") or "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"]
+
+    def reaches(isolation: tuple[str, ...]) -> bool:
+        argv = [*builder.program(found), "run", *isolation, *shared, name, "--", *knock]
+        return shell.outcome(argv, timeout=60)[0] == 0
+
+    with listener:
+        assert reaches(builder.SHARED)
+        assert not reaches(builder.isolation(found, os.environ))

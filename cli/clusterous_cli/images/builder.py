@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import shutil
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -66,12 +67,27 @@ def program(builder: Builder) -> list[str]:
     return ["buildah", *places, "--storage-driver", builder.driver]
 
 
-def build_argv(builder: Builder, reference: str, folder: Path, recipe: Path) -> list[str]:
+# What a RUN may reach; docker and podman keep it from this machine's loopback by themselves.
+# chroot works without runc or crun and inside containers, and uses the network as it is.
+SHARED: Final = ("--isolation", "chroot")
+
+
+def apart(root: bool) -> tuple[str, ...]:
+    """The options by which buildah gives a RUN a network of its own."""
+    return ("--isolation", "oci" if root else "rootless", "--network", "private")
+
+
+def build_argv(
+    builder: Builder,
+    reference: str,
+    folder: Path,
+    recipe: Path,
+    isolation: Sequence[str] = SHARED,
+) -> list[str]:
     what = [*contexts.ASKED, "--tag", reference, "--file", str(recipe), str(folder)]
     if builder.kind is Kind.BUILDAH:
-        # chroot: works without runc or crun and inside containers, and uses the network as it is.
         # force-rm: a failed build leaves no half container, whose files would stay mounted.
-        buildah = ["--isolation", "chroot", "--layers", "--force-rm"]
+        buildah = [*isolation, "--layers", "--force-rm"]
         return [*program(builder), "build", *buildah, *what]
     return [*program(builder), "build", *what]
 
@@ -168,11 +184,39 @@ def _drivers(root: Path) -> list[str]:
     return used[:1] or ["overlay", "vfs"]
 
 
+def isolation(builder: Builder, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """What keeps a RUN from this machine's loopback, where that works and still leads out."""
+    if builder.kind is not Kind.BUILDAH or not (shutil.which("crun") or shutil.which("runc")):
+        return SHARED
+    proxies = [value for name, value in environment.items() if name.lower().endswith("_proxy")]
+    if any(re.search(r"//(localhost|127\.|\[::1\])", value) for value in proxies):
+        return SHARED  # which a network of its own would not reach
+    kept = apart(root=os.geteuid() == 0)
+    return kept if _has_way_out(builder, kept) else SHARED
+
+
+def _has_way_out(builder: Builder, kept: Sequence[str]) -> bool:
+    """Run a program of this machine like a RUN, and look whether its network leads anywhere."""
+    shared = [f"--volume={path}:{path}:ro" for path in SYSTEM if Path(path).is_dir()]
+    _, started, _ = shell.outcome([*program(builder), "from", "scratch"], timeout=60)
+    if not (name := started.strip()):
+        return False
+    try:
+        argv = [*program(builder), "run", *kept, *shared, name, "--", "cat", "/proc/net/route"]
+        status, routes, _ = shell.outcome(argv, timeout=60)
+    finally:
+        shell.outcome([*program(builder), "rm", name], timeout=60)
+    return status == 0 and bool(re.search(r"^\S+\s+0{8}\s", routes, re.M))
+
+
+SYSTEM: Final = ("/bin", "/lib", "/lib64", "/usr")
+
+
 def build(
     builder: Builder, reference: str, folder: Path, recipe: Path, tell: Callable[[str], None]
 ) -> None:
     """Build *folder*; every line that the builder writes goes to *tell*."""
-    argv = build_argv(builder, reference, folder, recipe)
+    argv = build_argv(builder, reference, folder, recipe, isolation(builder, os.environ))
     _stream(argv, tell, f"The image in {folder} could not be built")
 
 
