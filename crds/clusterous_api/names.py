@@ -35,6 +35,9 @@ TAG_CLUSTER: Final = f"{DOMAIN}/cluster"
 TAG_UID: Final = f"{DOMAIN}/uid"
 TAG_ROLE: Final = f"{DOMAIN}/role"
 TAG_POOL: Final = f"{DOMAIN}/pool"
+# On machines: what they were started with, which AWS does not say with the machine.
+TAG_K3S: Final = f"{DOMAIN}/k3s"
+TAG_DISK: Final = f"{DOMAIN}/disk-gib"
 
 # Components with a name of their own.
 MASTER: Final = "master"

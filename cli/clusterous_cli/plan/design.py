@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.addons import addon
 from clusterous_cli.addons import table as addons
@@ -94,12 +95,14 @@ def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> D
         before = pool.submit(record.read, cloud, who)
         kept = pool.submit(record.read_json, cloud, who, SECRETS_KEY)
         allow = pool.submit(_allow, config, outside)
-        published = pool.submit(_published, config, outside)
+        failed = _failed(reports.result())
+        k3s = running_k3s(found.result(), failed) or config.k3s
+        published = pool.submit(_published, k3s, outside)
         image = pool.submit(_image, cloud, config, before.result())
         zone = pool.submit(_zone, cloud, config, found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
         return _drawn(
-            config, who, found.result(), _failed(reports.result()), before.result() or {},
+            config, who, k3s, found.result(), failed, before.result() or {},
             secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
         )  # fmt: skip
 
@@ -107,6 +110,7 @@ def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> D
 def _drawn(
     config: ClusterConfig,
     who: Identity,
+    k3s: str,
     found: tuple[Found, ...],
     failed: frozenset[str],
     before: Mapping[str, Any],
@@ -131,19 +135,36 @@ def _drawn(
     )
     blobs = (*bundle.blobs, written)
     wish = Wish(
-        config=config, who=who, zone=zone, image=image.id, allow=allow, machines=bundle.machines,
-        blobs=blobs,
+        config=config, who=who, zone=zone, image=image.id, k3s=k3s, allow=allow,
+        machines=bundle.machines, blobs=blobs,
     )  # fmt: skip
+    plan = planner.plan(table.wanted(wish), inventory.index(found, failed))
     return Design(
         config=config,
         image=image,
         who=who,
-        plan=planner.plan(table.wanted(wish), inventory.index(found, failed)),
+        plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s))),
         found=found,
         blobs={blob.key: blob for blob in blobs},
         artifacts={published.blobs[one.name].key: one for one in published.artifacts},
         created=created,
     )
+
+
+def running_k3s(found: tuple[Found, ...], failed: frozenset[str]) -> str | None:
+    """Return the version that the controller runs: no worker may be newer than it."""
+    there = inventory.index(found, failed).found.get(names.ROLE_CONTROLLER)
+    return there.value.k3s if there and there.value else None
+
+
+def other_k3s(wanted: str, running: str) -> list[str]:
+    """Say that a cluster that runs keeps its k3s."""
+    if wanted == running:
+        return []
+    return [
+        f"the controller runs k3s {running}, not {wanted}: create does not change that yet, and new"
+        f" workers get {running}, too, for none may be newer than the controller"
+    ]
 
 
 def _same_volume(
@@ -169,8 +190,8 @@ def _allow(config: ClusterConfig, outside: Outside) -> tuple[str, ...]:
     return config.allow or (f"{outside.address()}/32",)
 
 
-def _published(config: ClusterConfig, outside: Outside) -> Published:
-    found = releases.artifacts(config.k3s, assets.version())
+def _published(k3s: str, outside: Outside) -> Published:
+    found = releases.artifacts(k3s, assets.version())
     return Published(artifacts=found, sums=tuple(outside.checksum(one) for one in found))
 
 

@@ -15,7 +15,7 @@ from clusterous_cli.plan.kinds.kind import (
     facts,
     resolved,
 )
-from clusterous_cli.plan.kinds.machines import MACHINES, Machines, drift, grave_of
+from clusterous_cli.plan.kinds.machines import MACHINES, Machines, drift, grave_of, lasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,11 @@ def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
     surplus = [_surplus(found) for found in observed.surplus]
     return Plan(
         steps=ordered([*(_replacing(step, observed) for step in steps), *surplus]),
-        unchanged=tuple(words for resource in wanted for words in _too_many(resource, observed)),
+        unchanged=tuple(
+            words
+            for resource in wanted
+            for words in (*_too_many(resource, observed), *_older(resource, observed))
+        ),
     )
 
 
@@ -74,6 +78,14 @@ def _too_many(resource: Resource, observed: Observed) -> list[str]:
         return []
     there, asked = found.value.count, resource.value.count
     return [f"{resource.key}s: {there} run, {asked} wanted. {REMOVE}"] if there > asked else []
+
+
+def _older(resource: Resource, observed: Observed) -> list[str]:
+    found = observed.found.get(resource.key)
+    if resource.kind is not MACHINES or found is None or found.value is None:
+        return []
+    said = lasting(resource.value, found.value)
+    return [f"{resource.key} {words}: only machines that are started anew get it" for words in said]
 
 
 def _replacing(step: Step, observed: Observed) -> Step:

@@ -56,6 +56,7 @@ class Wish:
     who: Identity
     zone: str
     image: str
+    k3s: str  # of machines that are started now
     allow: tuple[str, ...]
     machines: tuple[Machine, ...]
     blobs: tuple[Blob, ...]

@@ -1,7 +1,7 @@
 """The machines, a pool at a time, with their disks."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -40,13 +40,17 @@ SIDES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machines(Value):
-    """The machines of one pool; *states* are EC2's words for those that there are, by id."""
+    """The machines of one pool; *states* are EC2's words for those that there are, by id.
+
+    Of those that there are, *type*, *image*, *disk* and *k3s* list all that they have.
+    """
 
     count: int
     type: str
     role: str | None = None
-    disk: int | None = None
+    disk: int | str | None = None
     image: str | None = None
+    k3s: str | None = None
     address: str | None = None
     public: bool | None = None
     subnet: Id | None = None
@@ -76,6 +80,7 @@ def _pool(wish: Wish, pool: NamedPool, user_data: str) -> Resource:
             role=role,
             disk=pool.pool.disk,
             image=wish.image,
+            k3s=wish.k3s,
             address=wish.addresses.controller if role == names.ROLE_CONTROLLER else "",
             public=side == "public",
             subnet=Ref(side),
@@ -101,10 +106,22 @@ def _there(pool: str, machines: list[Item]) -> list[Found]:
     states = {one["InstanceId"]: one["State"]["Name"] for one in machines}
     dead = sorted(id for id, state in states.items() if state == "terminated")
     ids = sorted(set(states) - set(dead))
-    value = Machines(count=len(ids), type=machines[0]["InstanceType"], states=states)
+    living = [one for one in machines if one["InstanceId"] in ids]
+    value = Machines(
+        count=len(ids),
+        type=_all(one["InstanceType"] for one in living),
+        disk=_all(tags_of(one).get(names.TAG_DISK, "") for one in living) or None,
+        image=_all(one.get("ImageId", "") for one in living) or None,
+        k3s=_all(tags_of(one).get(names.TAG_K3S, "") for one in living) or None,
+        states=states,
+    )
     found = [Found(kind=MACHINES, key=pool, id=" ".join(ids), value=value)] if ids else []
     grave = [Found(kind=GRAVE, key=grave_of(pool), id=" ".join(dead))] if dead else []
     return [*found, *grave]
+
+
+def _all(words: Iterable[str]) -> str:
+    return ", ".join(sorted(set(words) - {""}))
 
 
 def grave_of(pool: str) -> str:
@@ -141,8 +158,18 @@ def drift(wanted: Machines, there: Machines | None) -> tuple[str, ...]:
         return ()
     fewer = ["count"] if there.count < wanted.count else []
     other = ["type"] if there.type != wanted.type else []
-    disk = ["disk"] if there.disk not in (None, wanted.disk) else []
-    return (*fewer, *other, *disk)
+    return (*fewer, *other)
+
+
+def lasting(wanted: Machines, there: Machines) -> tuple[str, ...]:
+    """Say in what machines that run differ from those that are started from now on."""
+    pairs = (("disk", "a disk of {} GiB"), ("image", "image {}"))
+    return tuple(
+        f"runs with {how.format(has)}, not {asked}"
+        for name, how in pairs
+        if (has := getattr(there, name)) is not None
+        and str(has) != str(asked := getattr(wanted, name))
+    )
 
 
 def _make(to: Site, step: Step, wanted: Machines) -> str:
@@ -155,6 +182,7 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
     # The hour of the first try: a second one may be in the next.
     hour = to.once(step.key, _hour)
     token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, hour)
+    facts = {names.TAG_K3S: wanted.k3s or "", names.TAG_DISK: str(wanted.disk)}
     answer = to.ec2(
         "run_instances",
         MinCount=missing,
@@ -163,8 +191,8 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
         **launch(wanted),
         **_root_disk(to, wanted),
         TagSpecifications=[
-            {"ResourceType": kind, "Tags": _tags(to, step.key, wanted)}
-            for kind in ("instance", "volume", "network-interface")
+            {"ResourceType": kind, "Tags": _tags(to, step.key, wanted, **more)}
+            for kind, more in {"instance": facts, "volume": {}, "network-interface": {}}.items()
         ],
     )
     return " ".join([*there, *(machine["InstanceId"] for machine in answer["Instances"])])
@@ -174,8 +202,8 @@ def _hour() -> int:
     return int(time.time() // 3600)
 
 
-def _tags(to: Site, pool: str, wanted: Machines) -> list[dict[str, str]]:
-    own = {names.TAG_ROLE: wanted.role or pool, names.TAG_POOL: pool}
+def _tags(to: Site, pool: str, wanted: Machines, **more: str) -> list[dict[str, str]]:
+    own = {names.TAG_ROLE: wanted.role or pool, names.TAG_POOL: pool, **more}
     return to.tags(pool, **own)
 
 

@@ -245,7 +245,7 @@ def test_pods_are_kept_from_the_volume_itself(secrets: pki.Secrets, tmp_path: Pa
 
 
 def opened(bundle: bootstrap.Bundle, folder: Path, tries: int = 0) -> tuple[int, list[str]]:
-    """Let the controller open the volume, which answers after *tries*; return its mode and calls."""
+    """Let the controller open the volume, there after *tries*; return its mode and the calls."""
     text = script(bundle, "controller")
     function = text[text.index("open_volume() {") : text.index("open_volume >/dev/null")]
     (folder / "volume").mkdir(mode=0o755)

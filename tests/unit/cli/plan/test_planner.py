@@ -29,6 +29,7 @@ def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
             who=WHO,
             zone="eu-west-1a",
             image="ami-1",
+            k3s="v1.35.4+k3s1",
             allow=("203.0.113.10/32",),
             machines=tuple(Machine(role=role, user_data="#cloud-config") for role in ROLES),
             blobs=(Blob(key=SECRETS_KEY, sha256="0" * 64, content=b"{}"),),

@@ -1,0 +1,110 @@
+"""A cluster file that was changed while the cluster runs: what create does, and what it says."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from clusterous_api import names
+from clusterous_api.errors import UserError
+from clusterous_cli import main
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import tagged, tags_of
+from tests.functional import cloud
+
+REEF = config.parse("name: reef\nworkers: 1\n")
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+NEWER = "v1.99.0+k3s1"
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
+    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
+        yield running
+
+
+@pytest.fixture
+def world(account: cloud.World) -> cloud.World:
+    account.server.reset()
+    account.renew()
+    account.converge(REEF).execute()
+    return account
+
+
+def workers(world: cloud.World) -> list[dict[str, Any]]:
+    groups = world.cloud.pages("ec2", "describe_instances", "Reservations", Filters=tagged(WHO))
+    machines = [machine for group in groups for machine in group["Instances"]]
+    return [one for one in machines if tags_of(one)[names.TAG_ROLE] == "worker"]
+
+
+def pool(**changes: Any) -> config.ClusterConfig:
+    return replace(REEF, workers=replace(REEF.workers, **changes))
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        (pool(disk=30), ["worker runs with a disk of 20 GiB, not 30: only machines that"]),
+        (
+            replace(REEF, image="debian-12"),
+            ["gateway runs with image ami-", "controller", "worker"],
+        ),
+        (replace(REEF, k3s=NEWER), [f"the controller runs k3s {REEF.k3s}, not {NEWER}: create"]),
+    ],
+    ids=["disk", "image", "k3s"],
+)
+def test_what_machines_that_run_do_not_get_is_told_and_is_no_success_of_plan(
+    world: cloud.World, changed: config.ClusterConfig, said: list[str]
+) -> None:
+    for _ in range(2):  # also when create has written down what is wanted
+        plan = world.design(changed).plan
+
+        assert len(plan.unchanged) == len(said)
+        assert all(map(str.startswith, plan.unchanged, said)), plan.unchanged
+        world.converge(changed).execute()
+
+    assert typed_plan(world, changed) == 4
+    world.converge(REEF).execute()
+    assert typed_plan(world, REEF) == 0
+
+
+def typed_plan(world: cloud.World, wanted: config.ClusterConfig) -> int:
+    answers = cloud.outside()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
+        patch.setattr("clusterous_cli.commands.opening.wanted", lambda *_: (world.cloud, wanted))
+        return main.run(["plan", "--quiet"])
+
+
+def test_a_new_worker_is_no_newer_than_its_controller(world: cloud.World) -> None:
+    drawn = world.design(replace(pool(count=2), k3s=NEWER))
+
+    assert all(REEF.k3s in one.release for one in drawn.artifacts.values() if one.name == "k3s")
+    world.converge(replace(pool(count=2), k3s=NEWER)).execute()
+    assert [tags_of(one)[names.TAG_K3S] for one in workers(world)] == [REEF.k3s] * 2
+
+
+def test_a_type_may_change_where_no_machine_has_the_old_one(world: cloud.World) -> None:
+    (old,) = workers(world)
+    world.cloud.call("ec2", "terminate_instances", InstanceIds=[old["InstanceId"]])
+    other = pool(type="m6i.large")
+    world.converge(other).execute()
+
+    assert [s.key for s in world.design(other).plan.pending] == []  # AWS still shows the dead one
+
+
+def test_two_types_side_by_side_are_seen(world: cloud.World) -> None:
+    (old,) = workers(world)
+    made = world.cloud.call(
+        "ec2", "run_instances", ImageId=old["ImageId"], InstanceType="m6i.large", MinCount=1,
+        MaxCount=1, SubnetId=old["SubnetId"],
+    )  # fmt: skip
+    tags = [one for one in old["Tags"] if not one["Key"].startswith("aws:")]
+    world.cloud.call(
+        "ec2", "create_tags", Resources=[made["Instances"][0]["InstanceId"]], Tags=tags
+    )
+
+    with pytest.raises(UserError, match=r"worker: type is m6i.large, t3.large, not t3.large"):
+        world.design(pool(count=2))
