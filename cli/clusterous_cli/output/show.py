@@ -64,7 +64,12 @@ def _step_data(step: Step) -> dict[str, Any]:
 
 def plan_table(design: Design, price: cost.Cost) -> str:
     """Return a plan for people: one line per part, what it costs, and what it does not mend."""
-    told = (*image_words(design), *access_words(design.plan), *design.plan.unchanged)
+    told = (
+        *image_words(design),
+        *surplus_words(design.plan),
+        *access_words(design.plan),
+        *design.plan.unchanged,
+    )
     return "\n".join([_changes(design, price), *(f"  ! {one}" for one in told)])
 
 
@@ -74,6 +79,16 @@ def image_words(design: Design) -> list[str]:
     if not (design.plan.pending and design.config.image.startswith("ami-")):
         return []
     return [f"machines boot {image.id}: {image.name}, made by {image.owner}"]
+
+
+def surplus_words(plan: Plan) -> list[str]:
+    """Name what is there once too often, which create and destroy remove."""
+    return [
+        f"{step.kind.noun} {step.found.id} is one too many, made when an answer of AWS was lost;"
+        " create removes it"
+        for step in plan.pending
+        if step.action is Action.DELETE and step.found and step.kind.duplicated
+    ]
 
 
 def access_words(plan: Plan) -> list[str]:

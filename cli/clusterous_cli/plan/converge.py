@@ -111,17 +111,33 @@ class Create:
 
     def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
         """Make what is missing, then wait for the machines."""
-        if self.design.plan.pending:
-            self.change()
+        doubtful = self.change().doubtful if self.design.plan.pending else ()
         config = self.design.config
         wanted: dict[str, int] = {}
         for one in config.pools:
             wanted[one.role] = wanted.get(one.role, 0) + one.pool.count
-        return nodes.await_ready(
+        ready = nodes.await_ready(
             self.cloud, self.design.who, wanted, self.lines, self.pauses, seconds=seconds
         )
+        if doubtful:
+            self.tidy()
+        return ready
 
-    def change(self) -> None:
+    def tidy(self) -> None:
+        """Remove what AWS made twice since the answer to a call was lost; by now it shows."""
+        surplus = inventory.index(inventory.take(self.cloud, self.design.who)).surplus
+        if not surplus:
+            return
+        steps = planner.removal(surplus)
+        outcome = self._carry_out(steps, {}, Parts(self.lines, steps))
+        stays = {step.key for step, _ in outcome.failed}
+        for step in steps:
+            assert step.found is not None
+            words = f"{step.kind.noun} {step.found.id}, made twice when an answer was lost:"
+            ended = "is still there; the next create removes it" if step.key in stays else "removed"
+            self.lines.set("surplus", f"{words} {ended}", done=True)
+
+    def change(self) -> Outcome:
         """Carry out the steps while no other create or destroy of the cluster is at work."""
         steps = self.design.plan.steps
         parts = Parts(self.lines, steps)
@@ -138,6 +154,7 @@ class Create:
             outcome = self._carry_out(rest, begun.ids, parts)
         if outcome.failed:
             raise first_of(outcome)
+        return outcome
 
     def check_unchanged(self) -> None:
         """Refuse a plan that was drawn before another create or destroy did something."""

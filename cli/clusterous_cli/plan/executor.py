@@ -23,9 +23,10 @@ SECONDS: Final = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of the steps."""
+    """What came of the steps; of *doubtful* ones AWS may have made the thing twice."""
 
     ids: Mapping[str, str]
+    doubtful: tuple[Step, ...] = ()
     failed: tuple[tuple[Step, ClusterousError], ...] = ()
     skipped: tuple[Step, ...] = ()
 
@@ -43,6 +44,7 @@ class Executor:
     jitter: Callable[[], float] = random.random
     keep_going: bool = False
     _failed: list[tuple[Step, ClusterousError]] = field(default_factory=list)
+    _doubtful: dict[str, Step] = field(default_factory=dict)
 
     def run(self, steps: Sequence[Step], ids: Mapping[str, str]) -> Outcome:
         """Carry out *steps*; *ids* are those of what exists.
@@ -66,7 +68,8 @@ class Executor:
         done = {step.key for step in steps if step.key in known}
         failed = {step.key for step, _ in self._failed}
         skipped = tuple(s for s in steps if s.key not in done and s.key not in failed)
-        return Outcome(ids=known, failed=tuple(self._failed), skipped=skipped)
+        doubtful = tuple(self._doubtful.values())
+        return Outcome(ids=known, failed=tuple(self._failed), skipped=skipped, doubtful=doubtful)
 
     def _drive(
         self,
@@ -107,6 +110,8 @@ class Executor:
             try:
                 done = self.act(step, ids)
             except (TransientError, errors.AlreadyExists) as error:
+                if isinstance(error, errors.Unclear) and step.kind.duplicated:
+                    self._doubtful[step.key] = step
                 there = self._there(step, error)
                 if there is None and self._hopeless(error, deadline, delay):
                     raise
