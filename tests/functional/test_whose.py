@@ -7,6 +7,7 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import LeftBehindError
+from clusterous_cli import main
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
 from tests.functional import cloud
@@ -132,3 +133,33 @@ def test_a_bucket_that_keeps_versions_goes_with_all_of_them(world: cloud.World) 
     world.destroy("reef")
 
     assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize("flag", [True, False])
+def test_what_guardduty_made_by_itself_goes_if_the_person_wants(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch, flag: bool
+) -> None:
+    monkeypatch.setattr("clusterous_cli.plan.converge.SECONDS_WITH_FOREIGN", 1.0)
+    world.converge(REEF).execute()
+    ec2 = world.cloud.client("ec2")
+    (subnet,) = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["reef-private"]}])[
+        "Subnets"
+    ]
+    mark = [{"Key": "GuardDutyManaged", "Value": "true"}]
+    group = ec2.create_security_group(
+        GroupName=f"GuardDutyManagedSecurityGroup-{subnet['VpcId']}", VpcId=subnet["VpcId"],
+        Description="Associated with VPC",
+        TagSpecifications=[{"ResourceType": "security-group", "Tags": mark}],
+    )["GroupId"]  # fmt: skip
+    endpoint = ec2.create_vpc_endpoint(
+        VpcEndpointType="Interface", VpcId=subnet["VpcId"], SubnetIds=[subnet["SubnetId"]],
+        ServiceName="com.amazonaws.eu-west-1.guardduty-data", SecurityGroupIds=[group],
+        TagSpecifications=[{"ResourceType": "vpc-endpoint", "Tags": mark}],
+    )["VpcEndpoint"]["VpcEndpointId"]  # fmt: skip
+    monkeypatch.setattr("clusterous_cli.aws.client.connect", lambda *_: world.cloud)
+
+    code = main.run(["destroy", "reef", "--yes", *(["--guardduty"] if flag else [])])
+
+    assert code == (0 if flag else 3)
+    left = " ".join(world.server.leftovers())
+    assert (endpoint in left, group in left) == (not flag, not flag)

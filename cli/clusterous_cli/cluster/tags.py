@@ -50,7 +50,7 @@ def made_by_aws(item: Mapping[str, Any]) -> str:
     """Say which service of AWS put a thing into the network by itself, and whether it may go."""
     if tags_of(item).get("GuardDutyManaged") == "true":
         return (
-            "Amazon GuardDuty made it by itself; it may be removed, and comes back while GuardDuty"
-            " watches this network"
+            "Amazon GuardDuty made it by itself; it may be removed (destroy --guardduty), and comes"
+            " back while GuardDuty watches this network"
         )
     return ""

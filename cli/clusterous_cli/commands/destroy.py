@@ -9,8 +9,11 @@ from clusterous_cli.terminal.options import Settings
 
 @click.command(cls=options.Command)
 @click.argument("name", required=False)
+@click.option(
+    "--guardduty", is_flag=True, help="Also remove what Amazon GuardDuty made in its network."
+)
 @options.with_settings
-def command(settings: Settings, name: str | None) -> int:
+def command(settings: Settings, name: str | None, guardduty: bool) -> int:
     """Remove the cluster, its data, and everything that costs money; then look again.
 
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
@@ -47,10 +50,15 @@ def command(settings: Settings, name: str | None) -> int:
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
         return 1
+    by_aws = converge.managed(found)
+    if by_aws and not guardduty and screen.can_ask and not settings.yes:
+        guardduty = screen.confirm(f"{show.managed_words(by_aws)} Remove that, too? [y/N]")
     again = f"clusterous destroy {who.name}"
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         try:
-            destroy = converge.Destroy(cloud=cloud, who=who, lines=lines, pauses=pauses)
+            destroy = converge.Destroy(
+                cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty
+            )
             unseen = destroy.run(found)
         except converge.Remains as error:
             if not screen.for_people:

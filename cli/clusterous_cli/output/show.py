@@ -336,3 +336,9 @@ def removal_words(who: Identity, found: Sequence[Found]) -> str:
     things += [spell.plural(images, "image repository")] if images else []
     what = ", ".join(things) or "what is left of it"
     return f"This removes {who.name} in {who.region} (account {who.account}): {what}."
+
+
+def managed_words(found: Sequence[Found]) -> str:
+    """Say what AWS made by itself in the network, without which it cannot go."""
+    things = ", ".join(f"{one.kind.noun} {one.id}" for one in found)
+    return f"Amazon GuardDuty made {things} in the network by itself, which keeps it from going."

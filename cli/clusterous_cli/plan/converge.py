@@ -245,6 +245,7 @@ class Destroy:
     who: Identity
     lines: Lines
     pauses: wait.Pauses
+    managed: bool = False  # also what AWS made by itself in the network
 
     def run(self, found: Sequence[Found]) -> tuple[str, ...]:
         """Remove what was *found* and whatever shows itself later; raise if something stays.
@@ -262,6 +263,7 @@ class Destroy:
         reasons: dict[str, str] = {}
         networks: set[str] = set()
         for _ in range(ROUNDS):
+            found = adopted(found) if self.managed else found
             foreign = strangers(found)
             outcome = self.execute(found, SECONDS_WITH_FOREIGN if foreign else SECONDS)
             stopped = [e for _, e in outcome.failed if isinstance(e, wait.Stopped)]
@@ -270,7 +272,7 @@ class Destroy:
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             networks |= networks_of(found)
             found = inventory.take(self.cloud, self.who, deep=True)
-            if not left(found) or strangers(found):
+            if not left(found) or strangers(adopted(found) if self.managed else found):
                 break
         seen = sweep.look(self.cloud, self.who, networks)
         if seen.left:
@@ -287,6 +289,16 @@ class Destroy:
             seconds=seconds, keep_going=True,
         )  # fmt: skip
         return executor.run(steps, {})
+
+
+def managed(found: Sequence[Found]) -> list[Found]:
+    """Return what AWS made by itself in the cluster's network."""
+    return [one for one in found if one.managed]
+
+
+def adopted(found: Sequence[Found]) -> Sequence[Found]:
+    """Take what AWS made by itself for ours."""
+    return [replace(one, ours=True) if one.managed else one for one in found]
 
 
 def deletable(found: Sequence[Found]) -> list[Found]:

@@ -39,6 +39,11 @@ class Ui:
         return self.err.isatty() and not self.settings.quiet
 
     @property
+    def can_ask(self) -> bool:
+        """Whether somebody is there to answer."""
+        return self.inp.isatty() and self.err.isatty()
+
+    @property
     def for_people(self) -> bool:
         """Whether stdout is read by a person: then hints and headings are welcome."""
         return self.settings.output == "table"
@@ -84,7 +89,7 @@ class Ui:
         """
         if self.settings.yes and flag == "--yes":
             return True
-        if not (self.inp.isatty() and self.err.isatty()):
+        if not self.can_ask:
             raise UserError(f"{question}\nThere is no terminal to answer on; say {flag}.")
         print(spell.plain(question), end=" ", file=self.err, flush=True)
         answer = self.inp.readline().strip()

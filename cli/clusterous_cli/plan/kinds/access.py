@@ -103,7 +103,10 @@ def _look_groups(at: Scope) -> list[Found]:
             continue
         id, vpc, ours = group["GroupId"], group["VpcId"], is_ours(group, at.who)
         key, value = key_of(group, at.who), Group(vpc=vpc, name=group["GroupName"])
-        found.append(Found(kind=GROUP, key=key, id=id, value=value, ours=ours, vpc=vpc))
+        by_aws = bool(made_by_aws(group))
+        found.append(
+            Found(kind=GROUP, key=key, id=id, value=value, ours=ours, vpc=vpc, managed=by_aws)
+        )
         present = rules_of(group.get("IpPermissions", ()))
         if ours and present:
             name, rules = key.removesuffix("-group"), Rules(group=id, rules=present)

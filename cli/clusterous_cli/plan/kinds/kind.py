@@ -196,6 +196,7 @@ class Found:
     ready: bool = True
     broken: bool = False  # it will never be ready (again)
     busy: bool = False  # it goes with what uses it
+    managed: bool = False  # AWS made it by itself, and says so; it may go if the person wants
 
 
 class Action(StrEnum):

@@ -637,6 +637,7 @@ def _look_endpoints(at: Scope) -> list[Found]:
                 tables=tuple(sorted(one.get("RouteTableIds", ()))),
             ),
             vpc=one["VpcId"],
+            managed=bool(made_by_aws(one)),
         )
         for one in listed
         if one.get("State", "").lower() not in ("deleted", "deleting")
