@@ -50,6 +50,21 @@ def test_builds_an_image(found: Builder, context: Path) -> None:
 
 
 @needs_buildah
+def test_what_was_built_before_of_the_same_image_does_not_stay(
+    found: Builder, context: Path
+) -> None:
+    for number, name in enumerate(("r.example/hello:1", "r.example/other:1", "r.example/hello:2")):
+        (context / "hello").write_text(f"hello {number}")
+        builder.build(found, name, context, contexts.containerfile(context), lambda line: None)
+
+    builder.forget_older(found, "r.example/hello:2")
+
+    listed = shell.run([*builder.program(found), "images", "--format", "{{.Name}}:{{.Tag}}"])
+    named = [line for line in listed.split() if "example" in line]
+    assert sorted(named) == ["r.example/hello:2", "r.example/other:1"]
+
+
+@needs_buildah
 def test_tells_the_builders_words_when_a_build_fails(found: Builder, context: Path) -> None:
     (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
 

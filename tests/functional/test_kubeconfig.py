@@ -9,11 +9,14 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import trustme
 
 from clusterous_api.errors import TransientError
+from clusterous_cli.commands import kubectl as typed
 from clusterous_cli.reach import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.reach.kubeconfig import Link
 from tests import programs
@@ -195,3 +198,12 @@ def test_keeps_the_port_of_a_tunnel_that_is_open(link: Link) -> None:
 
     assert kubeconfig.choose_port("ab12", link) == link.port
     assert isinstance(kube.tls_context(link.server_ca, link.certificate, link.key), ssl.SSLContext)
+
+
+def test_what_kubectl_keeps_of_a_cluster_goes_with_it(tmp_path: Path) -> None:
+    cluster: Any = SimpleNamespace(home=tmp_path / "reef", kubeconfig=tmp_path / "reef/kubeconfig")
+
+    told = typed.environment(cluster)
+
+    assert Path(told["KUBECACHEDIR"]).is_relative_to(cluster.home)
+    assert told["KUBECONFIG"] == str(cluster.kubeconfig)

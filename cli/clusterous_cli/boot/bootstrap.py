@@ -177,6 +177,7 @@ def _script(
             COMMAND="server" if server else "agent",
             RESERVED=RESERVED[role],
             VOLUME=volume,
+            CIDR=config.cidr,
             PREPARE=_cloud(config) if server else "",
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",

@@ -1,9 +1,14 @@
 """`clusterous kubectl ARGS…`: kubectl against the cluster."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
+
+if TYPE_CHECKING:
+    from clusterous_cli.cluster.record import Cluster
 
 
 @click.command(
@@ -37,4 +42,10 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
         click.echo(opened.cluster.kubeconfig)
         return
     reached.tunnel.ensure()
-    shell.replace(["kubectl", *arguments], {"KUBECONFIG": str(opened.cluster.kubeconfig)})
+    shell.replace(["kubectl", *arguments], environment(opened.cluster))
+
+
+def environment(cluster: "Cluster") -> dict[str, str]:
+    """Tell kubectl whose cluster it is; what it keeps of the cluster goes with it."""
+    cache = cluster.home / "kubectl-cache"
+    return {"KUBECONFIG": str(cluster.kubeconfig), "KUBECACHEDIR": str(cache)}

@@ -270,6 +270,18 @@ def save(builder: Builder, reference: str, target: Path, tell: Callable[[str], N
     _stream(argv, tell, failure, builder.environment)
 
 
+def forget_older(builder: Builder, reference: str) -> None:
+    """Let go of what was built of the same image before: only buildah's store is ours to tidy."""
+    if builder.kind is not Kind.BUILDAH:
+        return
+    listed = [*program(builder), "images", "--format", "{{.Name}}:{{.Tag}}"]
+    _, said, _ = shell.outcome(listed, timeout=60)
+    name = reference.rpartition(":")[0]
+    older = [one for one in said.split() if one.rpartition(":")[0] == name and one != reference]
+    if older:
+        shell.outcome([*program(builder), "rmi", *older], timeout=60)
+
+
 def logout(builder: Builder, registry: str) -> None:
     """Forget the password; it would end by itself after 12 hours."""
     shell.outcome(logout_argv(builder, registry), env=builder.environment, timeout=30)

@@ -290,8 +290,10 @@ def choose_zone(
     zones = sorted({zone for _, zone in offered})
     fitting = [zone for zone in zones if types <= {t for t, where in offered if where == zone}]
     if not asked:
-        if fitting:
-            return fitting[0]
+        # An account may have Local Zones, too, which have neither NAT gateways nor EFS.
+        usual = [zone for zone in fitting if len(zone) == len(region) + 1]
+        if usual:
+            return usual[0]
         raise UserError(f"No zone of {region} has all of {', '.join(sorted(types))}.")
     zone = _whole(asked, region)
     if zone not in fitting:

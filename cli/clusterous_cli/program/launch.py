@@ -119,6 +119,7 @@ class Launch:
         more = dict(cluster.record["config"].get("tags", ()))
         registry.ensure_repository(self.session.cloud, self.session.identity, repository, more)
         builder.push(found, reference, tell)
+        builder.forget_older(found, reference)
         pushed = self.ui.clock() - built
         text = f"{build.tag}: built in {built - began:.0f} s, pushed in {pushed:.0f} s"
         lines.set(title, text, done=True)

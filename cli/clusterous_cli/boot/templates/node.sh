@@ -54,15 +54,20 @@ can_mount() {
 }
 
 # Pods use the volume through the machine's mount alone, which binds them to their own folder and
-# user; the file system itself asks nobody. Pods' packets come from the bridge; after translation of
+# user; the file system itself asks nobody. Nor do they send other machines what these would take
+# for their neighbours' own (VXLAN). Pods' packets come from the bridge; after translation of
 # services' addresses and before any chain of Kubernetes' own that accepts.
-shield_volume() {
-    [ @VOLUME@ != none ] || return 0
+shield() {
     # Where the image has no iptables k3s has, once it has unpacked itself; whether it can be run
     # at all shows when it is started.
     k3s kubectl version --client >/dev/null || :
     PATH=$PATH:/var/lib/rancher/k3s/data/current/bin/aux
-    _rule='FORWARD -i cni0 -d @VOLUME@ -p tcp --dport 2049 -j DROP'
+    [ @VOLUME@ = none ] || dropped "-d @VOLUME@ -p tcp --dport 2049"
+    dropped "-d @CIDR@ -p udp --dport 8472"
+}
+
+dropped() {
+    _rule="FORWARD -i cni0 $1 -j DROP"
     iptables -w -t mangle -C $_rule 2>/dev/null || iptables -w -t mangle -I $_rule
 }
 
@@ -86,7 +91,7 @@ steps() {
     # While this file is there, archives that did not change are not imported at every start.
     : >>"$ROOT/var/lib/rancher/k3s/agent/images/.cache.json"
 @PREPARE@
-    shield_volume
+    shield
     phase starting
     start @UNIT@
     understood

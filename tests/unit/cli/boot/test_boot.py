@@ -234,14 +234,18 @@ def test_a_node_begins_when_its_images_are_in_and_imports_them_once(
     assert max([*archives, "zz-last.txt"]) == "zz-last.txt"
 
 
-def test_pods_are_kept_from_the_volume_itself(secrets: pki.Secrets, tmp_path: Path) -> None:
+def test_pods_are_kept_from_the_volume_itself_and_from_the_network_of_pods(
+    secrets: pki.Secrets, tmp_path: Path
+) -> None:
     for volume in ("efs", "none"):
         made = make_bundle(secrets, f"name: reef\nvolume: {volume}\n")
         assert carry_out(made, "worker", tmp_path / volume)[-1] == "code 0"
 
-    rule = "-w -t mangle -I FORWARD -i cni0 -d 10.40.16.11 -p tcp --dport 2049 -j DROP\n"
-    assert (tmp_path / "efs/rules").read_text() == rule
-    assert not (tmp_path / "none/rules").exists()
+    start = "-w -t mangle -I FORWARD -i cni0 -d"
+    rule = f"{start} 10.40.16.11 -p tcp --dport 2049 -j DROP\n"
+    forged = f"{start} 10.40.0.0/16 -p udp --dport 8472 -j DROP\n"
+    assert (tmp_path / "efs/rules").read_text() == rule + forged
+    assert (tmp_path / "none/rules").read_text() == forged
 
 
 def opened(bundle: bootstrap.Bundle, folder: Path, tries: int = 0) -> tuple[int, list[str]]:
