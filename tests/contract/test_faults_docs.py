@@ -30,13 +30,19 @@ def test_every_file_that_the_page_names_is_there() -> None:
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-def test_every_row_names_its_proof_or_what_it_waits_for() -> None:
-    rows = [line.split(" | ", 1) for line in PAGE.splitlines() if line.startswith("| ")]
+# What may be left to a later issue; all else is mended.
+LATER = (
+    *("old environment files", "short certificates", "roles", "KMS keys", "three servers"),
+    *("reused names", "on the controller", "existingVolumes", "paths per tenant", "signing"),
+    "with logging",  # k3s' own network policies, which are on
+)
+PROOF = re.compile(r"`(test_|Test|tests/|docs/)|^said in `")
 
-    bare = [
-        case
-        for case, proof in (row for row in rows if len(row) == 2)
-        if case not in ("| case", "| ---")
-        and not re.search(r"`(test_|Test|tests/|docs/)|^(later|waits|named|said|case)\b", proof)
-    ]
-    assert bare == []
+
+def test_every_row_names_its_proof_or_the_later_issue_that_it_waits_for() -> None:
+    rows = [line.strip("| ").split(" | ", 1) for line in PAGE.splitlines() if line[:2] == "| "]
+    cases = [row for row in rows if len(row) == 2 and row[0] not in ("case", "---")]
+
+    assert len(cases) > 80
+    bare = [row for row in cases if not PROOF.search(row[1])]
+    assert [row for row in bare if not any(words in row[1] for words in LATER)] == []

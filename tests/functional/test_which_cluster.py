@@ -75,6 +75,19 @@ def test_destroy_asks_about_the_cluster_of_the_file(type_: Type) -> None:
     assert "There is no terminal" in err
 
 
+def test_a_question_of_create_names_region_and_account(
+    type_: Type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = cloud.outside()
+    monkeypatch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
+    Path("clusterous.yaml").write_text("name: atoll\nregion: eu-west-1\n")
+
+    code, _, err = type_("create")
+
+    assert code == 2
+    assert "create atoll in eu-west-1 (account 123456789012)?" in err
+
+
 @pytest.mark.parametrize(
     "words", [("destroy", "reef"), ("destroy", "--cluster", "reef")], ids=" ".join
 )
