@@ -17,7 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,13 +51,22 @@ class Task:
 @click.option("--only", multiple=True, help="Only modules whose path has this in it.")
 @click.option("--named-only", is_flag=True, help="Only the faults that have names.")
 @click.option("--id", "ids", multiple=True, help="Only these of the chosen faults.")
+@click.option("--near", is_flag=True, help="Ask only the nearest tests: quick, and no verdict.")
 def main(
-    seed: int, count: int, workers: int, only: Sequence[str], named_only: bool, ids: Sequence[str]
+    seed: int,
+    count: int,
+    workers: int,
+    only: Sequence[str],
+    named_only: bool,
+    ids: Sequence[str],
+    near: bool,
 ) -> None:
     """Put faults into the product and see whether the tests notice."""
     tasks = list(_named(only)) if not ids else []
     if not named_only:
         tasks += [one for one in _chosen(seed, count, only) if not ids or one.told["id"] in ids]
+    if near:
+        tasks = [replace(one, stages=one.stages[:1]) for one in tasks]
     _tell(f"{len(tasks)} faults, {workers} at a time; each is tried in a copy of the checkout")
     began = time.monotonic()
     with signals.as_interrupts():

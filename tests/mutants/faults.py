@@ -190,7 +190,8 @@ def _decides_nothing(node: cst.CSTNode) -> bool:
         case cst.Arg(keyword=cst.Name(value="strict")):  # zip: the lengths are the same
             return True
         case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-            return str(name).startswith("__")
+            is_type = name[0].isupper() and not name.isupper()
+            return bool(name.startswith("__") or is_type)
         case _:
             return False
 

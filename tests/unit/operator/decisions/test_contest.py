@@ -69,6 +69,19 @@ def test_changes_by_people_are_put_right_every_time() -> None:
     assert fight.writes == 10
 
 
+def test_what_was_put_right_long_ago_does_not_count_any_more() -> None:
+    fight = Fight()
+    for second in range(4):
+        fight.look(second)
+
+    fight.look(3 + 2 * PAUSE_SECONDS - 1)
+    soon = fight.mends[OBJECT].times
+    fight.look(2 + 4 * PAUSE_SECONDS)
+    late = fight.mends[OBJECT].times
+
+    assert (soon, late) == (5, 1)
+
+
 def test_another_wish_counts_anew() -> None:
     fight = Fight()
     for second in range(10):
@@ -121,6 +134,11 @@ CONTAINER = {"f:containers": {'k:{"name":"master"}': {"f:image": {}}}}
             "spec.template.spec.containers[master].image",
             {"fieldsV1": {"f:spec": {"f:template": {"f:spec": CONTAINER}}}},
             "hpa",
+        ),
+        (
+            "spec.template.spec.containers[other].image",
+            {"fieldsV1": {"f:spec": {"f:template": {"f:spec": CONTAINER}}}},
+            "",
         ),
         ("metadata.labels.a", {"fieldsV1": {"f:metadata": {"f:labels": {"f:a": {}}}}}, "hpa"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clusterous_api import names
 from clusterous_operator.decisions import plan
 from clusterous_operator.decisions.counting import Size
 from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, steps_of
@@ -198,6 +199,28 @@ def test_a_service_that_gets_ports_gets_an_address() -> None:
 
     assert api.objects["Service", "sim-master"]["spec"]["clusterIP"] != "None"
     assert ("Deployment", "sim-master") in api.objects
+
+
+def test_what_is_not_there_is_made_whatever_its_version() -> None:
+    steps = steps_of(FakeApi().observe(make_app()))
+
+    assert steps
+    assert {(one.exists, one.version, one.uid) for one in steps if isinstance(one, plan.Apply)} == {
+        (False, 0, "")
+    }
+
+
+def test_what_is_taken_as_it_is_was_applied_as_it_is_wanted_now() -> None:
+    app, api = make_app(), FakeApi()
+    (first,) = (one for one in settle(app, api) if isinstance(one, plan.Apply)
+                and one.manifest["metadata"]["name"] == "sim-master"
+                and one.manifest["kind"] == "Deployment")  # fmt: skip
+    child = api.children()["Deployment", "sim-master"]
+    noted = {**first.manifest["metadata"]["annotations"], names.ANNOTATION_APPLIED: "another"}
+    other = {**first.manifest, "metadata": {**first.manifest["metadata"], "annotations": noted}}
+
+    assert plan.mark(first.manifest, child) == plan.mark(dict(first.manifest), child)
+    assert plan.mark(first.manifest, child) != plan.mark(other, child)
 
 
 def test_a_running_job_is_suspended_and_resumed_in_place() -> None:

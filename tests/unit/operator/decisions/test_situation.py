@@ -1,7 +1,7 @@
 """How an app ends, is remembered, starts again and shares the room: facts from what is seen."""
 
 import dataclasses
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -59,6 +59,29 @@ def ended(app: App, api: FakeApi) -> Ended | None:
 def tell(app: App, api: FakeApi) -> None:
     """Write the status."""
     api.told = appstatus.summarize(api.observe(app), Size(), api.told, NOW)
+
+
+# When a component is ready.
+
+
+def test_a_job_is_ready_when_its_pods_are() -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+    settle(app, api)
+    master = app.components[0]
+    before = counting.is_ready(api.observe(app), master)
+
+    api.run()
+
+    assert (before, counting.is_ready(api.observe(app), master)) == (False, True)
+
+
+def test_a_deployment_that_tells_of_no_ready_pod_has_none() -> None:
+    app, api = make_app(), FakeApi()
+    settle(app, api)
+    body = api.objects["Deployment", "sim-master"]
+    body["status"] = {"observedGeneration": body["metadata"]["generation"]}
+
+    assert not counting.is_ready(api.observe(app), app.components[0])
 
 
 # How a batch ends.
@@ -184,6 +207,15 @@ def test_all_but_the_data_goes_after_its_time() -> None:
 
     assert early == []
     assert {kind for kind, _ in api.objects} == {"PersistentVolumeClaim"}
+
+
+def test_it_is_known_when_all_but_the_data_goes() -> None:
+    app, api = done(ttl=60)
+    end, look = datetime.fromisoformat(NOW), api.observe(app)
+
+    waits = [ending.clears_in(look, end + timedelta(seconds=passed)) for passed in (0, 59.5, 61)]
+
+    assert waits == [60.0, 0.5, 0.0]
 
 
 def test_nothing_goes_before_the_status_tells_of_the_end() -> None:

@@ -144,6 +144,23 @@ def test_what_can_work_is_not_refused(seen: Look) -> None:
     assert refusal(seen) is None
 
 
+@pytest.mark.parametrize(
+    "changes", [{"ready": False}, {"deleting": True}], ids=["not ready", "ending"]
+)
+def test_pods_that_do_not_work_say_nothing_of_where_they_can(changes: dict[str, Any]) -> None:
+    pods = (make_pod(), make_pod("workers", **changes))
+
+    assert refusal(tied(pods=pods)) is not None
+
+
+def test_only_components_that_have_pods_are_asked_where_they_may_be() -> None:
+    placed = {"placement": {"nodeSelector": {"name": "a"}}}
+    app = make_app(master={}, workers={"replicas": 2, **placed})
+    nodes = (make_node("a", labels={"name": "a"}), make_node("b"))
+
+    assert storage.refusal(tied(nodes=nodes, app=app), {"master": 0, "workers": 2}) is None
+
+
 def test_one_pod_may_be_anywhere() -> None:
     assert refusal(tied(), {"master": 1, "workers": 0}) is None
 

@@ -68,6 +68,13 @@ def test_writes_only_until(seen: Seen | None, sent: float | None, until: float) 
     assert lease.deadline("a", seen, sent, TERMS) == until
 
 
+def test_the_terms_as_they_ship_leave_time_for_a_lost_renewal_and_a_late_request() -> None:
+    terms = Terms()
+
+    assert terms == Terms(duration=10.0, renew=2.0, margin=2.0, retry=0.5, nap=1.0)
+    assert terms.renew * 2 < terms.duration - terms.margin
+
+
 def test_what_says_the_same_has_said_it_since_then() -> None:
     first = lease.see(None, claim("b"), 3)
 

@@ -218,6 +218,16 @@ def test_reads_how_a_pod_failed(
     assert [(one.code, one.reason) for one in read.failures] == found
 
 
+def test_a_pod_is_of_its_controller_whoever_else_owns_it() -> None:
+    body = pod(phase="Failed", reason="Evicted")
+    body["metadata"]["ownerReferences"].insert(0, {"uid": "other-uid"})
+
+    read = failure.of_pod(body)
+
+    assert read is not None
+    assert read.owner == "job-uid"
+
+
 def test_a_pod_that_works_or_is_being_ended_has_not_failed() -> None:
     works = pod(containerStatuses=[{"state": ended(0, "Completed")}])
     going = pod(containerStatuses=[{"state": ended(143)}])
