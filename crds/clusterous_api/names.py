@@ -66,6 +66,9 @@ ENV_MASTER_HOST: Final = "CLUSTEROUS_MASTER_HOST"
 ANNOTATION_APPLIED: Final = f"{DOMAIN}/applied"
 ANNOTATION_RUN: Final = f"{DOMAIN}/run"
 
+# On a Deployment whose pods were refused: when its ReplicaSet was last told to ask again.
+ANNOTATION_ASKED_AGAIN: Final = f"{DOMAIN}/asked-again"
+
 # On the pods of a component: how often failurePolicy has restarted it, with which generation of the
 # app these counts began anew, and for the log pipeline.
 ANNOTATION_RESTARTS: Final = f"{DOMAIN}/restarts"

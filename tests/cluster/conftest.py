@@ -170,6 +170,7 @@ class Lab:
         prefixes = {
             "clusterousapps": "/apis/clusterous.io/v1",
             "deployments": "/apis/apps/v1",
+            "replicasets": "/apis/apps/v1",
             "jobs": "/apis/batch/v1",
             "events": "/apis/events.k8s.io/v1",
         }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import names
 from tests.cluster.conftest import Lab, Operator
 from tests.cluster.test_features import MASTER, deployment, finish, live, numbers, told
 from tests.cluster.test_status_truth import quota, until_reason
@@ -126,6 +127,26 @@ def test_a_quota_on_the_apps_own_objects_is_told_like_one_on_pods(lab: Lab) -> N
     )
     lab.patch("resourcequotas", "team", {"spec": {"hard": {key: "2"}}})
     lab.until_condition("Ready", seconds=60)
+
+
+def test_pods_that_a_quota_refused_come_when_it_is_raised(lab: Lab) -> None:
+    quota(lab, pods="2")
+    lab.create(master=MASTER)
+    lab.until_condition("Ready")
+    lab.change(workers={"replicas": 3})
+    until_reason(lab, "QuotaExceeded")
+
+    def is_told() -> bool:
+        """Tell whether the ReplicaSet was told to ask again; by itself it does so ever later."""
+        return any(
+            names.ANNOTATION_ASKED_AGAIN in one["metadata"]["annotations"]
+            for one in lab.all("replicasets")
+        )
+
+    lab.until(is_told, "the ReplicaSet asks again")
+    lab.patch("resourcequotas", "team", {"spec": {"hard": {"pods": "4"}}})
+
+    lab.until_condition("Ready")
 
 
 def test_a_rollout_that_kubectl_pauses_goes_on(lab: Lab) -> None:

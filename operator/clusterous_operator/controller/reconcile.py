@@ -43,6 +43,7 @@ from clusterous_operator.decisions import (
     fill,
     plan,
     policy,
+    refused,
     situation,
     storage,
 )
@@ -89,6 +90,7 @@ class Reconciler:
         self._recorder = Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
         self._bereft: dict[Key, dict[str, float]] = {}  # since when pods lack a workload
+        self._refused: dict[Key, refused.Since] = {}  # ReplicaSets that were refused pods
         self._failed: dict[Key, tuple[tuple[int, str], int]] = {}  # generation, words; how often
         self._aside = ThreadPoolExecutor(max_workers=1, thread_name_prefix="count")
         # What could not be counted: of which generation, until when, what was told.
@@ -115,6 +117,7 @@ class Reconciler:
             manifests.check(app)
             app = await self._speak_first(app, body["spec"], record)
             look, size = await self._settle(app)
+            await self._ask_again(look)
             look_again = self._look_again(look, size)
             record = self._latest(record)
             wanted = appstatus.summarize(look, size, record.status, self._time())
@@ -155,6 +158,7 @@ class Reconciler:
             self._targets,
             self._reported,
             self._bereft,
+            self._refused,
             self._failed,
             self._too_long,
             self._unspeakable,
@@ -211,6 +215,16 @@ class Reconciler:
             await self._carry_out(look, steps)
             look, size = await self._observe(app, answers)
         return look, size
+
+    async def _ask_again(self, look: Look) -> None:
+        """Let ReplicaSets ask for their pods again that were refused some."""
+        key = (look.app.namespace, look.app.name)
+        ask, since = refused.due(look, self._refused.pop(key, {}), self._clock())
+        if since:
+            self._refused[key] = since
+        note = {"metadata": {"annotations": {names.ANNOTATION_ASKED_AGAIN: self._time()}}}
+        for child in ask:
+            self._remember(child.kind, await self._patch(child, note))
 
     async def _uncontested(self, look: Look, steps: list[plan.Step]) -> list[plan.Step]:
         """Leave out what was put right so often that somebody else must want it otherwise."""
@@ -321,6 +335,7 @@ class Reconciler:
 
     def _look_again(self, look: Look, size: Size) -> float | None:
         """Return in how many seconds time alone may change what is wanted."""
+        key, now = (look.app.namespace, look.app.name), self._clock()
         clears = None if look.cleared else ending.clears_in(look, self._now())
         watches = look.idle is not None and not look.idle.suspended
         waits = storage.more(look) is not None and not look.can_grow
@@ -330,9 +345,8 @@ class Reconciler:
             USAGE_SECONDS if watches else None,
             CLASS_AGAIN_SECONDS if waits else None,
             _ORPHANED_SECONDS if look.held else None,
-            contest.look_again(
-                self._mends.get((look.app.namespace, look.app.name), {}), self._clock()
-            ),
+            refused.look_again(self._refused.get(key, {}), now),
+            contest.look_again(self._mends.get(key, {}), now),
         )
         return min((one for one in later if one is not None), default=None)
 
