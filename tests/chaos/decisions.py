@@ -209,7 +209,14 @@ def _attempt(body: Body) -> int:
 
 
 def _has_failed(pod: Body) -> bool:
+    """Tell whether something of a pod has failed, or the cluster takes it away."""
     status = pod.get("status") or {}
+    is_ending = "deletionTimestamp" in pod["metadata"]
+    if is_ending and any(
+        one.get("type") == "DisruptionTarget" and one.get("status") == "True"
+        for one in status.get("conditions") or ()
+    ):
+        return True
     return status.get("phase") == "Failed" or any(
         ((one.get(state) or {}).get("terminated") or {}).get("exitCode")
         for one in status.get("containerStatuses") or ()

@@ -202,6 +202,22 @@ def test_counts_begin_anew_with_another_spec_after_the_end() -> None:
     assert rules(tale) == []
 
 
+def test_a_pod_that_the_cluster_takes_away_has_failed() -> None:
+    taken = {"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}
+    tale = beginning()
+    tale.put(
+        "Pod",
+        "evicted",
+        metadata={"labels": names.selector("sim", "workers"), "deletionTimestamp": "now"},
+        spec={"containers": []},
+        status={"phase": "Running", "conditions": [taken]},
+    )
+
+    tale.app_says(failurePolicy=POLICY, again={"workers": 1}).runs("workers", 2, 1)
+
+    assert rules(tale) == []
+
+
 def test_an_old_failure_does_not_end_the_next_life() -> None:
     tale = ended_by_policy()
     none = {**POLICY, "maxRestarts": 0}
