@@ -83,9 +83,10 @@ ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 ANNOTATION_RESUME: Final = f"{DOMAIN}/resume"
 
 # The cluster's own volume: its claim in each namespace, which no app's own claim can be named
-# like, because those have no dot; and its key in CLUSTER_CONFIG.
+# like, because those have no dot; and its key in CLUSTER_CONFIG, beside the one of the region.
 CLUSTER_CLAIM: Final = "shared.clusterous.io"
 CLUSTER_VOLUME_KEY: Final = "volume.yaml"
+CLUSTER_REGION_KEY: Final = "region"
 VOLUME_NAME: Final = "data"
 
 # The predecessor's programs find each other under these names.

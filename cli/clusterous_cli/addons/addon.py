@@ -22,6 +22,7 @@ class Setting:
     """What the add-ons of a cluster follow from; *archives* of images are known by their names."""
 
     config: ClusterConfig
+    region: str
     version: str
     archives: Mapping[str, Blob]
 

@@ -9,7 +9,6 @@ from clusterous_api import names
 from clusterous_api.mounts import EFS_OPTIONS
 from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
 from clusterous_cli.cluster.addresses import addresses
-from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.system import assets
 
 IMAGE: Final = "ghcr.io/clusterous/clusterous-operator"
@@ -18,7 +17,7 @@ IMAGE: Final = "ghcr.io/clusterous/clusterous-operator"
 def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
     """Return its objects."""
     # Helm installs the definitions of a chart once and changes them never.
-    return [_namespace(), *_definitions(), _config(setting.config), _chart(setting, mark)]
+    return [_namespace(), *_definitions(), _config(setting), _chart(setting, mark)]
 
 
 def _namespace() -> Manifest:
@@ -30,8 +29,9 @@ def _definitions() -> list[Manifest]:
     return [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))]
 
 
-def _config(config: ClusterConfig) -> Manifest:
-    data = {"name": config.name}
+def _config(setting: Setting) -> Manifest:
+    config = setting.config
+    data = {"name": config.name, names.CLUSTER_REGION_KEY: setting.region}
     if config.volume == "efs":
         server = addresses(config.cidr).volume
         nfs = {"server": server, "path": "/", "mountOptions": list(EFS_OPTIONS)}

@@ -124,7 +124,9 @@ def _drawn(
     _same_volume(config, found, before)
     fitting(config, image)
     version = assets.version()
-    setting = addon.Setting(config=config, version=version, archives=published.blobs)
+    setting = addon.Setting(
+        config=config, region=who.region, version=version, archives=published.blobs
+    )
     documents = b"---\n".join(one.manifest for one in addons.made(setting))
     bundle = bootstrap.bundle(
         config, who, secrets, released=published.blobs, manifests=documents, version=version

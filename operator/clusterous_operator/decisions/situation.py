@@ -22,7 +22,7 @@ def facts(look: Look, size: Size) -> Facts:
         replicas=counting.replicas(look, size),
         on_cluster_volume=look.on_cluster_volume,
         cluster_volume=_cluster_volume(look.cluster),
-        region=look.cluster.get("region"),
+        region=look.cluster.get(names.CLUSTER_REGION_KEY),
         single_node=_single_node(look),
         attempts=look.verdict.attempts,
         life=look.verdict.life,

@@ -15,6 +15,7 @@ from clusterous_cli.system import assets
 REEF = config.parse("name: reef\n")
 SETTING = Setting(
     config=REEF,
+    region="eu-west-1",
     version="2",
     archives={"operator": Blob(key="boot/1/clusterous-operator-2.tar", sha256="1" * 64)},
 )
@@ -53,7 +54,8 @@ def test_without_a_volume_the_operator_hears_of_none() -> None:
 
     found = objects(operatorchart.ADDON, bare)
 
-    assert found["ConfigMap", names.CLUSTER_CONFIG]["data"] == {"name": "reef"}
+    known = found["ConfigMap", names.CLUSTER_CONFIG]["data"]
+    assert known == {"name": "reef", "region": "eu-west-1"}
 
 
 def test_the_operator_is_selected_by_what_no_worker_can_call_itself() -> None:
