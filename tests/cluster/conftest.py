@@ -1,5 +1,6 @@
 """One control plane for all tests of the operator, which runs with the chart's rights."""
 
+import contextlib
 import json
 import os
 import re
@@ -34,10 +35,16 @@ Object = dict[str, Any]
 @pytest.fixture(scope="session")
 def shared_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane with two nodes, our CRD and all that the chart makes but the Deployment."""
+    with equipped(tmp_path_factory.mktemp("shared-plane")) as plane:
+        yield plane
+
+
+@contextlib.contextmanager
+def equipped(home: Path, options: controlplane.Options | None = None) -> Iterator[ControlPlane]:
+    """Run a control plane: two nodes, our CRD, all that the chart makes but the Deployment."""
     found = parts.ensure(["kube", "kwok", "helm"], print)
-    home = tmp_path_factory.mktemp("shared-plane")
     with controlplane.start(
-        home, kube=found.kube, kine=found.kube, kwok=found.kwok, nodes=2
+        home, kube=found.kube, kine=found.kube, kwok=found.kwok, nodes=2, options=options
     ) as plane:
         plane.api("POST", "/api/v1/namespaces", {"metadata": {"name": names.NAMESPACE}})
         crd = yaml.safe_load((ROOT / "crds" / "clusterousapps.yaml").read_text())
@@ -84,18 +91,22 @@ class Operator:
     log: Path
     account: str = "clusterous-operator"
     flags: tuple[str, ...] = ()
+    kubeconfig: Path | None = None  # another than one with a token of the account
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start it, and wait until it says that it is ready."""
-        kubeconfig = self.plane.service_account_kubeconfig(names.NAMESPACE, self.account)
+        kubeconfig = self.kubeconfig or self.plane.service_account_kubeconfig(
+            names.NAMESPACE, self.account
+        )
         command = [sys.executable, "-m", "clusterous_operator"]
         who = f"--identity=operator-{self.port}"  # as a restarted container, so is it the same
         flags = [f"--port={self.port}", "--shrink-seconds=1", who, *self.flags]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 ["/usr/bin/setpriv", "--pdeathsig", "KILL", *command, *flags],
-                env={**os.environ, "KUBECONFIG": str(kubeconfig)},
+                env={**os.environ, **self.environment, "KUBECONFIG": str(kubeconfig)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -76,6 +76,7 @@ class Options:
     qps: int = 1000
     room: Manifest = field(default_factory=lambda: _ROOM)  # of the nodes that it begins with
     audit: Manifest | None = None  # an audit policy; the log is then home/audit.log
+    apiserver: Sequence[str] = ()  # further flags
     provisioner: bool = True  # make a volume for each claim of the class `standard`
 
 
@@ -120,7 +121,7 @@ class ControlPlane:
         answer = self.api("POST", path, {"spec": {"expirationSeconds": 3600 * 24}})
         target = self.home / f"{namespace}.{name}.kubeconfig"
         user = {"token": answer["status"]["token"]}
-        _write_kubeconfig(target, self.port, self.ca_pem, user, namespace=namespace)
+        write_kubeconfig(target, self.port, self.ca_pem, user, namespace=namespace)
         return target
 
     @property
@@ -292,7 +293,7 @@ def _prepare(home: Path, programs: Programs, grace_seconds: int, options: Option
         made = _client(authority, user, group)
         certificate, key = _write(home / name, made)
         keys = {"client-certificate-data": _base64(certificate), "client-key-data": _base64(key)}
-        _write_kubeconfig(home / f"{name}.kubeconfig", port, ca_pem, keys)
+        write_kubeconfig(home / f"{name}.kubeconfig", port, ca_pem, keys)
     if options.audit is not None:
         (home / "audit-policy.yaml").write_text(json.dumps(options.audit))
     tls = ssl.create_default_context(cafile=str(home / "ca.crt"))
@@ -345,6 +346,7 @@ def _argvs(
             f"--service-account-key-file={home}/accounts.key",
             f"--service-account-signing-key-file={home}/accounts.key",
             *(audit if options.audit is not None else ()),
+            *options.apiserver,
         ],
         CONTROLLER_MANAGER: [
             kube,
@@ -440,7 +442,7 @@ def _volume_for(claim: Manifest) -> Manifest:
     }
 
 
-def _write_kubeconfig(
+def write_kubeconfig(
     target: Path, port: int, ca_pem: bytes, user: Manifest, *, namespace: str = "default"
 ) -> None:
     # JSON is YAML; and the file is whole before anyone can see it.

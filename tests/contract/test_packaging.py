@@ -34,5 +34,11 @@ def test_the_operators_image_gets_what_the_lock_has_for_it() -> None:
     assert locks.OPERATOR.read_text() == locks.operator_lock(), "run make lock"
 
 
+def test_kubernetes_comes_with_the_project_and_not_into_the_operators_image() -> None:
+    assert any(line.startswith("kubernetes>") for line in PROJECT["project"]["dependencies"])
+    assert "kopf" in locks.operator_closure()
+    assert "kubernetes" not in locks.operator_closure()
+
+
 def test_tests_are_no_package() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []

@@ -8,7 +8,8 @@ import asyncio
 import dataclasses
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
@@ -22,7 +23,7 @@ from clusterous_operator.client import encoding, listing
 
 Body = dict[str, Any]
 T = TypeVar("T")
-Login = Callable[[], kopf.ConnectionInfo]
+Login = Callable[[], Awaitable[kopf.ConnectionInfo]]
 
 PATHS: Mapping[str, tuple[str, str]] = {
     names.KIND: (f"/apis/{names.API_VERSION}", names.PLURAL),
@@ -123,11 +124,14 @@ class Cluster:
         self._seconds_left: Callable[[], float] = lambda: float("inf")
         self._count: Callable[[str, str], None] = lambda method, code: None
         self._info: kopf.ConnectionInfo | None = None
+        self._tls: ssl.SSLContext | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._former: aiohttp.ClientSession | None = None
+        self._one_at_a_time = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Log in."""
-        await self._connect()
+        await self._connect(None)
         return self
 
     async def __aexit__(
@@ -136,9 +140,10 @@ class Cluster:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the session."""
-        if self._session is not None:
-            await self._session.close()
+        """Close what is open."""
+        for session in (self._session, self._former):
+            if session is not None:
+                await session.close()
 
     def guard(self, seconds_left: Callable[[], float]) -> None:
         """Ask before each write how long it may take at most."""
@@ -148,20 +153,28 @@ class Cluster:
         """Tell method and status code of each answer."""
         self._count = count
 
-    async def _connect(self) -> None:
-        """Read the credentials; a new session only where they differ, as it ends all watches."""
-        info = self._login()
+    async def _connect(self, refused: kopf.ConnectionInfo | None) -> None:
+        """Replace *refused* credentials; of many whose credentials were refused, one logs in."""
+        async with self._one_at_a_time:
+            if self._info is refused:
+                await self._use(await self._login())
+
+    async def _use(self, info: kopf.ConnectionInfo) -> None:
+        """Send these credentials from now on; what is on its way with others comes to its end."""
         if info == self._info:
             return
-        old, self._info = self._session, info
-        self._session = aiohttp.ClientSession(
+        if self._former is not None:  # its requests ended long ago
+            await self._former.close()
+        self._former, self._info, self._tls = self._session, info, info.as_ssl_context()
+        self._session = self._new_session(info)
+
+    def _new_session(self, info: kopf.ConnectionInfo) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
             base_url=info.server,
             headers=info.as_http_headers() | {"User-Agent": names.FIELD_MANAGER},
-            connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._tls or True),
             timeout=aiohttp.ClientTimeout(total=_REQUEST_SECONDS, sock_connect=10.0),
         )
-        if old is not None:
-            await old.close()
 
     async def apply(self, manifest: Mapping[str, Any], *, force: bool, sub: str = "") -> Body:
         """Make or change an object so that it has these fields; *force* takes them from others."""
@@ -249,11 +262,19 @@ class Cluster:
             "timeoutSeconds": str(_WATCH_SECONDS),
         }
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=10.0, sock_read=_SILENCE_SECONDS)
+        used, where = self._info, path(kind, namespace)
+        if used is None:
+            raise RuntimeError("use the cluster as a context manager")
+        # Who reads from a session that is closed meanwhile hears nothing, not even of the close; so
+        # each watch has its own, which other credentials leave alone.
         with _Translated():
-            async with self._open("GET", path(kind, namespace), query, timeout=timeout) as answer:
+            async with (
+                self._new_session(used) as session,
+                self._open("GET", where, query, session=session, timeout=timeout) as answer,
+            ):
                 self._count("GET", str(answer.status))
                 if answer.status == 401:
-                    await self._connect()
+                    await self._connect(used)
                 await _check(answer)
                 async for line in _lines(answer.content):
                     event = json.loads(line)
@@ -284,7 +305,7 @@ class Cluster:
         headers = {"Content-Type": request.content}
         end = asyncio.get_running_loop().time() + request.seconds
         for attempt in (1, 2):
-            timeout = _timeout(end - asyncio.get_running_loop().time())
+            timeout, used = _timeout(end - asyncio.get_running_loop().time()), self._info
             with _Translated():
                 async with self._open(
                     request.method,
@@ -299,15 +320,22 @@ class Cluster:
                         await _check(answer)
                         text: bytes = await answer.read()
                         return text
-            await self._connect()
+            await self._connect(used)
         raise AssertionError("the second attempt returns or raises")
 
     def _open(
-        self, method: str, where: str, query: Mapping[str, str], **more: Any
+        self,
+        method: str,
+        where: str,
+        query: Mapping[str, str],
+        *,
+        session: aiohttp.ClientSession | None = None,
+        **more: Any,
     ) -> Any:  # aiohttp's request context manager, which has no public name
-        if self._session is None:
+        session = session or self._session
+        if session is None:
             raise RuntimeError("use the cluster as a context manager")
-        return self._session.request(method, where, params=query, **more)
+        return session.request(method, where, params=query, **more)
 
 
 def _timeout(seconds: float) -> aiohttp.ClientTimeout:
@@ -337,8 +365,6 @@ class _Translated:
         if isinstance(error, aiohttp.ClientError | TimeoutError | OSError):
             told = str(error) or type(error).__name__
             raise BusyError(f"The API server does not answer: {told}") from error
-        if isinstance(error, RuntimeError) and "Session is closed" in str(error):
-            raise BusyError("The session was renewed meanwhile.") from error
 
 
 async def _check(answer: aiohttp.ClientResponse) -> None:

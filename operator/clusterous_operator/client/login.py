@@ -9,13 +9,13 @@ from pathlib import Path
 
 import kopf
 
-from clusterous_api.errors import UserError
+from clusterous_api.errors import TransientError, UserError
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 _AGAIN_SECONDS = 2.0
 
 
-def connection(
+async def connection(
     environ: Mapping[str, str] = os.environ, account: Path = ACCOUNT
 ) -> kopf.ConnectionInfo:
     """Return address and credentials as they are now."""
@@ -25,7 +25,12 @@ def connection(
     info = kopf.login_with_kubeconfig(settings=kopf.OperatorSettings())
     if info is None:
         raise UserError("There is neither a service account nor a kubeconfig; set KUBECONFIG.")
-    return info
+    if info.token or info.username or info.certificate_data or info.certificate_path:
+        return info
+    # Nowhere else: inside a cluster `kubernetes` is neither needed nor there (docs/adr/0003).
+    from clusterous_operator.client import helpers
+
+    return await helpers.completed(info)
 
 
 def _in_cluster(host: str, port: str, account: Path) -> kopf.ConnectionInfo:
@@ -36,6 +41,14 @@ def _in_cluster(host: str, port: str, account: Path) -> kopf.ConnectionInfo:
         ca_path=str(account / "ca.crt"),
         token=(account / "token").read_text().strip(),
     )
+
+
+async def log_in(known: "Known") -> kopf.ConnectionInfo:
+    """Return what kopf is to be given; it asks again after a moment where that fails."""
+    try:
+        return known.other(await connection())
+    except TransientError as error:
+        raise kopf.TemporaryError(str(error), delay=_AGAIN_SECONDS) from error
 
 
 class Known:

@@ -20,8 +20,8 @@ def registry(machine: Machine) -> kopf.OperatorRegistry:
     known = login.Known()
 
     @kopf.on.login(registry=made)
-    def log_in(**_: Any) -> kopf.ConnectionInfo:
-        return known.other(login.connection())
+    async def log_in(**_: Any) -> kopf.ConnectionInfo:
+        return await login.log_in(known)
 
     @kopf.on.startup(registry=made)
     def configure(settings: kopf.OperatorSettings, **_: Any) -> None:

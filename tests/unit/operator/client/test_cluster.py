@@ -37,8 +37,12 @@ def play(story: Story, answer: Callable[[web.Request], Coroutine[Any, Any, web.R
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", hear)
         async with TestServer(app) as server:
-            login = kopf.ConnectionInfo(server=str(server.make_url("/")).rstrip("/"))
-            async with Cluster(lambda: login) as cluster:
+            info = kopf.ConnectionInfo(server=str(server.make_url("/")).rstrip("/"))
+
+            async def login() -> kopf.ConnectionInfo:
+                return info
+
+            async with Cluster(login) as cluster:
                 await story(cluster, asked)
 
     asyncio.run(whole())
@@ -195,3 +199,63 @@ def test_a_delete_is_meant_for_the_very_object_that_was_seen() -> None:
         {"uid": "its-uid", "resourceVersion": "7"},
         {"uid": "its-uid"},
     ]
+
+
+def test_of_many_that_are_refused_at_once_one_logs_in() -> None:
+    logins: list[int] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        known = request.headers["Authorization"] == "Bearer 2"
+        return web.json_response({}, status=200 if known else 401)
+
+    async def whole() -> None:
+        app = web.Application()
+        app.router.add_get("/version", hear)
+        async with TestServer(app) as server:
+
+            async def login() -> kopf.ConnectionInfo:
+                logins.append(1)
+                await asyncio.sleep(0.05)
+                url = str(server.make_url("/")).rstrip("/")
+                return kopf.ConnectionInfo(server=url, token=str(len(logins)))
+
+            async with Cluster(login) as cluster:
+                await asyncio.gather(*(cluster.release() for _ in range(5)))
+
+    asyncio.run(whole())
+    assert len(logins) == 2
+
+
+def test_a_watch_hears_on_after_others_have_logged_in_anew() -> None:
+    tokens = iter("12")
+
+    async def hear(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            known = request.headers["Authorization"] == "Bearer 2"
+            return web.json_response({}, status=200 if known else 401)
+        stream = web.StreamResponse()
+        await stream.prepare(request)
+        await stream.write(b'{"type": "ADDED", "object": {}}\n')
+        await renewed.wait()
+        await stream.write(b'{"type": "MODIFIED", "object": {}}\n')
+        return stream
+
+    async def whole() -> list[str]:
+        app = web.Application()
+        app.router.add_get("/{path:.*}", hear)
+        async with TestServer(app) as server:
+
+            async def login() -> kopf.ConnectionInfo:
+                url = str(server.make_url("/")).rstrip("/")
+                return kopf.ConnectionInfo(server=url, token=next(tokens))
+
+            heard = []
+            async with Cluster(login) as cluster:
+                async for kind, _ in cluster.watch("Pod", None, {}, "1"):
+                    heard.append(kind)
+                    await cluster.release()
+                    renewed.set()
+            return heard
+
+    renewed = asyncio.Event()
+    assert asyncio.run(asyncio.wait_for(whole(), 20)) == ["ADDED", "MODIFIED"]

@@ -1,6 +1,8 @@
 """How the operator finds the API server, and that it reads a renewed token."""
 
+import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import kopf
@@ -12,12 +14,16 @@ from clusterous_operator.client import login
 ADDRESS = {"KUBERNETES_SERVICE_HOST": "10.43.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 
 
+def connection(environ: Mapping[str, str], account: Path) -> kopf.ConnectionInfo:
+    return asyncio.run(login.connection(environ, account))
+
+
 def test_uses_the_service_account_and_reads_its_token_each_time(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("old\n")
-    before = login.connection(ADDRESS, tmp_path)
+    before = connection(ADDRESS, tmp_path)
 
     (tmp_path / "token").write_text("new\n")
-    after = login.connection(ADDRESS, tmp_path)
+    after = connection(ADDRESS, tmp_path)
 
     assert (before.server, before.token, after.token) == ("https://10.43.0.1:443", "old", "new")
 
@@ -25,7 +31,7 @@ def test_uses_the_service_account_and_reads_its_token_each_time(tmp_path: Path) 
 def test_writes_an_ipv6_address_as_urls_do(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("t")
 
-    found = login.connection({**ADDRESS, "KUBERNETES_SERVICE_HOST": "fd00::1"}, tmp_path)
+    found = connection({**ADDRESS, "KUBERNETES_SERVICE_HOST": "fd00::1"}, tmp_path)
 
     assert found.server == "https://[fd00::1]:443"
 
@@ -41,7 +47,7 @@ def test_a_kubeconfig_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (tmp_path / "config").write_text(json.dumps(config))
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
 
-    found = login.connection({**ADDRESS, "KUBECONFIG": "set"}, tmp_path)
+    found = connection({**ADDRESS, "KUBECONFIG": "set"}, tmp_path)
 
     assert (found.server, found.token) == ("https://there", "mine")
 
@@ -51,16 +57,16 @@ def test_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("HOME", str(tmp_path))
 
     with pytest.raises(UserError, match="set KUBECONFIG"):
-        login.connection({}, tmp_path)
+        connection({}, tmp_path)
 
 
 def test_credentials_that_were_refused_are_not_given_again(tmp_path: Path) -> None:
     known = login.Known()
     (tmp_path / "token").write_text("old")
-    assert known.other(login.connection(ADDRESS, tmp_path)).token == "old"
+    assert known.other(connection(ADDRESS, tmp_path)).token == "old"
 
     with pytest.raises(kopf.TemporaryError, match="no newer one"):
-        known.other(login.connection(ADDRESS, tmp_path))
+        known.other(connection(ADDRESS, tmp_path))
 
     (tmp_path / "token").write_text("new")
-    assert known.other(login.connection(ADDRESS, tmp_path)).token == "new"
+    assert known.other(connection(ADDRESS, tmp_path)).token == "new"
