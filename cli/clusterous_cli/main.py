@@ -21,6 +21,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "destroy": ("Clusters", "Remove the cluster and everything that costs money."),
     "run": ("Programs", "Run a program on the cluster."),
     "connect": ("Programs", "Open the pages that a running program exposes."),
+    "logs": ("Programs", "Show what a running program's containers say."),
     "put": ("Programs", "Copy files to the shared volume."),
     "get": ("Programs", "Copy files from the shared volume."),
     "kubectl": ("Kubernetes", "Run kubectl against the cluster."),

@@ -333,6 +333,12 @@ def look(api: Api, app: AppState) -> AppState:
     return app_state(body)
 
 
+def has_ended(api: Api, app: AppState) -> bool:
+    """Whether *app* is a batch that has completed, or is not there any more."""
+    body = api.find(apps_path(app.namespace, app.name))
+    return body is None or app_state(body).holds("Completed")
+
+
 def service_address(api: Api, app: AppState, endpoint: Endpoint) -> str:
     """The cluster address behind which the endpoint's pods are, whichever node they run on."""
     namespace, service = quote(app.namespace, safe=""), quote(endpoint.service, safe="")

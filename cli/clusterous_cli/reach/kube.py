@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, TransientError, UserError
@@ -95,6 +95,15 @@ class Api:
         """All objects of a list; none where the kind itself is not known."""
         found = self.find(path)
         return list((found or {}).get("items", ()))
+
+    def text(self, path: str, query: Mapping[str, str]) -> str:
+        """What is no object, such as a log; nothing where there is none (400: none yet)."""
+        status, body = self.transport("GET", f"{path}?{urlencode(query)}", None, "application/json")
+        if status in (400, 404):
+            return ""
+        if status >= 400:
+            _checked(status, body)
+        return body
 
     def apply(self, manifest: Object) -> tuple[Object, bool]:
         """Server-side apply; the object as it is now, and whether anything changed."""

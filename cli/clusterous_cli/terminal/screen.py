@@ -82,6 +82,10 @@ class Ui:
         text = render(data, self.settings.output, table)
         print(spell.plain(text), file=self.out, flush=True)
 
+    def line(self, text: str) -> None:
+        """Put one line on stdout, of a stream that has no end."""
+        print(spell.plain(text), file=self.out, flush=True)
+
     def confirm(self, question: str, *, word: str | None = None, flag: str = "--yes") -> bool:
         """Ask on the terminal; with *word*, that very word is the only yes.
 
