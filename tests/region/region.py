@@ -24,7 +24,7 @@ __all__ = ["DEFAULT_NAME", "Region", "RegionError"]
 Tell = Callable[[str], None]
 Argv = Sequence[str | os.PathLike[str]]
 
-_START_SECONDS: Final = 120.0
+_START_SECONDS: Final = 600.0
 _STOP_SECONDS: Final = 90.0
 
 

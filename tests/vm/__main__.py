@@ -40,15 +40,22 @@ def main(what: str) -> None:
     signal.signal(signal.SIGHUP, _end)
     run = fresh.Run(tell=click.echo)
     missing: list[str] = []
+    commit = fresh.head()
+    if what == "fresh":
+        run.keep = lambda: fresh.write(fresh.report(run, commit=commit, missing=missing))
     try:
         _whole(run, missing)
     except _TROUBLES as error:
         run.error = str(error)
-        click.echo(f"✗ {error}", err=True)
-    found = fresh.report(run, commit=fresh.head(), missing=missing)
+        click.echo(f"✗ at {run.at}: {error}", err=True)
+    except SystemExit:
+        run.error = "it was ended from outside"
+        run.keep()
+        raise
+    found = fresh.report(run, commit=commit, missing=missing)
     if what == "fresh":
         fresh.write(found)
-        click.echo("build/fresh.json has what was seen")
+        click.echo("build/fresh.json has what was seen, build/vm what was said")
     elif run.demo:
         fresh.write(run.demo, BUILD / "demo.json")
     sys.exit(0 if found["ok"] else 1)

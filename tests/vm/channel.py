@@ -71,13 +71,15 @@ class Channel:
         while self._line(deadline) != READY:
             pass
 
-    def run(self, command: str, *, seconds: float, hear: Tell = lambda line: None) -> int:
-        """Run *command* in bash, as root; *hear* each line that it says, return its exit code."""
+    def run(self, command: str, *, silence: float, hear: Tell = lambda line: None) -> int:
+        """Run *command* in bash, as root; *hear* each line that it says, return its exit code.
+
+        It is given up after *silence* seconds without a word, however long it takes.
+        """
         self.asked += 1
         self._send(encode(self.asked, command))
-        deadline = self.clock() + seconds
         while True:
-            match parse(self._line(deadline)):
+            match parse(self._line(self.clock() + silence)):
                 case Said(number, words) if number == self.asked:
                     hear(words)
                 case Ended(number, code) if number == self.asked:

@@ -15,9 +15,13 @@ from tests.vm.channel import Channel, SilentError
 from tests.vm.image import Image
 
 KVM: Final = Path("/dev/kvm")
-# A kernel that comes up with KVM does so in 5 s; there are hosts where it hangs for ever instead.
+# A kernel that comes up with KVM says something within a second; there are hosts where it hangs for
+# ever before its first word.
 KVM_SECONDS: Final = 40.0
-BOOT_SECONDS: Final = 600.0
+BOOT_SECONDS: Final = 1800.0
+# Kernel, journal and, each minute, the load: what is known where no command is answered any more.
+CONSOLE: Final = "console.log"
+LOGS: Final = (CONSOLE, "qemu.log")
 _GIB: Final = 1024
 
 
@@ -48,16 +52,17 @@ def argv(machine: Machine, *, folder: Path, accelerator: str) -> list[str]:
         *("-smp", str(machine.cpus), "-m", str(machine.memory_mib)),
         *("-kernel", str(machine.image.kernel)),
         # One name for its link at all times: udev would give it another some time after boot.
-        *("-append", "root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0"),
+        *("-append", f"root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0 {_JOURNAL}"),
         *(word for name, path in disks for word in _disk(name, path)),
         *("-device", "virtio-rng-pci"),
-        *("-serial", f"file:{folder / 'console.log'}"),
+        *("-serial", f"file:{folder / CONSOLE}"),
         *("-chardev", f"socket,id=channel,path={folder / 'channel'},server=on,wait=off"),
         *("-serial", "chardev:channel"),
         *(_NETWORK if machine.has_network else ()),
     ]
 
 
+_JOURNAL: Final = "systemd.journald.forward_to_console=1 systemd.journald.max_level_console=info"
 _NETWORK: Final = ("-netdev", "user,id=outside", "-device", "virtio-net-pci,netdev=outside")
 
 
@@ -91,18 +96,21 @@ class Running:
 
 
 @contextlib.contextmanager
-def booted(machine: Machine, tell: Tell) -> Iterator[Running]:
-    """Boot the machine with the first accelerator that works; it ends with the block."""
+def booted(machine: Machine, tell: Tell, logs: Path) -> Iterator[Running]:
+    """Boot the machine with the first accelerator that works; it ends with the block.
+
+    What it and QEMU said lies in *logs* afterwards, and while it runs.
+    """
     *attempts, last = accelerators()
     for accelerator in attempts:
         try:
-            with _started(machine, accelerator, KVM_SECONDS, tell) as running:
+            with _started(machine, accelerator, KVM_SECONDS, tell, logs) as running:
                 yield running
                 return
         except _BootError as error:
             why = str(error).splitlines()[-1].strip()
             tell(f"   with {accelerator} it does not start here ({why}); emulating the processor")
-    with _started(machine, last, BOOT_SECONDS, tell) as running:
+    with _started(machine, last, BOOT_SECONDS, tell, logs) as running:
         yield running
 
 
@@ -111,9 +119,15 @@ class _BootError(SilentError):
 
 
 @contextlib.contextmanager
-def _started(machine: Machine, accelerator: str, seconds: float, tell: Tell) -> Iterator[Running]:
+def _started(
+    machine: Machine, accelerator: str, seconds: float, tell: Tell, logs: Path
+) -> Iterator[Running]:
+    # The channel's socket needs a short path; the logs are links to where they are kept.
     with tempfile.TemporaryDirectory(prefix="clusterous-vm-") as name:
         folder = Path(name)
+        for log in LOGS:
+            (logs / log).write_bytes(b"")
+            (folder / log).symlink_to(logs.resolve() / log)
         words = argv(machine, folder=folder, accelerator=accelerator)
         with _process(words, folder / "qemu.log") as process:
             wire = _await_boot(process, folder, seconds, tell)
@@ -128,7 +142,12 @@ def _await_boot(
 
     try:
         wire = channel.connect(folder / "channel", is_alive=is_alive, tell=tell)
-        wire.wait_until_ready(seconds)
+        try:
+            wire.wait_until_ready(seconds)
+        except SilentError:
+            if not (is_alive() and (folder / CONSOLE).stat().st_size):
+                raise
+            wire.wait_until_ready(BOOT_SECONDS)  # it only takes its time
     except SilentError as error:
         raise _BootError(f"{error}{_last_words(folder)}") from error
     return wire
@@ -138,7 +157,7 @@ def _last_words(folder: Path) -> str:
     """Return what QEMU said at its end, and the last lines of the machine's console."""
     lines = [
         line
-        for file in (folder / "qemu.log", folder / "console.log")
+        for file in (folder / "qemu.log", folder / CONSOLE)
         if file.exists()
         for line in file.read_text(errors="replace").splitlines()[-5:]
     ]

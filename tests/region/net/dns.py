@@ -25,7 +25,7 @@ _WEB_NAMES: Final = (
 )
 _HUB_NAMES: Final = ("docker.io", "docker.com")
 _LEASE: Final = "1h"
-_START_SECONDS: Final = 10
+_START_SECONDS: Final = 120
 
 
 def services(region: str) -> dict[str, str]:

@@ -82,7 +82,7 @@ def serving(program: Path, storage: Path) -> Iterator[str]:
 
 def _wait_for(address: str) -> None:
     host, port = address.split(":")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while True:
         try:
             socket.create_connection((host, int(port)), timeout=1).close()

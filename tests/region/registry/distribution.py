@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-_PATIENCE_SECONDS = 20.0
+_PATIENCE_SECONDS = 120.0
 
 
 class RegistryError(Exception):

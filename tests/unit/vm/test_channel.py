@@ -74,8 +74,8 @@ def pump(source: int, target: int) -> None:
 def test_both_sides_understand_each_other(guest: Channel) -> None:
     heard: list[str] = []
 
-    first = guest.run("echo 'one: ∑'; echo two >&2; exit 3", seconds=60, hear=heard.append)
-    second = guest.run("for n in $(seq 200); do echo line $n; done", seconds=60, hear=heard.append)
+    first = guest.run("echo 'one: ∑'; echo two >&2; exit 3", silence=60, hear=heard.append)
+    second = guest.run("for n in $(seq 200); do echo line $n; done", silence=60, hear=heard.append)
 
     assert (first, second) == (3, 0)
     assert heard[:2] == ["one: ∑", "two"]
@@ -85,7 +85,7 @@ def test_both_sides_understand_each_other(guest: Channel) -> None:
 def test_a_command_gets_no_input_and_its_last_line_needs_no_end(guest: Channel) -> None:
     heard: list[str] = []
 
-    code = guest.run("cat; printf unended", seconds=60, hear=heard.append)
+    code = guest.run("cat; printf unended", silence=60, hear=heard.append)
 
     assert (code, heard) == (0, ["unended"])
 
@@ -98,7 +98,15 @@ def test_a_machine_that_ends_is_noticed() -> None:
         far.shutdown(socket.SHUT_WR)
 
         with pytest.raises(SilentError, match="has ended"):
-            wire.run("true", seconds=60)
+            wire.run("true", silence=60)
+
+
+def test_slowness_is_no_silence(guest: Channel) -> None:
+    heard: list[str] = []
+
+    code = guest.run("for n in 1 2 3 4; do sleep 0.6; echo $n; done", silence=2, hear=heard.append)
+
+    assert (code, heard) == (0, ["1", "2", "3", "4"])
 
 
 def test_a_machine_that_says_nothing_is_given_up_and_meanwhile_told_about() -> None:
@@ -111,6 +119,6 @@ def test_a_machine_that_says_nothing_is_given_up_and_meanwhile_told_about() -> N
         )
 
         with pytest.raises(SilentError, match="did not answer in time"):
-            wire.run("true", seconds=150)
+            wire.run("true", silence=150)
 
     assert re.fullmatch(r" *\(no word for [12] min\)", told[0])

@@ -1,5 +1,6 @@
 """The virtual machine as values: how it is started, made, packed for, and told about."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -132,3 +133,28 @@ def test_is_well_only_if_the_demo_ended_well(exit_code: int | None, error: str, 
     assert found["printed_last"][-1] == "line 99"
     assert len(found["printed_last"]) == fresh.LAST_LINES
     assert (found["commit"], found["built_inside"]) == ("abc", ["rootfs"])
+
+
+def test_how_far_it_came_is_written_down_before_it_ends(tmp_path: Path) -> None:
+    kept: list[str] = []
+    run = fresh.Run(tell=lambda line: None, log=tmp_path / "demo.log")
+    run.keep = lambda: kept.append(fresh.report(run, commit="abc", missing=[])["at"])
+
+    def clone() -> None:
+        with run.step("clone", "a clean clone"):
+            run.hear("cloning")
+            raise OSError("no room")
+
+    with pytest.raises(OSError, match="no room"):
+        clone()
+
+    assert kept == ["clone", "clone"]
+    assert re.fullmatch(r" *0 s  cloning\n", (tmp_path / "demo.log").read_text())
+
+
+def test_what_the_machine_says_is_told_on_its_console() -> None:
+    argv = qemu.argv(MACHINE, folder=Path("/run/vm"), accelerator="tcg")
+
+    (told,) = [word for word in argv if "console=ttyS0" in word]
+    assert "systemd.journald.forward_to_console=1" in told
+    assert "file:/run/vm/console.log" in argv
