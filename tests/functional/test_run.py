@@ -526,6 +526,18 @@ def test_a_lost_answer_ends_no_wait(stage: Stage, monkeypatch: pytest.MonkeyPatc
     assert "master 1/1   Ready" in err
 
 
+def test_a_busy_api_server_ends_no_run_that_only_begins(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient(monkeypatch, 300)
+    stage.kubernetes.silent = 3
+
+    code, _, err = stage.type("run", "app.yaml", "--no-wait")
+
+    assert code == 0
+    assert "trying again" in err
+
+
 def test_a_cluster_that_stays_away_is_told_with_what_goes_on(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

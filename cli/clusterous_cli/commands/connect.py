@@ -16,7 +16,7 @@ from clusterous_cli.terminal.options import Settings
     "--timeout",
     type=click.FloatRange(min=0),
     default=600,
-    help="Seconds to wait for it to start; default 600.",
+    help="Seconds to wait while it comes no further; default 600.",
 )
 @options.with_settings
 def command(

@@ -1,6 +1,6 @@
 """Waiting for the machines: what they report, when all are ready, and when one has failed."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
 
+# So long nothing may come further; a slow machine as a whole takes what it takes.
 SECONDS: Final = 900.0
 # EC2 says first that a machine died before it could report.
 DEAD: Final = ("shutting-down", "terminated")
@@ -161,7 +162,8 @@ def await_ready(
     *,
     seconds: float = SECONDS,
 ) -> tuple[Node, ...]:
-    """Wait until all machines and the operator are ready; what failed for good ends it at once."""
+    """Wait until all machines and the operator are ready; what failed for good ends it at once,
+    and what has not come further for *seconds* in the end."""
     reports = record.Reports(cloud, who)
     # AWS was reached for the whole of the plan: what is lost now is a hiccup, or a laptop asleep.
     steady = wait.Patience(
@@ -171,7 +173,7 @@ def await_ready(
         clock=pauses.clock,
         sleep=pauses.sleep,
     )
-    deadline = pauses.clock() + seconds
+    further = wait.Progress(clock=pauses.clock)
     delay = 1.0
     chart_good = pull_good = pauses.clock()
     while True:
@@ -193,10 +195,17 @@ def await_ready(
         if now.trouble.crashing or stuck:
             lines.set("operator", "failed", failed=True)
             raise operator_failure(now.trouble)
-        if pauses.clock() > deadline:
+        if further.still(*marks(nodes, now)) > seconds:
             raise too_late(cloud, now, nodes, seconds)
         pauses.sleep(delay)
         delay = min(delay * 1.1, 4.0)
+
+
+def marks(nodes: Sequence[Node], now: Progress) -> list[tuple[str, ...]]:
+    """What shows that the machines come further: their phases, and who is waited for no more."""
+    phases = [(node.instance_id, node.state, node.phase) for node in nodes]
+    ready = [(node.instance_id, "ready") for node in nodes if node.name not in now.waiting]
+    return [*phases, *ready, *((name,) for name in now.done)]
 
 
 def operator_failure(why: Trouble) -> FailedError:
@@ -233,7 +242,7 @@ def too_late(cloud: Aws, now: Progress, nodes: Iterable[Node], seconds: float) -
     if now.trouble.words:
         said += f"\n  The operator:\n{_indented(now.trouble.words)}"
     return FailedError(
-        f"Not ready after {spell.duration(seconds)}:"
+        f"Not ready, and for {spell.duration(seconds)} nothing has come further:"
         f" {', '.join(now.waiting) or 'machines'}.{said}\n"
         "  Run create again to go on waiting, or destroy."
     )

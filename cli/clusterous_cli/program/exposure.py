@@ -11,6 +11,7 @@ from clusterous_cli.program.apps import AppState, Endpoint
 from clusterous_cli.reach import ssh, tunnel
 from clusterous_cli.reach.kube import Api
 from clusterous_cli.reach.tunnel import Forward, Tunnel
+from clusterous_cli.system.wait import Progress
 from clusterous_cli.terminal.screen import Ui
 
 CHECK_SECONDS = 2.0
@@ -37,16 +38,19 @@ def await_ready(
     sleep: Callable[[float], None] = time.sleep,
     steady: apps.Steady = lambda ask: ask(),
 ) -> AppState:
-    """Wait until each of the components *names* has a pod that is ready."""
-    end, told = ui.clock() + timeout, ""
+    """Wait until each of the components *names* has a pod that is ready, or for *timeout* seconds
+    nothing has come further."""
+    further, told = Progress(clock=ui.clock), ""
     while True:
         waits = unready(app, names)
         if not waits:
             return app
         if app.holds(Type.COMPLETED):
             raise FailedError(f"{app.name} has completed; it serves nothing any more.")
-        if ui.clock() >= end:
-            raise FailedError(f"{app.name} is not there after {timeout:.0f} s: {waits}")
+        if further.still(waits) >= timeout:
+            raise FailedError(
+                f"{app.name} is not there, and for {timeout:.0f} s has come no further: {waits}"
+            )
         if waits != told:
             ui.tell(f"waiting for {app.name}: {waits}")
             told = waits

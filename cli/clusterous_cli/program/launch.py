@@ -43,15 +43,16 @@ class Launch:
         if self.program.copy:
             transfer.check_rsync()
         link = session.link(self.session.cluster)
-        wanted = self.wanted(session.api(link))
+        patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
+        # All that the cluster is asked may be asked twice.
+        wanted = patience.ask(lambda: self.wanted(session.api(link)))
         self.images()
         self.copy()
-        api = session.api(link)  # a long build may have outlived the tunnel
-        app = self.apply(api, wanted)
+        # A long build may have outlived the tunnel.
+        api, app = patience.ask(lambda: self._applied(session.api(link), wanted))
         if not self.wishes.wait:
             return app
         goes_on = f"{app.name} goes on without us; `clusterous status` shows how it is."
-        patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
         try:
             app = self.follow(api, app, patience.ask)
         except KeyboardInterrupt:
@@ -62,6 +63,11 @@ class Launch:
         if self.wishes.connect and app.endpoints and not app.holds(Type.COMPLETED):
             exposure.open_all(self.session.access, api, app, app.endpoints, self.ui)
         return app
+
+    def _applied(
+        self, api: kube.Api, wanted: Sequence[kube.Object]
+    ) -> tuple[kube.Api, apps.AppState]:
+        return api, self.apply(api, wanted)
 
     def wanted(self, api: kube.Api) -> list[kube.Object]:
         """What to apply, having asked the cluster whether it takes it; none if it runs already."""

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -60,6 +60,26 @@ def until(
             raise FailedError(f"{what} took longer than {timeout:.0f} s.")
         pauses.sleep(delay)
         delay = min(delay * 1.5, longest)
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How long nothing has come further: what is slow is waited for, what stands still is not.
+
+    Each mark counts once, so that what goes to and fro is no progress.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    _since: float | None = None
+    _seen: set[Hashable] = field(default_factory=set)
+
+    def still(self, *marks: Hashable) -> float:
+        """Return the seconds since a mark was seen that had not been seen before."""
+        new = set(marks) - self._seen
+        if new or self._since is None:
+            self._seen |= new
+            self._since = self.clock()
+        return self.clock() - self._since
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Waiting for the machines: what their reports mean for the operator."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -77,3 +78,12 @@ def test_old_trouble_does_not_matter_once_the_operator_is_up() -> None:
 
     assert now.ready
     assert now.trouble == nodes.Trouble()
+
+
+def test_a_machine_that_comes_further_is_a_mark_and_a_word_that_changes_is_none() -> None:
+    machines = [machine("controller", 0), machine("worker", 1), machine("worker", 2)]
+    booting = [*machines[:2], replace(machines[2], phase="mounting")]
+    before, other = seen(waiting="a pod 5s"), seen(waiting="a pod 7s")
+
+    assert nodes.marks(machines, before) == nodes.marks(machines, other)
+    assert nodes.marks(machines, before) != nodes.marks(booting, before)

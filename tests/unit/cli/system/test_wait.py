@@ -3,7 +3,7 @@
 import pytest
 
 from clusterous_api.errors import FailedError, TransientError
-from clusterous_cli.system.wait import Patience
+from clusterous_cli.system.wait import Patience, Progress
 
 
 class World:
@@ -68,3 +68,15 @@ def test_what_time_does_not_mend_is_not_asked_again() -> None:
     with pytest.raises(FailedError, match="deleted"):
         world.patience().ask(refused)
     assert world.told == []
+
+
+def test_what_comes_further_is_waited_for_and_going_to_and_fro_is_no_progress() -> None:
+    now = [0.0]
+    progress = Progress(clock=lambda: now[0])
+    still = []
+
+    for mark in ("starting", "pulling", "starting", "pulling", "started"):
+        still.append(progress.still("machine", mark))
+        now[0] += 100
+
+    assert still == [0, 0, 100, 200, 0]
