@@ -14,6 +14,7 @@ HOUSES = {
     "clusterous_operator": ROOT / "operator/clusterous_operator",
 }
 MOST_MODULES = 12  # beyond the few that one keeps in mind at once
+BY_VERB = ("commands",)  # one file a verb: they are found by name, as `--help` lists them
 
 
 def floors(package: str) -> list[str]:
@@ -45,4 +46,4 @@ def test_each_room_says_what_it_is_for_and_is_small(package: str) -> None:
 
         assert said, room
         assert said.endswith("."), room
-        assert len(modules) - 1 <= MOST_MODULES, room
+        assert len(modules) - 1 <= MOST_MODULES or room in BY_VERB, room
