@@ -17,12 +17,13 @@ import pytest
 import trustme
 
 from clusterous_api import names
+from clusterous_cli.addons import table
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import LOCK_KEY
+from clusterous_cli.cluster.payload import ADDONS, LOCK_KEY
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.plan import converge, design, inventory
 from clusterous_cli.system import wait
@@ -137,7 +138,8 @@ def pretend(
 ) -> None:
     """Play all nodes: report ready as soon as a machine runs; those *failing* fail.
 
-    *seen* is what the controller sees of the cluster otherwise than that all is well.
+    *seen* is what the controller sees of the cluster otherwise than that all is well; what is None
+    there, it does not tell.
     """
     said: dict[str, str] = {}
     while not stop.wait(0.2):
@@ -154,11 +156,14 @@ def report(
     """Put what all nodes say now, where they said something else before."""
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     found = record.machines(cloud, who)
+    placed = table.digests((record.read_object(cloud, who, ADDONS) or b"").decode())
     view = {
         "nodes": {node_name(one["PrivateDnsName"], one["InstanceId"]): "Ready" for one in found},
-        "operator": {"clusterous-operator": "1/1"},
+        "addons": placed,
+        "rollouts": "".join(f"{name}@{digest} it 1 1 1 1 1 1\n" for name, digest in placed.items()),
         **(seen or {}),
     }
+    view = {key: told for key, told in view.items() if told is not None}
     for one in found:
         body = {"phase": "ready", "host_key": HOST_KEY, "cluster": view}
         if tags_of(one)[names.TAG_ROLE] == failing:

@@ -94,11 +94,33 @@ def test_no_machine_writes_the_report_of_another(
 
 
 @pytest.mark.parametrize("role", ["worker", "gateway"])
-@pytest.mark.parametrize("secret", ["private/secrets.json", "server-ca.key", "agent-token"])
+@pytest.mark.parametrize(
+    "secret", ["private/secrets.json", "server-ca.key", "agent-token", "server/addons"]
+)
 def test_only_the_controller_gets_at_the_servers_secrets(
     world: cloud.World, tmp_path: Path, role: str, secret: str
 ) -> None:
     said = shell(world, role, f's3 GET {key_of(world, secret)} "$NOTHING" -o out', tmp_path)
+
+    assert said.returncode == 22
+    assert "403" in said.stderr
+
+
+def test_the_controller_reads_the_table_of_addons(world: cloud.World, tmp_path: Path) -> None:
+    said = shell(world, "controller", 's3 GET server/addons "$NOTHING" -o out', tmp_path)
+
+    assert (said.returncode, said.stderr) == (0, "")
+    assert (tmp_path / "out").read_text().startswith("operator ")
+
+
+@pytest.mark.parametrize("role", ["worker", "controller", "gateway"])
+def test_no_machine_says_what_the_cluster_itself_runs(
+    world: cloud.World, tmp_path: Path, role: str
+) -> None:
+    (tmp_path / "body").write_text("operator 12ab manifests addon-operator.yaml boot/x " + "1" * 64)
+    put = 's3 PUT server/addons "$(digest <body)" --data-binary @body -o answer'
+
+    said = shell(world, role, put, tmp_path)
 
     assert said.returncode == 22
     assert "403" in said.stderr

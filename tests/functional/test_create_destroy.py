@@ -152,7 +152,7 @@ def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
 ) -> None:
     monkeypatch.setattr("clusterous_cli.plan.nodes.CHART_SECONDS", 0.5)
     monkeypatch.setattr("clusterous_cli.plan.nodes.PULL_SECONDS", 0.5)
-    sick = {"operator": {"clusterous-operator": "0/1"}, **view}
+    sick = {"rollouts": "", **view}
 
     with pytest.raises(FailedError, match="ImportError: no kopf") as told:
         world.create(REEF, seconds=60, view=sick)

@@ -15,7 +15,7 @@ from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
+from clusterous_cli.cluster.payload import ADDONS, ROLES, SECRETS_KEY, Blob, Machine
 from clusterous_cli.system import assets
 
 K3S: Final = "/var/lib/rancher/k3s"
@@ -58,16 +58,15 @@ def bundle(
     secrets: Secrets,
     *,
     released: Mapping[str, Blob],
-    manifests: bytes,
     version: str,
 ) -> Bundle:
     """Return the files and user data of all kinds of machine."""
-    files = {role: _files(role, who, secrets, released, manifests) for role in ROLES}
+    files = {role: _files(role, who, secrets, released) for role in ROLES}
     scripts = {
-        role: _content("boot", f"{role}.sh", _script(role, config, who, files[role], version))
+        role: content("boot", f"{role}.sh", _script(role, config, who, files[role], version))
         for role in ROLES
     }
-    kept = _content("", SECRETS_KEY, secrets.to_json().encode())
+    kept = content("", SECRETS_KEY, secrets.to_json().encode())
     blobs = {file.blob.key: file.blob for role in ROLES for file in files[role]}
     blobs |= {script.key: script for script in scripts.values()}
     return Bundle(
@@ -84,11 +83,12 @@ def released(name: str, filename: str, sha256: str) -> Blob:
     return Blob(key=f"boot/{sha256}/{filename}", sha256=sha256)
 
 
-def _content(folder: str, name: str, content: bytes) -> Blob:
-    digest = hashlib.sha256(content).hexdigest()
+def content(folder: str, name: str, raw: bytes) -> Blob:
+    """Return the blob of a file of ours, in a folder of the bucket that says who may read it."""
+    digest = hashlib.sha256(raw).hexdigest()
     # The hash is part of the name: what is there is right, and what changed has another name.
     key = f"{folder}/{digest}/{name}" if folder else name
-    return Blob(key=key, sha256=digest, content=content)
+    return Blob(key=key, sha256=digest, content=raw)
 
 
 def _files(
@@ -96,11 +96,10 @@ def _files(
     who: Identity,
     secrets: Secrets,
     released: Mapping[str, Blob],
-    manifests: bytes,
 ) -> tuple[File, ...]:
     if role == names.ROLE_GATEWAY:
         return ()
-    provider = _content("boot", "credential-provider.yaml", credential_provider(who))
+    provider = content("boot", "credential-provider.yaml", credential_provider(who))
     common = (
         File(blob=released["k3s"], mode="0755", target="/usr/local/bin/k3s"),
         File(
@@ -115,13 +114,10 @@ def _files(
     )  # fmt: skip
     if role == names.ROLE_WORKER:
         return (*common, _secret("agent", "token", secrets.agent_token, "/etc/rancher/k3s/token"))
-    return (*common, *_server_files(secrets, released, manifests))
+    return (*common, *_server_files(secrets))
 
 
-def _server_files(
-    secrets: Secrets, released: Mapping[str, Blob], manifests: bytes
-) -> tuple[File, ...]:
-    objects = _content("boot", "clusterous.yaml", manifests)
+def _server_files(secrets: Secrets) -> tuple[File, ...]:
     return (
         _secret("server", "token", secrets.server_secret, "/etc/rancher/k3s/token"),
         _secret("server", "agent-token", secrets.agent_secret, "/etc/rancher/k3s/agent-token"),
@@ -129,16 +125,11 @@ def _server_files(
             _secret("server", name.replace("/", "-"), text, f"{K3S}/server/tls/{name}")
             for name, text in sorted(secrets.tls.items())
         ),
-        File(blob=objects, mode="0600", target=f"{K3S}/server/manifests/clusterous.yaml"),
-        File(
-            blob=released["operator"], mode="0644",
-            target=f"{K3S}/agent/images/clusterous-operator.tar",
-        ),
-    )  # fmt: skip
+    )
 
 
 def _secret(folder: str, name: str, text: str, target: str) -> File:
-    return File(blob=_content(folder, name, text.encode()), mode="0600", target=target)
+    return File(blob=content(folder, name, text.encode()), mode="0600", target=target)
 
 
 def credential_provider(who: Identity) -> bytes:
@@ -164,7 +155,6 @@ def _script(
 ) -> bytes:
     server = role == names.ROLE_CONTROLLER
     volume = addresses(config.cidr).volume if config.volume == "efs" else "none"
-    report = assets.template("report.sh")
     if role == names.ROLE_GATEWAY:
         steps = assets.template("gateway.sh")
     else:
@@ -178,10 +168,11 @@ def _script(
             RESERVED=RESERVED[role],
             VOLUME=volume,
             CIDR=config.cidr,
-            PREPARE=_cloud(config) if server else "",
+            PREPARE=f"{_cloud(config)}    first_addons" if server else "",
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",
         )
+        steps = _following() + steps if server else steps
     return assets.render(
         assets.template("boot.sh"),
         ROLE=role,
@@ -191,8 +182,18 @@ def _script(
         DOMAIN=who.dns_suffix,
         REPORTS=quote(who.reports, safe="/"),
         STEPS=steps,
-        AFTER=assets.render(report, POOL=names.LABEL_POOL, VOLUME=volume) if server else "",
+        AFTER=_reporting(volume) if server else "",
     ).encode()
+
+
+def _following() -> str:
+    return assets.render(assets.template("addons.sh"), TABLE=ADDONS)
+
+
+def _reporting(volume: str) -> str:
+    text = assets.template("report.sh")
+    marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON}
+    return assets.render(text, VOLUME=volume, **marks)
 
 
 def _cloud(config: ClusterConfig) -> str:
@@ -264,7 +265,7 @@ def record(
     version: str,
 ) -> Blob:
     """Return the record: what is wanted, for the next command on any laptop."""
-    content: dict[str, Any] = {
+    kept: dict[str, Any] = {
         "format": FORMAT,
         "name": who.name,
         "uid": who.uid,
@@ -276,4 +277,4 @@ def record(
         "zone": zone,
         "config": config.to_record(),
     }
-    return _content("", "record.json", json.dumps(content, indent=1).encode())
+    return content("", "record.json", json.dumps(kept, indent=1).encode())

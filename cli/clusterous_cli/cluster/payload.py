@@ -10,6 +10,7 @@ ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
 RECORD: Final = "record.json"
 NODES: Final = "nodes/"
 LOCK_KEY: Final = "lock.json"  # who changes the cluster just now
+ADDONS: Final = "server/addons"  # the table that the controller follows
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 

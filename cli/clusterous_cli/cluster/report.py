@@ -62,10 +62,15 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
     """The controller's view of the cluster."""
     listed = said.get("containers")
     containers = listed if isinstance(listed, list) else []
+    # Controllers of older releases follow no add-ons, and count the operator's pods instead.
+    follows = {"addons": _texts(said["addons"])} if "addons" in said else {}
     return {
+        **follows,
         # A node that is cordoned says `Ready,SchedulingDisabled`: it is ready all the same.
         "nodes": {name: state.split(",")[0] for name, state in _texts(said.get("nodes")).items()},
         "operator": _texts(said.get("operator")),
+        "rollouts": _text(said.get("rollouts")),
+        "stuck": _text(said.get("stuck")),
         "waiting": _text(said.get("waiting")),
         "chart": _text(said.get("chart")),
         "containers": [_container(one) for one in containers[:50] if isinstance(one, dict)],
@@ -74,7 +79,7 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def _container(said: Mapping[str, Any]) -> dict[str, Any]:
     restarts = said.get("restarts")
-    texts = {key: _text(said.get(key)) for key in ("pod", "container", "reason", "said")}
+    texts = {key: _text(said.get(key)) for key in ("pod", "mark", "container", "reason", "said")}
     return {**texts, "restarts": restarts if isinstance(restarts, int) else 0}
 
 

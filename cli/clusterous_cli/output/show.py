@@ -9,7 +9,7 @@ from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
-from clusterous_cli.plan import cost, sweep
+from clusterous_cli.plan import cost, nodes, sweep
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.kinds.images import REPOSITORY
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Left, Step
@@ -22,7 +22,7 @@ from clusterous_cli.program.load import Load
 from clusterous_cli.terminal import spell
 
 SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
-PARTS: Final = ("network", "access", "files", "volume", "machines")
+PARTS: Final = ("network", "access", "files", "volume", "machines", "add-ons")
 ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
 
 
@@ -242,17 +242,42 @@ GONE: Final = {
 }
 
 
+def addons_data(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """Return for programs how far the add-ons are, by what the controller saw last."""
+    states = nodes.addon_states(_view(cluster), _placed(cluster)) if _view(cluster) else {}
+    return {noun: {"ready": one.ready, "says": one.words} for noun, one in states.items()}
+
+
+def _view(cluster: Cluster) -> Mapping[str, Any]:
+    return nodes.cluster_view(cluster.nodes)
+
+
+def _placed(cluster: Cluster) -> Mapping[str, str]:
+    placed: Mapping[str, str] = _view(cluster).get("addons", {})
+    return placed
+
+
+def addon_words(cluster: Cluster) -> list[str]:
+    """Say which add-ons are not ready and why, and what keeps new ones from coming."""
+    stuck = str(_view(cluster).get("stuck", "")).strip().splitlines()
+    late = [f"what the cluster should run does not reach it: {stuck[-1]}"] if stuck else []
+    states = addons_data(cluster).items()
+    down = [f"the {noun} is not ready: {one['says']}" for noun, one in states if not one["ready"]]
+    why = nodes.trouble(_view(cluster), _placed(cluster)).words if down else ()
+    return [*late, *down, *why]
+
+
 def inside_data(cluster: Cluster, inside: Inside) -> dict[str, Any]:
     """Return for programs what the cluster says of itself."""
-    gone = {"missing": missing(cluster)}
+    gone = {"missing": missing(cluster), "addons": addons_data(cluster)}
     known = inside.load
     if inside.unreachable or known is None:
         return {**gone, "apps": None, "load": None, "unreachable": inside.unreachable or None}
-    nodes = {node.name: {**_amounts(node), "trouble": node.trouble or None} for node in known.nodes}
+    each = {node.name: {**_amounts(node), "trouble": node.trouble or None} for node in known.nodes}
     return {
         **gone,
         "apps": list(inside.apps),
-        "load": {**_amounts(known), "nodes": nodes},
+        "load": {**_amounts(known), "nodes": each},
         "unreachable": None,
     }
 
@@ -301,9 +326,9 @@ def _parts(values: Sequence[float | None]) -> str:
 
 def _warnings(cluster: Cluster, inside: Inside) -> list[str]:
     by_name = {node.node_name: node.name for node in cluster.nodes}
-    nodes = inside.load.nodes if inside.load else ()
-    troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in nodes if n.trouble]
-    return [f"  ! {words}" for words in (*missing(cluster), *troubled)]
+    known = inside.load.nodes if inside.load else ()
+    troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in known if n.trouble]
+    return [f"  ! {words}" for words in (*missing(cluster), *addon_words(cluster), *troubled)]
 
 
 def _apps(inside: Inside) -> list[str]:

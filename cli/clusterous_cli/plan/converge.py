@@ -117,8 +117,9 @@ class Create:
         for one in config.pools:
             wanted[one.role] = wanted.get(one.role, 0) + one.pool.count
         ready = nodes.await_ready(
-            self.cloud, self.design.who, wanted, self.lines, self.pauses, seconds=seconds
-        )
+            self.cloud, self.design.who, wanted, self.design.awaited, self.lines, self.pauses,
+            seconds=seconds,
+        )  # fmt: skip
         if doubtful:
             self.tidy()
         return ready

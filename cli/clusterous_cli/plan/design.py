@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_cli.addons import addon
+from clusterous_cli.addons import addon, rollout
 from clusterous_cli.addons import table as addons
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
@@ -20,10 +20,15 @@ from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, planner
 from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.kind import Found, Wish
+from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import SUBNET
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.system import assets
 
+Reports = Mapping[str, Mapping[str, Any]]
+DEAF: Final = """the operator, and what else the cluster itself runs, stay as they are: the
+controller was made by an older clusterous and does not look for changes. Programs go on. To have
+what is new, destroy the cluster and create it anew once no program needs it."""
 # Where the publishers of the images say which is the newest; the account is trusted, not the name.
 UBUNTU: Final = "/aws/service/canonical/ubuntu/server"
 ARCHITECTURE: Final = "x86_64"  # of all machines that a cluster file can name
@@ -58,6 +63,7 @@ class Design:
     blobs: Mapping[str, Blob]
     artifacts: Mapping[str, releases.Artifact]
     created: str
+    awaited: Mapping[str, str]  # the digests of the add-ons that create waits for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +108,7 @@ def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> D
         zone = pool.submit(_zone, cloud, config, found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
         return _drawn(
-            config, who, k3s, found.result(), failed, before.result() or {},
+            config, who, k3s, found.result(), reports.result(), before.result() or {},
             secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
         )  # fmt: skip
 
@@ -112,7 +118,7 @@ def _drawn(
     who: Identity,
     k3s: str,
     found: tuple[Found, ...],
-    failed: frozenset[str],
+    reports: Reports,
     before: Mapping[str, Any],
     secrets: pki.Secrets,
     allow: tuple[str, ...],
@@ -127,29 +133,29 @@ def _drawn(
     setting = addon.Setting(
         config=config, region=who.region, version=version, archives=published.blobs
     )
-    documents = b"---\n".join(one.manifest for one in addons.made(setting))
-    bundle = bootstrap.bundle(
-        config, who, secrets, released=published.blobs, manifests=documents, version=version
-    )
+    made = addons.made(setting)
+    bundle = bootstrap.bundle(config, who, secrets, released=published.blobs, version=version)
     created = before.get("created") or outside.now().isoformat(timespec="seconds")
     written = bootstrap.record(
         config, who, image=image.id, zone=zone, created=created, version=version
     )
-    blobs = (*bundle.blobs, written)
+    blobs = (*bundle.blobs, *made.blobs, written)
     wish = Wish(
         config=config, who=who, zone=zone, image=image.id, k3s=k3s, allow=allow,
-        machines=bundle.machines, blobs=blobs,
+        machines=bundle.machines, blobs=blobs, addons=made,
     )  # fmt: skip
-    plan = planner.plan(table.wanted(wish), inventory.index(found, failed))
+    plan = planner.plan(table.wanted(wish), inventory.index(found, _failed(reports)))
+    deaf = (DEAF,) if _is_deaf(found, reports) else ()
     return Design(
         config=config,
         image=image,
         who=who,
-        plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s))),
+        plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s), *deaf)),
         found=found,
         blobs={blob.key: blob for blob in blobs},
         artifacts={published.blobs[one.name].key: one for one in published.artifacts},
         created=created,
+        awaited=made.awaited,
     )
 
 
@@ -169,6 +175,14 @@ def other_k3s(wanted: str, running: str) -> list[str]:
     ]
 
 
+def _is_deaf(found: tuple[Found, ...], reports: Reports) -> bool:
+    """Whether the controller that runs is of a release that does not look for changes."""
+    ids = [id for one in found if one.kind is MACHINES and one.key == "controller"
+           for id in one.id.split()]  # fmt: skip
+    views = [reports.get(id, {}).get("cluster") for id in ids]
+    return any(view and not rollout.follows(view) for view in views)
+
+
 def _same_volume(
     config: ClusterConfig, found: tuple[Found, ...], before: Mapping[str, Any]
 ) -> None:
@@ -180,7 +194,7 @@ def _same_volume(
         raise UserError(f"volume is {was}, not {config.volume}\n{planner.LIVING}")
 
 
-def _failed(reports: Mapping[str, Mapping[str, Any]]) -> frozenset[str]:
+def _failed(reports: Reports) -> frozenset[str]:
     return frozenset(id for id, report in reports.items() if report.get("phase") == "failed")
 
 

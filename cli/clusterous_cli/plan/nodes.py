@@ -1,4 +1,4 @@
-"""Waiting for the machines: what they report, when all are ready, and when one has failed."""
+"""Waiting for machines and add-ons: what is reported, when all is ready, when one has failed."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError
+from clusterous_cli.addons import rollout, table
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
@@ -31,6 +32,7 @@ RESTARTS: Final = 3
 CHART_SECONDS: Final = 30.0
 # What cannot be pulled is tried again for ever; a registry that is slow or just restarts is not it.
 PULL_SECONDS: Final = 60.0
+CHART_JOB: Final = "helm-install-"
 PULLS: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
 )
@@ -45,12 +47,13 @@ class Progress:
     lines: Mapping[str, str]
     done: frozenset[str] = frozenset()
     waiting: tuple[str, ...] = ()
+    down: tuple[str, ...] = ()
     trouble: "Trouble"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """What keeps the operator from coming up, in the words of the cluster."""
+    """What keeps the add-ons from coming up, in the words of the cluster."""
 
     words: tuple[str, ...] = ()
     crashing: bool = False
@@ -58,24 +61,40 @@ class Trouble:
     pulling: bool = False
 
 
-def trouble(view: Mapping[str, Any]) -> Trouble:
-    """Read from the controller's view what went wrong with the operator."""
+def trouble(view: Mapping[str, Any], addons: Mapping[str, str]) -> Trouble:
+    """Read from the controller's view what went wrong with the *addons*, given by their digests."""
+    if not _is_placed(view, addons):
+        stuck = str(view.get("stuck", "")).strip()
+        # What is about to be replaced may be in any trouble.
+        return Trouble(words=(f"the controller cannot take it: {stuck}",) if stuck else (),
+                       pulling=bool(stuck))  # fmt: skip
     chart = str(view.get("chart", "")).strip()
+    marks = {f"{name}@{digest}" for name, digest in addons.items()}
     containers = [
         one
         for one in view.get("containers", ())
-        if one["restarts"] or _says(one) or one["reason"] in PULLS
+        if (one["restarts"] or _says(one) or one["reason"] in PULLS)
+        and one.get("mark", "") in ("", *marks)
     ]
+    failing = [one for one in containers if _is_crashing(one)]
+    jobs = [one for one in failing if one["pod"].startswith(CHART_JOB)]
     words = [f"installing its chart failed: {chart}"] if chart else []
     return Trouble(
         words=(*words, *(_container_words(one) for one in containers)),
-        crashing=any(
-            one["restarts"] >= RESTARTS and one["reason"] in ("CrashLoopBackOff", "Error")
-            for one in containers
-        ),
-        chart=bool(chart),
+        crashing=len(failing) > len(jobs),
+        # The job of a chart that was changed a moment ago may still be the one before.
+        chart=bool(chart or jobs),
         pulling=any(one["reason"] in PULLS for one in containers),
     )
+
+
+def _is_placed(view: Mapping[str, Any], addons: Mapping[str, str]) -> bool:
+    """Whether the controller has what is wanted; one that follows nothing has what it has."""
+    return not rollout.follows(view) or addons.items() <= view["addons"].items()
+
+
+def _is_crashing(one: Mapping[str, Any]) -> bool:
+    return bool(one["restarts"] >= RESTARTS and one["reason"] in ("CrashLoopBackOff", "Error"))
 
 
 def _container_words(one: Mapping[str, Any]) -> str:
@@ -91,31 +110,51 @@ def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
-def progress(nodes: Iterable[Node], wanted: Mapping[str, int]) -> Progress:
-    """Judge what is known of the machines against how many of each role are wanted."""
+def progress(
+    nodes: Iterable[Node], wanted: Mapping[str, int], addons: Mapping[str, str]
+) -> Progress:
+    """Judge what is known of the machines against how many of each role are wanted.
+
+    *addons* are the digests of those that must be ready.
+    """
     all_nodes = list(nodes)
     by_role = {role: [n for n in all_nodes if n.role == role] for role in wanted}
-    view = _cluster_view(by_role.get(names.ROLE_CONTROLLER, []))
+    view = cluster_view(all_nodes)
     ready = {
         role: [node for node in found if is_ready(node, view)] for role, found in by_role.items()
     }
-    up, why = operator_ready(view), trouble(view)
-    waiting = [] if up else ["the operator"]
+    states, why = addon_states(view, addons), trouble(view, addons)
+    down = [noun for noun, state in states.items() if not state.ready]
+    waiting = [f"the {noun}" for noun in down]
     waiting += [n.name for role in wanted for n in by_role[role] if n not in ready[role]]
     enough = [LINES[role] for role, count in wanted.items() if len(ready[role]) >= count]
     return Progress(
-        ready=len(enough) == len(wanted) and up,
+        ready=len(enough) == len(wanted) and not down,
         failed=tuple(node for node in all_nodes if node.phase == "failed"),
         lines={LINES[role]: _line(by_role[role], ready[role], wanted[role]) for role in wanted}
-        | {"operator": "ready" if up else _operator_line(view, why)},
-        done=frozenset([*enough, "operator"] if up else enough),
+        | {noun: _addon_line(state, view, why) for noun, state in states.items()},
+        done=frozenset(enough) | (states.keys() - down),
         waiting=tuple(waiting),
-        trouble=Trouble() if up else why,
+        down=tuple(down),
+        trouble=why if down else Trouble(),
     )
 
 
-def _cluster_view(controllers: list[Node]) -> Mapping[str, Any]:
-    reports = [node.report or {} for node in controllers]
+def addon_states(view: Mapping[str, Any], addons: Mapping[str, str]) -> dict[str, rollout.State]:
+    """Return how far each of the *addons* is, by how people call it."""
+    if view and not rollout.follows(view):
+        up = operator_ready(view)
+        return {"operator": rollout.State(ready=up, words="ready" if up else "starting")}
+    nothing = rollout.State(ready=False, words="waits")
+    return {
+        table.noun(name): rollout.state(view, name, digest) if view else nothing
+        for name, digest in addons.items()
+    }
+
+
+def cluster_view(nodes: Iterable[Node]) -> Mapping[str, Any]:
+    """Return what the controller sees of the cluster; nothing while it has not told yet."""
+    reports = [node.report or {} for node in nodes if node.role == names.ROLE_CONTROLLER]
     return next((report["cluster"] for report in reports if report.get("cluster")), {})
 
 
@@ -127,16 +166,21 @@ def is_ready(node: Node, view: Mapping[str, Any]) -> bool:
 
 
 def operator_ready(view: Mapping[str, Any]) -> bool:
-    """Whether all Deployments in the operator's namespace have all their pods: `1/1`."""
+    """Whether all Deployments in the operator's namespace have all their pods: `1/1`.
+
+    That is all that controllers of older releases tell.
+    """
     counts = [str(value).split("/") for value in view.get("operator", {}).values()]
     return bool(counts) and all(len(c) == 2 and c[0] == c[1] != "0" for c in counts)
 
 
-def _operator_line(view: Mapping[str, Any], why: Trouble) -> str:
+def _addon_line(state: rollout.State, view: Mapping[str, Any], why: Trouble) -> str:
+    if state.ready:
+        return state.words
     if why.words:
         return why.words[0].splitlines()[0]
     waiting = str(view.get("waiting", "")).strip().splitlines()
-    return f"starting ({waiting[0]})" if waiting else "starting" if view else "waits"
+    return f"{state.words} ({waiting[0]})" if waiting else state.words
 
 
 def _line(found: list[Node], ready: list[Node], wanted: int) -> str:
@@ -157,12 +201,13 @@ def await_ready(
     cloud: Aws,
     who: Identity,
     wanted: Mapping[str, int],
+    addons: Mapping[str, str],
     lines: Lines,
     pauses: wait.Pauses,
     *,
     seconds: float = SECONDS,
 ) -> tuple[Node, ...]:
-    """Wait until all machines and the operator are ready; what failed for good ends it at once,
+    """Wait until all machines and *addons* are ready; what failed for good ends it at once,
     and what has not come further for *seconds* in the end."""
     reports = record.Reports(cloud, who)
     # AWS was reached for the whole of the plan: what is lost now is a hiccup, or a laptop asleep.
@@ -178,7 +223,7 @@ def await_ready(
     chart_good = pull_good = pauses.clock()
     while True:
         nodes = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
-        now = progress(nodes, wanted)
+        now = progress(nodes, wanted, addons)
         for name, text in now.lines.items():
             lines.set(name, text, done=name in now.done)
         lines.remind()
@@ -193,8 +238,9 @@ def await_ready(
         stuck = pauses.clock() - chart_good >= CHART_SECONDS
         stuck |= pauses.clock() - pull_good >= PULL_SECONDS
         if now.trouble.crashing or stuck:
-            lines.set("operator", "failed", failed=True)
-            raise operator_failure(now.trouble)
+            for noun in now.down:
+                lines.set(noun, "failed", failed=True)
+            raise addon_failure(now)
         if further.still(*marks(nodes, now)) > seconds:
             raise too_late(cloud, now, nodes, seconds)
         pauses.sleep(delay)
@@ -208,10 +254,12 @@ def marks(nodes: Sequence[Node], now: Progress) -> list[tuple[str, ...]]:
     return [*phases, *ready, *((name,) for name in now.done)]
 
 
-def operator_failure(why: Trouble) -> FailedError:
-    """Tell why the operator does not come up, and what to do."""
+def addon_failure(now: Progress) -> FailedError:
+    """Tell why an add-on does not come up, and what to do."""
+    down = " and ".join(f"the {noun}" for noun in now.down)
+    verb = "does" if len(now.down) == 1 else "do"
     return FailedError(
-        f"The machines are up, but the operator does not start:\n{_indented(why.words)}\n"
+        f"The machines are up, but {down} {verb} not start:\n{_indented(now.trouble.words)}\n"
         f"  Look closer: clusterous kubectl -n {names.NAMESPACE} describe pods\n"
         "  When it is mended, run create again: it goes on waiting. Or destroy."
     )
@@ -240,7 +288,7 @@ def too_late(cloud: Aws, now: Progress, nodes: Iterable[Node], seconds: float) -
     late = [node for node in nodes if node.name in now.waiting][:1]
     said = "".join(f"\n  {node.name}'s console ends:\n{console(cloud, node)}" for node in late)
     if now.trouble.words:
-        said += f"\n  The operator:\n{_indented(now.trouble.words)}"
+        said += f"\n  What the cluster says:\n{_indented(now.trouble.words)}"
     return FailedError(
         f"Not ready, and for {spell.duration(seconds)} nothing has come further:"
         f" {', '.join(now.waiting) or 'machines'}.{said}\n"

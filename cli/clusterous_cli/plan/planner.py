@@ -15,7 +15,7 @@ from clusterous_cli.plan.kinds.kind import (
     facts,
     resolved,
 )
-from clusterous_cli.plan.kinds.machines import MACHINES, Machines, drift, grave_of, lasting
+from clusterous_cli.plan.kinds.machines import MACHINES, Machines, grave_of, lasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,8 +124,8 @@ def _surplus(found: Found) -> Step:
 
 def differences(resource: Resource, found: Found, ids: Mapping[str, str]) -> tuple[str, ...]:
     """Name the facts that are not as wanted; facts that were not looked at do not count."""
-    if resource.kind is MACHINES:
-        return drift(resource.value, found.value)
+    if resource.kind.differ:
+        return () if found.value is None else resource.kind.differ(resource.value, found.value)
     there = facts(found.value)
     return tuple(
         name

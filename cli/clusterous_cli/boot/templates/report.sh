@@ -1,23 +1,34 @@
-# The controller's view of the cluster, for people without a way in: which nodes are ready, whether
-# the operator is, and if not, why. Sent when it changes, and every five minutes.
+# The controller's view of the cluster, for people without a way in: which nodes are ready, how far
+# the add-ons are, and why not further. Sent when it changes, and every five minutes.
 
 # What installing the operator's chart failed with.
 CHART='{{range .status.conditions}}{{if eq .type "Failed"}}{{if eq .status "True"}}{{.reason}}: {{.message}}{{end}}{{end}}{{end}}'
-# A line for each container that is not ready: NAMESPACE POD CONTAINER RESTARTS REASON MESSAGE
-CONTAINERS='{{range .items}}{{$pod := .metadata}}{{range .status.containerStatuses}}{{if not .ready}}{{$pod.namespace}} {{$pod.name}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}'
+# A line for each container that is not ready: NAMESPACE POD MARK CONTAINER RESTARTS REASON MESSAGE
+CONTAINERS='{{range .items}}{{$pod := .metadata}}{{range .status.containerStatuses}}{{if not .ready}}{{$pod.namespace}} {{$pod.name}} {{with $pod.annotations}}{{or (index . "@MARK@") "-"}}{{else}}-{{end}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}'
 
-# The containers of the operator, and of the job that installs it, which are not ready.
+# A line for each workload that bears a mark: MARK NAME GENERATION and, of the controller's pods,
+# the generation it saw, how many are wanted, are new, are available, and are there at all.
+ROLLOUTS='{{range .items}}{{$meta := .metadata}}{{$spec := .spec}}{{$is := .status}}{{with .spec.template.metadata.annotations}}{{with index . "@MARK@"}}{{.}} {{$meta.name}} {{$meta.generation}} {{or $is.observedGeneration 0}} {{or $is.desiredNumberScheduled $spec.replicas 0}} {{or $is.updatedNumberScheduled $is.updatedReplicas 0}} {{or $is.numberAvailable $is.availableReplicas 0}} {{or $is.currentNumberScheduled $is.replicas 0}}{{"\n"}}{{end}}{{end}}{{end}}'
+
+# The containers of add-ons, and of the jobs that install charts, which are not ready.
 troubles() {
     k3s kubectl get pods -A -o go-template="$CONTAINERS" 2>/dev/null |
-        while read -r space pod container restarts reason message; do
-            case "$space/$pod $reason" in
+        while read -r space pod mark container restarts reason message; do
+            case "$mark/$space/$pod $reason" in
             *' Completed') continue ;;
-            clusterous-system/* | kube-system/helm-install-clusterous*) ;;
-            *) continue ;;
+            -/kube-system/helm-install-*) mark= ;;
+            -/*) continue ;;
             esac
-            printf ',{"pod":"%s","container":"%s","restarts":%s,"reason":"%s","said":%s}' \
-                "$pod" "$container" "$restarts" "$reason" "$(last_words | cut -c 1-400 | quoted)"
+            printf ',{"pod":"%s","mark":"%s","container":"%s","restarts":%s,"reason":"%s","said":%s}' \
+                "$pod" "$mark" "$container" "$restarts" "$reason" "$(last_words | cut -c 1-400 | quoted)"
         done
+}
+
+# Which digest of each add-on is where k3s finds it.
+placed() {
+    cut -d ' ' -f 1,2 "$ADDONS.placed" | uniq | while read -r addon version; do
+        printf ',"%s":"%s"' "$addon" "$version"
+    done
 }
 
 # The last line of the container's log; before it ever ran, what Kubernetes says of it.
@@ -59,8 +70,9 @@ view() {
     nodes=$(k3s kubectl get nodes --no-headers 2>/dev/null | while read -r name state _; do
         printf '"%s":"%s",' "$name" "$state"
     done)
-    operator=$(k3s kubectl -n clusterous-system get deployments --no-headers 2>/dev/null |
-        while read -r name ready _; do printf '"%s":"%s",' "$name" "$ready"; done)
+    addons=$(placed 2>/dev/null)
+    rollouts=$(k3s kubectl get deployments,daemonsets,statefulsets -A \
+        -o go-template="$ROLLOUTS" 2>/dev/null)
     waiting=$(k3s kubectl get pods -A --no-headers 2>/dev/null |
         while read -r space pod _ state _; do
             case $state in Running | Completed) ;; *) echo "$space/$pod: $state" ;; esac
@@ -68,8 +80,9 @@ view() {
     chart=$(k3s kubectl -n kube-system get helmcharts.helm.cattle.io clusterous \
         -o go-template="$CHART" 2>/dev/null)
     containers=$(troubles)
-    printf '{"nodes":{%s},"operator":{%s},"waiting":%s,"chart":%s,"containers":[%s]}' \
-        "${nodes%,}" "${operator%,}" "$(printf %s "$waiting" | quoted)" \
+    printf '{"nodes":{%s},"addons":{%s},"rollouts":%s,"stuck":%s,' "${nodes%,}" "${addons#,}" \
+        "$(printf %s "$rollouts" | quoted)" "$(tail -n 3 "$STATE/addons.trouble" 2>/dev/null | quoted)"
+    printf '"waiting":%s,"chart":%s,"containers":[%s]}' "$(printf %s "$waiting" | quoted)" \
         "$(printf %s "$chart" | quoted)" "${containers#,}"
 }
 
@@ -103,4 +116,5 @@ open_volume() {
 
 open_volume >/dev/null 2>&1 &
 quick_until=$(($(date +%s) + 1200))
+follow_addons &
 watch_cluster

@@ -8,7 +8,7 @@ from typing import Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import NODES, PRIVATE, RECORD
+from clusterous_cli.cluster.payload import ADDONS, NODES, PRIVATE, RECORD
 from clusterous_cli.plan.kinds.access import spelled
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
@@ -151,7 +151,7 @@ def _look_objects(at: Scope) -> list[Found]:
             value=Object(bucket=at.who.bucket, key=key, sha256=digests.get(key)),
         )
         for key in keys
-        if not key.startswith(NODES)
+        if not key.startswith(NODES) and key != ADDONS
     ]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any
 
+from clusterous_cli.addons.table import Made
 from clusterous_cli.cluster.addresses import Addresses, addresses
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
@@ -60,6 +61,7 @@ class Wish:
     allow: tuple[str, ...]
     machines: tuple[Machine, ...]
     blobs: tuple[Blob, ...]
+    addons: Made | None = None
 
     @property
     def addresses(self) -> Addresses:
@@ -154,6 +156,8 @@ class Kind:
     make: "Callable[[Site, Step, Any], str] | None" = None
     remove: "Callable[[Site, Found], None] | None" = None  # others go with what holds them
     after: tuple[str, ...] = ()  # the kinds that must be gone before it can go
+    # What is not as wanted, in the kind's own words; else the names of the facts that differ.
+    differ: "Callable[[Any, Any], tuple[str, ...]] | None" = None
     changeable: bool = False  # its call may be repeated; all others would have to be made anew
     duplicated: bool = False  # AWS makes a second one when the answer to the first call is lost
     price: Callable[[ClusterConfig], Iterable[Price]] = lambda config: ()

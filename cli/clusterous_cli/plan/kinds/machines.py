@@ -152,10 +152,8 @@ def _only(one: Found, ids: list[str]) -> Found:
     return replace(one, id=" ".join(ids), value=replace(one.value, count=len(ids)))
 
 
-def drift(wanted: Machines, there: Machines | None) -> tuple[str, ...]:
+def drift(wanted: Machines, there: Machines) -> tuple[str, ...]:
     """Name what is not as wanted; the rest only those have that are started from now on."""
-    if there is None:
-        return ()
     fewer = ["count"] if there.count < wanted.count else []
     other = ["type"] if there.type != wanted.type else []
     return (*fewer, *other)
@@ -306,6 +304,7 @@ MACHINES: Final = Kind(
     deep=_look_strangers,
     make=_make,
     remove=_remove,
+    differ=drift,
     price=_prices,
     walk=Walk(
         action="describe_instances",

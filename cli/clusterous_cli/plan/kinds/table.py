@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from clusterous_cli.plan.kinds import access, files, images, machines, network, volume
+from clusterous_cli.plan.kinds import access, addons, files, images, machines, network, volume
 from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
 
 ALL: Final[tuple[Kind, ...]] = (
@@ -29,6 +29,7 @@ ALL: Final[tuple[Kind, ...]] = (
     files.ENCRYPTION,
     files.BUCKET_POLICY,
     files.OBJECT,
+    addons.ADDONS,
     volume.FILE_SYSTEM,
     volume.MOUNT_TARGET,
     machines.MACHINES,

@@ -39,7 +39,6 @@ def make_bundle(secrets: pki.Secrets, cluster: str = "name: reef\n") -> bootstra
         WHO,
         secrets,
         released={name: Blob(key=f"boot/1/{name}", sha256="1" * 64) for name in NAMES},
-        manifests=b"",
         version="2",
     )
 
@@ -105,14 +104,17 @@ def test_words_of_failure_become_json(bundle: bootstrap.Bundle, tmp_path: Path) 
 KUBECTL = r"""#!/bin/sh
 case "$*" in
 *'get nodes'*) echo 'ip-10-40-16-10   Ready    control-plane' ;;
-*'get deployments'*) echo 'clusterous-operator   0/1   1   0' ;;
+*'get deployments,'*) echo 'operator@12ab clusterous-operator 2 2 1 1 0 2' ;;
 *'get pods'*--no-headers*) echo 'clusterous-system   operator-1   0/1   CrashLoopBackOff   4' ;;
 *'get pods'*)
-    echo 'clusterous-system operator-1 operator 4 CrashLoopBackOff "back-off 40s"'
-    echo 'clusterous-system operator-2 operator 0 ImagePullBackOff "Back-off pulling image \"x\""'
-    echo 'kube-system helm-install-clusterous-1 helm 0 Completed '
-    echo 'default program-1 main 9 CrashLoopBackOff ' ;;
+    echo 'clusterous-system operator-1 operator@12ab operator 4 CrashLoopBackOff "back-off 40s"'
+    printf 'clusterous-system operator-2 operator@12ab operator 0 '
+    echo 'ImagePullBackOff "Back-off pulling image \"x\""'
+    echo 'kube-system helm-install-clusterous-1 - helm 2 Error '
+    echo 'kube-system helm-install-clusterous-2 - helm 0 Completed '
+    echo 'default program-1 - main 9 CrashLoopBackOff ' ;;
 *'get helmcharts'*) printf 'InstallFailed: no matches for "Clusterous"\nline 2' ;;
+*'logs helm'*) ;;
 *'logs operator-1'*' -p '*) echo 'ValueError: "quotes" \ and more' ;;
 *) exit 1 ;;
 esac
@@ -128,21 +130,29 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
     (tmp_path / "k3s").write_text(KUBECTL)
     (tmp_path / "k3s").chmod(0o755)
 
+    (tmp_path / "addons.placed").write_text("operator 12ab images\noperator 12ab manifests\n")
+    (tmp_path / "addons.trouble").write_text("curl: (22) 403\n")
+
     said = subprocess.run(
-        ["sh", "-c", f"set -u\n{quoted}\n{view}\nview"],
+        ["sh", "-c", f"set -u\nSTATE={tmp_path} ADDONS={tmp_path}/addons\n{quoted}\n{view}\nview"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
 
     assert said.stderr == ""
     seen = json.loads(said.stdout)
     assert seen["chart"] == 'InstallFailed: no matches for "Clusterous"\nline 2\n'
-    first, second = seen["containers"]
+    first, second, installer = seen["containers"]
     assert first == {
-        "pod": "operator-1", "container": "operator", "restarts": 4, "reason": "CrashLoopBackOff",
+        "pod": "operator-1", "mark": "operator@12ab", "container": "operator", "restarts": 4,
+        "reason": "CrashLoopBackOff",
         "said": 'ValueError: "quotes" \\ and more\n',
     }  # fmt: skip
     assert second["said"].startswith('"Back-off pulling image')
+    assert (installer["pod"], installer["mark"]) == ("helm-install-clusterous-1", "")
     assert seen["nodes"] == {"ip-10-40-16-10": "Ready"}
+    assert seen["addons"] == {"operator": "12ab"}
+    assert seen["rollouts"] == "operator@12ab clusterous-operator 2 2 1 1 0 2\n"
+    assert seen["stuck"] == "curl: (22) 403\n"
 
 
 def node_config(bundle: bootstrap.Bundle, role: str) -> dict[str, Any]:
@@ -202,6 +212,7 @@ def carry_out(
     if client:
         (root / "sbin/mount.nfs4").touch(0o755)
     fakes = f"""
+first_addons() {{ :; }}
 files() {{ :; }}; fetch_all() {{ cat; }}; start() {{ :; }}; phase() {{ echo "phase: $1"; }}
 k3s() {{ [ "$2" != version ]; }}; iptables() {{ [ "$4" = -I ] && echo "$*" >>{root}/rules; }}
 journalctl() {{ echo '{log}'; }}; imds() {{ echo "of-$1" | tr / -; }}

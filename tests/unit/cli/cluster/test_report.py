@@ -59,15 +59,23 @@ def test_what_is_no_report_is_unreadable(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "view", ["x", 7, [], {"nodes": [], "operator": "x", "containers": [1, {"restarts": "no"}]}]
-)
+    "view",
+    [
+        "x",
+        7,
+        [],
+        {"nodes": [], "operator": "x", "addons": 7, "rollouts": [], "stuck": {},
+         "containers": [1, {"restarts": "no"}]},
+    ],
+)  # fmt: skip
 def test_a_view_of_another_form_ends_nothing(view: object) -> None:
     read = said(cluster=view)
 
     if "cluster" in read:
-        nothing = {"pod": "", "container": "", "reason": "", "said": "", "restarts": 0}
+        texts = dict.fromkeys(("pod", "mark", "container", "reason", "said"), "")
         assert read["cluster"] == {
-            "nodes": {}, "operator": {}, "waiting": "", "chart": "", "containers": [nothing],
+            "nodes": {}, "operator": {}, "addons": {}, "rollouts": "", "stuck": "", "waiting": "",
+            "chart": "", "containers": [{**texts, "restarts": 0}],
         }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Waiting for the machines: what their reports mean for the operator."""
+"""Waiting for machines and add-ons: what their reports mean."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,6 +9,9 @@ from clusterous_cli.cluster.record import Node
 from clusterous_cli.plan import nodes
 
 WANTED = {"controller": 1, "worker": 2}
+ADDONS = {"operator": "12ab"}
+UP = "operator@12ab clusterous-operator 1 1 1 1 1 1\n"
+STARTING = "operator@12ab clusterous-operator 1 1 1 1 0 1\n"
 
 
 def machine(role: str, number: int, view: dict[str, Any] | None = None) -> Node:
@@ -20,9 +23,9 @@ def machine(role: str, number: int, view: dict[str, Any] | None = None) -> Node:
 
 def seen(**view: Any) -> nodes.Progress:
     ready = {f"ip-{number}": "Ready" for number in range(3)}
-    view = {"nodes": ready, "operator": {"clusterous-operator": "0/1"}, **view}
+    view = {"nodes": ready, "addons": ADDONS, "rollouts": STARTING, **view}
     machines = [machine("controller", 0, view), machine("worker", 1), machine("worker", 2)]
-    return nodes.progress(machines, WANTED)
+    return nodes.progress(machines, WANTED, ADDONS)
 
 
 def container(**changes: Any) -> dict[str, Any]:
@@ -34,7 +37,7 @@ def test_what_is_just_starting_is_no_trouble() -> None:
 
     assert now.trouble == nodes.Trouble()
     assert now.lines["workers"] == "2 of 2 ready"
-    assert now.lines["operator"].startswith("starting (clusterous-system/operator-1")
+    assert now.lines["operator"].startswith("clusterous-operator: 0 of 1 ready (clust")
     assert not now.ready
 
 
@@ -74,7 +77,7 @@ def test_a_chart_that_fails_is_told_in_its_own_words() -> None:
 
 
 def test_old_trouble_does_not_matter_once_the_operator_is_up() -> None:
-    now = seen(chart="InstallFailed: x\n", operator={"clusterous-operator": "1/1"})
+    now = seen(chart="InstallFailed: x\n", rollouts=UP)
 
     assert now.ready
     assert now.trouble == nodes.Trouble()
@@ -87,3 +90,39 @@ def test_a_machine_that_comes_further_is_a_mark_and_a_word_that_changes_is_none(
 
     assert nodes.marks(machines, before) == nodes.marks(machines, other)
     assert nodes.marks(machines, before) != nodes.marks(booting, before)
+
+
+def test_a_job_that_installs_a_chart_may_still_be_the_one_before() -> None:
+    job = container(pod="helm-install-clusterous-1", restarts=5, reason="CrashLoopBackOff")
+
+    now = seen(containers=[job])
+
+    assert now.trouble.chart
+    assert not now.trouble.crashing
+
+
+def test_the_trouble_of_what_is_about_to_be_replaced_does_not_matter() -> None:
+    old = container(restarts=9, reason="CrashLoopBackOff", said="ValueError: x", mark="operator@00")
+
+    waits = seen(addons={"operator": "00"}, containers=[old])
+    replaced = seen(containers=[old])
+
+    assert waits.lines["operator"] == "waits for the controller to take it"
+    assert waits.trouble == replaced.trouble == nodes.Trouble()
+
+
+def test_a_controller_that_cannot_take_an_addon_says_why() -> None:
+    now = seen(addons={"operator": "00"}, stuck="boot/1/x.tar has another checksum than 1\n")
+
+    assert not now.ready
+    assert now.trouble.pulling  # told after a while: it may be a hiccup
+    assert "another checksum" in now.lines["operator"]
+
+
+def test_a_controller_of_an_older_release_is_believed_about_the_operator() -> None:
+    ready = {f"ip-{number}": "Ready" for number in range(3)}
+    for pods, up in (("0/1", False), ("1/1", True)):
+        view = {"nodes": ready, "operator": {"clusterous-operator": pods}}
+        machines = [machine("controller", 0, view), machine("worker", 1), machine("worker", 2)]
+
+        assert nodes.progress(machines, WANTED, ADDONS).ready is up
