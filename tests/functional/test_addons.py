@@ -1,6 +1,5 @@
 """What the cluster itself runs reaches a cluster that lives, and a new one is one line."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -17,19 +16,6 @@ from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\nvolume: none\n")
 ANOTHER_CHART = b"a chart of another release"
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(account: cloud.World) -> cloud.World:
-    account.server.reset()
-    account.renew()
-    return account
 
 
 def shown(world: cloud.World) -> str:

@@ -2,7 +2,6 @@
 
 import io
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,19 +26,6 @@ REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
 EVERY = 1 if os.environ.get("CLUSTEROUS_EVERY_KILL") else 12
 MOST_CALLS = 100
 WANTED = {"gateway": 1, "controller": 1, "worker": 2}
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
-        yield world
-
-
-@pytest.fixture
-def world(account: cloud.World) -> cloud.World:
-    account.server.reset()
-    account.renew()
-    return account
 
 
 def test_creates_shows_and_destroys(world: cloud.World) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 from clusterous_cli.addons import table
 from clusterous_cli.cluster.payload import ADDONS as KEY
 from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.files import CLOSED
 from clusterous_cli.plan.kinds.kind import (
     Found,
     Id,
@@ -36,9 +37,8 @@ def _want(wish: Wish) -> list[Resource]:
         return []
     # The controller fetches what the table names as soon as it sees it.
     files = tuple(f"s3:{blob.key}" for blob in made.blobs)
-    closed = ("bucket-block", "bucket-encryption", "bucket-policy")
     value = Table(bucket=Ref("bucket"), text=made.text)
-    return [Resource(kind=ADDONS, key="addons", value=value, needs=(*closed, *files))]
+    return [Resource(kind=ADDONS, key="addons", value=value, needs=(*CLOSED, *files))]
 
 
 def _look(at: Scope) -> list[Found]:

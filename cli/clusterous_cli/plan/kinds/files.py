@@ -25,6 +25,8 @@ from clusterous_cli.plan.kinds.kind import (
 )
 
 PART: Final = "files"
+# Secrets go only into a bucket that is already closed.
+CLOSED: Final = ("bucket-block", "bucket-encryption", "bucket-policy")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,8 +108,7 @@ def _want_objects(wish: Wish) -> list[Resource]:
             kind=OBJECT,
             key=f"s3:{blob.key}",
             value=Object(bucket=Ref("bucket"), key=blob.key, sha256=blob.sha256),
-            # Secrets go only into a bucket that is already closed.
-            needs=("bucket-block", "bucket-encryption", "bucket-policy"),
+            needs=CLOSED,
         )
         for blob in wish.blobs
     ]
