@@ -107,3 +107,18 @@ def test_the_digest_is_of_the_objects_and_the_images() -> None:
 
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
+
+
+def test_the_table_names_images_before_the_objects_that_need_them() -> None:
+    made = table.made(SETTING)
+
+    lines = [line.split() for line in made.text.splitlines()]
+    assert [(line[0], *line[2:4]) for line in lines] == [
+        ("operator", "images", "addon-operator.tar"),
+        ("operator", "manifests", "addon-operator.yaml"),
+        ("cloud-controller", "manifests", "addon-cloud-controller.yaml"),
+    ]
+    assert [(blob.key, blob.sha256) for blob in made.blobs] == [tuple(line[4:]) for line in lines]
+    # Whoever runs a worker need not know what the controller is given.
+    assert all(line[4].startswith("server/") for line in lines if line[2] == "manifests")
+    assert list(made.awaited) == ["operator"]

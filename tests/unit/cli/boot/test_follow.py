@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from clusterous_cli.cluster.payload import ADDONS
+from clusterous_cli.addons import table
+from clusterous_cli.addons.addon import Setting
+from clusterous_cli.cluster import config
+from clusterous_cli.cluster.payload import ADDONS, Blob
 from clusterous_cli.system import assets
 from tests import programs
 
@@ -92,6 +95,18 @@ def test_at_its_first_start_all_is_there_before_k3s(controller: Controller) -> N
     assert not any(line.startswith("k3s") for line in controller.said)
     manifest = controller.k3s / "server/manifests/addon-operator.yaml"
     assert manifest.stat().st_mode & 0o077 == 0
+
+
+def test_the_table_of_every_addon_is_in_the_form_that_is_followed(controller: Controller) -> None:
+    image = Blob(key="boot/1/clusterous-operator-2.0.0.dev0_x-amd64.tar", sha256="1" * 64)
+    setting = Setting(
+        config=config.parse("name: reef\n"), version="2", archives={"operator": image}
+    )
+    controller.put(ADDONS, table.made(setting).text)
+
+    done = controller.run("read_addons")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_without_a_table_the_first_start_fails_in_words(controller: Controller) -> None:
