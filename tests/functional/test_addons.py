@@ -61,7 +61,7 @@ def test_create_waits_until_the_new_operator_is_out(
     monkeypatch.setattr(operatorchart, "chart", lambda: ANOTHER_CHART)
     rolled = {"rollouts": f"operator@{old} clusterous-operator 1 1 1 1 1 1\n"}
 
-    with pytest.raises(Exception, match=r"Not ready after .*: the operator"):
+    with pytest.raises(Exception, match=r"nothing has come further: the operator"):
         world.create(REEF, seconds=3, view=rolled)
 
 

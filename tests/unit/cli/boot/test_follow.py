@@ -100,7 +100,10 @@ def test_at_its_first_start_all_is_there_before_k3s(controller: Controller) -> N
 def test_the_table_of_every_addon_is_in_the_form_that_is_followed(controller: Controller) -> None:
     image = Blob(key="boot/1/clusterous-operator-2.0.0.dev0_x-amd64.tar", sha256="1" * 64)
     setting = Setting(
-        config=config.parse("name: reef\n"), version="2", archives={"operator": image}
+        config=config.parse("name: reef\n"),
+        region="eu-west-1",
+        version="2",
+        archives={"operator": image},
     )
     controller.put(ADDONS, table.made(setting).text)
 
