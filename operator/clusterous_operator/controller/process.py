@@ -19,6 +19,10 @@ from clusterous_operator.controller.runtime import Machine
 
 logger = logging.getLogger("clusterous_operator")
 
+# The API server lets objects be nested 10,000 deep. One that cannot be read would end the watch of
+# all the others, and again at each start; here it can, and its app is told that it is too deep.
+_DEEPEST = 12_000
+
 
 def clock() -> float:
     """Return seconds that also pass while the machine sleeps: a Lease runs out meanwhile."""
@@ -74,6 +78,7 @@ def main() -> int:
     except UserError as error:
         sys.stderr.write(f"{error}\n")
         return error.exit_code
+    sys.setrecursionlimit(_DEEPEST)
     logging.basicConfig(
         level=chosen.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

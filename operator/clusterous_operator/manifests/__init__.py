@@ -35,6 +35,7 @@ def check(app: App) -> None:
     """Raise UserError, with component and field, where the pods that an app asks for are none."""
     for one in app.components:
         where = _place(one)
+        overlay.check_depth(where, (one.template, one.env))
         overlay.check_amounts(f"{where}.resources", one.resources)
         if one.template.get("spec"):
             overlay.check(f"{where}.template.spec", one.template["spec"])

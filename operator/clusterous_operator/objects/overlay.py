@@ -128,6 +128,28 @@ _POD = _fields(
 )
 
 
+_DEEPEST = 100
+
+
+def check_depth(where: str, value: object) -> None:
+    """Raise UserError if a value is nested deeper than anything in a pod; to be called first."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [inner for one in level for inner in _inner(one)]
+        if not level:
+            return
+    raise UserError(f"{where} is nested more than {_DEEPEST} deep, which no field of a pod is.")
+
+
+def _inner(value: object) -> Iterable[object]:
+    match value:
+        case Mapping():
+            return value.values()
+        case list() | tuple():
+            return value
+    return ()
+
+
 def check(where: str, spec: object) -> None:
     """Raise UserError, with the place after *where*, if an overlay's spec is not of a pod's shape.
 
@@ -148,11 +170,8 @@ _MOST_VALUES = 500
 
 
 def _values(value: object) -> int:
-    match value:
-        case Mapping():
-            return sum(map(_values, value.values()))
-        case list() | tuple():
-            return sum(map(_values, value))
+    if isinstance(value, Mapping | list | tuple):
+        return sum(map(_values, _inner(value)))
     return 1
 
 

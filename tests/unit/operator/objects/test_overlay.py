@@ -163,6 +163,17 @@ def test_what_says_too_much_of_where_pods_may_run_is_told() -> None:
         manifests.check(make_app(workers={"template": {"spec": rules}}))
 
 
+@pytest.mark.parametrize("open_field", ["template", "env"])
+def test_what_is_nested_without_end_is_told(open_field: str) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(500):
+        deep = {"a": [deep]}
+    given: Any = {"spec": deep} if open_field == "template" else [{"name": "A", "valueFrom": deep}]
+
+    with pytest.raises(UserError, match=r"^spec\.workers is nested more than 100 deep"):
+        manifests.check(make_app(workers={open_field: given}))
+
+
 def test_directives_and_nulls_take_away() -> None:
     overlay = {
         "nodeSelector": None,
