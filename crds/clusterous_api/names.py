@@ -82,6 +82,9 @@ ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
 # On an app, by its users: a new value resumes an app that was suspended for being idle.
 ANNOTATION_RESUME: Final = f"{DOMAIN}/resume"
 
+# On an app, by its users: the name of the volume that was lost, in whose place an empty one may be.
+ANNOTATION_BEGIN_EMPTY: Final = f"{DOMAIN}/begin-empty-after"
+
 # The cluster's own volume: its claim in each namespace, which no app's own claim can be named
 # like, because those have no dot; and its key in CLUSTER_CONFIG, beside the one of the region.
 CLUSTER_CLAIM: Final = "shared.clusterous.io"

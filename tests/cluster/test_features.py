@@ -267,6 +267,27 @@ def owners(lab: Lab) -> list[Any]:
     return list(found.get("ownerReferences", []))
 
 
+def test_a_deleted_claim_stops_the_app_until_somebody_says_how_to_go_on(lab: Lab) -> None:
+    lab.create(master=MASTER)
+    lab.until_condition("Ready")
+    volume = lab.get("persistentvolumeclaims", "sim-data")["spec"]["volumeName"]
+
+    lab.delete("persistentvolumeclaims", "sim-data")
+    lab.until(lambda: lab.status()["volume"] == "Deleting", "a word at once")
+    lab.change(suspend=True)
+    lab.until(lambda: not lab.exists("persistentvolumeclaims", "sim-data"), "no claim")
+    lab.change(suspend=False)
+
+    lab.until(lambda: lab.condition("Stalled").get("reason") == "VolumeDeleted", "a word")
+    assert volume in lab.status()["message"]
+    assert not lab.exists("persistentvolumeclaims", "sim-data")
+
+    word = {"metadata": {"annotations": {names.ANNOTATION_BEGIN_EMPTY: volume}}}
+    lab.patch("clusterousapps", "sim", word)
+    lab.until_condition("Ready")
+    lab.until(lambda: lab.status()["claim"]["volume"] != volume, "the new volume")
+
+
 CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
 
 

@@ -204,9 +204,12 @@ class Store:
     def observe(self, app: App, *, whole_cluster: bool) -> Look:
         """Return a snapshot for one app; with what all pods reserve only where that matters."""
         key = (app.namespace, app.name)
+        record = self.apps.find(*key)
+        before: Body = {} if record is None else record.status
+        own, had = names.claim(app.name), (before.get("claim") or {}).get("name")
         on_cluster_volume = manifests.on_cluster_volume(
             configured=names.CLUSTER_VOLUME_KEY in self.cluster,
-            has_own=self.claims.find(app.namespace, names.claim(app.name)) is not None,
+            has_own=self.claims.find(app.namespace, own) is not None or had == own,
             has_shared=self.claims.find(app.namespace, names.CLUSTER_CLAIM) is not None,
         )
         facts = manifests.Facts(on_cluster_volume=on_cluster_volume)
@@ -223,6 +226,7 @@ class Store:
             usage=self.usage.without(()) if whole_cluster else Usage(),
             capacity_known=self.capacity_known,
             cluster=self.cluster,
+            before=before,
         )
 
     def _children(self, key: Key, claim: str) -> list[Child]:

@@ -292,10 +292,8 @@ class Reconciler:
 
     def _decided(self, app: App, whole_cluster: bool, answers: Answers) -> Look:
         """Return what is seen, and what follows from that together with what the status tells."""
-        record = self._store.apps.find(app.namespace, app.name)
         look = dataclasses.replace(
             self._store.observe(app, whole_cluster=whole_cluster),
-            before={} if record is None else record.status,
             idle=answers.idle,
             can_grow=answers.can_grow,
             reach=answers.reach,

@@ -10,7 +10,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_operator.cache.look import Look
 from clusterous_operator.cache.observed import CLAIM, SERVICE
-from clusterous_operator.decisions import counting, ending
+from clusterous_operator.decisions import counting, ending, storage
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.manifests import Facts
 
@@ -24,6 +24,7 @@ def facts(look: Look, size: Size) -> Facts:
         cluster_volume=_cluster_volume(look.cluster),
         region=look.cluster.get(names.CLUSTER_REGION_KEY),
         single_node=_single_node(look),
+        data_lost=storage.is_lost(look),
         attempts=look.verdict.attempts,
         life=look.verdict.life,
         halted=look.is_asleep or ending.ended(look) is not None,

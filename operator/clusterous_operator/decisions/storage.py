@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from clusterous_api import quantity
-from clusterous_api.models import NewClaim
+from clusterous_api import names, quantity
+from clusterous_api.models import ClusterVolume, NewClaim
 from clusterous_operator import manifests
 from clusterous_operator.cache.look import Look
 from clusterous_operator.cache.observed import Node
@@ -43,6 +43,44 @@ def words(look: Look) -> str:
     return (
         f"it stays at {claim.state['size']}, since {of} does not let volumes grow to the {wanted} "
         "that are asked for"
+    )
+
+
+def remembered(look: Look) -> Body:
+    """Return the claim that the data is behind, as the status is to remember it."""
+    claim, before = look.claim, look.before.get("claim") or {}
+    if claim is not None and claim.state.get("phase") == "Bound" and "volume" in claim.state:
+        return {"name": claim.name, "volume": claim.state["volume"]}
+    return before if before.get("name") == look.claim_name else {}
+
+
+def is_lost(look: Look) -> bool:
+    """Tell whether the claim is gone that the data was behind, and nobody wants an empty one.
+
+    A volume that we describe ourselves, over NFS, has its data whoever claims it.
+    """
+    if look.claim is not None or not _makes_volumes(look):
+        return False
+    volume = remembered(look).get("volume")
+    return bool(volume) and look.app.annotations.get(names.ANNOTATION_BEGIN_EMPTY) != volume
+
+
+def _makes_volumes(look: Look) -> bool:
+    """Tell whether another claim would get another, empty volume."""
+    source = look.app.volume.source
+    is_default = isinstance(source, ClusterVolume) and not look.on_cluster_volume
+    return isinstance(source, NewClaim) or is_default
+
+
+def lost_words(look: Look) -> str:
+    """Say what became of the data, and how to go on."""
+    volume = remembered(look)["volume"]
+    return (
+        f"The claim {look.claim_name} was deleted; the data was on volume {volume}, which "
+        f"`kubectl get pv {volume}` shows if it is still there. To go on with it, make the claim "
+        f"{look.claim_name} with volumeName {volume}, once that has no claimRef. To begin with an "
+        f"empty volume: `kubectl annotate capp {look.app.name} --overwrite "
+        f"{names.ANNOTATION_BEGIN_EMPTY}={volume}`."
     )
 
 

@@ -73,7 +73,7 @@ def desired(app: App, facts: Facts) -> list[Manifest]:
     The pods of an app know each other by the addresses of their Services: workloads are wanted only
     when all those are known, and only of the components that may run already.
     """
-    data = volumes.volume(app, facts)
+    data = [] if facts.data_lost else volumes.volume(app, facts)
     if facts.cleared:
         return [_marked(one) for one in data]
     made = [services.service(app, one) for one in app.components]

@@ -20,6 +20,7 @@ class Facts:
     cluster_volume: Mapping[str, Any] | None = None  # the ConfigMap's volume.yaml
     region: str | None = None
     single_node: bool = False
+    data_lost: bool = False  # the claim is gone that the data was behind: an empty one is no other
     attempts: Mapping[str, int] = field(default_factory=dict)  # by component, beyond the first
     life: int = 0  # the generation with which the attempts began anew
     halted: bool = False  # suspended, idle, done or failed: what is not done yet must not go on

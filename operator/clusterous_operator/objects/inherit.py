@@ -21,6 +21,7 @@ _REFUSED = (
     "meta.helm.sh/",
     f"{names.DOMAIN}/",
 )
+_OBEYED = frozenset({names.ANNOTATION_RESUME, names.ANNOTATION_BEGIN_EMPTY})
 _NOTHING: Mapping[str, str] = {}
 
 
@@ -36,8 +37,8 @@ class Inherit:
         return _chosen(metadata.get("labels"), self.labels)
 
     def annotations_of(self, metadata: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
-        """Return the annotations that children get, and the one by which people resume an app."""
-        return _chosen(metadata.get("annotations"), self.annotations | {names.ANNOTATION_RESUME})
+        """Return the annotations that children get, and those by which people say what to do."""
+        return _chosen(metadata.get("annotations"), self.annotations | _OBEYED)
 
 
 def _chosen(found: Mapping[str, str] | None, keys: frozenset[str]) -> Mapping[str, str]:

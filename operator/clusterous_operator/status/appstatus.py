@@ -51,6 +51,7 @@ def summarize(look: Look, size: Size, before: Mapping[str, Any], now: str) -> St
         **({"endpoints": endpoints} if endpoints else {}),
         **history.times(before, found, now),
         **ending.memory(look),
+        **({"claim": dict(claim)} if (claim := storage.remembered(look)) else {}),
         **_for_people(look, groups, found),
         **_for_scale(look.app, groups),
     }
@@ -165,6 +166,10 @@ def _outcome(
         words = words if left else _asleep_words(look.app)
         why = "Suspending" if left else _asleep_reason(look.app)
         return _three(ready=False, busy=left > 0, stuck=False, reason=why, message=words)
+    if storage.is_lost(look):
+        return _three(
+            ready=False, busy=False, stuck=True, reason=volume.reason, message=volume.message
+        )
     if look.contested:
         return _three(
             ready=False, busy=False, stuck=True, reason="Contested", message=look.contested
@@ -250,6 +255,9 @@ def _part(kind: Type, group: Group) -> Condition:
 
 def _volume(look: Look) -> Condition:
     name, claim = look.claim_name, look.claim
+    if storage.is_lost(look):
+        why = storage.lost_words(look)
+        return Condition(type=Type.VOLUME_BOUND, status=False, reason="VolumeDeleted", message=why)
     if claim is None:
         missing = isinstance(look.app.volume.source, ExistingClaim)
         why = "make it, or name another" if missing else "it is being made"
@@ -276,7 +284,7 @@ def _why_deleted(app: App, claim: Child) -> str:
         return ", with the earlier app of this name; another one is made then"
     left = ": its data may go with it when the last pod that uses it ends"
     is_ours = not isinstance(app.volume.source, ExistingClaim)
-    return f"{left}, and another, empty one is made then" if is_ours else left
+    return f"{left}, and nothing is put in its place unasked" if is_ours else left
 
 
 def _why_not_bound(claim: Child, phase: str) -> str:

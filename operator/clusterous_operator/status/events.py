@@ -22,7 +22,16 @@ class Note:
 
 # States that everybody passes through, or that have a note of their own.
 _QUIET = frozenset(
-    {"", "Progressing", "Waiting", "VolumePending", "Suspending", "Suspended", "Idle"}
+    {
+        "",
+        "Progressing",
+        "Waiting",
+        "VolumePending",
+        "VolumeDeleted",
+        "Suspending",
+        "Suspended",
+        "Idle",
+    }
 )
 _RUNNING = "Running"
 
@@ -89,7 +98,13 @@ def _restarts(before: Status, after: Status) -> Iterable[Note]:
         yield Note(warning=True, reason="Restarted", message=words)
 
 
-_OF_VOLUMES = {"VolumeResizing": False, "NotResizable": True, "Lost": True, "Deleting": True}
+_OF_VOLUMES = {
+    "VolumeResizing": False,
+    "NotResizable": True,
+    "Lost": True,
+    "Deleting": True,
+    "VolumeDeleted": True,
+}
 
 
 def _volume(old: _Conditions, new: _Conditions) -> Iterable[Note]:

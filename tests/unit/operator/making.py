@@ -146,9 +146,10 @@ class FakeApi:
     def observe(self, app: App) -> Look:
         """Return the snapshot that the cache would give."""
         children = observed.belonging(app.name, app.uid, self.children().values())
+        own, had = names.claim(app.name), (self.told.get("claim") or {}).get("name")
         on_cluster_volume = manifests.on_cluster_volume(
             configured=bool(self.cluster),
-            has_own=(observed.CLAIM, names.claim(app.name)) in children,
+            has_own=(observed.CLAIM, own) in children or had == own,
             has_shared=(observed.CLAIM, names.CLUSTER_CLAIM) in children,
         )
         claim = manifests.claim_name(app, manifests.Facts(on_cluster_volume=on_cluster_volume))

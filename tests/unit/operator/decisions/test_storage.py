@@ -6,11 +6,16 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import names
 from clusterous_api.models import App
+from clusterous_operator.cache import observed
 from clusterous_operator.cache.look import Look
 from clusterous_operator.cache.observed import Node
 from clusterous_operator.decisions import plan, storage
+from clusterous_operator.decisions.counting import Size
+from clusterous_operator.status import appstatus
 from tests.unit.operator.making import (
+    NOW,
     FakeApi,
     make_app,
     make_node,
@@ -171,3 +176,82 @@ def test_placement_on_one_node_is_as_good() -> None:
     nodes = (make_node("a", labels={"name": "a"}), make_node("b"))
 
     assert storage.refusal(tied(nodes=nodes, app=app), TWO) is None
+
+
+def lost(**more: Any) -> tuple[App, FakeApi]:
+    """An app whose claim, once bound to pvc-1, is gone."""
+    app, api = make_app(**more), FakeApi()
+    settle(app, api)
+    api.run()
+    claim = api.objects.get((observed.CLAIM, "sim-data"))
+    if claim is not None:
+        claim["spec"] |= {"volumeName": claim["spec"].get("volumeName", "pvc-1")}
+    api.told = appstatus.summarize(api.observe(app), Size(), {}, NOW)
+    api.objects.pop((observed.CLAIM, "sim-data"), None)
+    return app, api
+
+
+def test_a_claim_that_was_deleted_is_not_made_anew_unasked() -> None:
+    app, api = lost()
+
+    assert settle(app, api) == []
+
+    found = summary(app, api, before=api.told)
+    ready = found["conditions"]["Ready"]
+    assert (ready["status"], ready["reason"]) == ("False", "VolumeDeleted")
+    assert found["conditions"]["Stalled"]["status"] == "True"
+    assert "volume pvc-1" in ready["message"]
+    assert f"{names.ANNOTATION_BEGIN_EMPTY}=pvc-1" in ready["message"]
+    assert found["claim"] == {"name": "sim-data", "volume": "pvc-1"}
+
+
+@pytest.mark.parametrize(
+    ("named", "is_made"), [("pvc-1", True), ("pvc-0", False)], ids=["this one", "an earlier one"]
+)
+def test_who_names_the_lost_volume_begins_with_an_empty_one(named: str, is_made: bool) -> None:
+    app, api = lost()
+    app = dataclasses.replace(app, annotations={names.ANNOTATION_BEGIN_EMPTY: named})
+
+    settle(app, api)
+
+    assert ((observed.CLAIM, "sim-data") in api.objects) == is_made
+
+
+def test_a_claim_that_is_put_back_by_hand_is_taken() -> None:
+    app, api = lost()
+    api.objects[observed.CLAIM, "sim-data"] = {
+        "metadata": {"namespace": "lab", "name": "sim-data"},
+        "spec": {"volumeName": "pvc-1", "accessModes": ["ReadWriteMany"]},
+        "status": {"phase": "Bound"},
+    }
+
+    assert settle(app, api) == []
+    assert summary(app, api)["conditions"]["Ready"]["reason"] == "Ready"
+
+
+def test_what_lies_on_an_nfs_server_is_claimed_again() -> None:
+    nfs = {"existing": {"nfs": {"server": "192.0.2.9"}}}
+    app, api = lost(sharedVolume=nfs)
+
+    settle(app, api)
+
+    assert (observed.CLAIM, "sim-data") in api.objects
+
+
+def test_a_claim_that_was_never_bound_is_made_again() -> None:
+    app, api = make_app(), FakeApi()
+    settle(app, api)
+    api.told = appstatus.summarize(api.observe(app), Size(), {}, NOW)
+    del api.objects[observed.CLAIM, "sim-data"]
+
+    settle(app, api)
+
+    assert (observed.CLAIM, "sim-data") in api.objects
+
+
+def test_who_had_a_claim_of_his_own_does_not_slip_onto_the_clusters_volume() -> None:
+    app, api = lost()
+    api.cluster = {names.CLUSTER_VOLUME_KEY: "{nfs: {server: 192.0.2.9}}"}
+
+    assert settle(app, api) == []
+    assert api.observe(app).claim_name == "sim-data"

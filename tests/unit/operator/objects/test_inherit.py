@@ -7,9 +7,10 @@ from clusterous_operator.controller import settings
 from clusterous_operator.objects import inherit
 from clusterous_operator.objects.inherit import Inherit
 
+OBEYED = {"clusterous.io/resume": "1", "clusterous.io/begin-empty-after": "pvc-1"}
 METADATA = {
     "labels": {"team": "blue", "app.kubernetes.io/instance": "git"},
-    "annotations": {"cost": "7", "clusterous.io/resume": "1", "kubectl.kubernetes.io/x": "y"},
+    "annotations": {"cost": "7", **OBEYED, "kubectl.kubernetes.io/x": "y"},
 }
 
 
@@ -17,7 +18,7 @@ def test_only_what_is_on_the_lists_is_kept() -> None:
     chosen = Inherit(labels=frozenset({"team"}), annotations=frozenset({"cost"}))
 
     assert chosen.labels_of(METADATA) == {"team": "blue"}
-    assert chosen.annotations_of(METADATA) == {"cost": "7", "clusterous.io/resume": "1"}
+    assert chosen.annotations_of(METADATA) == {"cost": "7", **OBEYED}
     assert Inherit().labels_of(METADATA) == {}
 
 

@@ -705,4 +705,4 @@ def test_a_claim_that_is_deleted_under_its_app_is_told() -> None:
 
     assert found["volume"] == "Deleting"
     assert found["conditions"]["VolumeBound"]["reason"] == "Deleting"
-    assert "another, empty one" in found["conditions"]["VolumeBound"]["message"]
+    assert "nothing is put in its place" in found["conditions"]["VolumeBound"]["message"]
