@@ -33,6 +33,7 @@ class Look:
     idle: State | None = None  # where the app is to be suspended when it has nothing to do
     cleared: bool = False  # done for so long that only the data is to stay
     contested: str = ""  # what others change again and again, and is left as it is for now
+    next_run: frozenset[str] = frozenset()  # components whose Jobs are not what is wanted by now
     held: frozenset[str] = frozenset()  # components that wait for pods of before to go
     can_grow: bool = False  # the storage class of its claim lets volumes grow
     reach: Body | None = None  # which nodes its volume can be used on; None: not asked

@@ -208,7 +208,11 @@ class Reconciler:
             )
             steps += storage.growth(look)
             steps = await self._uncontested(look, steps)
-            look = dataclasses.replace(look, contested=self._contested(app))
+            look = dataclasses.replace(
+                look,
+                contested=self._contested(app),
+                next_run=plan.next_run(wanted, look.children, look.has_begun),
+            )
             if not steps:
                 break
             await self._spare_the_busy(look, steps)

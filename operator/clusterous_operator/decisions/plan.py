@@ -11,7 +11,7 @@ from typing import Any
 from clusterous_api import names, quantity
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import CLAIM, VOLUME, Child
-from clusterous_operator.manifests import JOB_LIMITS, Manifest
+from clusterous_operator.manifests import JOB_LIMITS, JOB_MUTABLE, Manifest
 from clusterous_operator.objects import merge
 
 
@@ -92,6 +92,35 @@ def _makes_volume(step: Step) -> bool:
     return isinstance(step, Apply) and step.manifest["kind"] == VOLUME
 
 
+def next_run(
+    wanted: Iterable[Manifest], found: Children, begun: Begun = lambda component: False
+) -> frozenset[str]:
+    """Return the components whose Job runs what was asked before: a change counts from the next."""
+    late = set()
+    for one in wanted:
+        child = found.get((one["kind"], one["metadata"]["name"]))
+        if child is None or child.kind != observed.JOB or child.deleting:
+            continue
+        is_over = child.state.get("complete") or child.state.get("broken")
+        if child.component and not is_over and _is_stuck_to(one, child, begun):
+            late.add(child.component)
+    return frozenset(late)
+
+
+def _is_stuck_to(manifest: Manifest, child: Child, begun: Begun) -> bool:
+    """Tell whether a Job is not as it is wanted, and too far to be made anew."""
+    noted = manifest["metadata"]["annotations"]
+    if child.applied == noted[names.ANNOTATION_APPLIED] or not _has_run(child, begun):
+        return False
+    fixed = {key: value for key, value in manifest["spec"].items() if key not in JOB_MUTABLE}
+    return not holds(fixed, child.content()["spec"])
+
+
+def _has_run(child: Child, begun: Begun) -> bool:
+    has_ended = child.state.get("succeeded") or child.state.get("failed")
+    return bool(has_ended) or begun(child.component)
+
+
 def _step(
     manifest: Manifest, child: Child | None, begun: Begun, accepted: Collection[int]
 ) -> Step | None:
@@ -148,10 +177,8 @@ def _job_step(manifest: Manifest, child: Child, begun: Begun) -> Step | None:
         return Delete(child=child)
     if child.state.get("complete") or child.state.get("broken"):
         return None
-    if child.applied != noted[names.ANNOTATION_APPLIED]:
-        has_ended = child.state.get("succeeded") or child.state.get("failed")
-        if not has_ended and not begun(child.component):
-            return Delete(child=child)
+    if child.applied != noted[names.ANNOTATION_APPLIED] and not _has_run(child, begun):
+        return Delete(child=child)
     spec = manifest["spec"]
     changes = {key: spec.get(key) for key in JOB_LIMITS if spec.get(key) != child.state.get(key)}
     if spec["suspend"] != child.state.get("suspended"):

@@ -64,7 +64,7 @@ def _place(component: Component) -> str:
 
 # Fields of a Job that may be changed while it runs.
 JOB_LIMITS = ("backoffLimit", "activeDeadlineSeconds")
-_JOB_MUTABLE = frozenset({"suspend", *JOB_LIMITS})
+JOB_MUTABLE = frozenset({"suspend", *JOB_LIMITS})
 
 
 def desired(app: App, facts: Facts) -> list[Manifest]:
@@ -133,7 +133,7 @@ def _marked(manifest: Manifest) -> Manifest:
     """
     noted = manifest
     if manifest["kind"] == "Job":
-        spec = {key: value for key, value in manifest["spec"].items() if key not in _JOB_MUTABLE}
+        spec = {key: value for key, value in manifest["spec"].items() if key not in JOB_MUTABLE}
         noted = {**manifest, "spec": spec}
     return _annotated(manifest, names.ANNOTATION_APPLIED, _hash(noted))
 

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clusterous_operator.status import standing
+
 Status = Mapping[str, Any]
 
 
@@ -40,7 +42,7 @@ def notes(before: Status, after: Status) -> list[Note]:
     """Return what is worth telling when the status *before* becomes that *after*."""
     old, new = _conditions(before), _conditions(after)
     found = [*_suspension(old, new), *_restarts(before, after), *_outcome(before, after, old, new)]
-    return [*found, *_volume(old, new), *_scaled(before, after, old, new)]
+    return [*found, *_volume(old, new), *_scaled(before, after, old, new), *_late(before, after)]
 
 
 _Conditions = Mapping[str, Mapping[str, Any]]
@@ -127,3 +129,13 @@ def _scaled(before: Status, after: Status, old: _Conditions, new: _Conditions) -
         if was is not None and was != one["desired"]:
             words = f"{one['name']} scaled from {was} to {one['desired']}."
             yield Note(warning=False, reason="Scaled", message=words)
+
+
+def _late(before: Status, after: Status) -> Iterable[Note]:
+    """Tell that a change does not reach a Job that has begun."""
+    known = {one["name"]: str(one.get("progress", "")) for one in before.get("components") or ()}
+    for one in after.get("components") or ():
+        is_late = standing.NEXT_RUN in str(one.get("progress", ""))
+        if is_late and standing.NEXT_RUN not in known.get(one["name"], ""):
+            words = f"{one['name']} has begun; {standing.NEXT_RUN}."
+            yield Note(warning=False, reason="NextRun", message=words)

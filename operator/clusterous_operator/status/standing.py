@@ -84,7 +84,8 @@ def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
     goal = counting.wanted(component, size) if waits else wanted
     state = {} if child is None else child.state
     is_job = look.app.is_job(component)
-    desired = _job_goal(wanted, state) if is_job else goal
+    is_late = component.name in look.next_run
+    desired = _job_goal(wanted, state, is_late=is_late) if is_job else goal
     pods = [one for one in look.pods if one.component == component.name]
     live = [one for one in pods if not one.ended]
     in_trouble = [one for one in live if one.trouble is not None and not one.deleting]
@@ -101,7 +102,7 @@ def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
         settled=child is not None and _settled(child, goal),
         trouble=_trouble(look, component, in_trouble, state),
         waiting=_waiting(component, need, size, held=is_held),
-        progress=_of_job(look.app, state, leaving.count(look, component))
+        progress=_of_job(look.app, state, leaving.count(look, component), is_late=is_late)
         if is_job
         else _of_deployment(component, state, desired),
     )
@@ -121,9 +122,10 @@ def _waiting(component: Component, need: Dependency | None, size: Size, *, held:
     return ""
 
 
-def _job_goal(wanted: int, state: State) -> int:
-    ended = state.get("complete") or state.get("broken")
-    return int(state.get("wanted", wanted)) if ended else wanted
+def _job_goal(wanted: int, state: State, *, is_late: bool) -> int:
+    """Return how many pods a Job is to have: it ends with the number with which it has begun."""
+    has_own = state.get("complete") or state.get("broken") or (is_late and wanted)
+    return int(state.get("wanted", wanted)) if has_own else wanted
 
 
 def _is_short(state: State) -> bool:
@@ -178,7 +180,15 @@ def _of_deployment(component: Component, state: State, desired: int) -> str:
     return f"{min(int(state.get('readyReplicas', 0)), desired)} of {desired} ready"
 
 
-def _of_job(app: App, state: State, ending: int) -> str:
+NEXT_RUN = "what has changed since it began counts from its next run"
+
+
+def _of_job(app: App, state: State, ending: int, *, is_late: bool) -> str:
+    progress = _job_progress(app, state, ending)
+    return f"{progress}; {NEXT_RUN}" if is_late else progress
+
+
+def _job_progress(app: App, state: State, ending: int) -> str:
     done = f"{_succeeded(state)} of {state.get('wanted', 1)} done"
     failed = int(state.get("failed", 0))
     if not any(state.get(key) for key in ("active", "succeeded", "failed", "complete")):

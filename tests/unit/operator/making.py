@@ -196,7 +196,11 @@ def summary(
     app: App, api: FakeApi, size: Size | None = None, before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the status, with the conditions by their type."""
-    found = appstatus.summarize(api.observe(app), size or Size(), before or {}, NOW)
+    look, counted = api.observe(app), size or Size()
+    wanted = manifests.desired(app, situation.facts(look, counted))
+    late = plan.next_run(wanted, look.children, look.has_begun)
+    look = dataclasses.replace(look, next_run=late)
+    found = appstatus.summarize(look, counted, before or {}, NOW)
     return {**found, "conditions": {item["type"]: item for item in found["conditions"]}}
 
 

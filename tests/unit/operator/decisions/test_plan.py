@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clusterous_api import names
+from clusterous_api.models import App
 from clusterous_operator.decisions import plan
 from clusterous_operator.decisions.counting import Size
-from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, steps_of
+from clusterous_operator.status import standing
+from tests.unit.operator.making import FakeApi, make_app, make_pod, settle, steps_of, summary
 
 WORKERS = {"replicas": 2, "resources": {"requests": {"cpu": "1000m", "memory": "1Gi"}}}
 
@@ -180,6 +182,49 @@ def test_a_batch_that_runs_is_left_to_run() -> None:
     done = settle(make_app(run="Batch", master={"drain": {"exec": {"command": ["end"]}}}), api)
 
     assert not [one for one in done if isinstance(one, plan.Delete) and one.child.kind == "Job"]
+
+
+CHANGED: Mapping[str, Mapping[str, Any]] = {
+    "its pod": {"name": "part", "drain": {"exec": {"command": ["end"]}}, "replicas": 2},
+    "how many are to end": {"name": "part", "replicas": 4},
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED.keys())
+def test_a_change_that_does_not_reach_what_runs_counts_from_its_next_run(
+    changed: Mapping[str, Any],
+) -> None:
+    def batch(part: Mapping[str, Any]) -> App:
+        until_done = {"dependsOn": [{"name": "part", "until": "Complete"}]}
+        return make_app(run="Batch", master=until_done, components=[part])
+
+    def part_of(app: App) -> Any:
+        return next(one for one in summary(app, api)["components"] if one["name"] == "part")
+
+    api = FakeApi()
+    app = batch({"name": "part", "replicas": 2})
+    settle(app, api)
+    api.run()
+    api.pods = (make_pod("part"), make_pod("part"))
+    assert part_of(app)["progress"] == "0 of 2 done"
+
+    app = batch(changed)
+    settle(app, api)
+
+    found = part_of(app)
+    assert found["desired"] == 2
+    assert found["progress"] == f"0 of 2 done; {standing.NEXT_RUN}"
+
+
+def test_a_limit_that_can_be_changed_counts_at_once() -> None:
+    api = FakeApi()
+    settle(make_app(run="Batch"), api)
+    api.pods = (make_pod(),)
+    app = make_app(run="Batch", batch={"backoffLimit": 2})
+
+    settle(app, api)
+
+    assert standing.NEXT_RUN not in summary(app, api)["components"][0]["progress"]
 
 
 def test_to_suspend_a_batch_that_waits_does_not_make_it_anew() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clusterous_operator.decisions.counting import Size
-from clusterous_operator.status import appstatus, events
+from clusterous_operator.status import appstatus, events, standing
 from tests.unit.operator.making import NOW, FakeApi, make_app, make_pod, settle
 
 
@@ -140,3 +140,14 @@ def test_a_new_operator_repeats_nothing() -> None:
 
     assert [one.reason for one in events.notes({}, first)] == ["Crash"]
     assert events.notes(first, again) == []
+
+
+def test_that_a_change_counts_from_the_next_run_is_told_once() -> None:
+    def at(progress: str) -> dict[str, Any]:
+        return {"components": [{"name": "master", "progress": progress}]}
+
+    late = at(f"0 of 1 done; {standing.NEXT_RUN}")
+    later = at(f"0 of 1 done, 1 of 7 tries failed; {standing.NEXT_RUN}")
+
+    assert [one.reason for one in events.notes(at("0 of 1 done"), late)] == ["NextRun"]
+    assert events.notes(late, later) == []
