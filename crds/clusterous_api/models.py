@@ -247,7 +247,7 @@ class Idle:
     """When a service has nothing to do: less than *cpu* (a quantity) in all, for so long."""
 
     after_seconds: int
-    cpu: int | str = "50m"
+    cpu: float | str = "50m"
 
 
 class LogFormat(StrEnum):

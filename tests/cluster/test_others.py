@@ -43,7 +43,7 @@ def test_what_the_api_server_writes_otherwise_is_written_once(lab: Lab, operator
     ]
     memory = {"medium": "Memory", "sizeLimit": "1024Mi"}
     overlay = {"volumes": [{"name": "shm", "emptyDir": memory}]}
-    resources = {"requests": {"cpu": "0.50", "memory": "1.5Gi"}, "limits": {"memory": "2e9"}}
+    resources = {"requests": {"cpu": "0.50", "memory": "1.5Gi"}, "limits": {"cpu": 1.5}}
     lab.create(
         master={"env": given, "resources": resources, "template": {"spec": overlay}},
     )

@@ -33,6 +33,8 @@ pod_template = workloads.pod_template
 
 def check(app: App) -> None:
     """Raise UserError, with component and field, where the pods that an app asks for are none."""
+    if app.idle is not None:
+        overlay.check_amount("spec.idle.cpu", app.idle.cpu)
     for one in app.components:
         where = _place(one)
         overlay.check_depth(where, (one.template, one.env))

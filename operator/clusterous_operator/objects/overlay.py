@@ -185,6 +185,11 @@ def check_amounts(where: str, resources: object) -> None:
     _check(where, resources, _RESOURCES, is_whole=True)
 
 
+def check_amount(where: str, value: object) -> None:
+    """Raise UserError if a value is no quantity."""
+    _check_leaf(where, value, Leaf.AMOUNT)
+
+
 def _check(where: str, value: object, shape: Shape, *, is_whole: bool) -> None:
     match shape:
         case Fields():

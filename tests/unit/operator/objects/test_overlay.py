@@ -194,6 +194,14 @@ def test_requests_beyond_the_crds_pattern_are_told_with_their_component() -> Non
         manifests.check(app)
 
 
+@pytest.mark.parametrize("wrong", [{"half": 1}, [1], True, "much", "1" * 100])
+def test_what_is_no_quantity_is_told_with_its_field(wrong: Any) -> None:
+    with pytest.raises(UserError, match=r"^spec\.idle\.cpu must be a quantity"):
+        manifests.check(make_app(idle={"afterSeconds": 60, "cpu": wrong}))
+    with pytest.raises(UserError, match=r"^spec\.master\.resources\.requests\.cpu must be a quant"):
+        manifests.check(make_app(master={"resources": {"requests": {"cpu": wrong}}}))
+
+
 @pytest.mark.parametrize(
     ("place", "said"),
     [
