@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from clusterous_api import names
@@ -22,6 +23,7 @@ class Look:
     children: Mapping[tuple[str, str], Child]  # by kind and name
     pods: tuple[Pod, ...] = ()
     on_cluster_volume: bool = False
+    now: datetime | None = None
     claim_name: str = ""
     claim: Child | None = None
     nodes: tuple[Node, ...] = ()

@@ -121,6 +121,7 @@ class Pod:
     restarts: int = 0
     fallen: Fallen | None = None  # what failed in it, for the failure policy
     cost: int = 0  # of its deletion: those with less go first
+    unstarted_since: str = ""  # when it got its place, while no container has begun
     begun: bool = True  # a container of the program runs, or has run
     held_by: str = ""  # whose finalizers keep it, when it is being ended
 
@@ -273,9 +274,15 @@ def _state(kind: str, body: Body) -> dict[str, Any]:
     if kind == CLAIM:
         state["modes"] = tuple(spec.get("accessModes") or ())
         state |= _storage(spec)
+        noted = body["metadata"].get("annotations") or {}
+        if state.get("phase") != "Bound" and _BINDS in noted:
+            state["binding"] = True
         if told := _resizing(status.get("conditions") or ()):
             state["resizing"] = told
     return state
+
+
+_BINDS = "pv.kubernetes.io/bind-completed"  # claim and volume are each other's; so much is certain
 
 
 def _storage(spec: Body) -> dict[str, Any]:
@@ -356,6 +363,7 @@ def pod(body: Body) -> Pod:
         ready=_condition(status, "Ready") == "True",
         ended=status.get("phase") in ("Succeeded", "Failed"),
         begun=status.get("phase", "Pending") != "Pending",
+        unstarted_since=trouble.unstarted_since(body),
         deleting="deletionTimestamp" in metadata,
         requests=_shared(quantity.of_pod(spec)),
         trouble=trouble.of_pod(body),

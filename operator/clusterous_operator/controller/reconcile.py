@@ -50,7 +50,7 @@ from clusterous_operator.decisions import (
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import trouble
 from clusterous_operator.objects.trouble import UNSCHEDULABLE, Reason
-from clusterous_operator.status import appstatus, events
+from clusterous_operator.status import appstatus, events, starting
 
 logger = logging.getLogger(__name__)
 
@@ -302,6 +302,7 @@ class Reconciler:
             can_grow=answers.can_grow,
             reach=answers.reach,
             contested=self._contested(app),
+            now=self._now(),
         )
         if held := self._held(look):
             look = dataclasses.replace(look, held=held)
@@ -347,6 +348,7 @@ class Reconciler:
             USAGE_SECONDS if watches else None,
             CLASS_AGAIN_SECONDS if waits else None,
             _ORPHANED_SECONDS if look.held else None,
+            starting.told_in(look),
             refused.look_again(self._refused.get(key, {}), now),
             contest.look_again(self._mends.get(key, {}), now),
         )

@@ -128,6 +128,8 @@ def memory(look: Look) -> dict[str, Any]:
     end = ended(look)
     again = max(look.verdict.attempts.values(), default=0)
     found: dict[str, Any] = {"restarts": again} if again else {}
+    if again and (cause := look.verdict.cause or look.before.get("restartedFor")):
+        found["restartedFor"] = cause
     if look.idle is not None:
         found["idle"] = idle.write(look.idle)
     if end is not None:

@@ -46,12 +46,14 @@ class Fallen:
 class Verdict:
     """The attempt that each component is to be at, and why the app has failed, if it has.
 
-    *life* is the generation with which the attempts began anew after such an end; 0 before.
+    *life* is the generation with which the attempts began anew after such an end; 0 before. *cause*
+    says why pods start again now.
     """
 
     attempts: Mapping[str, int] = field(default_factory=dict)
     failed: str = ""
     life: int = 0
+    cause: str = field(default="", compare=False)  # words for people: nothing hangs on them
 
 
 def judge(
@@ -67,7 +69,17 @@ def judge(
     if most > policy.max_restarts:
         first = next(told for name, told, _ in found if name in wanted)
         return Verdict(attempts=attempts, failed=f"{first}, after {_times(most - 1)}")
-    return Verdict(attempts={**attempts, **wanted})
+    return Verdict(attempts={**attempts, **wanted}, cause=_cause(policy, found))
+
+
+def _cause(policy: FailurePolicy, found: Sequence["_Found"]) -> str:
+    """Say what failed, and which rule wants what for it; who starts most counts before others."""
+    first = next((one for one in found if one[2].action is Action.RESTART_APP), None)
+    first = first or next(iter(found), None)
+    if first is None:
+        return ""
+    _, told, rule = first
+    return f"{told}; rule {policy.rules.index(rule) + 1} of failurePolicy says {rule.action}"
 
 
 _Found = tuple[str, str, Rule]  # the component, what happened in words, what is to be done

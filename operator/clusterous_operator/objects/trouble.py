@@ -39,13 +39,20 @@ class Reason(StrEnum):
     NODE_LOST = "NodeLost"
     FINALIZER = "Finalizer"
     RUNS_ON = "RunsOn"
+    STARTING = "Starting"
     GAVE_UP = "GaveUp"
 
 
 UNSCHEDULABLE = Reason.UNSCHEDULABLE
 # These may pass without anybody's doing anything: others end, nodes come.
 _PATIENT = frozenset(
-    {Reason.UNSCHEDULABLE, Reason.SCHEDULING_GATED, Reason.VOLUME_PENDING, Reason.NODE_LOST}
+    {
+        Reason.UNSCHEDULABLE,
+        Reason.SCHEDULING_GATED,
+        Reason.VOLUME_PENDING,
+        Reason.NODE_LOST,
+        Reason.STARTING,
+    }
 )
 
 
@@ -75,6 +82,23 @@ def of_pod(body: Body) -> Trouble | None:
     found = [_named(_container(item, limits, since), item, main) for item in _statuses(status)]
     first = next((one for one in found if one is not None), None)
     return _run_on(body, main, first) or first or _failed(status)
+
+
+def unstarted_since(body: Body) -> str:
+    """Return since when a pod has its place without that any of its containers has begun.
+
+    It may pull an image, wait for a volume to be mounted, for a ConfigMap: only events tell.
+    """
+    status = body.get("status") or {}
+    if "deletionTimestamp" in body["metadata"] or status.get("phase", "Pending") != "Pending":
+        return ""
+    states = [item.get("state") or {} for item in _statuses(status)]
+    if any("running" in one or "terminated" in one for one in states):
+        return ""
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "True":
+            return str(condition.get("lastTransitionTime", ""))
+    return ""
 
 
 def restarts(body: Body) -> int:

@@ -293,6 +293,8 @@ def _why_not_bound(claim: Child, phase: str) -> str:
     if phase == "Bound":
         return ""
     spec = claim.content()["spec"]
+    if claim.state.get("binding"):
+        return f": it is being bound to volume {spec.get('volumeName')}"
     if spec.get("volumeName"):
         return f": volume {spec['volumeName']} is not there, or is another's"
     size = ((spec.get("resources") or {}).get("requests") or {}).get("storage", "any size")

@@ -96,7 +96,8 @@ def _suspension(old: _Conditions, new: _Conditions) -> Iterable[Note]:
 def _restarts(before: Status, after: Status) -> Iterable[Note]:
     count, known = after.get("restarts", 0), before.get("restarts", 0)
     if count > known:
-        words = f"The failure policy has started pods again; {count} times by now."
+        why = after.get("restartedFor") or "The failure policy has started pods again"
+        words = f"{why}. {count} {'restart' if count == 1 else 'restarts'} by now."
         yield Note(warning=True, reason="Restarted", message=words)
 
 

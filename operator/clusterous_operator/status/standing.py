@@ -10,17 +10,17 @@ from decimal import Decimal
 from typing import Any
 
 from clusterous_api import names, quantity
-from clusterous_api.models import App, Component, Dependency, Replace
+from clusterous_api.models import Component, Dependency, Replace
 from clusterous_operator import manifests
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.look import Look
 from clusterous_operator.cache.observed import Child, Node, Pod
 from clusterous_operator.capacity import sizing
-from clusterous_operator.decisions import counting
+from clusterous_operator.decisions import counting, ending
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects import trouble
 from clusterous_operator.objects.trouble import Reason, Trouble
-from clusterous_operator.status import leaving
+from clusterous_operator.status import leaving, starting
 
 State = Mapping[str, Any]
 
@@ -78,6 +78,8 @@ def of(look: Look, size: Size) -> list[Group]:
 
 def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
     child = look.workload(component)
+    if child is None and (kept := _as_it_ended(look, component)) is not None:
+        return kept
     need = counting.waits_for(look, component)
     is_held = component.name in look.held
     waits = (need is not None or is_held) and not look.is_asleep
@@ -85,7 +87,7 @@ def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
     state = {} if child is None else child.state
     is_job = look.app.is_job(component)
     is_late = component.name in look.next_run
-    desired = _job_goal(wanted, state, is_late=is_late) if is_job else goal
+    desired = _job_goal(goal, state, is_late=is_late) if is_job else goal
     pods = [one for one in look.pods if one.component == component.name]
     live = [one for one in pods if not one.ended]
     in_trouble = [one for one in live if one.trouble is not None and not one.deleting]
@@ -102,9 +104,32 @@ def _of(look: Look, component: Component, size: Size, wanted: int) -> Group:
         settled=child is not None and _settled(child, goal),
         trouble=_trouble(look, component, in_trouble, state),
         waiting=_waiting(component, need, size, held=is_held),
-        progress=_of_job(look.app, state, leaving.count(look, component), is_late=is_late)
+        progress=_of_job(look, component, state, is_late=is_late)
         if is_job
-        else _of_deployment(component, state, desired),
+        else _of_deployment(component, child, goal),
+    )
+
+
+def _as_it_ended(look: Look, component: Component) -> Group | None:
+    """Return how a Job stood that has ended and is gone: the status alone knows."""
+    if not look.app.is_job(component) or ending.remembered(look) is None:
+        return None
+    entries = look.before.get("components") or ()
+    found = next((one for one in entries if one["name"] == component.name), None)
+    if found is None or "succeeded" not in found:
+        return None
+    return Group(
+        name=component.name,
+        desired=found.get("desired", 0),
+        ready=found.get("ready", 0),
+        updated=found.get("updated", 0),
+        failed=found.get("failed", 0),
+        restarts=found.get("restarts", 0),
+        succeeded=found["succeeded"],
+        exists=0,
+        ending=0,
+        settled=True,
+        progress=found.get("progress", ""),
     )
 
 
@@ -172,7 +197,20 @@ def _settled(child: Child, goal: int) -> bool:
 # How far it has come.
 
 
-def _of_deployment(component: Component, state: State, desired: int) -> str:
+def _of_deployment(component: Component, child: Child | None, desired: int) -> str:
+    progress = _deployed(component, {} if child is None else child.state, desired)
+    if child is None or _settled(child, desired) or not _seems_ready(child.state, desired):
+        return progress
+    # Its counts are about what was wanted before: to say no more would be to say that it is ready.
+    why = "it is being removed" if child.deleting else "the cluster has not taken a change up yet"
+    return f"{progress}; {why}"
+
+
+def _seems_ready(state: State, desired: int) -> bool:
+    return bool(state.get("readyReplicas", 0) >= desired <= state.get("updatedReplicas", 0))
+
+
+def _deployed(component: Component, state: State, desired: int) -> str:
     updated, exists = int(state.get("updatedReplicas", 0)), int(state.get("replicas", 0))
     if updated < exists or (exists and updated < desired):
         held = "paused; " if component.strategy.paused else ""
@@ -183,20 +221,20 @@ def _of_deployment(component: Component, state: State, desired: int) -> str:
 NEXT_RUN = "what has changed since it began counts from its next run"
 
 
-def _of_job(app: App, state: State, ending: int, *, is_late: bool) -> str:
-    progress = _job_progress(app, state, ending)
+def _of_job(look: Look, component: Component, state: State, *, is_late: bool) -> str:
+    progress = _job_progress(look, component, state)
     return f"{progress}; {NEXT_RUN}" if is_late else progress
 
 
-def _job_progress(app: App, state: State, ending: int) -> str:
+def _job_progress(look: Look, component: Component, state: State) -> str:
     done = f"{_succeeded(state)} of {state.get('wanted', 1)} done"
     failed = int(state.get("failed", 0))
     if not any(state.get(key) for key in ("active", "succeeded", "failed", "complete")):
-        if ending:
-            return f"{done}; {ending} {'pod is' if ending == 1 else 'pods are'} still ending"
+        if left := leaving.count(look, component):
+            return f"{done}; {left} {'pod is' if left == 1 else 'pods are'} still ending"
         # Why the Job controller cannot make one, it tells by events only.
-        return f"{done}; no pod has been made yet"
-    tries = app.batch.backoff_limit + 1
+        return done if look.is_asleep else f"{done}; no pod has been made yet"
+    tries = look.app.batch.backoff_limit + 1
     return f"{done}, {failed} of {tries} tries failed" if failed else done
 
 
@@ -218,7 +256,8 @@ def _trouble(
         return trouble.of_refusal(state["refused"], state.get("refused_at", ""))
     if first is None or first.trouble is None:
         silent = leaving.of_silent_nodes(look, component)
-        return silent or leaving.of_ending(look, component, short=_is_short(state)) or last
+        held = silent or leaving.of_ending(look, component, short=_is_short(state))
+        return held or last or starting.slow(look, component)
     return _wait(look, component, in_trouble, state)
 
 
@@ -246,7 +285,7 @@ def _wait(
     if first.trouble is None:
         return None
     who = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}"
-    if _waits_for_volume(first.trouble):
+    if _waits_for_volume(first.trouble) or _knows_no_claim(look, first.trouble):
         return Trouble(reason=Reason.VOLUME_PENDING, words=f"{who} for the volume to be bound")
     is_plain = first.trouble.reason != Reason.UNSCHEDULABLE
     why = f": {first.trouble.words}" if is_plain else _no_place(look, first, first.trouble, spec)
@@ -275,6 +314,12 @@ def _may_lack(component: Component) -> int:
 
 def _waits_for_volume(told: Trouble) -> bool:
     return "unbound" in told.words and "PersistentVolumeClaim" in told.words
+
+
+def _knows_no_claim(look: Look, told: Trouble) -> bool:
+    """Tell whether the scheduler has not seen a claim yet that is there."""
+    is_unknown = f'persistentvolumeclaim "{look.claim_name}" not found' in told.words
+    return is_unknown and look.claim is not None
 
 
 def _no_place(look: Look, pod: Pod, told: Trouble, spec: Mapping[str, Any]) -> str:

@@ -785,3 +785,27 @@ def test_the_hash_of_a_run_is_of_its_jobs_only() -> None:
     assert same[0] == same[1]
     assert manifests.run_of(batch(image="example.org/sim:2")) != same[0]
     assert body["spec"]["run"] == "Batch"
+
+
+@pytest.mark.parametrize("suspend", [False, True])
+def test_what_was_done_stays_told_when_its_jobs_are_cleared_away(suspend: bool) -> None:
+    app, api = make_app(run="Batch"), FakeApi()
+    settle(app, api)
+    api.end_job("sim-master", at=NOW)
+    before = summary(app, api)
+    api.told = {**before, "conditions": list(before["conditions"].values())}
+    del api.objects["Job", "sim-master"]
+    app = dataclasses.replace(app, suspend=suspend)
+
+    after = summary(app, api, before=api.told)
+
+    assert after["components"] == before["components"]
+    assert after["components"][0]["progress"] == "1 of 1 done"
+    assert after["master"] == before["master"] == "1/1"
+
+
+def test_a_batch_that_is_suspended_does_not_wait_for_a_pod() -> None:
+    app, api = make_app(run="Batch", suspend=True), FakeApi()
+    settle(app, api)
+
+    assert summary(app, api)["components"][0]["progress"] == "0 of 1 done"

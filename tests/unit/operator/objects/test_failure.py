@@ -54,6 +54,16 @@ def test_the_whole_app_starts_again_at_one_number() -> None:
     assert verdict.attempts == {"master": 3, "workers": 3}
 
 
+def test_says_what_failed_and_which_rule_wants_what() -> None:
+    ends_alone = rule(Action.RESTART_GROUP, 4)
+    everybody = policy(ends_alone, rule(Action.RESTART_APP, 3))
+    seen = {"a": [fallen(code=4)], "part": [fallen(code=3)]}
+
+    verdict = failure.judge(everybody, {"a": 0, "part": 0}, seen)
+
+    assert verdict.cause == "part failed: exit code 3; rule 2 of failurePolicy says RestartApp"
+
+
 def test_the_first_rule_that_fits_counts() -> None:
     rules = policy(rule(Action.IGNORE, 3, components=("workers",)), rule(Action.FAIL, 3))
 

@@ -151,3 +151,11 @@ def test_that_a_change_counts_from_the_next_run_is_told_once() -> None:
 
     assert [one.reason for one in events.notes(at("0 of 1 done"), late)] == ["NextRun"]
     assert events.notes(late, later) == []
+
+
+def test_a_restart_is_told_with_what_failed_and_by_which_rule() -> None:
+    cause = "part failed: exit code 3; rule 2 of failurePolicy says RestartApp"
+
+    (note,) = events.notes({"restarts": 1}, {"restarts": 2, "restartedFor": cause})
+
+    assert note.message == f"{cause}. 2 restarts by now."
