@@ -104,16 +104,9 @@ def largest(parts: Iterable[Amounts]) -> dict[str, Decimal]:
 
 def of_pod(spec: Mapping[str, Any]) -> dict[str, Decimal]:
     """Return what the scheduler reserves for a pod of this spec, as Kubernetes computes it."""
-    running = [_of_container(item) for item in spec.get("containers") or ()]
-    sidecars: list[Amounts] = []
-    peaks: list[Amounts] = []
-    for item in spec.get("initContainers") or ():
-        if item.get("restartPolicy") == "Always":
-            sidecars.append(_of_container(item))
-            peaks.append(total(sidecars))
-        else:
-            peaks.append(total([_of_container(item), *sidecars]))
-    needed = largest([total([*running, *sidecars]), *peaks])
+    running = total(_of_container(item) for item in spec.get("containers") or ())
+    beside, peak = _to_start(spec.get("initContainers") or ())
+    needed = largest([total([running, beside]), peak])
     # Resources of the pod as a whole go before those of its containers, but for a limit alone.
     whole = {
         **_of_container(spec),
@@ -121,6 +114,23 @@ def of_pod(spec: Mapping[str, Any]) -> dict[str, Decimal]:
         **amounts((spec.get("resources") or {}).get("requests")),
     }
     return total([whole, amounts(spec.get("overhead"))])
+
+
+def _to_start(containers: Iterable[Mapping[str, Any]]) -> tuple[Amounts, Amounts]:
+    """Return what the sidecars reserve, and the most that is reserved while a pod starts.
+
+    Each container is added once: a pod may have thousands, with a resource of its own for each.
+    """
+    beside: dict[str, Decimal] = {}
+    peak: dict[str, Decimal] = {}
+    for item in containers:
+        stays = item.get("restartPolicy") == "Always"
+        for name, amount in _of_container(item).items():
+            together = beside.get(name, Decimal(0)) + amount
+            peak[name] = max(peak.get(name, together), together)
+            if stays:
+                beside[name] = together
+    return beside, peak
 
 
 def _of_container(item: Mapping[str, Any]) -> dict[str, Decimal]:

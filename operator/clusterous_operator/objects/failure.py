@@ -12,6 +12,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.models import Action, FailurePolicy, Rule
+from clusterous_operator.objects import wording
 
 Body = Mapping[str, Any]
 
@@ -79,7 +80,8 @@ def _cause(policy: FailurePolicy, found: Sequence["_Found"]) -> str:
     if first is None:
         return ""
     _, told, rule = first
-    return f"{told}; rule {policy.rules.index(rule) + 1} of failurePolicy says {rule.action}"
+    which = policy.rules.index(rule) + 1
+    return wording.plain(f"{told}; rule {which} of failurePolicy says {rule.action}")
 
 
 _Found = tuple[str, str, Rule]  # the component, what happened in words, what is to be done

@@ -112,3 +112,16 @@ def test_reserves_for_a_pod_what_the_scheduler_does(spec: dict[str, Any], cpu: s
 )
 def test_speaks_as_people_do(name: str, amount: str, words: str) -> None:
     assert quantity.words(name, quantity.parse(amount)) == words
+
+
+def test_a_pod_of_thousands_of_containers_is_added_up_once() -> None:
+    containers = [
+        {"restartPolicy": "Always", "resources": {"requests": {"cpu": "1m", f"example.org/{n}": 1}}}
+        for n in range(10_000)
+    ]
+    first = {"resources": {"requests": {"cpu": "5"}}}
+
+    found = quantity.of_pod({"initContainers": [*containers, first]})
+
+    assert found["cpu"] == 15
+    assert len(found) == 10_001
