@@ -459,3 +459,14 @@ def test_the_examples_of_the_guide_are_accepted(lab: Lab, text: str) -> None:
     made = lab.plane.api("POST", path, yaml.safe_load(text))
 
     assert models.parse(made).components
+
+
+def test_a_job_that_cannot_make_pods_says_why(lab: Lab) -> None:
+    most = {"limits": [{"type": "Container", "max": {"cpu": "1"}}]}
+    lab.plane.api("POST", lab.path("limitranges"), {"metadata": {"name": "l"}, "spec": most})
+
+    lab.create(run="Batch", master={"resources": {"limits": {"cpu": "2"}}})
+
+    told = "maximum cpu usage per Container is 1"
+    lab.until(lambda: told in lab.status().get("message", ""), "why")
+    assert lab.condition("Ready")["reason"] == "Refused"

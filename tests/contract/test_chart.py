@@ -50,6 +50,7 @@ def needed(settings: Settings) -> set[Right]:
         right(names.KIND, "patch", "/status"),
         right("Event", "create"),
         right("Event", "patch"),
+        right("Event", "list"),  # a Job tells by events only why it makes no pods
     }
     # kopf reads apps, too; owning children that block a deletion asks for the finalizers.
     more = {right(names.KIND, "get"), right(names.KIND, "update", "/finalizers")}

@@ -61,5 +61,5 @@ app.kubernetes.io/instance: {{ .Release.Name }}
   verbs: [list]
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch] # what is told again is counted on the first event
+  verbs: [create, list, patch]
 {{- end }}

@@ -37,6 +37,7 @@ class Look:
     contested: str = ""  # what others change again and again, and is left as it is for now
     next_run: frozenset[str] = frozenset()  # components whose Jobs are not what is wanted by now
     held: frozenset[str] = frozenset()  # components that wait for pods of before to go
+    refused: Mapping[str, str] = field(default_factory=dict)  # why Jobs cannot make pods
     can_grow: bool = False  # the storage class of its claim lets volumes grow
     reach: Body | None = None  # which nodes its volume can be used on; None: not asked
 

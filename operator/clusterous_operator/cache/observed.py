@@ -269,6 +269,8 @@ def _state(kind: str, body: Body) -> dict[str, Any]:
         state["suspended"] = bool(spec.get("suspend"))
         state["wanted"] = spec.get("parallelism", 1)
         state |= {key: spec[key] for key in JOB_LIMITS if key in spec}
+        if not any(state.get(key) for key in ("active", "succeeded", "failed", "ended_at")):
+            state["barren_since"] = body["metadata"].get("creationTimestamp", "")
     if kind == SERVICE:
         state["address"] = spec.get("clusterIP", "")
     if kind == CLAIM:

@@ -5,7 +5,7 @@ not answer is no error: what depends on it then does not happen.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ from typing import Any
 from clusterous_api import names, quantity
 from clusterous_api.errors import ClusterousError
 from clusterous_operator.cache.look import Look
+from clusterous_operator.cache.observed import Child
 from clusterous_operator.client.cluster import Cluster, MissingError
 from clusterous_operator.decisions import storage
 from clusterous_operator.objects import idle as idleness
@@ -25,6 +26,8 @@ USAGE_SECONDS = 15.0  # as often as metrics-server looks
 _ABSENT_SECONDS = 60.0
 _CLASS_SECONDS = 10.0
 _MOST_KEPT = 100
+_BARREN_SECONDS = 10.0  # a Job whose controller is slow is no news
+_BARREN_AGAIN_SECONDS = 60.0
 CLASS_AGAIN_SECONDS = 30.0  # nobody tells when a class begins to let volumes grow
 
 Usage = Mapping[str, Decimal]
@@ -37,6 +40,7 @@ class Answers:
     idle: State | None = None
     can_grow: bool = False
     reach: Mapping[str, Any] | None = None
+    refused: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -77,12 +81,13 @@ class Lookup:
         self._usage = _Memory(clock)
         self._classes = _Memory(clock)
         self._reach = _Memory(clock)
+        self._refusals = _Memory(clock)
 
     def is_needed(self, look: Look) -> bool:
         """Tell whether anything must be asked before this app can be decided on."""
         if look.app.idle is not None or storage.is_of_one_node(look):
             return True
-        return storage.more(look) is not None
+        return storage.more(look) is not None or any(_barren(look))
 
     async def answers(self, look: Look) -> Answers:
         """Return what this app's look needs to know."""
@@ -93,6 +98,7 @@ class Lookup:
             idle=await self._idle(look),
             can_grow=grows and await self._can_grow(state.get("class", "")),
             reach=await self._reaches(state["volume"]) if storage.is_of_one_node(look) else None,
+            refused={one.component or "": await self._refusal(one) for one in _barren(look)},
         )
 
     async def cpu(self, namespace: str) -> Usage | None:
@@ -130,6 +136,26 @@ class Lookup:
             != look.app.generation,
         )
 
+    async def _refusal(self, job: Child) -> str:
+        """Return why a Job cannot make its pods: it tells by events only, the last one counts."""
+        kept = self._refusals.of(job.uid)
+        if kept.until <= self._clock():
+            kept.value = await self._last_event(job)
+            kept.until = self._clock() + _BARREN_AGAIN_SECONDS
+        return str(kept.value)
+
+    async def _last_event(self, job: Child) -> str:
+        which = f"regarding.kind=Job,regarding.uid={job.uid},reason=FailedCreate"
+        found: list[tuple[str, str]] = []
+        try:
+            async for page in self._cluster.list_pages(
+                "Event", job.namespace, {"fieldSelector": which}, _told
+            ):
+                found += page.items
+        except ClusterousError as error:
+            logger.info("The events of Job %s/%s cannot be read: %s", *_key(job), error)
+        return max(found, default=("", ""))[1]
+
     async def _can_grow(self, name: str) -> bool:
         """Tell whether a storage class lets volumes grow; where it does not say, they do not."""
         kept = self._classes.of(name)
@@ -158,6 +184,36 @@ class Lookup:
         except ClusterousError as error:
             logger.info("%s %s cannot be read: %s", kind, name, error)
             return {}
+
+
+def _key(job: Child) -> tuple[str, str]:
+    return job.namespace, job.name
+
+
+def _told(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Return when an event was told last, and its words."""
+    series = event.get("series") or {}
+    times = (series.get("lastObservedTime"), event.get("deprecatedLastTimestamp"))
+    return max(filter(None, (*times, event.get("eventTime"))), default=""), event.get("note", "")
+
+
+def _barren(look: Look) -> Iterable[Child]:
+    """Return the Jobs that are to run and have had no pod for a while."""
+    return (one for one, left in _waits_of(look) if left <= 0)
+
+
+def barren_in(look: Look) -> float | None:
+    """Return in how many seconds it is to be asked why a Job has no pod, or asked again."""
+    found = [left if left > 0 else _BARREN_AGAIN_SECONDS for _, left in _waits_of(look)]
+    return min(found, default=None)
+
+
+def _waits_of(look: Look) -> Iterable[tuple[Child, float]]:
+    for one in look.children.values():
+        since = one.state.get("barren_since")
+        if since and look.now and not one.deleting and not one.state.get("suspended"):
+            passed = look.now - datetime.fromisoformat(since)
+            yield one, _BARREN_SECONDS - passed.total_seconds()
 
 
 def _cpu(item: Mapping[str, Any]) -> Decimal:

@@ -34,6 +34,7 @@ from clusterous_operator.controller.lookup import (
     USAGE_SECONDS,
     Answers,
     Lookup,
+    barren_in,
 )
 from clusterous_operator.controller.metrics import Metrics
 from clusterous_operator.decisions import (
@@ -301,6 +302,7 @@ class Reconciler:
             idle=answers.idle,
             can_grow=answers.can_grow,
             reach=answers.reach,
+            refused=answers.refused,
             contested=self._contested(app),
             now=self._now(),
         )
@@ -349,6 +351,7 @@ class Reconciler:
             CLASS_AGAIN_SECONDS if waits else None,
             _ORPHANED_SECONDS if look.held else None,
             starting.told_in(look),
+            barren_in(look),
             refused.look_again(self._refused.get(key, {}), now),
             contest.look_again(self._mends.get(key, {}), now),
         )

@@ -252,8 +252,8 @@ def _trouble(
     first = min(in_trouble, key=_severity, default=None)
     if first is not None and first.trouble is not None and not first.trouble.only_waits:
         return first.trouble
-    if state.get("refused"):
-        return trouble.of_refusal(state["refused"], state.get("refused_at", ""))
+    if refused := state.get("refused") or look.refused.get(component.name):
+        return trouble.of_refusal(refused, state.get("refused_at", ""))
     if first is None or first.trouble is None:
         silent = leaving.of_silent_nodes(look, component)
         held = silent or leaving.of_ending(look, component, short=_is_short(state))
