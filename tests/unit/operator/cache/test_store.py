@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from clusterous_api import models, names
 from clusterous_operator.cache import observed
 from clusterous_operator.cache.observed import Pod
-from clusterous_operator.cache.store import Table
+from clusterous_operator.cache.store import Store, Table
+from tests.unit.operator.making import make_body
 
 
 def pod(name: str, version: int, app: str = "sim", namespace: str = "lab", **status: Any) -> Pod:
@@ -169,3 +171,16 @@ def test_a_pod_that_says_too_much_of_its_place_wants_none() -> None:
 
     assert place(50).waits
     assert not place(5_000).waits
+
+
+def test_an_app_stays_with_the_claim_of_its_own_that_is_gone() -> None:
+    store, body = Store(), make_body(master={})
+    store.cluster = {names.CLUSTER_VOLUME_KEY: "{nfs: {server: 192.0.2.9}}"}
+    store.apps.put(store.apps.trim(body))
+    app = models.parse(body)
+    assert store.observe(app, whole_cluster=False).claim_name == names.CLUSTER_CLAIM
+
+    told = {**body, "status": {"claim": {"name": "sim-data", "volume": "pvc-1"}}}
+    store.apps.put(store.apps.trim(told))
+
+    assert store.observe(app, whole_cluster=False).claim_name == "sim-data"

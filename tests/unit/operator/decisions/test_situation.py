@@ -809,3 +809,17 @@ def test_a_batch_that_is_suspended_does_not_wait_for_a_pod() -> None:
     settle(app, api)
 
     assert summary(app, api)["components"][0]["progress"] == "0 of 1 done"
+
+
+def test_why_pods_were_started_again_stays_in_the_status() -> None:
+    app = make_app(workers={"replicas": 2}, failurePolicy=POLICY)
+    api = running(app)
+    crash(api, "workers")
+
+    first = summary(app, api)
+    api.told = {**first, "conditions": list(first["conditions"].values())}
+    settle(app, api)
+    api.pods = ()
+
+    assert first["restartedFor"].startswith("workers failed: exit code 3; rule 1 of failurePolicy")
+    assert summary(app, api, before=api.told)["restartedFor"] == first["restartedFor"]
