@@ -75,6 +75,13 @@ def test_converts_the_example() -> None:
     assert models.parse(app).name == "montecarlo"
 
 
+def test_others_than_master_and_workers_have_their_names() -> None:
+    found = converted(component("master"), component("worker", "worker"), component("Big_Ones"))
+
+    assert set(found["spec"]) == {"run", "master", "workers", "components"}
+    assert [one["name"] for one in found["spec"]["components"]] == ["big-ones"]
+
+
 def test_what_it_makes_is_what_the_crd_knows() -> None:
     crd = yaml.safe_load((Path(__file__).parents[4] / "crds/clusterousapps.yaml").read_text())
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]

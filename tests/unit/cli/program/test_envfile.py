@@ -188,8 +188,12 @@ def test_reads_depends(written: str) -> None:
         pytest.param(
             "name: x\nenvironment: {components: {}, copy: [3]}", "environment.copy[0] must be text"
         ),
-        pytest.param(
-            "name: x\nenvironment: {components: {}, copy: [..]}", "has no name of its own"
+        *(
+            pytest.param(
+                f"name: x\nenvironment: {{components: {{}}, copy: [{folder}]}}",
+                "has no name of its own",
+            )
+            for folder in ("..", "./", "/", "in/..", "in/../")
         ),
         pytest.param(
             "name: x\nenvironment: {components: {}, image: [{dockerfile: a}]}",
@@ -260,6 +264,7 @@ def test_refuses_a_component(lines: tuple[str, ...], expected: str) -> None:
     [
         pytest.param("{message: hello}", "expose_tunnel.service is missing", id="no-service"),
         pytest.param('{service: "8080"}', "must be LOCAL:COMPONENT:REMOTE", id="one-part"),
+        pytest.param("{service: [80]}", "must be LOCAL:COMPONENT:REMOTE", id="list"),
         pytest.param('{service: "x:web:80"}', "x is not a port", id="local-port"),
         pytest.param('{service: "80:web:y"}', "y is not a port", id="remote-port"),
         pytest.param('{service: "80:wbe:80"}', "no component wbe; did you mean web?", id="typo"),
