@@ -209,6 +209,24 @@ def test_all_but_the_data_goes_after_its_time() -> None:
     assert {kind for kind, _ in api.objects} == {"PersistentVolumeClaim"}
 
 
+def test_an_end_is_of_when_it_was_told_first() -> None:
+    app, api = done()
+
+    api.end_job("sim-master", at=LATER)
+
+    assert ended(app, api) == Ended(succeeded=True, reason="Completed", at=NOW)
+
+
+def test_a_batch_ends_by_those_that_its_policy_names() -> None:
+    success = {"operator": "All", "components": ["master"]}
+    app = batch(components=SEARCH, batch={"successPolicy": success})
+    api = running(app)
+
+    api.end_job("sim-master", at=NOW)
+
+    assert ended(app, api) == Ended(succeeded=True, reason="Completed", at=NOW)
+
+
 def test_it_is_known_when_all_but_the_data_goes() -> None:
     app, api = done(ttl=60)
     end, look = datetime.fromisoformat(NOW), api.observe(app)
@@ -664,6 +682,40 @@ def test_an_autoscaler_begins_with_what_runs() -> None:
     assert counting.first_number(after, after.workers, more) == 6
     asleep = dataclasses.replace(child, state={**child.state, "wanted": 0})
     assert counting.first_number(after, after.workers, asleep) == 2
+
+
+@pytest.mark.parametrize(
+    ("groups", "nodes", "waiting", "long"),
+    [
+        pytest.param(1, 100, 99, False, id="few wait"),
+        pytest.param(1, 100, 100, True, id="many wait"),
+        pytest.param(2, 90, 0, False, id="two groups share few nodes"),
+        pytest.param(2, 91, 0, True, id="two groups share many nodes"),
+    ],
+)
+def test_what_takes_long_to_count_is_known_before(
+    groups: int, nodes: int, waiting: int, long: bool
+) -> None:
+    more = [{"name": f"more-{number}", "fill": True} for number in range(groups - 1)]
+    app = make_app(workers={}, components=more)
+    pods = [make_pod(app="another", node=None, placing={}) for _ in range(waiting)]
+    look = dataclasses.replace(
+        FakeApi().observe(app),
+        nodes=tuple(make_node(f"n{number}") for number in range(nodes)),
+        usage=Usage(pods),
+    )
+
+    assert len(fill.fillers(app)) == groups
+    assert fill.takes_long(look) is long
+
+
+def test_the_next_look_is_when_time_alone_may_change_the_number() -> None:
+    shrinks = sizing.Target(count=2, shrinking_since=10.0)
+    yields = sizing.Target(count=2, yielding_since=15.0)
+
+    assert fill._next_look([shrinks], 20.0, 300.0) == 290.0
+    assert fill._next_look([shrinks, yields], 20.0, 300.0) == 25.0
+    assert fill._next_look([yields], 45.0, 300.0) is None
 
 
 def test_nothing_is_filled_when_nothing_runs() -> None:
