@@ -28,8 +28,10 @@ from tests.mutants import copies, faults, named, rooms, survivors
 from tests.mutants.rooms import Stages
 
 RESULT: Final = copies.ROOT / "build" / "mutants.json"
-# More CPU than the tests took without a fault, before they are taken to run for ever.
-PATIENCE: Final = 4
+# More CPU and more time than the tests took without a fault, before they are taken to run for ever;
+# more time, since how busy the machine is may change.
+PATIENCE_OF_CPU: Final = 4
+PATIENCE: Final = 10
 
 Result = dict[str, Any]
 
@@ -139,24 +141,26 @@ def _tried(tasks: Sequence[Task], workers: int) -> list[Result]:
 
 
 class _Bounds:
-    """How much CPU the tests take without a fault; measured when first asked, and all must pass."""
+    """How long the tests take without a fault; measured when first asked, and all must pass."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], float] = {}
+        self._known: dict[tuple[str, ...], copies.Bound] = {}
         self._lock = threading.Lock()
 
-    def of(self, tests: tuple[str, ...], copy: copies.Copy) -> float:
-        """Return the CPU seconds that *tests* may take."""
+    def of(self, tests: tuple[str, ...], copy: copies.Copy) -> copies.Bound:
+        """Return how long *tests* may take."""
         with self._lock:
             if tests not in self._known:
                 _tell(f"without a fault: {' '.join(tests)}")
-                said = copy.ask(tests, 3600.0)
+                said = copy.ask(tests, copies.Bound(cpu=3600.0, wall=3600.0))
                 if said["code"] != 0:
                     raise click.ClickException(
                         f"{said['failed'] or ' '.join(tests)} fails without any fault."
                         f" Mend that first (pytest said {said['code']})."
                     )
-                self._known[tests] = PATIENCE * said["cpu"] + 10
+                self._known[tests] = copies.Bound(
+                    cpu=PATIENCE_OF_CPU * said["cpu"] + 10, wall=PATIENCE * said["seconds"] + 60
+                )
             return self._known[tests]
 
 

@@ -15,6 +15,14 @@ ROOT: Final = Path(__file__).parents[2]
 PACKAGES: Final = ("cli", "crds", "operator")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bound:
+    """How many seconds tests may take: of CPU, and by the clock, for what sleeps for ever."""
+
+    cpu: float
+    wall: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Copy:
     """One copy, with a warm pytest in it."""
@@ -23,11 +31,13 @@ class Copy:
     process: subprocess.Popen[str]
     _writes: int = field(default=0, init=False)
 
-    def ask(self, tests: tuple[str, ...], seconds: float) -> dict[str, Any]:
-        """Run *tests*, which may take *seconds* of CPU; return what was said."""
+    def ask(self, tests: tuple[str, ...], bound: Bound) -> dict[str, Any]:
+        """Run *tests*, which may take so long; return what was said."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps({"tests": tests, "seconds": seconds}) + "\n")
+        self.process.stdin.write(
+            json.dumps({"tests": tests, "cpu": bound.cpu, "wall": bound.wall}) + "\n"
+        )
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:

@@ -32,6 +32,7 @@ _PLANS_REST: Final = (
     ("tests/functional/test_new_kind.py",
      f"{_LIFE}::test_an_address_that_was_allowed_before_is_shut_out",
      f"{_LIFE}::test_more_workers_are_added_and_the_others_kept",
+     f"{_LIFE}::test_a_second_create_changes_nothing",
      f"{_LIFE}::test_something_foreign_in_the_network_is_named",
      f"{_LIFE}::test_another_clusters_things_are_left_alone"),
 )  # fmt: skip

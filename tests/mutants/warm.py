@@ -1,8 +1,8 @@
 """`python -m tests.mutants.warm`: pytest with all that others wrote already loaded; it forks.
 
-It stands in a copy of the checkout. A line of JSON in: which tests, and how many seconds of CPU
-they may take. A line out: what pytest said, and which test it was that failed. Modules of ours are
-loaded by each fork anew, so that a fault in them counts.
+It stands in a copy of the checkout. A line of JSON in: which tests, and how many seconds they may
+take, of CPU and by the clock. A line out: what pytest said, and which test it was that failed.
+Modules of ours are loaded by each fork anew, so that a fault in them counts.
 """
 
 import importlib
@@ -27,8 +27,6 @@ FLAGS: Final = (
     "-x", "-q", "-p", "no:cacheprovider", "--hypothesis-seed=0",
     "-W", "ignore::pytest.PytestAssertRewriteWarning",  # what is loaded already is not ours
 )  # fmt: skip
-# A busy machine gives little CPU: the limit proper is on that, this is for what sleeps for ever.
-WALL: Final = 20
 
 
 class First:
@@ -48,17 +46,17 @@ class First:
             self.failed = report.nodeid
 
 
-def answer(tests: list[str], seconds: float) -> dict[str, Any]:
+def answer(tests: list[str], cpu: float, wall: float) -> dict[str, Any]:
     """Run *tests* in a fork of this process, and end whatever it leaves running."""
     began = time.monotonic()
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
         os.close(reader)
-        _be_tested(tests, seconds, writer)
+        _be_tested(tests, cpu, writer)
     os.close(writer)
     try:
-        ready, _, _ = select.select([reader], [], [], seconds * WALL)
+        ready, _, _ = select.select([reader], [], [], wall)
         said = os.read(reader, 65536) if ready else b""
     finally:
         os.close(reader)
@@ -66,8 +64,8 @@ def answer(tests: list[str], seconds: float) -> dict[str, Any]:
         used = os.wait4(child, 0)[2]
         shutil.rmtree(".hypothesis", ignore_errors=True)  # or one fault's examples try the next
     result = json.loads(said) if said else {"code": None, "failed": "takes for ever"}
-    cpu = used.ru_utime + used.ru_stime
-    return {**result, "cpu": round(cpu, 2), "seconds": round(time.monotonic() - began, 2)}
+    spent = used.ru_utime + used.ru_stime
+    return {**result, "cpu": round(spent, 2), "seconds": round(time.monotonic() - began, 2)}
 
 
 def _be_tested(tests: list[str], seconds: float, writer: int) -> None:
@@ -98,7 +96,7 @@ def main() -> None:
         importlib.import_module(name)
     for line in sys.stdin:
         asked = json.loads(line)
-        print(json.dumps(answer(asked["tests"], asked["seconds"])), flush=True)
+        print(json.dumps(answer(**asked)), flush=True)
 
 
 if __name__ == "__main__":

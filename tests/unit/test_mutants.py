@@ -69,11 +69,15 @@ def test_each_reason_is_of_one_fault() -> None:
 
 
 TESTS = """
-import product
+import product, time
 def test_right(): assert product.VALUE == 1
 def test_ends():
     while product.VALUE == 3: pass
+def test_wakes(): time.sleep(0 if product.VALUE == 1 else 1000)
 """
+
+
+LONG = copies.Bound(cpu=30.0, wall=300.0)
 
 
 def test_a_fork_says_what_failed_and_a_fault_is_gone_after_it(tmp_path: Path) -> None:
@@ -95,18 +99,20 @@ warm.main()
         stdout=subprocess.PIPE,
     ) as process:
         copy = copies.Copy(folder=tmp_path, process=process)
-        said = [copy.ask(("test_it.py",), 30.0)]
+        said = [copy.ask(("test_it.py",), LONG)]
         for value in (2, 1):
             with copy.wrong("product.py", f"VALUE = {value}\n"):
-                said.append(copy.ask(("test_it.py",), 30.0))
+                said.append(copy.ask(("test_it.py",), LONG))
         with copy.wrong("product.py", "VALUE = 3\n"):
-            said.append(copy.ask(("test_it.py::test_ends",), 1.0))
-        said.append(copy.ask(("test_it.py",), 30.0))
+            said.append(copy.ask(("test_it.py::test_ends",), copies.Bound(cpu=1.0, wall=60.0)))
+            said.append(copy.ask(("test_it.py::test_wakes",), copies.Bound(cpu=30.0, wall=3.0)))
+        said.append(copy.ask(("test_it.py",), LONG))
 
     assert [(one["code"], one["failed"]) for one in said] == [
         (0, ""),
         (1, "test_it.py::test_right"),
         (0, ""),
+        (None, "takes for ever"),
         (None, "takes for ever"),
         (0, ""),
     ]

@@ -1,8 +1,10 @@
 """What kinds make of AWS's answers that a simulated AWS seldom gives, or gives too politely."""
 
+import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,8 +12,9 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, TransientError
-from clusterous_cli.cluster import prices
+from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.plan import sweep
 from clusterous_cli.plan.kinds import (
     access,
@@ -23,7 +26,16 @@ from clusterous_cli.plan.kinds import (
     volume,
 )
 from clusterous_cli.plan.kinds.cloud import Site
-from clusterous_cli.plan.kinds.kind import Found, Kind, Left, Rule, Scope
+from clusterous_cli.plan.kinds.kind import (
+    Action,
+    Found,
+    Kind,
+    Left,
+    Resource,
+    Rule,
+    Scope,
+    Step,
+)
 from clusterous_cli.system import wait
 
 WHO = Identity(name="reef", account="123456789012", region="us-east-1")
@@ -199,6 +211,113 @@ def test_what_the_last_look_finds_by_our_names_is_ours() -> None:
         "instance-profile": [Left(kind="instance profile", id=WHO.role("worker"), ours=True)],
         "bucket": [Left(kind="bucket", id=WHO.bucket, ours=True, hourly=None)],
     }
+
+    assert found["iam-role"][0].hourly == 0.0, "a role costs nothing"
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "answer"),
+    [
+        (access.ROLE, "get_role", "Role"),
+        (access.PROFILE, "get_instance_profile", "InstanceProfile"),
+    ],
+    ids=["role", "profile"],
+)
+def test_of_what_is_there_already_only_ours_is_taken(kind: Kind, call: str, answer: str) -> None:
+    trust = access.trust(WHO)
+    wanted = access.Role(name="x", trust=trust) if kind is access.ROLE else access.Profile(name="x")
+    step = Step(action=Action.CREATE, key="worker-role", kind=kind)
+
+    def made(who: Identity) -> str:
+        there = {"Tags": tags(who), "AssumeRolePolicyDocument": json.loads(trust)}
+        cloud = Answers(**{call: {answer: there}})
+        cloud.attempt = lambda *args, **params: None  # type: ignore[method-assign]
+        assert kind.make is not None
+        return kind.make(site(cloud), step, wanted)
+
+    assert made(WHO) == "x"
+    with pytest.raises(FailedError, match="that clusterous did not make"):
+        made(OTHER)
+
+
+def test_what_a_bucket_holds_and_is_like_is_read() -> None:
+    block = dict.fromkeys(("BlockPublicAcls", "BlockPublicPolicy"), True)
+    rule = {"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}
+    keys = [RECORD, "boot/abc", "nodes/i-1.json"]
+    cloud = Answers(
+        get_public_access_block={"PublicAccessBlockConfiguration": block},
+        get_bucket_encryption={"ServerSideEncryptionConfiguration": {"Rules": [rule]}},
+        get_bucket_policy={"Policy": files.bucket_policy(WHO)},
+        list_objects_v2={"Contents": [{"Key": key} for key in keys]},
+        get_object={"Body": io.BytesIO(b"{}")},
+    )
+
+    found = {one.key: one.value for one in files._look_bucket(Scope(cloud=cloud, who=WHO))}
+
+    assert found == {
+        "bucket": files.Bucket(name=WHO.bucket),
+        "bucket-block": files.Block(bucket=WHO.bucket, blocked=True),
+        "bucket-encryption": files.Encryption(bucket=WHO.bucket, algorithm="AES256"),
+        "bucket-policy": files.BucketPolicy(bucket=WHO.bucket, document=files.bucket_policy(WHO)),
+        f"s3:{RECORD}": files.Object(
+            bucket=WHO.bucket, key=RECORD, sha256=hashlib.sha256(b"{}").hexdigest()
+        ),
+        "s3:boot/abc": files.Object(bucket=WHO.bucket, key="boot/abc"),
+    }
+    assert all(params["ExpectedBucketOwner"] == WHO.account for _, params in cloud.calls)
+
+
+def test_an_address_that_leads_elsewhere_is_not_ours_whatever_its_tags() -> None:
+    def ours(vpc: str, **address: str) -> bool:
+        interfaces = {"NetworkInterfaces": [{"VpcId": vpc}]}
+        listed = [{"AllocationId": "eipalloc-1", "Tags": tags(role="nat-address"), **address}]
+        cloud = Answers(
+            describe_addresses={"Addresses": listed}, describe_network_interfaces=interfaces
+        )
+        return bool(network._look_addresses(Scope(cloud=cloud, who=WHO, networks=("vpc-1",))))
+
+    assert ours("vpc-9")
+    assert ours("vpc-1", NetworkInterfaceId="eni-1")
+    assert not ours("vpc-9", NetworkInterfaceId="eni-1")
+
+
+def test_disks_are_ours_by_their_tags_and_busy_while_a_machine_has_them() -> None:
+    listed = [
+        {"VolumeId": "vol-1", "Tags": tags(), "Attachments": [{}]},
+        {"VolumeId": "vol-2", "Tags": tags(), "Attachments": []},
+        {"VolumeId": "vol-3", "Tags": tags(OTHER), "Attachments": []},
+    ]
+    cloud = Answers(describe_volumes={"Volumes": listed})
+
+    found = machines._look_disks(Scope(cloud=cloud, who=WHO, networks=("vpc-1",)))
+
+    assert [(one.id, one.busy) for one in found] == [("vol-1", True), ("vol-2", False)]
+
+
+def test_a_plan_says_how_many_machines_come() -> None:
+    value = machines.Machines(count=4, type="c7i.xlarge")
+    wanted = Resource(kind=machines.MACHINES, key="worker", value=value)
+    there = Found(kind=machines.MACHINES, key="worker", id="i-1")
+    step = Step(action=Action.CREATE, key="worker", kind=machines.MACHINES, resource=wanted)
+    failed = Step(action=Action.DELETE, key="surplus i-1", kind=machines.MACHINES, found=there)
+
+    assert machines._words([step]) == "4 workers (c7i.xlarge)"
+    assert machines._words([replace(step, found=there)]) == "3 workers (c7i.xlarge)"
+    assert machines._words([failed, step]) == "remove failed worker, 4 workers (c7i.xlarge)"
+
+
+def test_machines_cost_their_type_their_disk_and_the_gateway_its_address() -> None:
+    reef = config.parse("name: reef\nworkers: {type: t3.medium, count: 3}\n")
+    month = prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
+
+    found = [one.hourly for one in machines._prices(reef)]
+
+    expected = [
+        (prices.MACHINES[each.pool.type] + each.pool.disk * month) * each.pool.count
+        + (prices.PUBLIC_ADDRESS if each.role == names.ROLE_GATEWAY else 0.0)
+        for each in reef.pools
+    ]
+    assert found == pytest.approx(expected)
 
 
 def file_system(id: str, state: str = "available", who: Identity = WHO) -> dict[str, Any]:

@@ -405,6 +405,16 @@ def test_a_count_that_costs_too_much_ends(
         sizing.fill_groups(a_cluster(40), [], [], groups)
 
 
+def test_pods_that_wait_for_different_places_are_counted_apart() -> None:
+    asked = {"cpu": Decimal(1)}
+    places = [{"nodeSelector": {"zone": zone}} for zone in "ab"]
+    pods = [make_pod(app="other", node=None, requests=asked, placing=place) for place in places]
+
+    found = sizing._waiting(pods)
+
+    assert [(one.count, one.spec) for one in found] == [(1, places[0]), (1, places[1])]
+
+
 def test_of_pods_of_ever_new_kinds_that_wait_some_count() -> None:
     late = [
         make_pod(app="other", node=None, requests={"cpu": Decimal(f"0.0{index}")}, placing={})
