@@ -8,7 +8,7 @@ import pytest
 from clusterous_api import names
 from clusterous_api.errors import LeftBehindError
 from clusterous_cli import main
-from clusterous_cli.cluster import config
+from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from tests.functional import cloud
 
@@ -59,6 +59,9 @@ def test_a_machine_of_another_network_is_not_ended_for_its_tags(world: cloud.Wor
     ec2.create_tags(Resources=[made], Tags=ALL)
 
     assert not world.design(REEF).plan.pending
+    known = [one["InstanceId"] for one in record.machines(world.cloud, WHO)]
+    assert len(known) == 3
+    assert made not in known
     stays(world, made)
 
     (left,) = [m for m in machines(world) if m["State"]["Name"] != "terminated"]

@@ -219,7 +219,15 @@ def machines(cloud: Aws, who: Identity) -> list[Mapping[str, Any]]:
         ],
     )
     found = [machine for group in reservations for machine in group["Instances"]]
-    return [machine for machine in found if tags_of(machine).get(names.TAG_UID) == who.uid]
+    tagged = [machine for machine in found if tags_of(machine).get(names.TAG_UID) == who.uid]
+    # Others may give our tags to machines of theirs, but start none in our network with our role.
+    networks = {one.get("VpcId") for one in tagged if _has_our_role(one, who)}
+    return [machine for machine in tagged if machine.get("VpcId") in networks]
+
+
+def _has_our_role(machine: Mapping[str, Any], who: Identity) -> bool:
+    profile = str((machine.get("IamInstanceProfile") or {}).get("Arn", ""))
+    return profile.rpartition("/")[2].startswith(who.role(""))
 
 
 class Reports:
