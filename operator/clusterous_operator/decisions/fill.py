@@ -38,7 +38,7 @@ class TooLongError(UserError):
     """To count what fits costs more than one app may ask for."""
 
 
-# Some 20 ms: what may take longer is not counted where others wait.
+# A tenth of a second: what may take longer is not counted where others wait.
 _QUICK_QUESTIONS = 10_000
 _PLACES = 110  # pods that a node takes, usually
 
