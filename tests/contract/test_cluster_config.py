@@ -22,7 +22,7 @@ def told() -> dict[str, str]:
     setting = Setting(
         config=config.parse("name: reef\n"),
         region="eu-west-1",
-        version="2",
+        operator="ghcr.io/x/y:2",
         archives={"operator": image},
     )
     found = operatorchart.manifests(setting, {})

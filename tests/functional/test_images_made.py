@@ -5,112 +5,38 @@ import hashlib
 import io
 import json
 import os
-import socket
-import ssl
 import subprocess
 import sys
 import tarfile
-import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.images import maker
 from clusterous_cli.images.assembly import archives, pull, references
 from tests import programs
-from tests.region.parts import cache, images, operator_image
-from tests.region.registry import hub
-from tests.region.registry.readonly import ReadOnly
+from tests.functional import dockerhub
+from tests.functional.dockerhub import Site
+from tests.region.parts import cache, operator_image
 
 BASE = "docker.io/library/python:3.11-slim"
-OPERATOR = operator_image.FOLDER
 IN_PYTHON_OF_THE_IMAGE = sys.version_info[:2] == (3, 11)
 needs_registry = programs.needs("docker-registry")
 pytestmark = needs_registry
 
 
-@dataclass
-class Site:
-    """A "Docker Hub" on loopback, with its token service."""
-
-    storage: Path
-    hosts: Mapping[str, str]
-    gate: hub.Gate
-
-
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("CLUSTEROUS_CACHE_HOME", str(tmp_path / "cache"))
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(secure)
-    listening = socket.create_server(("127.0.0.1", 0))
-    url = f"https://localhost:{listening.getsockname()[1]}"
-    storage = tmp_path / "hub"
-    program = programs.path("docker-registry")
-    assert program
-    gate = hub.Gate(storage=storage, realm=f"{url}/token")
-    serving = ReadOnly(gate, "hub", listening, secure, Path(program), storage)
-    store(storage, tmp_path / "base.tar")
-    yield Site(storage=storage, hosts={references.HUB: url}, gate=gate)
-    serving.close()
-
-
-def store(storage: Path, tar: Path) -> None:
-    """Put a small base image there: whoever makes an image on it runs nothing of it."""
-    entry = images.Entry(content=b"not run", mode=0o755)
-    layer = images.layer_from_entries({"usr/local/bin/python": entry}, tar)
-    environment = {"PATH": "/usr/local/bin", "LANG": "C.UTF-8"}
-    image = images.Image(name=BASE, layers=(layer,), command=("python3",), environment=environment)
-    images.store(image, "library/python", "3.11-slim", storage)
+    with dockerhub.serving(tmp_path, monkeypatch) as served:
+        yield served
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Another image than the operator's: one wheel, one package of ours."""
-    wheel = make_wheel(tmp_path / "index")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(wheel.parent))
-    place = tmp_path / "images" / "tool"
-    place.mkdir(parents=True)
-    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    (place / "requirements.lock").write_text(f"shout==1.0 --hash=sha256:{digest}\n")
-    (place / "image.toml").write_text(
-        f'name = "example.org/tool"\nbase = "{BASE}"\npython = "3.11"\n'
-        'packages = ["clusterous_api"]\nlock = "requirements.lock"\nfolder = "/opt/tool"\n'
-        'user = "1000"\nentrypoint = ["python", "-m", "shout"]\n'
-        '[environment]\nLANG = "C"\nPYTHONPATH = "/opt/tool"\n'
-    )
-    return place
-
-
-def make_wheel(folder: Path) -> Path:
-    """Write a wheel with a module, data of its platform, and a script that is left out."""
-    folder.mkdir()
-    path = folder / "shout-1.0-cp311-cp311-manylinux_2_17_x86_64.whl"
-    card = "Metadata-Version: 2.1\nName: shout\nVersion: 1.0\n"
-    with zipfile.ZipFile(path, "w") as packed:
-        packed.writestr("shout/__init__.py", "WORDS = {'a', 'b', 'c'} & {'a'}\n")
-        packed.writestr("shout/__main__.py", "print('HELLO')\n")
-        packed.writestr("shout/broken.py", "this is no Python\n")
-        packed.writestr("shout-1.0.data/platlib/shout/fast.so", b"\x7fELF")
-        packed.writestr("shout-1.0.data/scripts/shout", "#!python\n")
-        packed.writestr("shout-1.0.dist-info/METADATA", card)
-        packed.writestr(
-            "shout-1.0.dist-info/WHEEL",
-            "Wheel-Version: 1.0\nTag: cp311-cp311-manylinux_2_17_x86_64\n",
-        )
-        packed.writestr("shout-1.0.dist-info/RECORD", "")
-    return path
+    return dockerhub.tool(tmp_path, monkeypatch)
 
 
 def nothing(name: str, have: int, total: int) -> None:
@@ -317,10 +243,6 @@ def test_a_builder_that_fails_does_not_end_it(
     (tmp_path / "bin/docker").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("CLUSTEROUS_BUILDER", "docker")
-    monkeypatch.setattr(pull, "API", {})
-    monkeypatch.setitem(
-        pull.API, references.HUB, site.hosts[references.HUB].removeprefix("https://")
-    )
     told: list[str] = []
 
     maker.make(maker.plan(folder), "example.org/tool:1", tmp_path / "i.tar", told.append, nothing)

@@ -23,7 +23,7 @@ class Setting:
 
     config: ClusterConfig
     region: str
-    version: str
+    operator: str  # the full name of its image
     archives: Mapping[str, Blob]
 
 

@@ -45,8 +45,9 @@ def _config(setting: Setting) -> Manifest:
 
 
 def _chart(setting: Setting, mark: Mark) -> Manifest:
+    repository, _, tag = setting.operator.rpartition(":")
     values = {
-        "image": {"repository": IMAGE, "tag": setting.version, "pullPolicy": "IfNotPresent"},
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         # Its image is taken in by the controller, and lies nowhere else.
         "nodeSelector": {names.LABEL_CONTROL_PLANE: "true"},
         "podAnnotations": dict(mark),

@@ -1,7 +1,7 @@
 """What nodes run, fetched from its publishers: k3s, its images, the registry plug-in, our operator.
 
-Everything lands in a cache of the laptop, checked against the published checksums; the nodes get it
-from the cluster's bucket and never from the internet.
+Everything lands in a cache of the laptop, checked against pinned or published checksums; the nodes
+get it from the cluster's bucket and never from the internet.
 """
 
 import os
@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from clusterous_api.errors import FailedError
-from clusterous_cli.system import download, private
+from clusterous_cli.system import download, pins, private
 from clusterous_cli.system.download import Progress
 
 ECR_PROVIDER: Final = "v1.35.0"
@@ -34,16 +34,12 @@ class Artifact:
         return self.url.rsplit("/", 1)[-1]
 
 
-def artifacts(k3s: str, ours: str) -> tuple[Artifact, ...]:
-    """List what a cluster with these versions is made of."""
+def artifacts(k3s: str) -> tuple[Artifact, ...]:
+    """List what a cluster of this version is made of, beside what is ours."""
     base = f"https://github.com/k3s-io/k3s/releases/download/{quote(k3s, safe='')}"
     plugin = (
         f"https://artifacts.k8s.io/binaries/cloud-provider-aws/{ECR_PROVIDER}/linux/amd64"
         "/ecr-credential-provider-linux-amd64"
-    )
-    operator = (
-        f"https://github.com/clusterous/clusterous/releases/download/v{ours}"
-        f"/clusterous-operator-{ours}-amd64.tar"
     )
     sums = f"{base}/sha256sum-amd64.txt"
     images = f"{base}/k3s-airgap-images-amd64.tar.zst"
@@ -56,8 +52,14 @@ def artifacts(k3s: str, ours: str) -> tuple[Artifact, ...]:
             url=plugin,
             checksums=f"{plugin}.sha256",
         ),
-        Artifact(name="operator", release=f"v{ours}", url=operator, checksums=f"{operator}.sha256"),
     )
+
+
+def operator(version: str) -> Artifact:
+    """Return the archive of the operator's image of a release, which need not exist."""
+    base = f"https://github.com/clusterous/clusterous/releases/download/v{version}"
+    url = f"{base}/clusterous-operator-{version}-amd64.tar"
+    return Artifact(name="operator", release=f"v{version}", url=url, checksums=f"{base}/SHA256SUMS")
 
 
 def cache() -> Path:
@@ -66,7 +68,9 @@ def cache() -> Path:
 
 
 def checksum(artifact: Artifact) -> str:
-    """Return the published SHA-256 of the file."""
+    """Return the SHA-256 of the file: the pinned one, or what its publisher says."""
+    if pinned := pins.read().files.get(artifact.url):
+        return pinned
     folder = cache() / artifact.release
     kept = folder / artifact.checksums.rsplit("/", 1)[-1]
     if not kept.exists():

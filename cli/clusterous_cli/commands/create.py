@@ -8,12 +8,15 @@ from clusterous_cli.terminal.options import Settings
 
 @click.command(cls=options.Command)
 @click.argument("file", required=False, type=click.Path())
+@options.operator_image
 @options.with_settings
-def command(settings: Settings, file: str | None) -> int:
+def command(settings: Settings, file: str | None, operator_image: str | None) -> int:
     """Create the cluster that FILE describes; finish or mend it when it exists.
 
     FILE is clusterous.yaml here if not given, else what the cluster named by --cluster was created
     from. It may be stopped and repeated at any point.
+
+    The operator's image is the release's, or, where there is none of this version, made here first.
     """
     from clusterous_cli.cluster import local, record
     from clusterous_cli.commands import opening
@@ -25,7 +28,7 @@ def command(settings: Settings, file: str | None) -> int:
 
     screen, pauses = Ui(settings), wait.Pauses()
     cloud, config = opening.wanted(settings, file)
-    drawn = design.draw(cloud, config)
+    drawn = design.draw(cloud, config, offer=opening.offer(operator_image))
     who = drawn.who
     price = cost.of(config, cloud.region)
     if drawn.plan.pending:
@@ -44,6 +47,7 @@ def command(settings: Settings, file: str | None) -> int:
         converge.resumable(pauses, screen, lines, again),
         converge.accounted(cloud, who),
     ):
+        drawn = converge.with_image(drawn, lines, pauses)
         converge.Create(cloud=cloud, design=drawn, lines=lines, pauses=pauses).run()
     cluster = record.open_cluster(config.name, cloud)
     screen.tell(f"✓ {config.name} is ready after {spell.duration(screen.passed)}.")

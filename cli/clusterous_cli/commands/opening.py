@@ -16,6 +16,7 @@ from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
+    from clusterous_cli.plan.design import Offer
     from clusterous_cli.program.load import Load
     from clusterous_cli.reach.kube import Api
 
@@ -111,6 +112,15 @@ def wanted(settings: Settings, file: str | None) -> tuple[client.Aws, ClusterCon
     if kept is None:
         raise record.absent(who)
     return session, ClusterConfig.from_record(kept["config"])
+
+
+def offer(operator_image: str | None) -> "Offer":
+    """Return where the operator's image may come from: the option, a release, or this machine."""
+    from clusterous_cli.images import operatorimage
+    from clusterous_cli.plan.design import Offer
+
+    given = operatorimage.given(operator_image) if operator_image else None
+    return Offer(given=given, made=operatorimage.made)
 
 
 def _same(read: ClusterConfig, settings: Settings) -> ClusterConfig:

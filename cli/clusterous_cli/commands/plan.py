@@ -8,8 +8,9 @@ from clusterous_cli.terminal.options import Settings
 
 @click.command(cls=options.Command)
 @click.argument("file", required=False, type=click.Path())
+@options.operator_image
 @options.with_settings
-def command(settings: Settings, file: str | None) -> int:
+def command(settings: Settings, file: str | None, operator_image: str | None) -> int:
     """Show what create would do with FILE, and what it would cost; change nothing.
 
     Exit code 0: all is as FILE wants it. 4: changes are pending, or something differs that create
@@ -22,7 +23,7 @@ def command(settings: Settings, file: str | None) -> int:
 
     screen = Ui(settings)
     cloud, config = opening.wanted(settings, file)
-    drawn = design.draw(cloud, config)
+    drawn = design.draw(cloud, config, offer=opening.offer(operator_image))
     price = cost.of(config, cloud.region)
     screen.emit(show.plan_data(drawn, price), lambda: show.plan_table(drawn, price))
     if drawn.plan.pending:

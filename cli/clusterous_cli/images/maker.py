@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,7 @@ from clusterous_cli.images.assembly import archives, compiling, layers, pull, re
 from clusterous_cli.images.assembly.archives import CONFIG_TYPE, MANIFEST_TYPE, Blob, Image
 from clusterous_cli.images.recipes import Recipe
 from clusterous_cli.system import download, pins
-
-Tell = Callable[[str], None]
+from clusterous_cli.system.download import Tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

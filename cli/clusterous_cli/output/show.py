@@ -40,6 +40,8 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
             "name": design.image.name,
             "owner": design.image.owner,
         },
+        "operator": {"image": design.operator.reference, "from": design.operator.origin},
+        "unpinned": list(design.unpinned),
         "cost": {
             "currency": "USD",
             "hourly": round(price.hourly, 4),
@@ -68,6 +70,7 @@ def plan_table(design: Design, price: cost.Cost) -> str:
         *image_words(design),
         *surplus_words(design.plan),
         *access_words(design.plan),
+        *operator_words(design),
         *design.plan.unchanged,
     )
     return "\n".join([_changes(design, price), *(f"  ! {one}" for one in told)])
@@ -89,6 +92,16 @@ def surplus_words(plan: Plan) -> list[str]:
         for step in plan.pending
         if step.action is Action.DELETE and step.found and step.kind.duplicated
     ]
+
+
+def operator_words(design: Design) -> list[str]:
+    """Say where the operator's image comes from, if not from a release, and what is not pinned."""
+    if not design.plan.pending:
+        return []
+    origin = [] if design.operator.released else [f"the operator's image: {design.operator.origin}"]
+    files = spell.plural(len(design.unpinned), "file")
+    pins = f"{files} without a sum of ours: what their publishers say today counts"
+    return [*origin, *([pins] if design.unpinned else [])]
 
 
 def access_words(plan: Plan) -> list[str]:

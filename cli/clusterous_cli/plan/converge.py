@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -31,6 +32,8 @@ from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
 
 ROUNDS: Final = 3
+# The line that tells how the operator's image is made.
+IMAGE: Final = "image"
 # With something foreign in the network, waiting for it to go is in vain.
 SECONDS_WITH_FOREIGN: Final = 20.0
 SECONDS: Final = 300.0
@@ -197,6 +200,9 @@ class Create:
         blob = self.design.blobs[key]
         if blob.content is not None:
             return blob.content
+        if key not in self.design.artifacts:
+            assert self.design.operator.archive is not None
+            return self.design.operator.archive(partial(self.lines.set, IMAGE), tell)
         fetched = self.fetched or releases.fetched
         return fetched(self.design.artifacts[key], blob.sha256, tell)
 
@@ -204,6 +210,15 @@ class Create:
 def _things(found: Sequence[Found]) -> set[tuple[str, str]]:
     return {(one.kind.name, id) for one in left(found) if one.kind is not BUCKET
             for id in one.id.split()}  # fmt: skip
+
+
+def with_image(design: Design, lines: Lines, pauses: wait.Pauses) -> Design:
+    """Make the operator's image, where it has to be made, and return the design with it."""
+    downloads = Downloads(lines, pauses)
+    whole = design.settled(partial(lines.set, IMAGE), downloads.tell)
+    if whole is not design:
+        lines.set(IMAGE, whole.operator.reference, done=True)
+    return whole
 
 
 def acting(site: Site) -> Act:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_cli.addons import addon, rollout
+from clusterous_cli.addons import addon, operatorchart, rollout
 from clusterous_cli.addons import table as addons
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
@@ -19,11 +21,13 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, planner
 from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import SUBNET
 from clusterous_cli.plan.planner import Plan
-from clusterous_cli.system import assets
+from clusterous_cli.system import assets, download, pins
+from clusterous_cli.system.download import Progress, Tell
 
 Reports = Mapping[str, Mapping[str, Any]]
 DEAF: Final = """the operator, and what else the cluster itself runs, stay as they are: the
@@ -52,6 +56,37 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorImage:
+    """The operator's image, as an archive that the controller takes in.
+
+    *reference* is its full name; *sha256* is unknown until *archive* has made or fetched it. What
+    is *released* is fetched like all that is published.
+    """
+
+    reference: str
+    filename: str
+    origin: str
+    archive: Callable[[Tell, Progress], Path] | None = field(default=None, repr=False)
+    released: releases.Artifact | None = None
+    sha256: str | None = None
+
+    @property
+    def blob(self) -> Blob:
+        """Return its place in the bucket; one that is not made yet has a place of no digest."""
+        if self.sha256 is None:
+            return Blob(key=f"boot/to-be-made/{self.filename}", sha256="0" * 64)
+        return bootstrap.released("operator", self.filename, self.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """Where the operator's image comes from: *given*, else a release, else *made* by us."""
+
+    given: OperatorImage | None = None
+    made: Callable[[], OperatorImage] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Design:
     """A plan and all that is needed to carry it out."""
 
@@ -64,6 +99,22 @@ class Design:
     artifacts: Mapping[str, releases.Artifact]
     created: str
     awaited: Mapping[str, str]  # the digests of the add-ons that create waits for
+    operator: OperatorImage
+    redraw: "Callable[[OperatorImage], Design]" = field(repr=False)
+
+    @property
+    def unpinned(self) -> tuple[str, ...]:
+        """Return the files whose sums did not come with us: what their publishers say counts."""
+        known = pins.read().files
+        urls = [one.url for one in self.artifacts.values() if one.url not in known]
+        return tuple(sorted(urls))
+
+    def settled(self, tell: Tell, progress: Progress) -> "Design":
+        """Return the design with the operator's image made or fetched."""
+        if self.operator.sha256 is not None or self.operator.archive is None:
+            return self
+        sha256 = download.sha256(self.operator.archive(tell, progress))
+        return self.redraw(replace(self.operator, sha256=sha256))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +142,12 @@ class Outside:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
-def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> Design:
+def draw(
+    cloud: Aws,
+    config: ClusterConfig,
+    outside: Outside | None = None,
+    offer: Offer | None = None,
+) -> Design:
     """Ask what exists and what is needed, and return the plan between."""
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
@@ -104,13 +160,15 @@ def draw(cloud: Aws, config: ClusterConfig, outside: Outside | None = None) -> D
         failed = _failed(reports.result())
         k3s = running_k3s(found.result(), failed) or config.k3s
         published = pool.submit(_published, k3s, outside)
+        operator = pool.submit(_operator, outside, offer or Offer())
         image = pool.submit(_image, cloud, config, before.result())
         zone = pool.submit(_zone, cloud, config, found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
-        return _drawn(
-            config, who, k3s, found.result(), reports.result(), before.result() or {},
+        draw_with = partial(
+            _drawn, config, who, k3s, found.result(), reports.result(), before.result() or {},
             secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
         )  # fmt: skip
+        return draw_with(_in_bucket(operator.result(), found.result()))
 
 
 def _drawn(
@@ -126,15 +184,17 @@ def _drawn(
     image: Image,
     zone: str,
     outside: Outside,
+    operator: OperatorImage,
 ) -> Design:
     _same_volume(config, found, before)
     fitting(config, image)
     version = assets.version()
+    archives = {**published.blobs, "operator": operator.blob}
     setting = addon.Setting(
-        config=config, region=who.region, version=version, archives=published.blobs
+        config=config, region=who.region, operator=operator.reference, archives=archives
     )
     made = addons.made(setting)
-    bundle = bootstrap.bundle(config, who, secrets, released=published.blobs, version=version)
+    bundle = bootstrap.bundle(config, who, secrets, released=archives, version=version)
     created = before.get("created") or outside.now().isoformat(timespec="seconds")
     written = bootstrap.record(
         config, who, image=image.id, zone=zone, created=created, version=version
@@ -153,10 +213,18 @@ def _drawn(
         plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s), *deaf)),
         found=found,
         blobs={blob.key: blob for blob in blobs},
-        artifacts={published.blobs[one.name].key: one for one in published.artifacts},
+        artifacts={
+            **{published.blobs[one.name].key: one for one in published.artifacts},
+            **({operator.blob.key: operator.released} if operator.released else {}),
+        },
         created=created,
         awaited=made.awaited,
-    )
+        operator=operator,
+        redraw=partial(
+            _drawn, config, who, k3s, found, reports, before, secrets, allow, published, image,
+            zone, outside,
+        ),
+    )  # fmt: skip
 
 
 def running_k3s(found: tuple[Found, ...], failed: frozenset[str]) -> str | None:
@@ -207,7 +275,7 @@ def _allow(config: ClusterConfig, outside: Outside) -> tuple[str, ...]:
 
 
 def _published(k3s: str, outside: Outside) -> Published:
-    found = releases.artifacts(k3s, assets.version())
+    found = releases.artifacts(k3s)
     return Published(artifacts=found, sums=tuple(outside.checksum(one) for one in found))
 
 
@@ -251,6 +319,37 @@ def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) 
         architecture=str(one.get("Architecture", ARCHITECTURE)),
         disk=max(sizes, default=0),
     )
+
+
+def _operator(outside: Outside, offer: Offer) -> OperatorImage:
+    """Choose the operator's image; that there is no release of this version is no error."""
+    if offer.given:
+        return offer.given
+    published = releases.operator(assets.version())
+    try:
+        sha256 = outside.checksum(published)
+    except download.Missing:
+        if offer.made is None:
+            raise
+        return offer.made()
+    return OperatorImage(
+        reference=f"{operatorchart.IMAGE}:{assets.version()}",
+        filename=published.published_name,
+        origin=f"the release {assets.version()}",
+        released=published,
+        sha256=sha256,
+    )
+
+
+def _in_bucket(image: OperatorImage, found: tuple[Found, ...]) -> OperatorImage:
+    """Take what the cluster has of the same content: it need not be made anew on each laptop."""
+    if image.sha256 is not None:
+        return image
+    for one in found:
+        folder, _, filename = one.id.rpartition("/")
+        if one.kind is OBJECT and filename == image.filename:
+            return replace(image, sha256=folder.rpartition("/")[2])
+    return image
 
 
 def _image_id(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> str:

@@ -19,6 +19,8 @@ TRIES: Final = 3
 TIMEOUT_SECONDS: Final = 30
 # Told of what is fetched: its name, how many bytes there are, how many it will be.
 Progress = Callable[[str, int, int], None]
+# Told in words of what is done.
+Tell = Callable[[str], None]
 
 
 class Missing(UserError):

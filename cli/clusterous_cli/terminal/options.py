@@ -53,6 +53,13 @@ def shared() -> list[click.Parameter]:
     ]
 
 
+operator_image = click.option(
+    "--operator-image",
+    metavar="FILE|REFERENCE",
+    help="The operator's image: an archive (docker save), or a name in a public registry.",
+)
+
+
 class Command(click.Command):
     """A command that also takes the shared options."""
 

@@ -65,7 +65,7 @@ def releases(parts: Parts, k3s_version: str, clusterous_version: str) -> dict[st
         provider: parts.ecr_credential_provider,
         f"{provider}.sha256": Sum(files={"": parts.ecr_credential_provider}),
         f"{own}/{operator}": parts.operator_image,
-        f"{own}/{operator}.sha256": Sum(files={operator: parts.operator_image}),
+        f"{own}/SHA256SUMS": Sum(files={operator: parts.operator_image}),
     }
 
 

@@ -9,7 +9,7 @@ import json
 import re
 import urllib.error
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.client import HTTPException
 from pathlib import Path
@@ -19,6 +19,7 @@ from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.images.assembly.archives import Blob, Image
 from clusterous_cli.images.assembly.references import HUB, Reference
 from clusterous_cli.system import download
+from clusterous_cli.system.download import Progress
 
 # Docker Hub's API does not answer under the name that images bear.
 API: Final = {HUB: "registry-1.docker.io"}
@@ -34,7 +35,6 @@ PLATFORM: Final = ("linux", "amd64")
 # A manifest is a page of text; what is larger is no manifest.
 MOST: Final = 4 << 20
 _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
-Tell = Callable[[str, int, int], None]
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ class Registry:
     hosts: Mapping[str, str] = field(default_factory=dict)
     _private: dict[str, str] = field(default_factory=dict)
 
-    def image(self, folder: Path, tell: Tell) -> Image:
+    def image(self, folder: Path, tell: Progress) -> Image:
         """Fetch the image for our nodes into *folder*, or take from there what it has."""
         digest, manifest = self.manifest()
         parsed = _parsed(manifest, str(self.reference))
@@ -85,7 +85,7 @@ class Registry:
             )
         return digest, text
 
-    def _blob(self, described: Mapping[str, Any], folder: Path, tell: Tell) -> Blob:
+    def _blob(self, described: Mapping[str, Any], folder: Path, tell: Progress) -> Blob:
         digest, size = str(described["digest"]), int(described["size"])
         if not _DIGEST.fullmatch(digest):
             raise FailedError(f"{self.reference} names a part {digest[:80]!r}, which is no digest.")
@@ -94,7 +94,7 @@ class Registry:
             self._fetch(digest, path, tell)
         return Blob(path=path, digest=digest, size=size, media_type=str(described["mediaType"]))
 
-    def _fetch(self, digest: str, path: Path, tell: Tell) -> None:
+    def _fetch(self, digest: str, path: Path, tell: Progress) -> None:
         part = path.with_name(f"{path.name}.part")
         self._open(f"blobs/{digest}", {}, method="HEAD").close()  # gets the token
         name = self.reference.repository.rpartition("/")[2]

@@ -16,7 +16,7 @@ REEF = config.parse("name: reef\n")
 SETTING = Setting(
     config=REEF,
     region="eu-west-1",
-    version="2",
+    operator=f"{operatorchart.IMAGE}:2",
     archives={"operator": Blob(key="boot/1/clusterous-operator-2.tar", sha256="1" * 64)},
 )
 
@@ -99,7 +99,9 @@ def test_the_digest_is_of_the_objects_and_the_images() -> None:
         addon.rendered(one, setting).digest
         for setting in (
             SETTING,
-            replace(SETTING, version="3"),  # which changes nothing in this one
+            replace(
+                SETTING, operator=f"{operatorchart.IMAGE}:3"
+            ),  # which changes nothing in this one
             replace(SETTING, archives=other_image),
             replace(SETTING, config=other_name),
         )

@@ -102,7 +102,7 @@ def test_the_table_of_every_addon_is_in_the_form_that_is_followed(controller: Co
     setting = Setting(
         config=config.parse("name: reef\n"),
         region="eu-west-1",
-        version="2",
+        operator="ghcr.io/x/y:2",
         archives={"operator": image},
     )
     controller.put(ADDONS, table.made(setting).text)
