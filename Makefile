@@ -7,6 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
+.PHONY: release pins
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -47,6 +48,12 @@ clean: .venv/ready          ## take the region down and remove what was built in
 
 image: .venv/ready          ## the operator's image as an archive, tagged dev: build/clusterous-operator.tar
 	$(PY) -m release.image build/clusterous-operator.tar
+
+release: .venv/ready        ## wheel, sdist, chart, image, their sums and an SBOM of this commit, in dist/
+	$(PY) -m release
+
+pins: .venv/ready           ## sums and digests of what clusters are made of, from their publishers: images/pins.json
+	$(PY) -m release.pins
 
 lock: .venv/ready           ## the part of requirements.lock that the operator's image needs
 	$(PY) -m release.locks

@@ -5,11 +5,7 @@ from pathlib import Path
 
 from clusterous_cli.images import maker
 from clusterous_cli.system import assets
-
-
-def tell(line: str) -> None:
-    """Tell it on stderr."""
-    print(line, file=sys.stderr)
+from release.pins import tell
 
 
 def quiet(name: str, have: int, total: int) -> None:

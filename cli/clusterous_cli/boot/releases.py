@@ -69,8 +69,11 @@ def cache() -> Path:
 
 def checksum(artifact: Artifact) -> str:
     """Return the SHA-256 of the file: the pinned one, or what its publisher says."""
-    if pinned := pins.read().files.get(artifact.url):
-        return pinned
+    return pins.read().files.get(artifact.url) or published(artifact)
+
+
+def published(artifact: Artifact) -> str:
+    """Return what the publisher says is the SHA-256 of the file."""
     folder = cache() / artifact.release
     kept = folder / artifact.checksums.rsplit("/", 1)[-1]
     if not kept.exists():

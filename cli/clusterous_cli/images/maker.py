@@ -129,7 +129,7 @@ def assemble(
     else:
         tell(
             f"there is no Python {what.recipe.python} here to compile with: the image will do so at"
-            " each of its starts, which takes it some seconds"
+            " each of its starts"
         )
     inside = what.recipe.folder.strip("/")
     with tempfile.TemporaryDirectory() as scratch:
