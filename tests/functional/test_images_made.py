@@ -164,6 +164,18 @@ def test_what_is_not_the_digests_is_thrown_away(site: Site, folder: Path, tmp_pa
     assert not list((tmp_path / "cache/blobs").glob("*.part"))
 
 
+def test_a_part_that_was_spoilt_here_is_fetched_anew(
+    site: Site, folder: Path, tmp_path: Path
+) -> None:
+    made(site, folder, tmp_path / "one.tar")
+    for blob in (tmp_path / "cache/blobs").iterdir():
+        blob.write_bytes(b"?" * blob.stat().st_size)
+
+    made(site, folder, tmp_path / "two.tar")
+
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+
+
 def test_a_wheel_that_the_lock_does_not_know_is_refused(
     site: Site, folder: Path, tmp_path: Path
 ) -> None:

@@ -90,7 +90,7 @@ class Registry:
         if not _DIGEST.fullmatch(digest):
             raise FailedError(f"{self.reference} names a part {digest[:80]!r}, which is no digest.")
         path = folder / digest.removeprefix("sha256:")
-        if not (path.exists() and path.stat().st_size == size):
+        if not (path.exists() and _is(digest, path)):
             self._fetch(digest, path, tell)
         return Blob(path=path, digest=digest, size=size, media_type=str(described["mediaType"]))
 
@@ -100,7 +100,7 @@ class Registry:
         name = self.reference.repository.rpartition("/")[2]
         url = self._url(f"blobs/{digest}")
         download.fetch(url, part, lambda have, all: tell(name, have, all), self._private)
-        if f"sha256:{download.sha256(part)}" != digest:
+        if not _is(digest, part):
             part.unlink()
             raise FailedError(
                 f"{url} is not what its name says; it was thrown away. Try again; if it stays so,"
@@ -151,6 +151,10 @@ class Registry:
             f"{self.reference} cannot be read ({status}): it does not exist, or not for everybody."
             " An image of a private registry can be given as a file: docker save -o FILE IMAGE"
         )
+
+
+def _is(digest: str, path: Path) -> bool:
+    return f"sha256:{download.sha256(path)}" == digest
 
 
 def challenge(header: str) -> dict[str, str]:
