@@ -91,9 +91,9 @@ def in_bucket(world: cloud.World, key: str) -> bytes:
 
 
 def image_of_chart(world: cloud.World, whole: Design) -> str:
-    (key,) = [key for key in whole.blobs if key.endswith("/clusterous.yaml")]
-    objects = yaml.safe_load_all(in_bucket(world, key))
-    (chart,) = [one for one in objects if one["kind"] == "HelmChart"]
+    pages = [in_bucket(world, key) for key in whole.blobs if key.endswith(".yaml")]
+    objects = [one for page in pages for one in yaml.safe_load_all(page)]
+    (chart,) = [one for one in objects if one.get("kind") == "HelmChart"]
     image = yaml.safe_load(chart["spec"]["valuesContent"])["image"]
     return f"{image['repository']}:{image['tag']}"
 
