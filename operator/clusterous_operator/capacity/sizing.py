@@ -87,8 +87,9 @@ def fill_beside(
     board = Board(nodes, usage, [*siblings, *demands])
     for one in siblings:
         board.place(Seeker(one, nodes), one.count)
+    elsewhere = _least_shared(None, nodes, demands) if usage.waiting else nodes
     for one in _waiting(usage.waiting):
-        board.place(Seeker(one, nodes, is_ours=False), one.count)
+        board.place(Seeker(one, elsewhere, is_ours=False), one.count)
     seekers = [Seeker(one, _least_shared(one, nodes, demands)) for one in demands]
     placed = [board.place(seeker, one.min) for seeker, one in zip(seekers, groups, strict=True)]
     _share(board, seekers, [one.max for one in groups], placed)
@@ -154,14 +155,14 @@ def _waiting(pods: Iterable[Pod]) -> list[Demand]:
     ]
 
 
-def _least_shared(one: Demand, nodes: Sequence[Node], demands: Sequence[Demand]) -> Sequence[Node]:
+def _least_shared(
+    one: Demand | None, nodes: Sequence[Node], demands: Sequence[Demand]
+) -> Sequence[Node]:
     """Put the nodes first that fewest other groups may use: they lose nothing by it."""
-    if len(demands) == 1:
+    others = [other for other in demands if other is not one]
+    if not others:
         return nodes
-    return sorted(
-        nodes,
-        key=lambda node: sum(admits(node, other.spec) for other in demands if other is not one),
-    )
+    return sorted(nodes, key=lambda node: sum(admits(node, other.spec) for other in others))
 
 
 def greatest(rooms: Iterable[Amounts]) -> dict[str, Decimal]:

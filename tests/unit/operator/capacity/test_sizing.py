@@ -423,3 +423,12 @@ def test_of_pods_of_ever_new_kinds_that_wait_some_count() -> None:
 
     assert sizing.fill([make_node()], late, [], worker()) < 4
     assert len(sizing._waiting(late)) < 300
+
+
+def test_a_pod_that_waits_and_may_go_elsewhere_takes_no_place_of_a_group() -> None:
+    nodes = [make_node("a", labels={"pool": "x"}), make_node("b")]
+    late = make_pod(app="other", node=None, requests={"cpu": Decimal(1)}, placing={})
+    one = worker(nodeSelector={"pool": "x"})
+
+    assert sizing.fill(nodes, [late], [], one) == 4
+    assert sizing.fill(nodes[:1], [late], [], one) == 3
