@@ -65,10 +65,12 @@ def test_a_destroy_stops_while_a_create_is_at_work(world: cloud.World) -> None:
 def test_a_create_stops_while_a_destroy_is_at_work_and_has_made_nothing(world: cloud.World) -> None:
     with (
         lock.held(another(world, "a destroy"), QUIET),
-        pytest.raises(TransientError, match=r"a destroy by .* is at work on reef"),
+        pytest.raises(lock.Busy, match=r"a destroy by .* is at work on reef") as told,
+        converge.accounted(world.cloud, WHO),
     ):
         world.converge(REEF).run()
 
+    assert "What was made stays" not in str(told.value)
     assert {"ec2:CreateVpc", "iam:CreateRole"}.isdisjoint(world.mutating())
 
 

@@ -387,8 +387,8 @@ def accounted(cloud: Aws, who: Identity) -> Iterator[None]:
     """Let a create that fails say what it costs that something was made, and how that ends."""
     try:
         yield
-    except (wait.Stopped, errors.Expired):
-        raise  # told by who knows the command that goes on
+    except (wait.Stopped, errors.Expired, lock.Busy):
+        raise  # told by who knows the command that goes on, or what goes on is another's
     except ClusterousError as error:
         error.args = (f"{error}{_account(cloud, who)}",)
         raise

@@ -33,6 +33,10 @@ TRIES: Final = 5
 TAKEN: Final = ("PreconditionFailed", "412", "NoSuchKey")
 
 
+class Busy(TransientError):
+    """Another create or destroy of the cluster is at work, or has just been."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
     """A lock as S3 has it: whose, which writing of it, and the seconds since that.
@@ -87,7 +91,7 @@ class Lock:
             if held.over and self._put(IfMatch=held.etag):
                 break
             if first and held.etag != first.etag:
-                raise TransientError(f"{held.by} is at work on {self.who.name}. {AFTER}")
+                raise Busy(f"{held.by} is at work on {self.who.name}. {AFTER}")
             first = first or held
             lines.set("lock", f"{held.by} was at work {held.age:.0f} s ago, and may have ended")
             self.pauses.sleep(LOOKS)
@@ -163,9 +167,9 @@ AFTER: Final = (
 )
 
 
-def changed(who: Identity) -> TransientError:
+def changed(who: Identity) -> Busy:
     """Say that what was seen of the cluster is not so any more."""
-    return TransientError(
+    return Busy(
         f"Another create or destroy has changed {who.name} meanwhile. Nothing was done; run the"
         " command again: it looks anew."
     )
@@ -222,7 +226,7 @@ def held(lock: Lock, lines: Lines) -> Iterator[None]:
     except wait.Stopped as error:
         if not lock.lost:
             raise
-        raise TransientError(
+        raise Busy(
             f"This machine was away for longer than {SECONDS:.0f} s, and {lock.lost} is at work on"
             f" {lock.who.name} now. What was begun here is found again. {AFTER}"
         ) from error
