@@ -60,6 +60,34 @@ def test_it_is_told_before_it_is_done_and_only_then() -> None:
     assert api.told["restarts"] == 1
 
 
+def test_the_first_failure_after_a_status_that_tells_of_none_is_news() -> None:
+    app = make_app(workers={"replicas": 2}, failurePolicy=POLICY)
+    api = running(app)
+    tell(app, api)
+    crash(api, "workers")
+
+    assert policy.is_news(api.observe(app))
+
+
+def test_a_job_that_is_done_stays_what_it_is_when_all_others_start_again() -> None:
+    all_again = {"maxRestarts": 1, "rules": [{"action": "RestartApp", "exitCodes": [3]}]}
+    waits = [{"name": "prepare", "until": "Complete"}]
+    app = make_app(
+        workers={"replicas": 2, "dependsOn": waits},
+        components=[{"name": "prepare"}],
+        failurePolicy=all_again,
+    )
+    api = running(app)
+    api.end_job("sim-prepare", at=NOW)
+    settle(app, api)
+    api.run()
+    crash(api, "workers")
+
+    attempts = policy.judged(api.observe(app)).attempts
+
+    assert (attempts["workers"], attempts["prepare"]) == (1, 0)
+
+
 def test_the_number_outlives_the_object() -> None:
     app = make_app(workers={"replicas": 2}, failurePolicy=POLICY)
     api = running(app)

@@ -1,0 +1,22 @@
+"""The facts by which manifests are made: what is there stays as it is."""
+
+import pytest
+
+from clusterous_operator.decisions import situation
+from clusterous_operator.decisions.counting import Size
+from tests.unit.operator.making import FakeApi, make_app, make_node, settle
+
+
+@pytest.mark.parametrize("mode", ["ReadWriteOnce", "ReadWriteMany"])
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_a_claim_that_is_there_keeps_its_mode_however_many_nodes_there_are(
+    mode: str, nodes: int
+) -> None:
+    app, api = make_app(), FakeApi()
+    settle(app, api)
+    api.objects["PersistentVolumeClaim", "sim-data"]["spec"]["accessModes"] = [mode]
+
+    api.nodes = tuple(make_node(f"n{number}") for number in range(nodes))
+
+    facts = situation.facts(api.observe(app), Size())
+    assert facts.single_node is (mode == "ReadWriteOnce")
