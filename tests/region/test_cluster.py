@@ -5,10 +5,12 @@ One cluster serves the whole module: the tests run in the order in which they st
 again and again.
 """
 
+import io
 import json
 import os
 import shutil
 import signal
+import tarfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +20,7 @@ from typing import Any
 import pytest
 
 from clusterous_cli.cluster import addresses
+from clusterous_cli.system import download
 from tests.region.demo import EXAMPLE
 from tests.region.region import Region
 
@@ -656,6 +659,71 @@ def test_status_tells_programs_the_same(region: Region, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "montecarlo" in done.stdout
     assert len(json.loads(done.stdout)["nodes"]) == 4
+
+
+def revise(region: Region) -> None:
+    """Let the laptop have another image of the operator, as if it had been published anew."""
+    releases = region.places.laptop / ".cache/clusterous/releases"
+    (archive,) = releases.glob("v*/clusterous-operator-*.tar")
+    other = archive.with_suffix(".new")
+    with tarfile.open(archive) as before, tarfile.open(other, "w") as after:
+        for entry in before:
+            content = before.extractfile(entry) if entry.isfile() else None
+            if entry.name == "manifest.json" and content:
+                text = content.read() + b"\n"
+                entry.size, content = len(text), io.BytesIO(text)
+            after.addfile(entry, content)
+    other.replace(archive)
+    line = f"{download.sha256(archive)}  {archive.name}\n"
+    for name in (f"{archive.name}.sha256", "SHA256SUMS"):
+        (archive.parent / name).write_text(line)
+
+
+def pods(region: Region, folder: Path, namespace: str, path: str) -> list[str]:
+    path = "jsonpath={range .items[*]}{" + path + '}{"\\n"}{end}'
+    return kubectl(region, folder, "-n", namespace, "get", "pods", "-o", path).split()
+
+
+def test_a_new_operator_reaches_the_cluster_that_lives_and_nothing_else_changes(
+    region: Region, folder: Path
+) -> None:
+    revise(region)
+    machines = {each["id"] for each in region.instances()}
+    programs = sorted(pods(region, folder, "default", ".metadata.uid"))
+    operators = set(pods(region, folder, "clusterous-system", ".metadata.uid"))
+
+    planned = laptop(region, folder, "clusterous", "plan", "hard.yaml")
+    done = laptop(region, folder, "clusterous", "create", "hard.yaml", "--yes")
+
+    assert planned.returncode == 4, planned.stderr
+    assert "operator changed" in planned.stdout
+    assert "cloud controller" not in planned.stdout
+    assert done.returncode == 0, done.stderr
+    assert not operators & set(pods(region, folder, "clusterous-system", ".metadata.uid"))
+    assert {each["id"] for each in region.instances()} == machines
+    assert sorted(pods(region, folder, "default", ".metadata.uid")) == programs
+    told = json.loads(laptop(region, folder, "clusterous", "status", "-o", "json").stdout)
+    assert told["addons"]["operator"] == {"ready": True, "says": "ready"}
+
+
+def test_an_addon_that_is_not_wanted_any_more_goes(region: Region, folder: Path) -> None:
+    def there() -> bool:
+        path = ("get", "deployments", "-o", "name")
+        return "aws-cloud-controller" in kubectl(region, folder, "-n", "kube-system", *path)
+
+    buckets = laptop(region, folder, "aws", "s3", "ls").stdout.split()
+    bucket = next(word for word in buckets if word.startswith(f"clusterous-{NAME}"))
+    place = f"s3://{bucket}/server/addons"
+    table = laptop(region, folder, "aws", "s3", "cp", place, "-").stdout.splitlines()
+    assert there()
+
+    kept = "".join(f"{line}\n" for line in table if not line.startswith("cloud-controller "))
+    (folder / "table").write_text(kept)
+    assert laptop(region, folder, "aws", "s3", "cp", "table", place).returncode == 0
+
+    until(lambda: not there(), "the cloud controller is gone")
+    again = laptop(region, folder, "clusterous", "plan", "hard.yaml")
+    assert "cloud controller added" in again.stdout
 
 
 def test_destroy_that_is_killed_at_many_points_leaves_nothing(region: Region, folder: Path) -> None:
