@@ -47,6 +47,12 @@ class Whole:
     aws: AwsServer
     machines: Machines | None
     followers: tuple[Follower, ...]
+    contents: dict[str, sites.Content]
+
+    def withdraw(self) -> None:
+        """Let there be no release of ours, as before the first one."""
+        for place in sites.of_ours(self.contents):
+            del self.contents[place]
 
     def follow(self, stop: threading.Event) -> None:
         """Let the parts follow each change of the AWS view, until told to stop."""
@@ -92,13 +98,14 @@ def start(places: Places, settings: Settings, parts: ExitStack, *, bare: bool) -
     aws = _start_aws(places, settings, files, parts)
     efs = Efs(region=places.name, folder=places.efs)
     parts.callback(efs.close)
-    machines = None if bare else _start_built(places, files, fabric, aws, parts)
+    contents: dict[str, sites.Content] = {}
+    machines = None if bare else _start_built(places, files, fabric, aws, contents, parts)
     if bare:
-        _start_sites(places, files, {}, parts)
+        _start_sites(places, files, contents, parts)
         laptop.prepare(places, {})
     _write_facts(places, settings, aws)
     followers = (fabric, efs, machines) if machines else (fabric, efs)
-    return Whole(aws=aws, machines=machines, followers=followers)
+    return Whole(aws=aws, machines=machines, followers=followers, contents=contents)
 
 
 def _service_addresses() -> list[str]:
@@ -140,13 +147,19 @@ def _start_sites(
 
 
 def _start_built(
-    places: Places, files: tls.Files, fabric: Fabric, aws: AwsServer, parts: ExitStack
+    places: Places,
+    files: tls.Files,
+    fabric: Fabric,
+    aws: AwsServer,
+    contents: dict[str, sites.Content],
+    parts: ExitStack,
 ) -> Machines:
     """Start what is made of the parts that were built beforehand."""
     from tests.region.parts import parts as part_list
 
     built = part_list.ensure(tell=logger.info)
-    contents = sites.releases(built, built.versions["k3s"], built.versions["clusterous"])
+    contents.update(sites.releases(built, built.versions["k3s"], built.versions["clusterous"]))
+    contents.update(sites.index(built.wheels))
     _start_sites(places, files, contents, parts)
     _start_registries(places, files, built, aws, parts)
     machines = Machines(places.state, built.rootfs, fabric, aws)
@@ -200,5 +213,6 @@ def _verbs(whole: Whole, stop: threading.Event) -> dict[str, Callable[..., Any]]
         "ping": lambda: os.getpid(),
         "pid": lambda instance_id: machines and machines.pid(instance_id),
         "console": lambda instance_id: machines.console(instance_id) if machines else "",
+        "withdraw": whole.withdraw,
         "down": stop.set,
     }

@@ -60,6 +60,8 @@ def stranger_environment(places: Places, caller: Mapping[str, str] = os.environ)
         **{name: caller[name] for name in _KEPT if name in caller},
         **dict.fromkeys(_TRUSTING, str(bundle(places))),
         "HOME": str(places.laptop),
+        # pip asks the region's index, whatever this machine's own settings say.
+        "PIP_CONFIG_FILE": os.devnull,
         # Sockets of SSH and the like: short paths, and none of them survives the region.
         "XDG_RUNTIME_DIR": str(places.runtime),
         "USER": "root",

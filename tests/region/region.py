@@ -212,6 +212,10 @@ class Region:
             time.sleep(0.1)
         return left
 
+    def withdraw_release(self) -> None:
+        """Let there be no release of ours on the region's GitHub."""
+        self._ask("withdraw")
+
     # --- machines ----------------------------------------------------------------------------
 
     def instances(self) -> list[dict[str, Any]]:

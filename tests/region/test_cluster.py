@@ -726,6 +726,29 @@ def test_an_addon_that_is_not_wanted_any_more_goes(region: Region, folder: Path)
     assert "cloud controller added" in again.stdout
 
 
+MAKE = """
+from clusterous_cli.images import operatorimage
+from clusterous_cli.images.assembly import archives
+made = operatorimage.made().archive(lambda line: None, lambda *progress: None)
+print(archives.name_in(made))
+"""
+
+
+def test_without_a_release_the_laptop_makes_the_operators_image(
+    region: Region, folder: Path
+) -> None:
+    region.withdraw_release()
+    # Another laptop: it knows of no release, and has no builder that works.
+    fresh = {"CLUSTEROUS_CACHE_HOME": str(folder / "cache"), "CLUSTEROUS_BUILDER": "docker"}
+
+    planned = laptop(region, folder, "clusterous", "plan", "hard.yaml", "-o", "json", env=fresh)
+    made = laptop(region, folder, "python", "-c", MAKE, env=fresh)
+
+    image = json.loads(planned.stdout)["operator"]
+    assert image["from"] == "made here, on docker.io/library/python:3.11-slim"
+    assert (made.returncode, made.stdout.strip()) == (0, image["image"]), made.stderr
+
+
 def test_destroy_that_is_killed_at_many_points_leaves_nothing(region: Region, folder: Path) -> None:
     argv = ("clusterous", "destroy", "--cluster", "hard", "--yes")
 

@@ -1,6 +1,7 @@
 """The web sites of the region, asked over TLS as a laptop asks them."""
 
 import hashlib
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -62,11 +63,33 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 @pytest.fixture(scope="module")
 def web(tmp_path_factory: pytest.TempPathFactory, built: Built) -> Iterator[Web]:
     files = tls.write(tmp_path_factory.mktemp("tls"), tls.names("eu-west-1"), ["192.0.2.40"])
-    contents = sites.releases(built, "v1.35.4+k3s1", "2.0.0.dev0")
+    wheels = tmp_path_factory.mktemp("wheels")
+    (wheels / "prometheus_client-1.0-py3-none-any.whl").write_bytes(b"wheel")
+    contents = {**sites.releases(built, "v1.35.4+k3s1", "2.0.0.dev0"), **sites.index(wheels)}
     listener = socket.create_server(("127.0.0.1", 0))
     running = server.serve([(listener, tls.context(files))], sites.handler(contents), "sites")
     yield Web(port=listener.getsockname()[1], ca=files.ca)
     server.stop(running)
+
+
+def test_a_wheel_is_found_by_its_name_and_has_its_sum(web: Web) -> None:
+    status, headers, page = web.ask("pypi.org", "/simple/prometheus-client/")
+    found = re.search(rb'href="https://([^/]+)(/[^#]+)#sha256=([0-9a-f]{64})"', page)
+
+    assert (status, headers["Content-Type"]) == (200, "text/html")
+    assert found
+    host, path, sha256 = (part.decode() for part in found.groups())
+    assert hashlib.sha256(web.ask(host, path)[2]).hexdigest() == sha256
+    assert web.ask("pypi.org", "/simple/nothing/")[0] == 404
+
+
+def test_a_release_can_be_withdrawn(built: Built) -> None:
+    contents = sites.releases(built, "v1.35.4+k3s1", "2.0.0.dev0")
+
+    assert [place.rpartition("/")[2] for place in sites.of_ours(contents)] == [
+        "clusterous-operator-2.0.0.dev0-amd64.tar",
+        "SHA256SUMS",
+    ]
 
 
 def test_a_release_is_fetched_through_githubs_redirect(web: Web, built: Built) -> None:

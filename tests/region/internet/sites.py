@@ -1,7 +1,7 @@
-"""The web sites that Clusterous needs, under their real names: releases, and what is my address.
+"""The web sites that Clusterous needs, by their real names: releases, wheels, what is my address.
 
-`releases` decides what there is to fetch; `handler` serves it as the real ones do, with ranges,
-and with GitHub's redirect to another host.
+`releases` and `index` decide what there is to fetch; `handler` serves it as the real ones do,
+with ranges, and with GitHub's redirect to another host.
 """
 
 import hashlib
@@ -17,6 +17,8 @@ from urllib.parse import unquote, urlsplit
 
 GITHUB: Final = "github.com"
 GITHUB_FILES: Final = "objects.githubusercontent.com"
+PYPI: Final = "pypi.org"
+PYPI_FILES: Final = "files.pythonhosted.org"
 KUBERNETES: Final = "artifacts.k8s.io"
 CHECK_IP: Final = "checkip.amazonaws.com"
 PROVIDER_VERSION: Final = "v1.35.0"
@@ -45,7 +47,14 @@ class Sum:
     files: Mapping[str, Path]
 
 
-Content = Path | Sum
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A page of HTML that says where files are, with their sums."""
+
+    files: Mapping[str, Path]
+
+
+Content = Path | Sum | Page
 
 
 def releases(parts: Parts, k3s_version: str, clusterous_version: str) -> dict[str, Content]:
@@ -69,6 +78,22 @@ def releases(parts: Parts, k3s_version: str, clusterous_version: str) -> dict[st
     }
 
 
+def index(wheels: Path) -> dict[str, Content]:
+    """Answer the part of the Python Package Index that has *wheels* (PEP 503)."""
+    found: dict[str, Content] = {}
+    for wheel in sorted(wheels.glob("*.whl")):
+        place = f"{PYPI_FILES}/{wheel.name}"
+        name = re.sub(r"[-_.]+", "-", wheel.name.partition("-")[0]).lower()
+        found[place] = wheel
+        found[f"{PYPI}/simple/{name}/"] = Page(files={f"https://{place}": wheel})
+    return found
+
+
+def of_ours(contents: Mapping[str, Content]) -> list[str]:
+    """Answer what a release of ours is made of: where none is published, it is not there."""
+    return [place for place in contents if place.startswith(f"{GITHUB}/clusterous/")]
+
+
 @dataclass(slots=True)
 class Sums:
     """SHA-256 of files, each read once: the first who asks waits."""
@@ -79,6 +104,13 @@ class Sums:
     def text(self, content: Sum) -> bytes:
         lines = (f"{self.of(path)}  {name}".rstrip() for name, path in content.files.items())
         return ("\n".join(lines) + "\n").encode()
+
+    def page(self, content: Page) -> bytes:
+        links = (
+            f'<a href="{url}#sha256={self.of(path)}">{path.name}</a>'
+            for url, path in content.files.items()
+        )
+        return f"<!DOCTYPE html><html><body>{' '.join(links)}</body></html>\n".encode()
 
     def of(self, path: Path) -> str:
         with self.lock:
@@ -126,14 +158,18 @@ def handler(contents: Mapping[str, Content]) -> type[BaseHTTPRequestHandler]:
         def _give(self, content: Content | None) -> None:
             if isinstance(content, Sum):
                 self._say(sums.text(content))
+            elif isinstance(content, Page):
+                self._say(sums.page(content), kind="text/html")
             elif content is None or not content.is_file():
                 self._say(b"Not Found\n", HTTPStatus.NOT_FOUND)
             else:
                 with content.open("rb") as file:
                     self._stream(file, content.stat().st_size)
 
-        def _say(self, body: bytes, status: HTTPStatus = HTTPStatus.OK) -> None:
-            self._head(status, len(body), "text/plain")
+        def _say(
+            self, body: bytes, status: HTTPStatus = HTTPStatus.OK, kind: str = "text/plain"
+        ) -> None:
+            self._head(status, len(body), kind)
             if self.command != "HEAD":
                 self.wfile.write(body)
 

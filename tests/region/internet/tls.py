@@ -38,6 +38,8 @@ def names(aws_region: str) -> tuple[str, ...]:
         "github.com",
         "*.githubusercontent.com",
         "artifacts.k8s.io",
+        "pypi.org",
+        "files.pythonhosted.org",
         "registry.k8s.io",
         "docker.io",
         "*.docker.io",

@@ -22,6 +22,8 @@ _WEB_NAMES: Final = (
     "githubusercontent.com",
     "artifacts.k8s.io",
     "checkip.amazonaws.com",
+    "pypi.org",
+    "files.pythonhosted.org",
 )
 _HUB_NAMES: Final = ("docker.io", "docker.com")
 _LEASE: Final = "1h"

@@ -56,6 +56,7 @@ class Parts:
     hub: Path
     kubernetes_images: Path
     operator_image: Path
+    wheels: Path
     rootfs: Path
     versions: Mapping[str, str]
 
@@ -74,6 +75,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "hub": ("hub", ""),
     "kubernetes_images": ("kubernetes_images", ""),
     "operator_image": ("operator_image", operator_image.ARCHIVE),
+    "wheels": ("wheels", ""),
     "rootfs": ("rootfs", "tree"),
 }
 NAMES: Final = tuple(PLACES)
