@@ -4,6 +4,7 @@ By the `kubernetes` package (docs/adr/0003-kubernetes-client.md), which takes mo
 load: only commands that need it import this.
 """
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -48,6 +49,7 @@ def log(using: Any, path: str, query: Mapping[str, str]) -> Iterator[str]:
             return
         if answer.status >= 400:
             raise Broken(f"The API server answered {answer.status}: {answer.read()[:300]!r}")
-        yield from watch.iter_resp_lines(answer.response)
+        with contextlib.closing(answer.response):
+            yield from watch.iter_resp_lines(answer.response)
     except (urllib3.exceptions.HTTPError, OSError) as error:
         raise Broken(f"The connection to the cluster broke ({error}).") from error

@@ -1,10 +1,12 @@
 """The command line's frame: quick help, lazy commands, exit codes."""
 
+import ast
 import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +26,36 @@ def test_help_imports_nothing_heavy() -> None:
 
     assert said.stderr.strip() == "[]"
     assert "clusterous create" in said.stdout
+
+
+_ALL = """
+import importlib, pkgutil, sys
+import clusterous_cli
+for one in pkgutil.walk_packages(clusterous_cli.__path__, "clusterous_cli."):
+    if one.name not in ("clusterous_cli.__main__", "clusterous_cli.reach.streams"):
+        importlib.import_module(one.name)
+print("boto3" in sys.modules, "kubernetes" in sys.modules)
+"""
+
+
+def test_kubernetes_is_loaded_to_follow_a_stream_and_for_nothing_else() -> None:
+    said = subprocess.run([sys.executable, "-c", _ALL], capture_output=True, text=True, check=True)
+    house = Path(main.__file__).parent
+    users = [
+        str(path.relative_to(house))
+        for path in house.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and {"kubernetes", "streams"} & _named(node)
+    ]
+
+    assert said.stdout.split() == ["True", "False"]
+    assert set(users) == {"reach/streams.py", "commands/logs.py"}
+
+
+def _named(node: ast.Import | ast.ImportFrom) -> set[str]:
+    module = (node.module or "") if isinstance(node, ast.ImportFrom) else ""
+    return {module.partition(".")[0], *(one.name.partition(".")[0] for one in node.names)}
 
 
 def test_every_listed_command_exists_and_explains_itself(
