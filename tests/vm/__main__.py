@@ -62,6 +62,7 @@ def main(what: str) -> None:
 
 
 def _whole(run: fresh.Run, missing: list[str]) -> None:
+    luggage.require_committed()  # said before anything is built
     host.ensure(run.tell, image.tools(is_root=os.geteuid() == 0))
     with run.step("image", "Debian's disk"):
         disk = image.ensure(run.tell)

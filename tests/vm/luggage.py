@@ -46,7 +46,6 @@ class Luggage:
 
 def pack(folder: Path, tell: Tell) -> Luggage:
     """Gather everything in the new *folder* and write the disk there."""
-    _require_committed()
     handed, missing = _parts(tell)
     found = cache.ensure(
         {_WHEELS.name: _WHEELS}, [_WHEELS.name], root=cache.default_root(), tell=tell
@@ -61,7 +60,7 @@ def pack(folder: Path, tell: Tell) -> Luggage:
     return Luggage(disk=disk, missing=missing)
 
 
-def _require_committed() -> None:
+def require_committed() -> None:
     changed = _git("status", "--porcelain").splitlines()
     if changed:
         shown = "\n".join(f"  {line}" for line in changed[:10])
