@@ -186,12 +186,36 @@ def test_of_what_other_work_can_only_worsen_the_best_run_counts() -> None:
 
 def test_the_gate_needs_no_third_run_when_two_are_good_in_every_figure() -> None:
     ranges = gate.calibrated([make_figures()], {})
-    good, bad = make_figures(), make_figures(writes_per_change=1.2)
+    good, bad = make_figures(times_writer_100=1.4), make_figures(writes_per_change=1.2)
 
     assert gate.is_passed([good, good], ranges, 3)
     assert not gate.is_passed([good], ranges, 3)
     assert not gate.is_passed([good, bad], ranges, 3)
     assert gate.is_passed([good, bad, good], ranges, 3)
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "passed"),
+    [
+        pytest.param("times_writer_100", 1.25, True, id="half of the tolerance"),
+        pytest.param("times_writer_100", 1.26, False, id="more of it"),
+        pytest.param("writes_per_change", 1.06, False, id="more writes"),
+        pytest.param("quiet_writes", 1.0, False, id="a write of which there is to be none"),
+    ],
+)
+def test_the_first_run_is_enough_when_it_is_far_from_every_limit(
+    figure: str, value: float, passed: bool
+) -> None:
+    ranges = gate.calibrated([make_figures()], {})
+    first = make_figures(**{figure: value})
+
+    assert gate.is_passed([first], ranges, 3) is passed
+
+
+def test_a_later_run_does_not_make_up_for_a_bad_one_alone() -> None:
+    ranges = gate.calibrated([make_figures()], {})
+
+    assert not gate.is_passed([make_figures(writes_per_change=1.2), make_figures()], ranges, 3)
 
 
 def test_neither_idle_time_nor_a_guests_time_counts_as_work() -> None:
