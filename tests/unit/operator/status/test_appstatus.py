@@ -540,6 +540,15 @@ def test_says_for_whom_a_component_waits() -> None:
     assert summary(app, api)["components"][1]["desired"] == 2
 
 
+def test_the_three_conditions_have_one_reason() -> None:
+    app, api = make_app(workers=WORKERS), FakeApi()
+    fresh(app, api)
+
+    found = summary(app, api)["conditions"]
+
+    assert {found[one]["reason"] for one in ("Ready", "Reconciling", "Stalled")} == {"Progressing"}
+
+
 def test_a_dependency_starts_once_it_is_met_and_then_stays() -> None:
     app = make_app(workers={**WORKERS, "dependsOn": [{"name": "master"}]})
     api = FakeApi()

@@ -73,6 +73,12 @@ RUNS = {"Suspended": "False Running", "Completed": "False Running"}
             ["Deleting!"],
             id="deleted under the app",
         ),
+        pytest.param(
+            {"VolumeBound": "True Bound"},
+            {"VolumeBound": "False VolumeDeleted"},
+            ["VolumeDeleted!"],
+            id="gone with its data",
+        ),
     ],
 )
 def test_tells_what_changed(
@@ -128,6 +134,13 @@ def test_tells_of_restarts_by_the_failure_policy() -> None:
     (note,) = events.notes({"restarts": 1}, {"restarts": 2})
 
     assert (note.reason, note.warning) == ("Restarted", True)
+
+
+def test_tells_of_the_first_restart() -> None:
+    (note,) = events.notes({"components": []}, {"restarts": 1})
+
+    assert note.reason == "Restarted"
+    assert "1 restart by now" in note.message
 
 
 def test_a_new_operator_repeats_nothing() -> None:

@@ -15,7 +15,9 @@ STATUS: dict[str, Any] = {
         {"type": "Stalled", "status": "False"},
         {"type": "VolumeBound", "status": "Unknown"},
     ],
-    "components": [{"name": "workers", "desired": 4, "ready": 3, "restarts": 2}],
+    "components": [
+        {"name": "workers", "desired": 4, "ready": 3, "updated": 2, "failed": 1, "restarts": 2}
+    ],
     "timeToReadySeconds": 12,
 }
 
@@ -44,6 +46,8 @@ def test_tells_what_the_status_says() -> None:
         "clusterous_app_condition['VolumeBound', 'lab', 'sim']": -1,
         "clusterous_app_replicas['desired', 'lab', 'sim', 'workers']": 4,
         "clusterous_app_replicas['lab', 'ready', 'sim', 'workers']": 3,
+        "clusterous_app_replicas['lab', 'sim', 'updated', 'workers']": 2,
+        "clusterous_app_replicas['failed', 'lab', 'sim', 'workers']": 1,
         "clusterous_app_restarts['lab', 'sim', 'workers']": 2,
         "clusterous_app_ready_seconds['lab', 'sim']": 12,
     }

@@ -56,6 +56,14 @@ def test_what_is_suspended_from_the_first_has_not_started() -> None:
     assert story.look(9, suspend=False, runs=False) == {"startTime": 9}
 
 
+def test_a_status_that_does_not_tell_of_suspension_tells_of_an_app_that_runs() -> None:
+    story = Story()
+    story.look(0, runs=False)
+    story.told["conditions"] = []
+
+    assert story.look(9, runs=False) == {"startTime": 0}
+
+
 def test_it_starts_anew_when_it_is_resumed() -> None:
     story = Story()
     story.look(0, runs=False)
