@@ -41,22 +41,26 @@ _PROGRAMS_REST: Final = (
     ("tests/functional/test_run.py",),
 )
 
-_KINDS: Final = (
-    "access", "cloud", "files", "images", "kind", "machines", "network", "table", "volume",
-)  # fmt: skip
+
+def _there(room: str) -> list[str]:
+    """Return the names of the modules of a room."""
+    return sorted(path.stem for path in (_ROOT / room).glob("[a-z]*.py"))
 
 
 def _operator(room: str, *names: str, also: tuple[str, ...] = ()) -> dict[str, Stages]:
     """Return the modules of a room: those of these *names*, or all."""
     near = (f"{_OF_OPERATOR}/{room}", *(f"{_OF_OPERATOR}/{one}" for one in also))
     near += (f"--ignore={_SLOW[1]}",)
-    there = sorted(path.stem for path in (_ROOT / _OPERATOR / room).glob("[a-z]*.py"))
-    return {f"{_OPERATOR}/{room}/{name}.py": (near, *_OPERATORS_REST) for name in names or there}
+    chosen = names or _there(f"{_OPERATOR}/{room}")
+    return {f"{_OPERATOR}/{room}/{name}.py": (near, *_OPERATORS_REST) for name in chosen}
 
 
 MODULES: Final[dict[str, Stages]] = {
     f"{_CLI}/plan/planner.py": ((f"{_OF_CLI}/plan",), *_PLANS_REST),
-    **{f"{_CLI}/plan/kinds/{name}.py": ((f"{_OF_CLI}/plan",), *_PLANS_REST) for name in _KINDS},
+    **{
+        f"{_CLI}/plan/kinds/{name}.py": ((f"{_OF_CLI}/plan",), *_PLANS_REST)
+        for name in _there(f"{_CLI}/plan/kinds")
+    },
     **{
         f"{_CLI}/program/{name}.py": ((f"{_OF_CLI}/program/test_{name}.py",), *_PROGRAMS_REST)
         for name in ("envfile", "convert")
