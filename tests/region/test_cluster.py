@@ -454,6 +454,45 @@ def test_a_pod_reaches_the_volume_by_its_machines_mount_alone(
     assert not knocks()
 
 
+# A program of an image with USER 1000.
+AS_1000 = """\
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata: {{name: {name}}}
+spec:
+  run: Batch
+  image: {image}
+  master:
+    command: [sh, -ec, "{script}"]
+    template: {{spec: {{securityContext: {{runAsUser: 1000, runAsGroup: 1000}}}}}}
+"""
+
+
+def as_1000(region: Region, folder: Path, name: str, script: str) -> str:
+    """Let a program that is not root carry out *script*, and return what it said."""
+    app = AS_1000.format(name=name, image=BUSYBOX, script=f"test $(id -u) = 1000; {script}")
+    (folder / f"{name}.yaml").write_text(app)
+    kubectl(region, folder, "apply", "-f", f"{name}.yaml")
+    kubectl(region, folder, "wait", f"capp/{name}", "--for=condition=Completed", "--timeout=120s")
+    return kubectl(region, folder, "logs", f"job/{name}-master")
+
+
+def test_programs_of_any_user_use_the_volume_and_what_put_brings(
+    region: Region, folder: Path
+) -> None:
+    as_1000(region, folder, "early", "echo made >/home/data/early")  # before anything was put
+
+    private = "umask 077; mkdir priv; echo 42 >priv/in.csv; clusterous put priv"
+    done = laptop(region, folder, "sh", "-ec", private)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "priv/in.csv").stat().st_mode & 0o777 == 0o600
+    said = as_1000(
+        region, folder, "later", "cat /home/data/priv/in.csv; echo 43 >/home/data/priv/out.csv"
+    )
+
+    assert said == "42\n"
+
+
 def test_a_pod_gets_no_token_of_its_machines_role(
     region: Region, folder: Path, pod: dict[str, Any]
 ) -> None:
