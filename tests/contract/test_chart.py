@@ -134,6 +134,14 @@ def test_two_operators_overlap_only_under_the_lease(
     assert {one["name"] for one in container["env"]} == {"POD_NAME", "POD_NAMESPACE"}
 
 
+@pytest.mark.parametrize(("surge", "beside", "away"), [("true", 1, 0), ("false", 0, 1)])
+def test_an_update_asks_for_room_for_both_or_for_none(surge: str, beside: int, away: int) -> None:
+    (deployment,) = kinds(charting.render(f"surge={surge}"), "Deployment")
+
+    rolling = deployment["spec"]["strategy"]["rollingUpdate"]
+    assert rolling == {"maxSurge": beside, "maxUnavailable": away}
+
+
 def test_standbys_run_on_other_nodes() -> None:
     (deployment,) = kinds(charting.render("replicas=2"), "Deployment")
 

@@ -50,6 +50,10 @@ def _chart(setting: Setting, mark: Mark) -> Manifest:
         "image": {"repository": repository, "tag": tag, "pullPolicy": "IfNotPresent"},
         # Its image is taken in by the controller, and lies nowhere else.
         "nodeSelector": {names.LABEL_CONTROL_PLANE: "true"},
+        # Programs fill the controller to the last millicore: there is room for one of it, and
+        # none for a second beside it.
+        "surge": False,
+        "priorityClassName": "system-cluster-critical",
         "podAnnotations": dict(mark),
     }
     return {

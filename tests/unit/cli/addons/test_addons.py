@@ -66,6 +66,15 @@ def test_the_operator_is_selected_by_what_no_worker_can_call_itself() -> None:
     assert values["nodeSelector"] == {"node-role.kubernetes.io/control-plane": "true"}
 
 
+def test_a_new_operator_takes_the_place_of_the_old_one_on_a_controller_that_is_full() -> None:
+    chart = objects(operatorchart.ADDON)["HelmChart", "clusterous"]
+
+    values = yaml.safe_load(chart["spec"]["valuesContent"])
+
+    assert values["surge"] is False
+    assert values["priorityClassName"] == "system-cluster-critical"  # before any program's pod
+
+
 def test_the_cloud_controller_does_one_thing_beside_the_controllers_own() -> None:
     found = objects(cloudcontroller.ADDON)
     pod = found["Deployment", cloudcontroller.NAME]["spec"]["template"]["spec"]
