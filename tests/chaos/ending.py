@@ -34,6 +34,9 @@ def ending(world: World) -> dict[str, Any]:
         for body in world.all("Service")
         if body["spec"].get("clusterIP") not in (None, "", "None")
     }
+    for claim in world.all(CLAIM):  # a volume is named by chance, its claim is not
+        if volume := claim["spec"].get("volumeName"):
+            places[volume] = f"<{claim['metadata']['name']}>"
     found = {
         f"{kind} {body['metadata']['name']}": _plain(_kept(kind, body), places)
         for kind in _KINDS
@@ -71,7 +74,8 @@ def _kept(kind: str, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, places: Mapping[str, str]) -> Any:
-    """Return a value without times, and with the names of Services for their addresses."""
+    """Return a value without times, and with the names of Services for their addresses, and of
+    claims for their volumes."""
     if isinstance(value, Mapping):
         return {key: _plain(one, places) for key, one in value.items() if not _is_dropped(key, one)}
     if isinstance(value, list | tuple):

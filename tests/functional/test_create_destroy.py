@@ -166,7 +166,7 @@ def test_a_lost_answer_ends_no_wait_for_the_machines(
     said = io.StringIO()
     lines = TimedLines(Ui(Settings(), err=said))
 
-    ready = nodes.await_ready(world.cloud, who, WANTED, lines, wait.Pauses())
+    ready = nodes.await_ready(world.cloud, who, WANTED, {}, lines, wait.Pauses())
 
     assert len(ready) == 4
     assert "AWS does not answer; trying again. (no answer)" in said.getvalue()
