@@ -21,13 +21,14 @@ from bench.operator.errors import BenchError
 from bench.operator.rise import Sign
 from bench.operator.testbed import ROOT, Testbed
 from clusterous_api import names
+from clusterous_cli.images import recipes
 
 Manifest = Mapping[str, Any]
 
 ACCOUNT: Final = "clusterous-operator"
 USER: Final = f"system:serviceaccount:{names.NAMESPACE}:{ACCOUNT}"
 CHART: Final = ROOT / "charts" / "clusterous"
-CONTAINERFILE: Final = ROOT / "images" / "operator" / "Containerfile"
+IMAGE: Final = ROOT / "images" / "operator"
 _OWN_PACKAGES: Final = (ROOT / "crds" / "clusterous_api", ROOT / "operator" / "clusterous_operator")
 _CRD: Final = ROOT / "crds" / "clusterousapps.yaml"
 _READY_SECONDS: Final = 60.0
@@ -72,7 +73,7 @@ class Operator:
         kubeconfig = self.bed.plane.service_account_kubeconfig(names.NAMESPACE, ACCOUNT)
         environment = {
             **os.environ,
-            **environment_of_image(CONTAINERFILE.read_text()),
+            **recipes.read(IMAGE).environment,
             "KUBECONFIG": str(kubeconfig),
             "PYTHONPATH": str(_app_folder(self.bed.scratch)),
         }
@@ -174,13 +175,6 @@ def _app_folder(scratch: Path) -> Path:
         shutil.copy2(_CRD, folder / "clusterous_api")  # as in our wheel
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(folder)], check=True)
     return folder
-
-
-def environment_of_image(containerfile: str) -> dict[str, str]:
-    """Return the variables that the image sets."""
-    joined = containerfile.replace("\\\n", " ")
-    words = [word for line in re.findall(r"^ENV (.*)$", joined, re.M) for word in line.split()]
-    return dict(word.split("=", 1) for word in words)
 
 
 def answer(url: str) -> str:
