@@ -18,12 +18,6 @@ from tests.region.aws import settings
 FILE = "name: reef\nworkers:\n  count: 1\n"
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
-        yield world
-
-
 @pytest.fixture
 def world(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

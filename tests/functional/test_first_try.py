@@ -1,18 +1,11 @@
 """What a person meets at first, with nothing there yet: one clear message, the right exit code."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from clusterous_cli import main
 from tests.functional import cloud
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
-        yield world
 
 
 @pytest.fixture

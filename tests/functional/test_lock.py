@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -24,23 +23,15 @@ WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 QUIET = TimedLines(Ui(Settings(quiet=True)))
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
-        yield running
-
-
 @pytest.fixture
-def world(account: cloud.World, monkeypatch: pytest.MonkeyPatch) -> cloud.World:
+def world(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> cloud.World:
     """An account with the bucket of a cluster; locks live for a second."""
-    account.server.reset()
-    account.renew()
-    account.cloud.client("s3").create_bucket(
+    world.cloud.client("s3").create_bucket(
         Bucket=WHO.bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
     )
     monkeypatch.setattr(lock, "RENEWED", 0.2)
     monkeypatch.setattr(lock, "LOOKS", 0.1)
-    return account
+    return world
 
 
 def another(world: cloud.World, doing: str = "a create") -> lock.Lock:

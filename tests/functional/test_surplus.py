@@ -1,7 +1,6 @@
 """What AWS made twice since an answer was lost and the first thing was not to be seen yet."""
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,19 +17,6 @@ from tests.functional import cloud
 REEF = config.parse("name: reef\nworkers: 0\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 TWICE = [("AllocateAddress", "public address eipalloc-"), ("CreateVpc", "network vpc-")]
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
-        yield running
-
-
-@pytest.fixture
-def world(account: cloud.World) -> cloud.World:
-    account.server.reset()
-    account.renew()
-    return account
 
 
 def blind(world: cloud.World, action: str, monkeypatch: pytest.MonkeyPatch) -> None:

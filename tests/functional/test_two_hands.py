@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,6 @@ from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
-        yield running
-
-
-@pytest.fixture
-def world(account: cloud.World) -> cloud.World:
-    account.server.reset()
-    account.renew()
-    return account
 
 
 def there(world: cloud.World, action: str, key: str) -> list[Any]:

@@ -1,6 +1,5 @@
 """A cluster file that was changed while the cluster runs: what create does, and what it says."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,18 +18,10 @@ WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 NEWER = "v1.99.0+k3s1"
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
-        yield running
-
-
 @pytest.fixture
-def world(account: cloud.World) -> cloud.World:
-    account.server.reset()
-    account.renew()
-    account.converge(REEF).execute()
-    return account
+def world(world: cloud.World) -> cloud.World:
+    world.converge(REEF).execute()
+    return world
 
 
 def workers(world: cloud.World) -> list[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """What `destroy` may remove: what is in the cluster's network or made as ours."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,19 +15,6 @@ REEF = config.parse("name: reef\nworkers: 1\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 UID = [{"Key": names.TAG_UID, "Value": WHO.uid}]
 ALL = [{"Key": key, "Value": value} for key, value in WHO.tags("worker").items()]
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as running:
-        yield running
-
-
-@pytest.fixture
-def world(account: cloud.World) -> cloud.World:
-    account.server.reset()
-    account.renew()
-    return account
 
 
 def elsewhere(ec2: Any) -> str:
