@@ -71,7 +71,17 @@ def rendered(addon: Addon, setting: Setting) -> Rendered:
 
 def mark(name: str, digest: str) -> dict[str, str]:
     """Return the annotations that tell the pods of an add-on."""
-    return {names.ANNOTATION_ADDON: f"{name}@{digest}"}
+    return {names.ANNOTATION_ADDON: label(name, digest)}
+
+
+def label(name: str, digest: str) -> str:
+    """Return how a mark names an add-on."""
+    return f"{name}@{digest}"
+
+
+def labelled(text: str) -> str:
+    """Return the name of the add-on that a mark is about."""
+    return text.partition("@")[0]
 
 
 def spelled(objects: list[Manifest]) -> bytes:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clusterous_cli.addons import addon
+
 View = Mapping[str, Any]
 
 
@@ -40,13 +42,17 @@ def follows(view: View) -> bool:
     return "addons" in view
 
 
+def stuck(view: View) -> str:
+    """Return what keeps the controller from taking what it should; nothing if it has."""
+    return str(view.get("stuck", "")).strip()
+
+
 def state(view: View, name: str, digest: str) -> State:
     """Return how far the add-on is on its way to *digest*."""
     if view["addons"].get(name) != digest:
-        stuck = str(view.get("stuck", "")).strip()
-        return State(ready=False, words=stuck or "waits for the controller to take it")
-    parts = [one for one in workloads(view) if one.mark.partition("@")[0] == name]
-    newest = [one for one in parts if one.mark == f"{name}@{digest}"]
+        return State(ready=False, words=stuck(view) or "waits for the controller to take it")
+    parts = [one for one in workloads(view) if addon.labelled(one.mark) == name]
+    newest = [one for one in parts if one.mark == addon.label(name, digest)]
     behind = [one for one in newest if not one.is_out]
     if behind:
         one = behind[0]

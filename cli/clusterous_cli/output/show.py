@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Final, Protocol
 
 from clusterous_api import names
+from clusterous_cli.addons import rollout
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
@@ -272,7 +273,7 @@ def _placed(cluster: Cluster) -> Mapping[str, str]:
 
 def addon_words(cluster: Cluster) -> list[str]:
     """Say which add-ons are not ready and why, and what keeps new ones from coming."""
-    stuck = str(_view(cluster).get("stuck", "")).strip().splitlines()
+    stuck = rollout.stuck(_view(cluster)).splitlines()
     late = [f"what the cluster should run does not reach it: {stuck[-1]}"] if stuck else []
     states = addons_data(cluster).items()
     down = [f"the {noun} is not ready: {one['says']}" for noun, one in states if not one["ready"]]

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError
-from clusterous_cli.addons import rollout, table
+from clusterous_cli.addons import addon, rollout, table
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
@@ -64,12 +64,12 @@ class Trouble:
 def trouble(view: Mapping[str, Any], addons: Mapping[str, str]) -> Trouble:
     """Read from the controller's view what went wrong with the *addons*, given by their digests."""
     if not _is_placed(view, addons):
-        stuck = str(view.get("stuck", "")).strip()
+        stuck = rollout.stuck(view)
         # What is about to be replaced may be in any trouble.
         return Trouble(words=(f"the controller cannot take it: {stuck}",) if stuck else (),
                        pulling=bool(stuck))  # fmt: skip
     chart = str(view.get("chart", "")).strip()
-    marks = {f"{name}@{digest}" for name, digest in addons.items()}
+    marks = {addon.label(name, digest) for name, digest in addons.items()}
     containers = [
         one
         for one in view.get("containers", ())
