@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -164,11 +163,15 @@ def draw(
         image = pool.submit(_image, cloud, config, before.result())
         zone = pool.submit(_zone, cloud, config, found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
-        draw_with = partial(
-            _drawn, config, who, k3s, found.result(), reports.result(), before.result() or {},
-            secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
-        )  # fmt: skip
-        return draw_with(_in_bucket(operator.result(), found.result()))
+
+        def drawn(operator: OperatorImage) -> Design:
+            return _drawn(
+                config, who, k3s, found.result(), reports.result(), before.result() or {}, secrets,
+                allow.result(), published.result(), image.result(), zone.result(), outside,
+                operator, drawn,
+            )  # fmt: skip
+
+        return drawn(_in_bucket(operator.result(), found.result()))
 
 
 def _drawn(
@@ -185,6 +188,7 @@ def _drawn(
     zone: str,
     outside: Outside,
     operator: OperatorImage,
+    redraw: Callable[[OperatorImage], Design],
 ) -> Design:
     _same_volume(config, found, before)
     fitting(config, image)
@@ -220,11 +224,8 @@ def _drawn(
         created=created,
         awaited=made.awaited,
         operator=operator,
-        redraw=partial(
-            _drawn, config, who, k3s, found, reports, before, secrets, allow, published, image,
-            zone, outside,
-        ),
-    )  # fmt: skip
+        redraw=redraw,
+    )
 
 
 def running_k3s(found: tuple[Found, ...], failed: frozenset[str]) -> str | None:
