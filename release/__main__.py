@@ -82,10 +82,7 @@ def base(what: maker.Plan, hosts: Mapping[str, str]) -> Base:
 
 def inside(what: maker.Plan) -> list[Library]:
     """Return the wheels of the image."""
-    with tempfile.TemporaryDirectory() as scratch:
-        lock = Path(scratch) / "requirements.lock"
-        lock.write_text(what.recipe.lock)
-        found = wheels.fetch(lock, what.recipe.python, Path(scratch) / "wheels")
+    with maker.wheels_of(what) as found:
         sums = [download.sha256(path) for path in found]
         names = list(wheels.named(found))
     return [

@@ -5,7 +5,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,12 +142,18 @@ def assemble(
 
 def files(what: Plan) -> dict[str, bytes]:
     """Return the files of the image, by their paths in its folder: wheels, then ours."""
+    with wheels_of(what) as fetched:
+        found = {path: text for one in fetched for path, text in wheels.unpacked(one).items()}
+    return {**found, **what.own}
+
+
+@contextmanager
+def wheels_of(what: Plan) -> Iterator[list[Path]]:
+    """Have the wheels of the image for a while."""
     with tempfile.TemporaryDirectory() as scratch:
         lock = Path(scratch) / "requirements.lock"
         lock.write_text(what.recipe.lock)
-        fetched = wheels.fetch(lock, what.recipe.python, Path(scratch) / "wheels")
-        found = {path: text for one in fetched for path, text in wheels.unpacked(one).items()}
-    return {**found, **what.own}
+        yield wheels.fetch(lock, what.recipe.python, Path(scratch) / "wheels")
 
 
 def _on_top(

@@ -53,18 +53,19 @@ def _named(wanted: Reference) -> OperatorImage:
     """Return an image of a registry, as its name stands for it now; the nodes need not reach it."""
     digest, _ = pull.Registry(wanted).manifest()
     short = digest.removeprefix("sha256:")[:12]
+    name, filename = f"{wanted.name}:{wanted.tag or short}", f"operator-image-{short}-amd64.tar"
     return OperatorImage(
-        reference=f"{wanted.name}:{wanted.tag or short}",
-        filename=f"operator-image-{short}-amd64.tar",
+        reference=name,
+        filename=filename,
         origin=str(wanted),
-        archive=partial(_pulled, wanted, digest),
+        archive=partial(_pulled, wanted, digest, name, filename),
     )
 
 
-def _pulled(wanted: Reference, digest: str, tell: Tell, progress: Progress) -> Path:
-    short = digest.removeprefix("sha256:")[:12]
-    target = download.cache() / "images" / f"operator-image-{short}-amd64.tar"
-    name = f"{wanted.name}:{wanted.tag or short}"
+def _pulled(
+    wanted: Reference, digest: str, name: str, filename: str, tell: Tell, progress: Progress
+) -> Path:
+    target = download.cache() / "images" / filename
     if not target.exists() or archives.name_in(target) != name:
         tell(str(wanted))
         exact = Reference(registry=wanted.registry, repository=wanted.repository, digest=digest)
