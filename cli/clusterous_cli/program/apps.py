@@ -336,7 +336,7 @@ def look(api: Api, app: AppState) -> AppState:
 def has_ended(api: Api, app: AppState) -> bool:
     """Whether *app* is a batch that has completed, or is not there any more."""
     body = api.find(apps_path(app.namespace, app.name))
-    return body is None or app_state(body).holds("Completed")
+    return body is None or app_state(body).holds(Type.COMPLETED)
 
 
 def service_address(api: Api, app: AppState, endpoint: Endpoint) -> str:

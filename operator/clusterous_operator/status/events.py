@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clusterous_api.conditions import Type
 from clusterous_operator.status import standing
 
 Status = Mapping[str, Any]
@@ -52,20 +53,20 @@ def _conditions(status: Status) -> _Conditions:
     return {item["type"]: item for item in status.get("conditions") or ()}
 
 
-def _reason(conditions: _Conditions, kind: str) -> str:
+def _reason(conditions: _Conditions, kind: Type) -> str:
     return str(conditions.get(kind, {}).get("reason", ""))
 
 
-def _holds(conditions: _Conditions, kind: str) -> bool:
+def _holds(conditions: _Conditions, kind: Type) -> bool:
     return conditions.get(kind, {}).get("status") == "True"
 
 
 def _outcome(before: Status, after: Status, old: _Conditions, new: _Conditions) -> Iterable[Note]:
     """Tell when Ready, Stalled, or the reason for not being ready has changed."""
-    reason, message = _reason(new, "Ready"), str(new.get("Ready", {}).get("message", ""))
-    is_news = reason != _reason(old, "Ready")
-    if _holds(new, "Ready"):
-        if is_news or not _holds(old, "Ready"):
+    reason, message = _reason(new, Type.READY), str(new.get(Type.READY, {}).get("message", ""))
+    is_news = reason != _reason(old, Type.READY)
+    if _holds(new, Type.READY):
+        if is_news or not _holds(old, Type.READY):
             yield _good(before, after, reason, message)
     elif is_news and reason not in _QUIET:
         yield Note(warning=True, reason=reason, message=message)
@@ -85,11 +86,11 @@ def _good(before: Status, after: Status, reason: str, message: str) -> Note:
 
 
 def _suspension(old: _Conditions, new: _Conditions) -> Iterable[Note]:
-    message = str(new.get("Ready", {}).get("message", ""))
-    if _holds(new, "Suspended") and not _holds(old, "Suspended"):
-        yield Note(warning=False, reason=_reason(new, "Suspended"), message=message)
-    was = _reason(old, "Suspended")
-    if was not in ("", _RUNNING) and _reason(new, "Suspended") == _RUNNING:
+    message = str(new.get(Type.READY, {}).get("message", ""))
+    if _holds(new, Type.SUSPENDED) and not _holds(old, Type.SUSPENDED):
+        yield Note(warning=False, reason=_reason(new, Type.SUSPENDED), message=message)
+    was = _reason(old, Type.SUSPENDED)
+    if was not in ("", _RUNNING) and _reason(new, Type.SUSPENDED) == _RUNNING:
         yield Note(warning=False, reason="Resumed", message="It is started again.")
 
 
@@ -111,17 +112,17 @@ _OF_VOLUMES = {
 
 
 def _volume(old: _Conditions, new: _Conditions) -> Iterable[Note]:
-    reason = _reason(new, "VolumeBound")
-    was = _reason(old, "VolumeBound")
+    reason = _reason(new, Type.VOLUME_BOUND)
+    was = _reason(old, Type.VOLUME_BOUND)
     if reason in _OF_VOLUMES and reason != was:
-        words = str(new["VolumeBound"].get("message", ""))
+        words = str(new[Type.VOLUME_BOUND].get("message", ""))
         yield Note(warning=_OF_VOLUMES[reason], reason=reason, message=words)
 
 
 def _scaled(before: Status, after: Status, old: _Conditions, new: _Conditions) -> Iterable[Note]:
     """Tell of other numbers of pods, once it has been ready and as long as it runs."""
-    ran = _reason(old, "Suspended") == _RUNNING == _reason(old, "Completed")
-    runs = _reason(new, "Suspended") == _RUNNING == _reason(new, "Completed")
+    ran = _reason(old, Type.SUSPENDED) == _RUNNING == _reason(old, Type.COMPLETED)
+    runs = _reason(new, Type.SUSPENDED) == _RUNNING == _reason(new, Type.COMPLETED)
     if not (ran and runs and "readyTime" in before and "readyTime" in after):
         return
     known = {one["name"]: one.get("desired") for one in before.get("components") or ()}
