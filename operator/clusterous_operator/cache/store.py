@@ -107,6 +107,15 @@ class Table(Generic[T]):
         self._drop(old)
         return [old]
 
+    def forget(self, body: Body) -> list[T]:
+        """Forget an object that cannot be cut down (any more); return what was known of it."""
+        metadata = body["metadata"]
+        old = self.find(metadata.get("namespace", ""), metadata["name"])
+        if old is None:
+            return []
+        self._drop(old)
+        return [old]
+
     def _is_past(self, item: T) -> bool:
         """Tell whether an object that we do not know was there before we were told that it is not.
 

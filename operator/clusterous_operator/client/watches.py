@@ -73,9 +73,9 @@ class Watch(Generic[T]):
         """Take a list for the truth; return the version to follow from."""
         items: list[T] = []
         version = "0"
-        pages = cluster.list_pages(self.kind, self.namespace, self.selectors, self.table.cut)
+        pages = cluster.list_pages(self.kind, self.namespace, self.selectors, self._cut)
         async for page in pages:
-            items += page.items
+            items += [one for one in page.items if one is not None]
             version = page.version
         self.lists += 1
         self._hear()
@@ -115,5 +115,21 @@ class Watch(Generic[T]):
         if kind == "BOOKMARK":
             return
         self.events += 1
-        item = self.table.cut(body)
+        item = self._cut(body)
+        if item is None:
+            self.changed(self.table.forget(body))
+            return
         self.changed(self.table.remove(item) if kind == "DELETED" else self.table.put(item))
+
+    def _cut(self, body: Mapping[str, Any]) -> T | None:
+        """Cut an object down; one that we cannot read is as if it were not there.
+
+        Anybody may write objects of the kinds that we watch: theirs must not end our watches.
+        """
+        try:
+            return self.table.cut(body)
+        except Exception:
+            metadata = body["metadata"]
+            which = (self.kind, metadata.get("namespace", ""), metadata["name"])
+            logger.exception("%s %s/%s cannot be read, and does not count.", *which)
+            return None

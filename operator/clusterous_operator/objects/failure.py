@@ -12,7 +12,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.models import Action, FailurePolicy, Rule
-from clusterous_operator.objects import wording
+from clusterous_operator.objects import numbers, wording
 
 Body = Mapping[str, Any]
 
@@ -134,8 +134,7 @@ def life(metadata: Body) -> int:
 
 
 def _number(metadata: Body, key: str) -> int:
-    text = (metadata.get("annotations") or {}).get(key, "0")
-    return int(text) if text.isdigit() else 0
+    return numbers.of((metadata.get("annotations") or {}).get(key))
 
 
 def of_pod(body: Body) -> Fallen | None:

@@ -151,7 +151,7 @@ def _container(status: Body, limits: Mapping[str, str], unready_since: str) -> T
     # Between two crashes it runs for a while: it has not recovered before it was ready once.
     running = state.get("running")
     if running and last.get("exitCode") and not status.get("ready"):
-        recovered = unready_since > running.get("startedAt", "")
+        recovered = unready_since > (running.get("startedAt") or "")
         return None if recovered else _crash(status, last, limits)
     return None
 

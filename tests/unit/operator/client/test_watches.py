@@ -186,3 +186,19 @@ def test_a_server_that_is_not_there_is_not_silent() -> None:
         return found
 
     assert asyncio.run(story()) == 0
+
+
+def test_an_object_that_cannot_be_read_is_left_out_and_ends_no_watch() -> None:
+    unreadable = {"containers": [{"name": "x", "resources": {"requests": ["none"]}}]}
+    wrong = [{**body(name, 99), "spec": unreadable} for name in "cd"]
+    events: list[Event | Exception] = [
+        ("MODIFIED", {**body("a", 101), "spec": unreadable}),
+        ("DELETED", wrong[1]),
+        ("ADDED", body("b", 102)),
+    ]
+
+    known, asked, told = follow([[body("a", 98), *wrong, body("e", 99)]], [events])
+
+    assert known == {"b", "e"}
+    assert asked == ["list", "watch from 100", "watch from 102"]
+    assert told == ["a", "e", "a", "b"]
