@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 from clusterous_api import names, quantity
 from clusterous_api.quantity import Amounts
 from clusterous_operator.manifests import JOB_LIMITS
-from clusterous_operator.objects import failure, numbers, packing, trouble
+from clusterous_operator.objects import annotation, failure, packing, trouble
 from clusterous_operator.objects.failure import Fallen
 from clusterous_operator.objects.trouble import Trouble
 from clusterous_operator.objects.usage import HostPort
@@ -389,7 +389,7 @@ def _holders(metadata: Body) -> str:
 
 
 def _cost(annotations: Body) -> int:
-    return numbers.of(annotations.get(names.ANNOTATION_DELETION_COST))
+    return annotation.number(annotations.get(names.ANNOTATION_DELETION_COST))
 
 
 _requests: _Alike[Amounts] = _Alike()

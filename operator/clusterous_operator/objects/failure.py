@@ -12,7 +12,7 @@ from typing import Any
 
 from clusterous_api import names
 from clusterous_api.models import Action, FailurePolicy, Rule
-from clusterous_operator.objects import numbers, wording
+from clusterous_operator.objects import annotation, wording
 
 Body = Mapping[str, Any]
 
@@ -134,7 +134,7 @@ def life(metadata: Body) -> int:
 
 
 def _number(metadata: Body, key: str) -> int:
-    return numbers.of((metadata.get("annotations") or {}).get(key))
+    return annotation.number((metadata.get("annotations") or {}).get(key))
 
 
 def of_pod(body: Body) -> Fallen | None:

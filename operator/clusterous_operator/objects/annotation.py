@@ -6,6 +6,6 @@ import re
 _NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
-def of(text: object) -> int:
+def number(text: object) -> int:
     """Return the number that an annotation says."""
     return int(text) if isinstance(text, str) and _NUMBER.fullmatch(text) else 0

@@ -6,14 +6,14 @@ import pytest
 
 from clusterous_api import names
 from clusterous_operator.cache import observed
-from clusterous_operator.objects import failure, numbers
+from clusterous_operator.objects import annotation, failure
 
 NO_NUMBERS: tuple[Any, ...] = ("", "x", "²", "①", "٣x", "--5", "+5", "1.5", " 5", "9" * 5000, None)
 
 
 @pytest.mark.parametrize(("text", "number"), [("0", 0), ("12", 12), ("-7", -7)])
 def test_reads_whole_numbers(text: str, number: int) -> None:
-    assert numbers.of(text) == number
+    assert annotation.number(text) == number
 
 
 @pytest.mark.parametrize("text", NO_NUMBERS, ids=lambda text: repr(text)[:10])
@@ -23,7 +23,7 @@ def test_what_is_no_number_counts_as_none(text: Any) -> None:
     template = {"metadata": metadata}
     failed = {"phase": "Failed", "reason": "Evicted"}
 
-    assert numbers.of(text) == 0
+    assert annotation.number(text) == 0
     assert failure.attempt(metadata) == failure.life(metadata) == 0
     pod = observed.pod({"metadata": metadata, "status": failed})
     assert (pod.cost, pod.fallen and pod.fallen.attempt) == (0, 0)
