@@ -49,6 +49,16 @@ def simple(**spec: Any) -> dict[str, Any]:
     }
 
 
+def test_every_character_of_a_file_reaches_the_pods(api: kube.Api, namespace: str) -> None:
+    app = inside(
+        namespace, simple(workers={"replicas": 1, "env": [{"name": "G", "value": "🚀 𠮷"}]})
+    )
+
+    made, _ = api.apply(app)
+
+    assert made["spec"]["workers"]["env"][0]["value"] == "🚀 𠮷"
+
+
 def without_master(app: dict[str, Any]) -> dict[str, Any]:
     return {**app, "spec": {k: v for k, v in app["spec"].items() if k != "master"}}
 

@@ -14,6 +14,7 @@ PRIVATE = "cli/clusterous_cli/system/private.py"
     ("sign", "place"),
     [
         pytest.param("nfsvers=", f"{API}/mounts.py", id="mount options"),
+        pytest.param("field not declared", f"{API}/applying.py", id="what an answer 500 means"),
         pytest.param("KMGTPE", f"{API}/quantity.py", id="quantities"),
         pytest.param(
             '"restartPolicy") == "Always"', f"{API}/quantity.py", id="what a pod requests"

@@ -30,13 +30,18 @@ pytestmark = [
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-    """Answers as an API server that knows one thing: who asks."""
+    """Answers as an API server that knows one thing: who asks; and what is sent, it sends back."""
 
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         names = dict(pair[0] for pair in self.connection.getpeercert()["subject"])
-        body = json.dumps({"path": self.path, "user": names["commonName"]}).encode()
+        self.answer(json.dumps({"path": self.path, "user": names["commonName"]}).encode())
+
+    def do_PATCH(self) -> None:
+        self.answer(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def answer(self, body: bytes) -> None:
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -163,6 +168,12 @@ def test_the_own_client_speaks_through_the_tunnel(link: Link) -> None:
     api = session.api(link)
 
     assert api.find("/x") == {"path": "/x", "user": "admin"}
+
+
+def test_the_own_client_sends_every_character(link: Link) -> None:
+    body = '{"spec":"🚀 𠮷 ä"}'
+
+    assert session.api(link).transport("PATCH", "/x", body, "application/json") == (200, body)
 
 
 def test_the_own_client_believes_only_the_clusters_authority(link: Link) -> None:

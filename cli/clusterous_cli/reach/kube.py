@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
 
-from clusterous_api import names
+from clusterous_api import applying, names
 from clusterous_api.errors import FailedError, TransientError, UserError
 
 Object = dict[str, Any]
@@ -45,7 +45,9 @@ class Https:
         connection = _Connection(self.port, self.context, self.server_name)
         headers = {"Accept": "application/json", "Content-Type": kind}
         try:
-            connection.request(method, path, body=body, headers=headers)
+            # As bytes: http.client would send text as Latin-1, which has no emoji.
+            data = None if body is None else body.encode()
+            connection.request(method, path, body=data, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read().decode(errors="replace")
         except (OSError, http.client.HTTPException) as error:
@@ -127,7 +129,7 @@ class Api:
         query = f"fieldManager={FIELD_MANAGER}&force=true&fieldValidation=Strict{more}"
         path = f"{self.path_of(manifest)}?{query}"
         status, body = self.transport(
-            "PATCH", path, json.dumps(manifest), "application/apply-patch+yaml"
+            "PATCH", path, applying.dumps(manifest), "application/apply-patch+yaml"
         )
         return _checked(status, body, what=_title(manifest))
 
@@ -167,8 +169,7 @@ def _checked(status: int, body: str, what: str = "") -> Object:
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
     message = message or body.strip()[:300] or f"HTTP status {status}"
-    # A field that the schema does not know is answered with 500 to a server-side apply.
-    if status in (400, 422) or "typed patch object" in message:
+    if status in (400, 422) or (status == 500 and applying.is_misshapen(message)):
         raise Refused(f"The cluster does not accept {what or 'the request'}: {message}")
     if status in (429, 500, 503, 504):
         raise TransientError(f"The cluster's API server is busy: {message}")

@@ -43,6 +43,20 @@ class FileMistakes(UserError):
         super().__init__("\n".join([*lines, f"{count}, nothing was started."]))
 
 
+class _Loader(yaml.SafeLoader):
+    """Takes a date for text, as Kubernetes' own programs do: JSON has none."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+# Of YAML's own kinds of values, those that JSON has, too.
+_OF_JSON = frozenset({"str", "int", "float", "bool", "null", "seq", "map", "merge"})
+
+
 def compose(text: str, source: str) -> yaml.Node | None:
     """The node tree of the one document in *text*; None if it is empty."""
     try:
@@ -58,12 +72,13 @@ def compose(text: str, source: str) -> yaml.Node | None:
 def load_all(text: str, source: str) -> list[object]:
     """Every document of *text* as plain values, empty ones left out."""
     try:
-        for root in yaml.compose_all(text, Loader=yaml.SafeLoader):
+        for root in yaml.compose_all(text, Loader=_Loader):
             if root is not None and _spelled_out(root, {}) > MOST_NODES:
                 raise _not_yaml(
                     source, 1, 1, f"spelled out, its aliases are over {MOST_NODES} nodes"
                 )
-        return [d for d in yaml.load_all(text, Loader=yaml.SafeLoader) if d is not None]
+            _check_json(root, source, set())
+        return [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
@@ -71,6 +86,26 @@ def load_all(text: str, source: str) -> list[object]:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         # ValueError: a date such as 2001-99-99; TypeError: a mapping as the key of a mapping.
         raise _not_yaml(source, 1, 1, (str(error) or "nested too deep").splitlines()[0]) from error
+
+
+def _check_json(node: yaml.Node | None, source: str, seen: set[int]) -> None:
+    """Refuse what cannot be sent to Kubernetes: it is told in JSON."""
+    if node is None or id(node) in seen:
+        return
+    seen.add(id(node))
+    word = str(node.value).lower() if isinstance(node, yaml.ScalarNode) else ""
+    told = node.tag.rpartition(":")[2] if node.tag.startswith("tag:yaml.org,2002:") else node.tag
+    if told not in _OF_JSON or (told == "float" and word.endswith((".nan", ".inf"))):
+        mark, what = node.start_mark, word if told == "float" else f"a value of the kind {told}"
+        text = f"{what} is not known to Kubernetes; write it as text, in quotes"
+        raise FileMistakes(source, [Mistake(line=mark.line + 1, column=mark.column + 1, text=text)])
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            _check_json(key, source, seen)
+            _check_json(value, source, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for one in node.value:
+            _check_json(one, source, seen)
 
 
 def _spelled_out(node: yaml.Node, known: dict[int, int]) -> int:

@@ -7,7 +7,6 @@ once: Refused is the user's to mend, everything transient is tried again by the 
 import asyncio
 import dataclasses
 import json
-import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,9 @@ from typing import Any, Generic, Self, TypeVar
 import aiohttp
 import kopf
 
-from clusterous_api import names
+from clusterous_api import applying, names
 from clusterous_api.errors import TransientError, UserError
-from clusterous_operator.client import encoding, listing
+from clusterous_operator.client import listing
 
 Body = dict[str, Any]
 T = TypeVar("T")
@@ -301,7 +300,7 @@ class Cluster:
 
     async def _ask(self, request: _Request) -> bytes:
         body = request.body
-        data = None if body is None else encoding.dumps(body)
+        data = None if body is None else applying.dumps(body)
         headers = {"Content-Type": request.content}
         end = asyncio.get_running_loop().time() + request.seconds
         for attempt in (1, 2):
@@ -392,17 +391,9 @@ def _error(code: int, status: Mapping[str, Any], after: float) -> TransientError
             return QuotaError(message)
         case 400 | 403 | 405 | 413 | 415 | 422:
             return RefusedError(message)
-        case 500 if _MISSHAPEN.search(message):
+        case 500 if applying.is_misshapen(message):
             return RefusedError(message)
     return BusyError(message, after, answered=code == 500)
-
-
-# Server-side apply answers 500 where the object is not of its schema's shape, as if the server had
-# failed: https://github.com/kubernetes/kubernetes/issues/122480 and 139253.
-_MISSHAPEN = re.compile(
-    r"typed patch object|field not declared in schema|failed to convert new object|"
-    r"unable to convert|cannot unmarshal|errors parsing|expected (?:map|list|string|numeric)"
-)
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -1,11 +1,11 @@
-"""What is applied is JSON that a YAML reader takes for the same."""
+"""What is applied is JSON that a YAML reader takes for the same, also when the CLI applies it."""
 
 import json
 
 import pytest
 import yaml
 
-from clusterous_operator.client import encoding
+from clusterous_api import applying
 
 TEXTS = {
     "emoji": "💥 KeyError: 'a'",
@@ -21,7 +21,7 @@ TEXTS = {
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_json_and_yaml_read_the_same(text: str) -> None:
-    written = encoding.dumps({"message": text, text: [text]})
+    written = applying.dumps({"message": text, text: [text]})
 
     assert json.loads(written) == {"message": text, text: [text]}
     assert yaml.safe_load(written) == json.loads(written)
@@ -29,12 +29,12 @@ def test_json_and_yaml_read_the_same(text: str) -> None:
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS.keys())
 def test_nothing_that_a_strict_yaml_reader_refuses(text: str) -> None:
-    written = encoding.dumps(text)
+    written = applying.dumps(text)
 
     assert not any("\x7f" <= char <= "\uffff" for char in written)
     assert "\\ud8" not in written.replace("\\\\", "")
 
 
 def test_half_a_pair_is_no_text() -> None:
-    assert json.loads(encoding.dumps("a\ud83db\udca5")) == "a\ufffdb\ufffd"
-    assert encoding.dumps("a\ud83db").encode()
+    assert json.loads(applying.dumps("a\ud83db\udca5")) == "a\ufffdb\ufffd"
+    assert applying.dumps("a\ud83db").encode()
