@@ -1,7 +1,9 @@
 """How many pods of which groups fill the cluster. Pure."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from clusterous_api import quantity
 from clusterous_api.errors import UserError
@@ -9,8 +11,9 @@ from clusterous_api.models import App, Component
 from clusterous_api.quantity import Amounts
 from clusterous_operator import manifests
 from clusterous_operator.cache.look import Look
-from clusterous_operator.cache.observed import DEPLOYMENT, Child
+from clusterous_operator.cache.observed import DEPLOYMENT, Child, Pod
 from clusterous_operator.capacity import sizing
+from clusterous_operator.capacity.eligible import admits
 from clusterous_operator.decisions import counting, ending
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.manifests import Facts
@@ -92,8 +95,9 @@ def _size(
         least = {one.name: sizing.Target(count=one.min) for one in filling}
         return Size(targets=least | known)
     groups = [_group(look, one) for one in filling]
-    held = _held(look, filling)
-    usage = _beside(look, others)
+    holding = [pod for one in groups for pod in _holding(look, one)]
+    held = Counter(str(pod.component) for pod in holding)
+    usage = _beside(look, others, holding)
     siblings = _waiting(look, _of_fixed_size(look))
     targets = sizing.targets(
         lambda asked: sizing.beside_held(
@@ -109,16 +113,35 @@ def _size(
     return Size(targets=targets, look_again=_next_look(targets.values(), now, patience))
 
 
-def _held(look: Look, filling: Iterable[Component]) -> dict[str, int]:
-    """Return how many pods of each group are on nodes that take no more: those places are held.
+def _holding(look: Look, group: sizing.Group) -> list[Pod]:
+    """Return the pods of a group on nodes that would take them no more: those places are held.
 
-    To cordon a node, or to wait for one that is silent, must not end what runs there. Once it is
-    told to end, by a drain or because the node is lost, its place is.
+    To cordon a node, to taint it, to take its label away, or to wait for one that is silent, must
+    not end what runs there. Once it is told to end, by a drain or because the node is lost, its
+    place is.
     """
-    closed = {one.name for one in look.nodes if not one.schedulable}
-    if not closed:
-        return {}
-    return {one.name: sum(pod.node in closed for pod in look.pods_of(one.name)) for one in filling}
+    spec = group.demand.spec
+    shut = {node.name: node for node in look.nodes if not (node.schedulable and admits(node, spec))}
+    pods = [pod for pod in look.pods_of(group.name) if pod.node in shut] if shut else []
+    if all(not shut[str(pod.node)].schedulable for pod in pods):
+        return pods
+    # While an update is under way, it is the pods of before that may not be there any more.
+    component = look.app.component(group.name)
+    before = None if component is None else _running_spec(look.workload(component))
+    return [
+        pod
+        for pod in pods
+        if not (node := shut[str(pod.node)]).schedulable
+        or (before is not None and not admits(node, before))
+    ]
+
+
+def _running_spec(child: Child | None) -> Mapping[str, Any] | None:
+    """Return of which spec all pods of a Deployment are; None where they are not of one."""
+    if child is None or not _are_of_newest(child):
+        return None
+    spec: Mapping[str, Any] = child.content()["spec"]["template"]["spec"]
+    return spec
 
 
 def _next_look(targets: Iterable[sizing.Target], now: float, patience: float) -> float | None:
@@ -157,14 +180,17 @@ def _running(look: Look, component: Component) -> sizing.Target | None:
     return None if child is None else sizing.Target(count=child.state["wanted"])
 
 
-def _beside(look: Look, others: Collection[Filler]) -> Usage:
-    """Return what is taken by the pods that take room from those that fill.
+def _beside(look: Look, others: Collection[Filler], holding: Iterable[Pod]) -> Usage:
+    """Return what is taken by the pods that take room from those that fill; some *holding* do.
 
     What waits for a place is among them, but not where it is to fill a cluster itself: two that
     make way for each other would both end with nothing, and begin anew.
     """
     ours = {one.name for one in fillers(look.app)}
-    gone = [one for one in look.pods if one.component in ours or one.waits]
+    stay = {one.name for one in holding}
+    gone = [
+        one for one in look.pods if one.waits or (one.component in ours and one.name not in stay)
+    ]
     fill_too = [
         one for one in look.usage.waiting if (one.namespace, one.app, one.component) in others
     ]

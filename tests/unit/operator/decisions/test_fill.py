@@ -13,7 +13,15 @@ from clusterous_operator.decisions import fill
 from clusterous_operator.decisions.counting import Size
 from clusterous_operator.objects.idle import State
 from clusterous_operator.objects.usage import Usage
-from tests.unit.operator.making import FakeApi, make_app, make_node, make_pod, settle, summary
+from tests.unit.operator.making import (
+    FakeApi,
+    make_app,
+    make_node,
+    make_pod,
+    make_taint,
+    settle,
+    summary,
+)
 
 
 def filling(**more: Any) -> App:
@@ -74,6 +82,65 @@ def test_what_runs_on_a_node_that_takes_no_more_counts_and_stays(
     assert counted(sized(app, api)) == {"workers": expected}
     api.pods = (api.pods[0], *(dataclasses.replace(one, deleting=True) for one in ours))
     assert counted(sized(app, api)) == {"workers": expected - 2}
+
+
+IN_POOL = {"pool": "a"}
+
+
+@pytest.mark.parametrize(
+    "closed",
+    [
+        pytest.param({"taints": (make_taint("maintenance"),)}, id="tainted"),
+        pytest.param({"taints": (make_taint("node.kubernetes.io/memory-pressure"),)}, id="short"),
+        pytest.param({"labels": {"pool": "b"}}, id="relabelled"),
+    ],
+)
+def test_a_node_that_would_take_no_more_ends_nothing_that_it_runs(closed: dict[str, Any]) -> None:
+    asks = {"resources": {"requests": {"cpu": "1"}}, "placement": {"nodeSelector": IN_POOL}}
+    app, api = make_app(workers=asks), FakeApi()
+    api.nodes = (make_node("open", labels=IN_POOL), make_node("shut", labels=IN_POOL))
+    ours = [make_pod("workers", node=node, requests={"cpu": sizing.Decimal(1)})
+            for node in ("open", "shut") for _ in range(4)]  # fmt: skip
+    api.pods = tuple(ours)
+    settle(app, api, Size(targets={"workers": sizing.Target(count=8)}))
+    api.run()
+    api.nodes = (api.nodes[0], make_node("shut", **{"labels": IN_POOL, **closed}))
+
+    late = Size(targets={"workers": sizing.Target(count=8, shrinking_since=0.0, enough=4)})
+
+    assert counted(sized(app, api, late, now=20.0)) == {"workers": 8}
+    api.pods = (*ours[:4], *(dataclasses.replace(one, deleting=True) for one in ours[4:]))
+    assert counted(sized(app, api, late, now=20.0)) == {"workers": 4}
+
+
+def test_what_is_held_takes_its_room_from_groups_that_may_still_be_there() -> None:
+    asks = {"resources": {"requests": {"cpu": "1"}}}
+    welcome = {"tolerations": [{"key": "mine", "operator": "Exists"}]}
+    group = {"name": "more", "fill": True, **asks, "placement": welcome}
+    app, api = make_app(workers=asks, components=[group]), FakeApi()
+    api.nodes = (make_node("shut", taints=(make_taint("mine"),)),)
+    api.pods = tuple(make_pod("workers", node="shut", requests={"cpu": sizing.Decimal(1)})
+                     for _ in range(3))  # fmt: skip
+    targets = {"workers": sizing.Target(count=3), "more": sizing.Target(count=0)}
+    settle(app, api, Size(targets=targets))
+    api.run()
+
+    assert counted(sized(app, api)) == {"workers": 3, "more": 1}
+
+
+def test_pods_of_before_an_update_hold_no_places() -> None:
+    asks = {"resources": {"requests": {"cpu": "1"}}, "placement": {"nodeSelector": IN_POOL}}
+    api = FakeApi()
+    api.nodes = (make_node("a", labels=IN_POOL), make_node("b", labels={"pool": "b"}))
+    api.pods = tuple(make_pod("workers", node="a", requests={"cpu": sizing.Decimal(1)})
+                     for _ in range(4))  # fmt: skip
+    settle(make_app(workers=asks), api, Size(targets={"workers": sizing.Target(count=4)}))
+    api.run()
+    moved = make_app(workers={**asks, "placement": {"nodeSelector": {"pool": "b"}}})
+
+    assert counted(sized(moved, api)) == {"workers": 4}
+    settle(moved, api, Size(targets={"workers": sizing.Target(count=4)}))
+    assert counted(sized(moved, api)) == {"workers": 4}
 
 
 def test_what_is_held_counts_towards_the_bounds() -> None:
