@@ -274,6 +274,26 @@ DEPENDENCIES: list[Refused] = [
         "IncorrectState",
     ),
     (
+        "root-of-running",
+        lambda s: s.ec2.detach_volume(VolumeId=s["root"]),
+        "OperationNotPermitted",
+    ),
+    (
+        "detach-free-volume",
+        lambda s: s.ec2.detach_volume(VolumeId=s["volume"]),
+        "IncorrectState",
+    ),
+    (
+        "detach-from-another",
+        lambda s: s.ec2.detach_volume(VolumeId=s["root"], InstanceId=s["gone"]),
+        "InvalidAttachment.NotFound",
+    ),
+    (
+        "snapshot-of-image",
+        lambda s: s.ec2.delete_snapshot(SnapshotId=snapshot_of_image(s)),
+        "InvalidSnapshot.InUse",
+    ),
+    (
         "protected-instance",
         lambda s: s.ec2.terminate_instances(InstanceIds=[s["instance"]]),
         "OperationNotPermitted",
@@ -324,6 +344,11 @@ DEPENDENCIES: list[Refused] = [
 ]
 
 
+def snapshot_of_image(stage: Stage) -> str:
+    shown = stage.ec2.describe_images(ImageIds=[stage["ami"]])["Images"][0]
+    return str(shown["BlockDeviceMappings"][0]["Ebs"]["SnapshotId"])
+
+
 def main_table(stage: Stage) -> str:
     tables = stage.ec2.describe_route_tables(
         Filters=[
@@ -372,6 +397,31 @@ UNKNOWN: list[Refused] = [
         "InvalidAllocationID.NotFound",
     ),
     ("volume", lambda s: s.ec2.delete_volume(VolumeId=f"vol-{NOTHING}"), "InvalidVolume.NotFound"),
+    (
+        "describe-volume",
+        lambda s: s.ec2.describe_volumes(VolumeIds=[f"vol-{NOTHING}"]),
+        "InvalidVolume.NotFound",
+    ),
+    (
+        "snapshot",
+        lambda s: s.ec2.delete_snapshot(SnapshotId=f"snap-{NOTHING}"),
+        "InvalidSnapshot.NotFound",
+    ),
+    (
+        "describe-snapshot",
+        lambda s: s.ec2.describe_snapshots(SnapshotIds=[f"snap-{NOTHING}"]),
+        "InvalidSnapshot.NotFound",
+    ),
+    (
+        "volume-from-snapshot",
+        lambda s: s.ec2.create_volume(AvailabilityZone="eu-west-1a", SnapshotId=f"snap-{NOTHING}"),
+        "InvalidSnapshot.NotFound",
+    ),
+    (
+        "modification",
+        lambda s: s.ec2.describe_volumes_modifications(VolumeIds=[s["volume"]]),
+        "InvalidVolumeModification.NotFound",
+    ),
     (
         "template",
         lambda s: s.ec2.delete_launch_template(LaunchTemplateId=f"lt-{NOTHING}"),
@@ -536,6 +586,50 @@ INVALID: list[Refused] = [
         "volume-zone",
         lambda s: s.ec2.create_volume(AvailabilityZone="eu-west-1z", Size=1),
         "InvalidZone.NotFound",
+    ),
+    (
+        "volume-of-no-size",
+        lambda s: s.ec2.create_volume(AvailabilityZone="eu-west-1a"),
+        "MissingParameter",
+    ),
+    (
+        "volume-of-no-type",
+        lambda s: s.ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1, VolumeType="gp9"),
+        "UnknownVolumeType",
+    ),
+    (
+        "iops-of-gp2",
+        lambda s: s.ec2.create_volume(
+            AvailabilityZone="eu-west-1a", Size=1, VolumeType="gp2", Iops=3000
+        ),
+        "InvalidParameterCombination",
+    ),
+    (
+        "iops-left-out",
+        lambda s: s.ec2.create_volume(AvailabilityZone="eu-west-1a", Size=10, VolumeType="io2"),
+        "MissingParameter",
+    ),
+    (
+        "volume-smaller",
+        lambda s: s.ec2.modify_volume(VolumeId=s["root"], Size=1),
+        "InvalidParameterValue",
+    ),
+    (
+        "modify-nothing",
+        lambda s: s.ec2.modify_volume(VolumeId=s["volume"]),
+        "MissingParameter",
+    ),
+    (
+        "malformed-snapshot",
+        lambda s: s.ec2.delete_snapshot(SnapshotId="banana"),
+        "InvalidSnapshotID.Malformed",
+    ),
+    (
+        "device-name",
+        lambda s: s.ec2.attach_volume(
+            VolumeId=s["volume"], InstanceId=s["instance"], Device="/dev/nvme1n1"
+        ),
+        "InvalidParameterValue",
     ),
     (
         "volume-size",

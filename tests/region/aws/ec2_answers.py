@@ -183,6 +183,8 @@ def tag_set(backend: Any, id: str) -> str:
 # The list in the answer of each describe that AWS pages; moto shows everything at once.
 _PAGED: Final = {
     "DescribeVolumes": "volumeSet",
+    "DescribeVolumesModifications": "volumeModificationSet",
+    "DescribeSnapshots": "snapshotSet",
     "DescribeSubnets": "subnetSet",
     "DescribeSecurityGroups": "securityGroupInfo",
     "DescribeVpcs": "vpcSet",

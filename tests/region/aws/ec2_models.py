@@ -15,7 +15,6 @@ from typing import Any
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces
 from moto.ec2.models import nat_gateways as moto_nats
 from moto.ec2.models import vpcs as moto_vpcs
-from moto.ec2.models.elastic_block_store import Volume
 from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.models.managed_prefixes import ManagedPrefixListBackend
@@ -52,7 +51,6 @@ def install() -> None:
         terminate=Instance.terminate,
         create_eni=NetworkInterfaceBackend.create_network_interface,
         create_nat=NatGatewayBackend.create_nat_gateway,
-        volume_init=Volume.__init__,
         create_vpc=VPCBackend.create_vpc,
         delete_subnet=SubnetBackend.delete_subnet,
     )
@@ -95,8 +93,6 @@ def _patch_instances() -> None:
 def _patch_others() -> None:
     _put(NatGatewayBackend, "create_nat_gateway", _create_nat)
     _put(NatGatewayBackend, "delete_nat_gateway", _delete_nat)
-    _put(Volume, "__init__", _volume_init)
-    _put(Volume, "status", property(_volume_status))
     _put(amis.AmiBackend, "_load_amis", _load_images)
     _put(amis.Ami, "block_device_mappings", property(_image_devices))
     _put(VPCBackend, "create_vpc", _create_vpc)
@@ -460,7 +456,7 @@ def _status_checks(self: Any) -> dict[str, Any]:
     }
 
 
-# --- NAT gateways and volumes -----------------------------------------------------------------
+# --- NAT gateways -----------------------------------------------------------------------------
 
 
 def _create_nat(
@@ -521,17 +517,6 @@ def _free_nat(backend: Any, nat: Any) -> None:
         if address.eni is nat._eni:
             backend.disassociate_address(association_id=address.association_id)
     backend.enis.pop(nat._eni.id, None)
-
-
-def _volume_init(self: Any, *args: Any, **kwargs: Any) -> None:
-    _ORIGINAL["volume_init"](self, *args, **kwargs)
-    self.region_ready = current().clock() + current().settings.volume_creating
-
-
-def _volume_status(self: Any) -> str:
-    if self.attachment:
-        return "in-use"
-    return "creating" if current().clock() < self.region_ready else "available"
 
 
 # --- what is gone is gone ---------------------------------------------------------------------

@@ -71,6 +71,7 @@ _MALFORMED: Final = {
     "SecurityGroupId": ("sg-", "InvalidGroupId.Malformed"),
     "NatGatewayId": ("nat-", "InvalidNatGatewayID.Malformed"),
     "VolumeId": ("vol-", "InvalidParameterValue"),
+    "SnapshotId": ("snap-", "InvalidSnapshotID.Malformed"),
 }
 _HEX: Final = re.compile(r"(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
@@ -436,48 +437,6 @@ def _check_ports(permission: Mapping[str, str]) -> None:
         raise Refusal("InvalidParameterValue", f"Invalid value '{low}-{high}' for portRange.")
 
 
-# --- volumes ----------------------------------------------------------------------------------
-
-
-def _create_volume(_: World, backend: Any, params: Params) -> None:
-    zone = params.get("AvailabilityZone", "")
-    if zone and zone not in {z.name for z in backend.describe_availability_zones()}:
-        raise Refusal("InvalidZone.NotFound", f"The zone '{zone}' does not exist.")
-    size = int(params.get("Size", "1"))
-    if not 1 <= size <= 65536:
-        raise Refusal("InvalidParameterValue", f"Volume of {size}GiB is too large or too small")
-    if not 125 <= int(params.get("Throughput", "125")) <= 2000:
-        raise Refusal(
-            "InvalidParameterValue",
-            f"Throughput of {params['Throughput']} MiB/s is out of range for gp3",
-        )
-    if params.get("VolumeType") in ("io1", "io2") and "Iops" not in params:
-        raise Refusal("MissingParameter", "The request must contain the parameter iops")
-
-
-def _attach_volume(_: World, backend: Any, params: Params) -> None:
-    volume = backend.get_volume(params["VolumeId"])
-    instance = backend.get_instance(params["InstanceId"])
-    if volume.attachment:
-        raise Refusal("VolumeInUse", f"{volume.id} is already attached to an instance")
-    if volume.status != "available":
-        raise Refusal("IncorrectState", f"{volume.id} is not 'available'.")
-    if instance._state.name not in ("running", "stopped", "stopping"):
-        raise Refusal("IncorrectState", f"Instance '{instance.id}' is not 'running'.")
-    if volume.zone.name != instance.placement.zone:
-        raise Refusal(
-            "InvalidVolume.ZoneMismatch",
-            f"The volume '{volume.id}' is not in the same availability zone as instance "
-            f"'{instance.id}'",
-        )
-    device = params.get("Device", "")
-    if device in {name for name, _ in instance.get_block_device_mapping}:
-        raise Refusal(
-            "InvalidParameterValue",
-            f"Invalid value '{device}' for unixDevice. Attachment point {device} is already in use",
-        )
-
-
 # --- instances --------------------------------------------------------------------------------
 
 
@@ -599,8 +558,6 @@ _RULES: Final[Mapping[str, Check]] = {
     "CreateSecurityGroup": _create_group,
     "AuthorizeSecurityGroupIngress": _authorize,
     "AuthorizeSecurityGroupEgress": _authorize,
-    "CreateVolume": _create_volume,
-    "AttachVolume": _attach_volume,
     "StartInstances": _start,
     "StopInstances": _stop,
     "RebootInstances": _reboot,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
-from tests.region.aws import ec2_models
+from tests.region.aws import ec2_models, ec2_volumes
 from tests.region.aws.ec2_kind import Act, Check, Kind
 
 
@@ -69,14 +69,7 @@ ALL: Final[tuple[Kind, ...]] = (
         unknown="InvalidInstanceID.NotFound",
         left=_instances,
     ),
-    Kind(
-        name="volume",
-        prefix="vol",
-        noun="volume",
-        made_by=("RunInstances", "CreateVolume"),
-        unknown="InvalidVolume.NotFound",
-        left=lambda backend: backend.volumes,
-    ),
+    ec2_volumes.VOLUME,
     Kind(
         name="network-interface",
         prefix="eni",
@@ -170,12 +163,7 @@ ALL: Final[tuple[Kind, ...]] = (
         left=lambda backend: (one.id for one in backend.launch_templates.values()),
     ),
     Kind(name="image", prefix="ami", noun="image", left=_images),
-    Kind(
-        name="snapshot",
-        prefix="snap",
-        noun="snapshot",
-        left=lambda backend: (s.id for s in backend.snapshots.values() if s.from_ami is None),
-    ),
+    ec2_volumes.SNAPSHOT,
 )
 
 

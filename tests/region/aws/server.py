@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.region.aws import (
     control,
     ec2_models,
+    ec2_volumes,
     ecr,
     efs,
     gate,
@@ -67,6 +68,7 @@ class AwsServer:
 
     def _install(self) -> None:
         ec2_models.install()
+        ec2_volumes.install()
         efs.install()
         self._empty()
 

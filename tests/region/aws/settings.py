@@ -34,6 +34,11 @@ class Settings:
     nat_deleting: float = 2.0
     eip_release_lag: float = 0.0
     volume_creating: float = 0.5
+    volume_attaching: float = 1.0
+    volume_detaching: float = 1.0
+    volume_modifying: float = 0.5
+    volume_optimizing: float = 1.0
+    snapshot_pending: float = 1.0
     efs_creating: float = 1.0
     efs_deleting: float = 0.5
     mount_target_creating: float = 1.5
@@ -47,6 +52,9 @@ class Settings:
     eip_limit: int = 5
     vpc_limit: int = 5
     vcpu_limit: int = 256
+    gp3_tib_limit: int = 50
+    volume_modifications_a_day: int = 4
+    snapshot_interval: float = 15.0
     capacity: Mapping[str, int] = field(default_factory=dict)
 
     page_size: int = 0
