@@ -510,14 +510,10 @@ class Reconciler:
         metadata = manifest["metadata"]
         kind, name = manifest["kind"], metadata["name"]
         found = await self._cluster.read(kind, metadata.get("namespace"), name)
-        owners = [
-            one for one in found["metadata"].get("ownerReferences") or () if one["controller"]
-        ]
-        labels = found["metadata"].get("labels") or {}
-        labelled = labels.get(names.LABEL_APP) == metadata["labels"].get(names.LABEL_APP)
-        made = labels.get(names.LABEL_MANAGED_BY) == names.MANAGED_BY
-        orphaned = not owners and labelled and made
-        if not orphaned and not any(one["uid"] == app.uid for one in owners):
+        child = observed.child(kind, found)
+        labelled = child.app == metadata["labels"].get(names.LABEL_APP)
+        orphaned = child.owner_uid is None and labelled and child.made_by_us
+        if not orphaned and child.owner_uid != app.uid:
             raise UserError(
                 f"There is a {kind} {name} already, which does not belong to this app. "
                 "Rename the app or its component, or remove that object."

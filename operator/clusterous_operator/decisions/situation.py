@@ -54,9 +54,22 @@ def _volume(text: str) -> Mapping[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{where} is not YAML: {error}") from error
-    if not isinstance(value, Mapping):
-        raise UserError(f"{where} must hold a mapping with the key nfs.")
+    if not isinstance(value, Mapping) or not _is_volume(value.get("nfs") or {}):
+        raise UserError(
+            f"{where} must hold a mapping with the key nfs, in which server and path are text and "
+            "mountOptions a list of texts."
+        )
     return value
+
+
+def _is_volume(nfs: object) -> bool:
+    """Tell whether a description has the shape of one; what is missing is found out later."""
+    if not isinstance(nfs, Mapping):
+        return False
+    texts, options = (nfs.get("server"), nfs.get("path")), nfs.get("mountOptions")
+    are_texts = all(one is None or isinstance(one, str) for one in texts)
+    is_list = isinstance(options, list) and all(isinstance(one, str) for one in options)
+    return are_texts and (options is None or is_list)
 
 
 def _single_node(look: Look) -> bool:
