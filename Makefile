@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins
+.PHONY: release pins debs
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -57,6 +57,9 @@ pins: .venv/ready           ## sums and digests of what clusters are made of, fr
 
 lock: .venv/ready           ## the part of requirements.lock that the operator's image needs
 	$(PY) -m release.locks
+
+debs: .venv/ready           ## Debian's packages of the volume server's image, by their hashes (on a Debian)
+	$(PY) -m release.debs
 
 docs: .venv/ready           ## the pages that are made from the program
 	$(PY) docs/commands.py && $(PY) docs/picture.py

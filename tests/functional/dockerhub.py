@@ -60,7 +60,8 @@ def store(storage: Path, tar: Path) -> None:
     layer = images.layer_from_entries({"usr/local/bin/python": entry}, tar)
     environment = {"PATH": "/usr/local/bin", "LANG": "C.UTF-8"}
     image = images.Image(name=BASE, layers=(layer,), command=("python3",), environment=environment)
-    images.store(image, "library/python", "3.11-slim", storage)
+    for tag in ("3.11-slim", "3.11-slim-bookworm"):
+        images.store(image, "library/python", tag, storage)
 
 
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "tool") -> Path:

@@ -13,8 +13,17 @@ from typing import Any
 
 from clusterous_api.errors import ClusterousError, UserError
 from clusterous_cli.images import builder, recipes
-from clusterous_cli.images.assembly import archives, compiling, layers, pull, references, wheels
+from clusterous_cli.images.assembly import (
+    archives,
+    compiling,
+    debs,
+    layers,
+    pull,
+    references,
+    wheels,
+)
 from clusterous_cli.images.assembly.archives import CONFIG_TYPE, MANIFEST_TYPE, Blob, Image
+from clusterous_cli.images.assembly.layers import Node
 from clusterous_cli.images.recipes import Recipe
 from clusterous_cli.system import download, pins
 from clusterous_cli.system.download import Tell
@@ -72,7 +81,7 @@ def make(what: Plan, name: str, target: Path, tell: Tell, progress: download.Pro
     except UserError:
         return assemble(what, name, target, tell, progress)
     try:
-        return build(what, found, name, target, tell)
+        return build(what, found, name, target, tell, progress)
     except ClusterousError as error:
         tell(f"{found.kind} did not make the image ({error}); going on without it")
         return assemble(what, name, target, tell, progress)
@@ -81,11 +90,20 @@ def make(what: Plan, name: str, target: Path, tell: Tell, progress: download.Pro
 # -- with a builder -----------------------------------------------------------------------
 
 
-def build(what: Plan, with_: builder.Builder, name: str, target: Path, tell: Tell) -> None:
+def build(
+    what: Plan,
+    with_: builder.Builder,
+    name: str,
+    target: Path,
+    tell: Tell,
+    progress: download.Progress,
+) -> None:
     """Let a builder make the image."""
     with tempfile.TemporaryDirectory() as scratch:
         context = Path(scratch)
         _write(context / "app", files(what))
+        if outside := root(what, tell, progress):
+            layers.write(outside, context, 0).blob.path.rename(context / recipes.ROOT)
         recipe = context / "Containerfile"
         recipe.write_text(recipes.containerfile(what.recipe, what.base))
         try:
@@ -122,7 +140,9 @@ def assemble(
     kept = download.cache() / "blobs"
     below = pull.Registry(references.parse(what.base), hosts or {}).image(kept, progress)
     told = json.loads(below.config.path.read_bytes())
-    tell(f"{what.title}: wheels")
+    outside = root(what, tell, progress)
+    if what.recipe.lock:
+        tell(f"{what.title}: wheels")
     content = files(what)
     program = compiling.interpreter(what.recipe.python)
     if program:
@@ -134,17 +154,29 @@ def assemble(
         )
     inside = what.recipe.folder.strip("/")
     with tempfile.TemporaryDirectory() as scratch:
-        placed = {f"{inside}/{path}": text for path, text in content.items()}
-        layer = layers.write(placed, Path(scratch), 0)
+        placed = {f"{inside}/{path}": Node(content=text) for path, text in content.items()}
+        layer = layers.write({**outside, **placed}, Path(scratch), 0)
         image = _on_top(what.recipe, below, told, layer, Path(scratch))
         archives.write(image, name, target)
 
 
 def files(what: Plan) -> dict[str, bytes]:
     """Return the files of the image, by their paths in its folder: wheels, then ours."""
+    if not what.recipe.lock:
+        return dict(what.own)
     with wheels_of(what) as fetched:
         found = {path: text for one in fetched for path, text in wheels.unpacked(one).items()}
     return {**found, **what.own}
+
+
+def root(what: Plan, tell: Tell, progress: download.Progress) -> dict[str, Node]:
+    """Return what lies outside that folder: Debian's packages, and links."""
+    links = {path.strip("/"): Node(mode=0o777, link=to) for path, to in what.recipe.links.items()}
+    if not what.recipe.debs:
+        return links
+    tell(f"{what.title}: Debian's packages")
+    fetched = debs.fetch(what.recipe.debs, download.cache() / "debs", progress)
+    return {**debs.together(fetched), **links}
 
 
 @contextmanager

@@ -22,14 +22,13 @@ from tests.region.parts.cache import Found, Tell
 ROOT: Final = locks.ROOT
 FOLDER: Final = ROOT / "images" / "operator"
 ARCHIVE: Final = "operator-image.tar"
-SOURCES: Final = (
-    ROOT / "crds",
-    ROOT / "operator",
-    FOLDER,
+# Who makes images of ours, and by which version they are called.
+MAKER: Final = (
     ROOT / "cli" / "clusterous_cli" / "images",
     ROOT / "pyproject.toml",
     Path(__file__),
 )
+SOURCES: Final = (ROOT / "crds", ROOT / "operator", FOLDER, *MAKER)
 
 
 def version() -> str:
@@ -47,11 +46,11 @@ def build(target: Path, found: Found, tell: Tell) -> None:
     with serving(program, found["hub"]) as address:
         hosts = {references.HUB: f"http://{address}"}
         maker.assemble(
-            maker.plan(FOLDER), image_name(), target / ARCHIVE, tell, _quietly, hosts=hosts
+            maker.plan(FOLDER), image_name(), target / ARCHIVE, tell, quietly, hosts=hosts
         )
 
 
-def _quietly(name: str, have: int, total: int) -> None:
+def quietly(name: str, have: int, total: int) -> None:
     """Show no progress: it is loopback."""
 
 

@@ -23,6 +23,7 @@ from tests.region.parts import (
     operator_image,
     release,
     standin,
+    volume_image,
     wheels,
 )
 from tests.region.parts.cache import Found, Recipe, Tell
@@ -56,6 +57,7 @@ class Parts:
     hub: Path
     kubernetes_images: Path
     operator_image: Path
+    volume_image: Path
     wheels: Path
     rootfs: Path
     versions: Mapping[str, str]
@@ -75,6 +77,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "hub": ("hub", ""),
     "kubernetes_images": ("kubernetes_images", ""),
     "operator_image": ("operator_image", operator_image.ARCHIVE),
+    "volume_image": ("volume_image", volume_image.ARCHIVE),
     "wheels": ("wheels", ""),
     "rootfs": ("rootfs", "tree"),
 }
@@ -234,6 +237,13 @@ def _recipes() -> Sequence[Recipe]:
             sources=operator_image.SOURCES,
             needs=("debian", "hub"),
             estimate_seconds=30,
+        ),
+        Recipe(
+            name="volume_image",
+            build=volume_image.build,
+            sources=volume_image.SOURCES,
+            needs=("debian", "hub"),
+            estimate_seconds=15,
         ),
         Recipe(
             name="rootfs",

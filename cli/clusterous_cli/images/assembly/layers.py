@@ -12,6 +12,15 @@ from clusterous_cli.images.assembly.archives import LAYER_TYPE, Blob
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A file of a layer, or with *link* a symbolic link."""
+
+    content: bytes = b""
+    mode: int = 0o644
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """What was packed, and the digest of its content before that."""
 
@@ -19,7 +28,7 @@ class Layer:
     diff_id: str
 
 
-def write(files: Mapping[str, bytes], folder: Path, when: int) -> Layer:
+def write(files: Mapping[str, Node], folder: Path, when: int) -> Layer:
     """Pack *files*, by their paths from the root, into *folder*; all are of the second *when*."""
     plain = io.BytesIO()
     with tarfile.open(fileobj=plain, mode="w", format=tarfile.PAX_FORMAT) as tar:
@@ -35,15 +44,18 @@ def write(files: Mapping[str, bytes], folder: Path, when: int) -> Layer:
     return Layer(blob=blob, diff_id=f"sha256:{hashlib.sha256(content).hexdigest()}")
 
 
-def _entry(path: str, content: bytes | None, when: int) -> tuple[tarfile.TarInfo, io.BytesIO]:
+def _entry(path: str, node: Node | None, when: int) -> tuple[tarfile.TarInfo, io.BytesIO]:
     info = tarfile.TarInfo(path)
     info.mtime = when
-    if content is None:
+    if node is None:
         info.type, info.mode = tarfile.DIRTYPE, 0o755
-    else:
-        info.size, info.mode = len(content), 0o644
-    return info, io.BytesIO(content or b"")
+        return info, io.BytesIO()
+    info.mode = node.mode
+    if node.link:
+        info.type, info.linkname = tarfile.SYMTYPE, node.link
+    info.size = len(node.content)
+    return info, io.BytesIO(node.content)
 
 
-def _folders(files: Mapping[str, bytes]) -> set[str]:
+def _folders(files: Mapping[str, Node]) -> set[str]:
     return {str(above) for path in files for above in PurePosixPath(path).parents} - {"."}

@@ -1,0 +1,123 @@
+"""The volume server: it makes, mounts and grows the shared EBS volume on the controller, and serves
+it to the other nodes over NFS. What it does there is in images/volume/keeper.py.
+
+It is a static pod: it has to be there before Kubernetes' own state is looked at, and whatever the
+scheduler thinks. k3s reads its manifest from PODS. Its image comes by the boot archive alone, so it
+is never pulled; a kubelet that makes room leaves it where the image bears PIN (`ctr images label`).
+
+Between the machine and the pod there are two files:
+
+- ORDER, which the machine's boot writes (`order` spells it) and may write anew at any time: the
+  volume's id, whether it was given by id, and whether it is marked as formatted. The volume of an
+  order that says neither is formatted when it is blank, and then not served until it says marked.
+- STATUS, one line of JSON for the node's report: volume, phase (waiting, made, mounted, serving,
+  refused), made (it has a file system: time to mark it), size and free in bytes, reason (one of
+  REASONS, with refused; what is damaged has a newest snapshot), error (a sentence).
+
+`/home/data` of the machine is the volume, once that is mounted; before, nobody can write there.
+"""
+
+from typing import Any, Final
+
+from clusterous_cli.addons.addon import Manifest, Mark
+from clusterous_cli.boot.bootstrap import FACTS
+
+NAME: Final = "clusterous-volume"
+PODS: Final = "/var/lib/rancher/k3s/agent/pod-manifests"
+PIN: Final = "io.cri-containerd.pinned=pinned"
+ORDER: Final = f"{FACTS}/volume"
+RUN: Final = "/run/clusterous/volumeserver"
+STATUS: Final = f"{RUN}/status.json"
+STATE: Final = "/var/lib/clusterous/volume"
+HOME: Final = "/home"
+REASONS: Final = (
+    *("order", "twice", "serial", "place", "partitioned", "foreign", "blank", "not blank"),
+    *("damaged", "unreadable", "failed"),
+)
+# What a server of files needs who acts as the user that asks; the last opens files by handle.
+CAPABILITIES: Final = (
+    *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID"),
+    "DAC_READ_SEARCH",
+)
+
+
+def order(volume: str, *, given: bool, marked: bool) -> str:
+    """Spell which volume a controller has to serve."""
+    words = {True: "yes", False: "no"}
+    return f"id={volume}\ngiven={words[given]}\nmarked={words[marked]}\n"
+
+
+def pod(image: str, mark: Mark) -> Manifest:
+    """Return the static pod, of the image of this full name."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": NAME,
+            "namespace": "kube-system",
+            "labels": {"app.kubernetes.io/name": NAME},
+            "annotations": dict(mark),
+        },
+        "spec": {
+            "hostNetwork": True,
+            "priorityClassName": "system-node-critical",
+            "terminationGracePeriodSeconds": 10,
+            "tolerations": [{"operator": "Exists"}],
+            "containers": [_keeper(image), _server(image)],
+            "volumes": [
+                _host("devices", "/dev", "Directory"),
+                _host("facts", FACTS),
+                _host("home", HOME),
+                _host("run", RUN),
+                _host("state", STATE),
+                {"name": "tmp", "emptyDir": {}},
+            ],
+        },
+    }
+
+
+def _host(name: str, path: str, kind: str = "DirectoryOrCreate") -> dict[str, Any]:
+    return {"name": name, "hostPath": {"path": path, "type": kind}}
+
+
+def _container(name: str, image: str, argument: str) -> dict[str, Any]:
+    return {"name": name, "image": image, "imagePullPolicy": "Never", "args": [argument]}
+
+
+def _keeper(image: str) -> dict[str, Any]:
+    return {
+        **_container("keeper", image, "keep"),
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}},
+        # Kubernetes lets nobody else mount what others are to see.
+        "securityContext": {"privileged": True, "readOnlyRootFilesystem": True},
+        "volumeMounts": [
+            _at("devices", "/dev"),
+            {**_at("facts", FACTS), "readOnly": True},
+            {**_at("home", HOME), "mountPropagation": "Bidirectional"},
+            {**_at("state", STATE), "mountPropagation": "Bidirectional"},
+            _at("run", RUN),
+            _at("tmp", "/tmp"),
+        ],
+    }
+
+
+def _server(image: str) -> dict[str, Any]:
+    return {
+        **_container("server", image, "serve"),
+        "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)},
+        },
+        "volumeMounts": [
+            {**_at("home", HOME), "mountPropagation": "HostToContainer"},
+            {**_at("state", STATE), "mountPropagation": "HostToContainer"},
+            {**_at("run", RUN), "readOnly": True},
+            _at("tmp", "/tmp"),
+        ],
+    }
+
+
+def _at(volume: str, path: str) -> dict[str, Any]:
+    return {"name": volume, "mountPath": path}
