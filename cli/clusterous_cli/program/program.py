@@ -16,7 +16,7 @@ from clusterous_cli.images import contexts
 from clusterous_cli.images.contexts import CONTAINERFILES, IGNORE_FILES, Build
 from clusterous_cli.program import convert, envfile
 from clusterous_cli.program.envfile import Environment
-from clusterous_cli.system import yamltree
+from clusterous_cli.system import private, yamltree
 
 Manifest = dict[str, Any]
 
@@ -59,7 +59,7 @@ Permit = Callable[[Sequence[Path]], None]
 
 
 def refuse(outside: Sequence[Path]) -> None:
-    """Refuse a file that takes what lies outside of its own folder."""
+    """Refuse a file that takes what is not its own."""
     raise UserError(f"{outside_words(outside)}\nNothing was started; --outside allows it.")
 
 
@@ -67,7 +67,8 @@ def outside_words(outside: Sequence[Path]) -> str:
     """Say what a file takes, and what that means."""
     listed = "\n".join(f"    {path}" for path in outside)
     return (
-        f"The file takes what lies outside of its own folder:\n{listed}\n"
+        "The file takes what lies outside of its own folder, or in hidden folders of your home:\n"
+        f"{listed}\n"
         "  Its programs could read all of that, and send it anywhere."
     )
 
@@ -86,13 +87,37 @@ def read(path: Path, permit: Permit = refuse) -> Program:
 
 
 def _check_inside(folder: Path, taken: Sequence[Path], permit: Permit) -> None:
-    """Ask *permit* about what really lies outside of *folder*; a build's recipe counts, too."""
-    top = folder.resolve()
+    """Ask *permit* about what really lies outside of *folder*; a build's recipe counts, too.
+
+    So does what is the person's own beside a file that lies in their home: settings and keys.
+    """
+    top, home = folder.resolve(), _home()
     recipes = [one / name for one in taken for name in (*CONTAINERFILES, *IGNORE_FILES)]
     real = [one.resolve() for one in (*taken, *recipes) if one.exists()]
-    outside = [one for one in dict.fromkeys(real) if not one.is_relative_to(top)]
+    outside = [
+        one
+        for one in dict.fromkeys(real)
+        if not one.is_relative_to(top) or (home is not None and _is_personal(one, top, home))
+    ]
     if outside:
         permit([one for one in outside if not any(up in outside for up in one.parents)])
+
+
+def _home() -> Path | None:
+    try:
+        return private.user_folder().resolve()
+    except UserError:
+        return None
+
+
+def _is_personal(path: Path, top: Path, home: Path) -> bool:
+    """Whether *path* is the *home* as a whole, or in a hidden part of it that *top* is not in."""
+    if home.is_relative_to(path):
+        return True
+    if not path.is_relative_to(home):
+        return False
+    first = path.relative_to(home).parts[0]
+    return first.startswith(".") and not top.is_relative_to(home / first)
 
 
 def _text(path: Path) -> str:

@@ -248,6 +248,34 @@ def test_a_file_takes_nothing_that_lies_beside_it(secret: Path, downloads: Path,
     assert "--outside" in str(caught.value)
 
 
+@pytest.mark.parametrize("item", [".aws", "./x/../.aws/", "link", "../home"])
+def test_a_file_in_ones_home_takes_no_settings_and_keys(
+    secret: Path, monkeypatch: pytest.MonkeyPatch, item: str
+) -> None:
+    home = secret.parent
+    monkeypatch.setenv("HOME", str(home))
+    (home / "link").symlink_to(".aws")
+    (home / "x").mkdir()
+    path = home / "reef.yml"
+    path.write_text(OUTSIDE_COPY.replace("COPY", item))
+
+    with pytest.raises(UserError, match="hidden folders of your home"):
+        program.read(path)
+
+
+@pytest.mark.parametrize("place", ["home/work", "home/.cache/work", "elsewhere/.hidden"])
+def test_what_is_the_files_own_is_not_asked_about_in_ones_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    folder = tmp_path / place
+    (folder / ".inputs").mkdir(parents=True)
+    path = folder / "reef.yml"
+    path.write_text(OUTSIDE_COPY.replace("COPY", ".inputs"))
+
+    assert program.read(path).copy == (".inputs",)
+
+
 @pytest.mark.parametrize("way", ["environment", "annotation", "recipe", "ignore"])
 def test_no_image_is_built_from_what_lies_beside_the_file(
     secret: Path, downloads: Path, way: str
