@@ -49,6 +49,7 @@ class Site:
     def program(self, name: str, script: str) -> None:
         """Let the servers run *script* under *name*."""
         path = self.programs / name
+        path.unlink(missing_ok=True)  # a link would lead to this machine's own program
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 

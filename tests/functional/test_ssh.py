@@ -345,10 +345,9 @@ def test_shows_progress(site: Site, volume: Path, tmp_path: Path) -> None:
     assert told[-1].startswith("100 %")
 
 
-@pytest.mark.parametrize("direction", ["put", "get"])
-def test_uses_tar_where_there_is_no_rsync(
-    site: Site, volume: Path, inputs: Path, tmp_path: Path, direction: str
-) -> None:
+@pytest.fixture
+def bare(site: Site) -> Site:
+    """A controller without rsync."""
     only = site.programs
     for name in ("sh", "bash", "mkdir", "tar", "test", "true", "gzip", "chmod", "realpath"):
         if (found := shutil.which(name)) and not (only / name).exists():
@@ -360,18 +359,53 @@ def test_uses_tar_where_there_is_no_rsync(
         path.write_text(text)
         site.stop(name)
         site.start(name)
+    return site
+
+
+@pytest.mark.parametrize("direction", ["put", "get"])
+def test_uses_tar_where_there_is_no_rsync(
+    bare: Site, volume: Path, inputs: Path, tmp_path: Path, direction: str
+) -> None:
     told: list[str] = []
 
-    transfer.put(site.access, VOLUME, [str(inputs)], ".", told.append)
-    transfer.put(site.access, VOLUME, [f"{inputs}/"], "flat/", told.append)
+    transfer.put(bare.access, VOLUME, [str(inputs)], ".", told.append)
+    transfer.put(bare.access, VOLUME, [f"{inputs}/"], "flat/", told.append)
+    transfer.put(bare.access, VOLUME, [f"{inputs}/deep/run.sh"], "named.sh", told.append)
     if direction == "get":
-        transfer.get(site.access, VOLUME, ["in puts", "flat/"], f"{tmp_path}/got/", told.append)
+        transfer.get(bare.access, VOLUME, ["in puts", "flat/"], f"{tmp_path}/got/", told.append)
 
     top = volume if direction == "put" else tmp_path / "got"
     assert "no rsync" in told[0]
     assert (top / "in puts/deep/run.sh").read_text() == "two"
     flat = top / "flat" if direction == "put" else top
     assert (flat / "deep/run.sh").read_text() == "two"
+    assert (volume / "named.sh").read_text() == "two"
+
+
+def test_says_why_tar_has_failed(bare: Site, volume: Path, inputs: Path, tmp_path: Path) -> None:
+    bare.program("tar", "echo 'the disk is gone' >&2; exit 2")
+
+    with pytest.raises(shell.CommandFailed, match="the disk is gone"):
+        transfer.put(bare.access, VOLUME, [str(inputs)], ".", silent)
+    with pytest.raises(shell.CommandFailed, match="the disk is gone"):
+        transfer.get(bare.access, VOLUME, ["."], f"{tmp_path}/got/", silent)
+
+
+@pytest.mark.parametrize("way", ["rsync", "tar"])
+def test_what_is_on_the_volume_already_keeps_its_modes(
+    request: pytest.FixtureRequest, site: Site, volume: Path, inputs: Path, way: str
+) -> None:
+    if way == "tar":
+        request.getfixturevalue("bare")
+    (volume / "database").mkdir(parents=True)
+    (volume / "database/key").write_text("x")
+    (volume / "database/key").chmod(0o600)
+    (volume / "database").chmod(0o700)
+
+    transfer.put(site.access, VOLUME, [str(inputs)], ".", silent)
+    transfer.put(site.access, VOLUME, [f"{inputs}/"], ".", silent)
+
+    assert modes(volume / "database") == {".": "700", "key": "600"}
 
 
 # -- what travels is what was meant ---------------------------------------------------------
@@ -382,9 +416,12 @@ def modes(top: Path) -> dict[str, str]:
     return {str(p.relative_to(top)): f"{stat.S_IMODE(p.lstat().st_mode):o}" for p in found}
 
 
+@pytest.mark.parametrize("way", ["rsync", "tar"])
 def test_what_arrives_can_be_read_by_every_program(
-    site: Site, volume: Path, tmp_path: Path
+    request: pytest.FixtureRequest, site: Site, volume: Path, tmp_path: Path, way: str
 ) -> None:
+    if way == "tar":
+        request.getfixturevalue("bare")
     private = tmp_path / "private"
     (private / "deep").mkdir(parents=True)
     (private / "deep").chmod(0o700)
@@ -403,9 +440,17 @@ def test_what_arrives_can_be_read_by_every_program(
     assert modes(volume / "new") == {".": "777", "place": "1777", "place/in.csv": "644"}
 
 
+@pytest.mark.parametrize("way", ["rsync", "tar"])
 def test_a_source_that_is_a_link_is_what_it_leads_to(
-    site: Site, volume: Path, inputs: Path, tmp_path: Path
+    request: pytest.FixtureRequest,
+    site: Site,
+    volume: Path,
+    inputs: Path,
+    tmp_path: Path,
+    way: str,
 ) -> None:
+    if way == "tar":
+        request.getfixturevalue("bare")
     (tmp_path / "data").symlink_to(inputs)
     (tmp_path / "go.sh").symlink_to(inputs / "deep/run.sh")
 
@@ -418,6 +463,30 @@ def test_a_source_that_is_a_link_is_what_it_leads_to(
     assert (volume / "in/data/deep/run.sh").read_text() == "two"
     assert not (volume / "in/go.sh").is_symlink()
     assert (volume / "in/go.sh").read_text() == "two"
+
+
+@pytest.mark.parametrize("way", ["rsync", "tar"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_what_is_wanted_and_is_a_link_arrives_as_what_it_leads_to(
+    request: pytest.FixtureRequest, site: Site, volume: Path, tmp_path: Path, way: str, alone: bool
+) -> None:
+    if way == "tar":
+        request.getfixturevalue("bare")
+    (volume / "run-42/deep").mkdir(parents=True)
+    (volume / "run-42/deep/x.csv").write_text("x")
+    (volume / "plain").write_text("p")
+    (volume / "latest").symlink_to("run-42")
+    (volume / "last.csv").symlink_to("run-42/deep/x.csv")
+    wanted = ["latest", "last.csv", "plain"]
+    got = tmp_path / "got"
+
+    for sources in [[one] for one in wanted] if alone else [wanted]:
+        assert transfer.get(site.access, VOLUME, sources, f"{got}/", silent) == ()
+
+    assert not any(path.is_symlink() for path in got.rglob("*"))
+    assert (got / "latest/deep/x.csv").read_text() == "x"
+    assert (got / "last.csv").read_text() == "x"
+    assert (got / "plain").read_text() == "p"
 
 
 @pytest.mark.parametrize("follow", [False, True])
@@ -478,7 +547,12 @@ def test_no_link_on_the_volume_leads_get_out_of_it(
     assert not (tmp_path / "got").exists()
 
 
-def test_what_comes_home_is_files_and_no_more(site: Site, volume: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["rsync", "tar"])
+def test_what_comes_home_is_files_and_no_more(
+    request: pytest.FixtureRequest, site: Site, volume: Path, tmp_path: Path, way: str
+) -> None:
+    if way == "tar":
+        request.getfixturevalue("bare")
     (volume / "results").mkdir(parents=True)
     (volume / "results/tool").write_text("x")
     (volume / "results/tool").chmod(0o6777)

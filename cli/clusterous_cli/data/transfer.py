@@ -13,13 +13,14 @@ import shlex
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
 from clusterous_api.mounts import EFS_OPTIONS
-from clusterous_cli.data import links
+from clusterous_cli.data import links, tarball
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
 
@@ -143,9 +144,17 @@ def prepare_script(
         ),
         *(f"{make} {shlex.quote(folder)}" for folder in folders),
         *(f"sudo test -e {shlex.quote(path)} || echo missing {n}" for n, path in enumerate(wanted)),
+        *(_link_step(n, path) for n, path in enumerate(wanted) if not path.endswith("/")),
         "command -v rsync >/dev/null || echo no-rsync",
     ]
     return "\n".join(steps)
+
+
+def _link_step(number: int, path: str) -> str:
+    """Say of a link whether it leads to a folder or to a file."""
+    quoted = shlex.quote(path)
+    kind = f"if sudo test -d {quoted}; then echo to-folder {number}; else echo to-file {number}; fi"
+    return f"if sudo test -L {quoted}; then {kind}; fi"
 
 
 def copied_as(folder: str) -> str:
@@ -161,24 +170,11 @@ def put_folders(destination: str) -> list[str]:
     return [] if parent == names.VOLUME_PATH else [parent]
 
 
-def tar_put_argv(source: Path, contents_only: bool, follow: bool = False) -> list[str]:
-    where = source if contents_only else source.parent
-    deep = ["--dereference"] if follow else []
-    return [
-        "tar",
-        "-C",
-        str(where),
-        *deep,
-        "-cf",
-        "-",
-        "." if contents_only else f"./{source.name}",
-    ]
-
-
-def tar_get_command(path: str) -> str:
+def tar_get_command(path: str, follow: bool = False) -> str:
     where, name = (path, ".") if path.endswith("/") else posixpath.split(path)
+    deep = ["--dereference"] if follow else []
     return shlex.join(
-        ["sudo", "tar", "-C", where, "-cf", "-", name if name == "." else f"./{name}"]
+        ["sudo", "tar", "-C", where, *deep, "-cf", "-", name if name == "." else f"./{name}"]
     )
 
 
@@ -191,8 +187,8 @@ def prepare(
     folders: Sequence[str],
     wanted: Sequence[str],
     targets: Sequence[str] = (),
-) -> bool:
-    """Make ready for a transfer; False where the controller has no rsync."""
+) -> "Ready":
+    """Make ready for a transfer, and look what it meets."""
     script = prepare_script(volume, folders, wanted, targets)
     try:
         said = ssh.run(access, ssh.CONTROLLER, script, timeout=180).split("\n")
@@ -204,10 +200,26 @@ def prepare(
             f"{_shown(outside)} leads out of the shared volume: a program made a link there."
             " Nothing was copied."
         )
-    missing = [wanted[int(line.split()[1])] for line in said if line.startswith("missing ")]
-    if missing:
+    if missing := _told("missing", said, wanted):
         raise UserError(f"There is no {_shown(missing)} on the shared volume.")
-    return "no-rsync" not in said
+    return Ready(
+        has_rsync="no-rsync" not in said,
+        folders=_told("to-folder", said, wanted),
+        files=_told("to-file", said, wanted),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """What the controller has, and which of what is wanted are links: to *folders*, to *files*."""
+
+    has_rsync: bool
+    folders: Sequence[str] = ()
+    files: Sequence[str] = ()
+
+
+def _told(word: str, said: Sequence[str], wanted: Sequence[str]) -> list[str]:
+    return [wanted[int(line.split()[1])] for line in said if line.startswith(f"{word} ")]
 
 
 def _shown(paths: Sequence[str]) -> str:
@@ -244,7 +256,7 @@ def put(
     target = volume_path(destination if len(sources) == 1 else f"{destination}/")
     parts = put_parts(sources, target, follow)
     folders = [*put_folders(target), *(part.target for part in parts if part.target != target)]
-    if prepare(access, volume, folders, (), [target]):
+    if prepare(access, volume, folders, (), [target]).has_rsync:
         unsafe = ("--copy-unsafe-links",) if follow else ()
         for part in parts:
             more = (f"--chmod={PUT_MODES}", *unsafe, *part.options)
@@ -287,19 +299,41 @@ def get(
 ) -> tuple[links.Link, ...]:
     """Copy *sources* on the volume to the local *destination*; return the links left out.
 
-    Links that lead out of what is copied stay behind: here, they would lead to files of ours.
+    A source that is a link is what it leads to. Links that lead out of what is copied stay behind:
+    here, they would lead to files of ours.
     """
     wanted = [volume_path(source) for source in sources]
-    has_rsync = prepare(access, volume, (), wanted)
+    ready = prepare(access, volume, (), wanted)
     local = Path(destination)
     folder = local if destination.endswith("/") or len(sources) > 1 else local.parent
     folder.mkdir(parents=True, exist_ok=True)
-    if not has_rsync:
-        _tar_get(access, wanted, local, tell)
-        return ()
+    parts = get_parts(wanted, destination, ready)
+    if not ready.has_rsync:
+        return _tar_get(access, parts, tell)
     more = ("--safe-links", f"--chmod={GET_MODES}", "--info=name1", f"--out-format={NAMED}%n")
-    paths = [remote(path) for path in wanted]
-    return _rsync(rsync_argv(access, paths, _local(destination), *more), tell)
+    left: tuple[links.Link, ...] = ()
+    for part in parts:
+        paths = [remote(path) for path in part.sources]
+        target = _local(part.target)
+        left += _rsync(rsync_argv(access, paths, target, *more, *part.options), tell)
+    return left
+
+
+def get_parts(wanted: Sequence[str], destination: str, ready: Ready) -> list[Part]:
+    """Divide what is *wanted* so that a link arrives under its name as what it leads to."""
+    plain = tuple(one for one in wanted if one not in (*ready.folders, *ready.files))
+    below = destination.rstrip("/") or "/" * destination.startswith("/")
+    return [
+        *([Part(sources=plain, target=destination)] if plain else []),
+        *(
+            Part(sources=(f"{one}/",), target=posixpath.join(below, posixpath.basename(one), ""))
+            for one in ready.folders
+        ),
+        *(
+            Part(sources=(one,), target=destination, options=("--copy-links",))
+            for one in ready.files
+        ),
+    ]
 
 
 def copy(
@@ -359,23 +393,40 @@ def rsync_failure(status: int, said: Sequence[str]) -> str:
 def _tar_put(access: ssh.Access, parts: Sequence[Part], tell: Tell, follow: bool) -> None:
     tell("the controller has no rsync: copying everything by tar, without resume")
     for part in parts:
-        folder = part.target if part.target.endswith("/") else f"{part.target}/"
-        # Readable by every program, as with rsync; whatever the laptop's files are.
-        unpack = (
-            f"sudo mkdir -p {shlex.quote(folder)} &&"
-            f" sudo tar -C {shlex.quote(folder)} --no-same-owner -xf - &&"
-            f" sudo chmod -R u+rwX,go+rX,ug-s {shlex.quote(folder)}"
-        )
         for source in part.sources:
-            deep = follow or bool(part.options)
-            pack = tar_put_argv(Path(source).absolute(), source.endswith("/"), deep)
-            shell.pipe(pack, ssh.argv(access, ssh.CONTROLLER, unpack))
+            whole = source.endswith("/")  # then a link is followed, as rsync does
+            path = Path(source).resolve() if whole else Path(source)
+            _tar_put_one(access, part, path, whole, follow)
 
 
-def _tar_get(access: ssh.Access, sources: Sequence[str], local: Path, tell: Tell) -> None:
+def _tar_put_one(
+    access: ssh.Access, part: Part, source: Path, contents_only: bool, follow: bool
+) -> None:
+    """Send one source; as with rsync, a file takes the name of a target that is no folder."""
+    where, name = part.target, "." if contents_only else source.name
+    if source.is_file() and not where.endswith("/") and not _is_folder(access, where):
+        where, name = posixpath.split(where)
+    quoted = shlex.quote(where)
+    unpack = f"sudo mkdir -p {quoted} && sudo tar -C {quoted} --no-same-owner -p -xf -"
+
+    def write(stream: IO[bytes]) -> None:
+        tarball.pack(stream, source, name, follow=follow or bool(part.options))
+
+    shell.feed(ssh.argv(access, ssh.CONTROLLER, unpack), write)
+
+
+def _is_folder(access: ssh.Access, path: str) -> bool:
+    told = ssh.run(access, ssh.CONTROLLER, f"sudo test -d {shlex.quote(path)} && echo y || true")
+    return told.strip() == "y"
+
+
+def _tar_get(access: ssh.Access, parts: Sequence[Part], tell: Tell) -> tuple[links.Link, ...]:
     tell("the controller has no rsync: copying everything by tar, without resume")
-    local.mkdir(parents=True, exist_ok=True)
-    for source in sources:
-        pack = ssh.argv(access, ssh.CONTROLLER, tar_get_command(source))
-        unpack = ["tar", "-C", str(local), "--no-same-owner", "--no-same-permissions", "-xf", "-"]
-        shell.pipe(pack, unpack)
+    left: tuple[links.Link, ...] = ()
+    for part in parts:
+        folder = Path(part.target)
+        folder.mkdir(parents=True, exist_ok=True)
+        for source in part.sources:
+            pack = ssh.argv(access, ssh.CONTROLLER, tar_get_command(source, bool(part.options)))
+            left += shell.drain(pack, partial(tarball.unpack, folder=folder))
+    return left

@@ -1,5 +1,6 @@
 """Starts programs; nothing else in the CLI does. Arguments are always a list, never a line."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,9 +10,11 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, NoReturn, TypeVar
 
 from clusterous_api.errors import FailedError, UserError
+
+T = TypeVar("T")
 
 INSTALL_HINTS: Mapping[str, str] = {
     "ssh": "install OpenSSH's client (Debian, Ubuntu: apt install openssh-client)",
@@ -148,18 +151,36 @@ def stream(
     return process.returncode
 
 
-def pipe(source: Sequence[str], sink: Sequence[str]) -> None:
-    """Run *source* into *sink*; the first that fails is told."""
+def feed(argv: Sequence[str], write: Callable[[IO[bytes]], None]) -> None:
+    """Run *argv*, and *write* what it reads."""
     with tempfile.TemporaryFile() as err:
-        with subprocess.Popen(resolved(source), stdout=subprocess.PIPE, stderr=err) as left:
-            right = subprocess.run(
-                resolved(sink), stdin=left.stdout, stderr=err, check=False
-            ).returncode
-            assert left.stdout is not None
-            left.stdout.close()
-        for argv, status in ((source, left.returncode), (sink, right)):
-            if status != 0:
-                raise CommandFailed(Path(argv[0]).name, status, _read(err).strip())
+        with subprocess.Popen(resolved(argv), stdin=subprocess.PIPE, stderr=err) as process:
+            assert process.stdin is not None
+            # It ended before it had read all: its status and its words say why.
+            with contextlib.suppress(BrokenPipeError), process.stdin:
+                write(process.stdin)
+        _check(argv, process.returncode, err)
+
+
+def drain(argv: Sequence[str], read: Callable[[IO[bytes]], T]) -> T:
+    """Run *argv*, and *read* what it writes."""
+    with tempfile.TemporaryFile() as err:
+        with subprocess.Popen(
+            resolved(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err
+        ) as process:
+            assert process.stdout is not None
+            try:
+                found = read(process.stdout)
+            except EOFError:  # the program says why
+                _check(argv, process.wait(), err)
+                raise
+        _check(argv, process.returncode, err)
+    return found
+
+
+def _check(argv: Sequence[str], status: int, err: IO[bytes]) -> None:
+    if status != 0:
+        raise CommandFailed(Path(argv[0]).name, status, _read(err).strip())
 
 
 def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:

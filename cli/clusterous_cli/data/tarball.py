@@ -1,0 +1,91 @@
+"""Files through a pipe as a tar archive, for a controller without rsync: the same arrives as there.
+
+Modes, owners and links are settled here and not by the tars of two machines, which differ.
+"""
+
+import os
+import posixpath
+import shutil
+import stat
+import tarfile
+from pathlib import Path
+from typing import IO
+
+from clusterous_cli.data import links
+from clusterous_cli.data.links import Link
+
+_ALL_RUN = 0o111
+
+
+def pack(stream: IO[bytes], source: Path, name: str, *, follow: bool = False) -> None:
+    """Write *source* as *name*, in modes that let every program read it; *follow* links or not."""
+    with tarfile.open(fileobj=stream, mode="w|", dereference=follow) as archive:
+        archive.add(source, arcname=name, filter=_put)
+
+
+def _put(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    """As rsync's modes D1777,Fu+rw,Fgo+rX,Fug-s; what is neither file, folder nor link stays."""
+    if entry.isdir():
+        entry.mode = 0o1777
+    elif entry.isfile() or entry.islnk():
+        entry.mode = (entry.mode & 0o1777) | 0o644 | (_ALL_RUN if entry.mode & _ALL_RUN else 0)
+    elif not entry.issym():
+        return None
+    entry.uid = entry.gid = 0
+    entry.uname = entry.gname = ""
+    return entry
+
+
+def unpack(stream: IO[bytes], folder: Path) -> tuple[Link, ...]:
+    """Put what an archive holds into *folder*; return the links that were left out.
+
+    Links that lead out of what is copied would lead to files of ours here. An archive that was cut
+    short is an EOFError.
+    """
+    left = []
+    try:
+        with tarfile.open(fileobj=stream, mode="r|") as archive:
+            for entry in archive:
+                name = posixpath.normpath(entry.name)
+                if os.path.isabs(name) or name.startswith(".."):
+                    continue  # no tar that we ask writes one
+                if entry.issym() and _leads_out(name, entry.linkname):
+                    left.append(Link(path=name, target=entry.linkname))
+                else:
+                    _place(archive, entry, folder, folder / name)
+    except tarfile.ReadError as error:
+        raise EOFError("the archive was cut short") from error
+    return tuple(left)
+
+
+def _leads_out(name: str, target: str) -> bool:
+    return os.path.isabs(target) or links.leads_out(name, target)
+
+
+def _place(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if entry.isdir():
+        if place.is_symlink():
+            place.unlink()
+        place.mkdir(exist_ok=True)
+        place.chmod(_got(entry.mode, runs=True))
+        return
+    fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
+    if entry.issym():
+        fresh.symlink_to(entry.linkname)
+    elif entry.islnk():
+        shutil.copyfile(folder / posixpath.normpath(entry.linkname), fresh)
+    elif (content := archive.extractfile(entry)) is not None:
+        with content, fresh.open("wb") as file:
+            shutil.copyfileobj(content, file)
+    else:
+        return
+    if not entry.issym():
+        fresh.chmod(_got(entry.mode, runs=bool(entry.mode & _ALL_RUN)))
+        os.utime(fresh, (entry.mtime, entry.mtime))
+    fresh.replace(place)
+
+
+def _got(mode: int, *, runs: bool) -> int:
+    """As rsync's modes u+rwX,go-w,ug-s,-t."""
+    return (stat.S_IMODE(mode) & 0o755) | (0o700 if runs else 0o600)
