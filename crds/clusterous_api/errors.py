@@ -32,3 +32,7 @@ class TransientError(ClusterousError):
     """Nothing is wrong that time would not mend; trying again may succeed."""
 
     exit_code = 75
+
+
+class NotBeforeError(TransientError):
+    """Time mends it, but more of it than a command waits: it ends at once, and says from when."""

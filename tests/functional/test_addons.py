@@ -78,7 +78,7 @@ def objects(setting: Setting, mark: Mark) -> list[Manifest]:
 
 MIRROR = Addon(
     name="mirror", noun="image mirror", manifests=objects, images=("operator",),
-    wanted=lambda config: config.volume == "none", actions=("ecr:DescribeRepositories",),
+    wanted=lambda config: config.volume.type == "none", actions=("ecr:DescribeRepositories",),
 )  # fmt: skip
 
 

@@ -29,6 +29,10 @@ from tests.functional import cloud
 GOLDEN = Path(__file__).parent / "golden"
 READS = ("Describe", "Get", "List", "Head")
 REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
+# What another volume is: only what differs is in files of its own.
+ON_EBS = config.parse(
+    "name: reef\nworkers:\n  count: 2\nvolume: {size: 100, iops: 4000, throughput: 250}\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +44,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
 @pytest.fixture(scope="module")
 def story(world: cloud.World) -> dict[str, str]:
     """Create and destroy once; return both stories as the golden files tell them."""
+    return lived(world, REEF)
+
+
+def lived(world: cloud.World, wanted: config.ClusterConfig) -> dict[str, str]:
     with listened(world) as created:
-        world.converge(REEF).execute()
+        world.converge(wanted).execute()
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
     ids: dict[str, str] = {}
     for one in inventory.take(world.cloud, who):
@@ -59,6 +67,16 @@ def test_calls_are_those_that_were_reviewed(story: Mapping[str, str], verb: str)
     held_to(f"{verb}-calls", story[verb])
 
 
+@pytest.mark.parametrize("verb", ["create", "destroy"])
+def test_calls_for_a_volume_on_ebs_are_those_that_were_reviewed(
+    world: cloud.World, story: Mapping[str, str], verb: str
+) -> None:
+    usual = yaml.safe_load(story[verb])
+    calls = [one for one in yaml.safe_load(lived(world, ON_EBS)[verb]) if one not in usual]
+
+    held_to(f"{verb}-calls-ebs", yaml.safe_dump(calls, sort_keys=False, width=96))
+
+
 def held_to(name: str, said: str) -> None:
     path = GOLDEN / f"{name}.yaml"
     if os.environ.get("CLUSTEROUS_RENEW_GOLDEN"):
@@ -72,7 +90,19 @@ def test_what_waits_for_what_was_reviewed(world: cloud.World) -> None:
 
     and the record gone before what it tells of.
     """
-    steps = world.design(REEF).plan.steps
+    held_to("order", order_of(world, REEF))
+
+
+def test_what_waits_for_a_volume_on_ebs_was_reviewed(world: cloud.World) -> None:
+    usual = yaml.safe_load(order_of(world, REEF))["create"]
+    order = yaml.safe_load(order_of(world, ON_EBS))["create"]
+    other = {key: needs for key, needs in order.items() if usual.get(key) != needs}
+
+    held_to("order-ebs", yaml.safe_dump(other, sort_keys=False, width=96))
+
+
+def order_of(world: cloud.World, wanted: config.ClusterConfig) -> str:
+    steps = world.design(wanted).plan.steps
     version = {assets.version(): "<version>"}
     order = {
         "create": {
@@ -83,8 +113,7 @@ def test_what_waits_for_what_was_reviewed(world: cloud.World) -> None:
     }
     ordered = {part: {key: sorted(set(order[part][key])) for key in sorted(order[part])}
                for part in order}  # fmt: skip
-
-    held_to("order", yaml.safe_dump(ordered, sort_keys=False, width=96))
+    return yaml.safe_dump(ordered, sort_keys=False, width=96)
 
 
 UNORDERED = ("IpPermissions", "UserIdGroupPairs", "Objects", "RouteTableIds", "InstanceIds")

@@ -9,6 +9,7 @@ from clusterous_api import names
 from clusterous_api.mounts import EFS_OPTIONS
 from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
 from clusterous_cli.cluster.addresses import addresses
+from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.system import assets
 
 IMAGE: Final = "ghcr.io/clusterous/clusterous-operator"
@@ -32,7 +33,7 @@ def _definitions() -> list[Manifest]:
 def _config(setting: Setting) -> Manifest:
     config = setting.config
     data = {"name": config.name, names.CLUSTER_REGION_KEY: setting.region}
-    if config.volume == "efs":
+    if config.volume.type is VolumeType.EFS:
         server = addresses(config.cidr).volume
         nfs = {"server": server, "path": "/", "mountOptions": list(EFS_OPTIONS)}
         data[names.CLUSTER_VOLUME_KEY] = yaml.safe_dump({"nfs": nfs}, sort_keys=False)

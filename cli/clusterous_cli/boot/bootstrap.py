@@ -12,7 +12,7 @@ from urllib.parse import quote
 from clusterous_api import names
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
-from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ADDONS, ROLES, SECRETS_KEY, Blob, Machine
@@ -154,7 +154,8 @@ def _script(
     role: str, config: ClusterConfig, who: Identity, files: Iterable[File], version: str
 ) -> bytes:
     server = role == names.ROLE_CONTROLLER
-    volume = addresses(config.cidr).volume if config.volume == "efs" else "none"
+    on_efs = config.volume.type is VolumeType.EFS
+    volume = addresses(config.cidr).volume if on_efs else "none"
     if role == names.ROLE_GATEWAY:
         steps = assets.template("gateway.sh")
     else:

@@ -4,6 +4,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,6 @@ from clusterous_cli.system import yamltree
 
 FILE: Final = "clusterous.yaml"
 IMAGES: Final = ("amazon-linux-2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12")
-VOLUMES: Final = ("efs", "none")
 DEFAULT_K3S: Final = "v1.35.4+k3s1"
 # What k3s gives to pods and services; the machines' network must leave it alone.
 TAKEN: Final = {
@@ -37,9 +37,52 @@ SECTIONS: Final = {
     "gateway": ("type", "disk", "allow"),
     "controller": ("type", "disk"),
     "workers": ("type", "count", "disk"),
+    "volume": ("type", "size", "iops", "throughput", "id"),
 }
-KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "volume", "tags")
+KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "tags")
 MOST_TAGS: Final = 40  # EC2 takes 50, and some are ours
+# Of gp3, each from, to, in: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
+FIGURES: Final = {
+    "size": (1, 16384, "GiB"),
+    "iops": (3000, 16000, ""),
+    "throughput": (125, 1000, "MiB/s"),
+}
+VOLUME_GIB: Final = 20
+IOPS_PER_GIB: Final = 500
+IOPS_PER_MIB: Final = 4
+VOLUME_ID: Final = re.compile(r"(vol|fs)-[0-9a-f]{8,40}")
+
+
+class VolumeType(StrEnum):
+    """What the shared volume is made of."""
+
+    EBS = "ebs"
+    EFS = "efs"
+    NONE = "none"
+
+
+VOLUMES: Final = tuple(VolumeType)
+# Whose ids begin so.
+PREFIXES: Final = {"vol": VolumeType.EBS, "fs": VolumeType.EFS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """The shared volume: ours to make, or an existing one by its *id*.
+
+    *size* in GiB, *throughput* in MiB/s, of EBS only; of an existing one, what is None stays.
+    """
+
+    type: VolumeType = VolumeType.EFS
+    id: str | None = None
+    size: int | None = None
+    iops: int | None = None
+    throughput: int | None = None
+
+    @property
+    def served(self) -> bool:
+        """Whether the controller has the volume, and serves it to the other nodes."""
+        return self.type is VolumeType.EBS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +117,7 @@ class ClusterConfig:
     gateway: Pool = field(default_factory=lambda: Pool(type="t3.nano", disk=8))
     controller: Pool = field(default_factory=lambda: Pool(type="t3.medium", disk=20))
     workers: Pool = field(default_factory=lambda: Pool(type="t3.large", count=2, disk=20))
-    volume: str = "efs"
+    volume: Volume = field(default_factory=Volume)
     tags: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -98,7 +141,8 @@ class ClusterConfig:
     def from_record(record: Mapping[str, Any]) -> "ClusterConfig":
         """Read what `to_record` wrote."""
         tags = tuple((str(key), str(value)) for key, value in record["tags"])
-        kept = {**record, "allow": tuple(record["allow"]), "tags": tags}
+        volume = Volume(**{**record["volume"], "type": VolumeType(record["volume"]["type"])})
+        kept = {**record, "allow": tuple(record["allow"]), "tags": tags, "volume": volume}
         pools = {
             name: Pool(**{key: value for key, value in pool.items() if key != "role"})
             for name, pool in kept.pop("pools").items()
@@ -173,9 +217,51 @@ class _Reader(yamltree.Reader):
             gateway=self.machine(gateway, "gateway", before.gateway, 1),
             controller=self.pool(values, "controller", before.controller, counted=False),
             workers=workers,
-            volume=self.choice(values.get("volume"), "volume", VOLUMES, before.volume),
+            volume=self.volume(values, before.volume.type),
             tags=self.tags(values.get("tags")),
         )
+
+    def volume(self, values: Mapping[str, yaml.Node], before: VolumeType) -> Volume:
+        node = values.get("volume")
+        if node is None or isinstance(node, yaml.ScalarNode):
+            return _sized(self.made_of(node, "volume", before), {})
+        given = self.section(values, "volume")
+        meaning = "the id of a volume, such as vol-0123456789abcdef0 or fs-0123456789abcdef0"
+        id = self.pattern(given.get("id"), "volume.id", VOLUME_ID, meaning)
+        if id and not id.startswith("vol-"):
+            self.wrong(given["id"], f"volume.id: {id} is on EFS; only volumes on EBS can be given")
+        figures = [name for name in FIGURES if name in given]
+        of_id = PREFIXES[id.partition("-")[0]] if id else None
+        implied = of_id or (VolumeType.EBS if figures else before)  # only EBS has a size
+        type = self.made_of(given.get("type"), "volume.type", implied)
+        if of_id and type is not of_id:
+            self.wrong(given["type"], f"volume.type: {id} is of type {of_id}, not {type}")
+        for name in figures if type is not VolumeType.EBS else ():
+            self.wrong(given[name], f"volume.{name}: only a volume of type ebs has one")
+        told = {
+            name: self.whole(given[name], f"volume.{name}", low, high, low, unit)
+            for name, (low, high, unit) in FIGURES.items()
+            if name in given
+        }
+        found = _sized(type, told, id)
+        self.proportionate(given, found)
+        return found
+
+    def made_of(self, node: yaml.Node | None, where: str, before: VolumeType) -> VolumeType:
+        word = self.choice(node, where, VOLUMES, before)
+        return VolumeType(word) if word in VOLUMES else before
+
+    def proportionate(self, given: Mapping[str, yaml.Node], found: Volume) -> None:
+        """What gp3 refuses: more operations than the size carries, more bytes than those do."""
+        size, iops, rate = found.size, found.iops, found.throughput
+        if "iops" in given and size and iops:
+            most = max(FIGURES["iops"][0], size * IOPS_PER_GIB)
+            if iops > most:
+                self.wrong(given["iops"], f"volume.iops is {iops}; {size} GiB have at most {most}")
+        if "throughput" in given and rate and iops and rate * IOPS_PER_MIB > iops:
+            need = rate * IOPS_PER_MIB
+            words = f"volume.throughput is {rate} MiB/s, which takes {need} iops; say iops: {need}"
+            self.wrong(given["throughput"], words)
 
     def tags(self, node: yaml.Node | None) -> tuple[tuple[str, str], ...]:
         """The tags that an organisation wants on everything; never one of ours."""
@@ -320,6 +406,15 @@ class _Reader(yamltree.Reader):
         if workers.count > network.num_addresses // 2 - 16:
             self.wrong(node, f"network.cidr: {network} is too small for {workers.count} workers")
         return str(network)
+
+
+def _sized(type: VolumeType, told: Mapping[str, int], id: str | None = None) -> Volume:
+    """Return a volume; what is not *told* of ours on EBS is what gp3 has at no price."""
+    usual: dict[str, int] = {}
+    if type is VolumeType.EBS and id is None:
+        usual = {name: low for name, (low, _, _) in FIGURES.items()} | {"size": VOLUME_GIB}
+    size, iops, rate = ({**usual, **told}.get(name) for name in FIGURES)
+    return Volume(type=type, id=id, size=size, iops=iops, throughput=rate)
 
 
 def _why(word: str, error: ValueError) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import UserError
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 Record = dict[str, Any]
 
 
@@ -53,4 +53,11 @@ def _tags(record: Record) -> Record:
     return {**record, "config": {**record["config"], "tags": []}}
 
 
-STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {1: _pools, 2: _tags}
+def _volume(record: Record) -> Record:
+    """Format 4 knows volumes with a size and other figures, and those that exist already."""
+    figures = {"id": None, "size": None, "iops": None, "throughput": None}
+    config = {**record["config"], "volume": {"type": record["config"]["volume"], **figures}}
+    return {**record, "config": config}
+
+
+STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {1: _pools, 2: _tags, 3: _volume}

@@ -11,6 +11,7 @@ RECORD: Final = "record.json"
 NODES: Final = "nodes/"
 LOCK_KEY: Final = "lock.json"  # who changes the cluster just now
 ADDONS: Final = "server/addons"  # the table that the controller follows
+VOLUME: Final = "server/volume"  # what the controller is told of the shared volume
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 

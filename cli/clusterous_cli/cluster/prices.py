@@ -25,6 +25,11 @@ FACTORS: Final[Mapping[str, float]] = {
 NAT_GATEWAY: Final = 0.045
 PUBLIC_ADDRESS: Final = 0.005
 DISK_GIB_MONTH: Final = 0.08
+# What gp3 has more than at no price: operations a second, and MiB a second.
+DISK_IOPS_FREE: Final = 3000
+DISK_IOPS_MONTH: Final = 0.005
+DISK_MIB_FREE: Final = 125
+DISK_MIB_MONTH: Final = 0.04
 SNAPSHOT_GIB_MONTH: Final = 0.05
 EFS_GIB_MONTH: Final = 0.30
 HOURS_PER_MONTH: Final = 730

@@ -16,7 +16,7 @@ from clusterous_cli.plan.kinds.images import REPOSITORY
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Left, Step
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC
-from clusterous_cli.plan.kinds.volume import FILE_SYSTEM
+from clusterous_cli.plan.kinds.volume import efs
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.program import load
 from clusterous_cli.program.load import Load
@@ -170,7 +170,6 @@ def _kind_words(kind: Kind, steps: Sequence[Step]) -> str:
 
 LEADS: Final = {
     "files": "private encrypted bucket",
-    "volume": "EFS, encrypted, grows with its data",
 }
 
 
@@ -367,7 +366,7 @@ def _left_data(one: Left) -> dict[str, Any]:
 def removal_words(who: Identity, found: Sequence[Found]) -> str:
     """Say what destroy is about to remove."""
     machines = sum(len(one.id.split()) for one in found if one.kind is MACHINES and one.ours)
-    sizes = [one.value.size for one in found if one.kind is FILE_SYSTEM]
+    sizes = [one.value.size for one in found if one.kind is efs.FILE_SYSTEM]
     images = sum(one.kind is REPOSITORY for one in found)
     things = [spell.plural(machines, "machine")] if machines else []
     things += ["the network"] if any(one.kind is VPC and one.ours for one in found) else []

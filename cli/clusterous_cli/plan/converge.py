@@ -181,6 +181,7 @@ class Create:
             pauses=self.pauses,
             supply=lambda key: self.supply(key, downloads.tell),
             more=dict(self.design.config.tags),
+            say=self.lines.set,
         )
         executor = Executor(
             act=acting(site), pauses=self.pauses, lookup=self.lookup, tell=parts.tell,

@@ -24,6 +24,8 @@ from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import SUBNET
+from clusterous_cli.plan.kinds.volume import ebs, keeping
+from clusterous_cli.plan.kinds.volume.keeping import Present
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.system import assets, download, pins
 from clusterous_cli.system.download import Progress, Tell
@@ -161,13 +163,15 @@ def draw(
         published = pool.submit(_published, k3s, outside)
         operator = pool.submit(_operator, outside, offer or Offer())
         image = pool.submit(_image, cloud, config, before.result())
-        zone = pool.submit(_zone, cloud, config, found.result())
+        everything = (*found.result(), *_given(cloud, config, found.result()))
+        volume = _volume(cloud, config, everything, before.result() or {}, failed)
+        zone = pool.submit(_zone, cloud, config, everything, keeping.zone_of(volume))
         secrets = _secrets(kept.result(), config.name, outside.now())
 
         def drawn(operator: OperatorImage) -> Design:
             return _drawn(
-                config, who, k3s, found.result(), reports.result(), before.result() or {}, secrets,
-                allow.result(), published.result(), image.result(), zone.result(), outside,
+                config, who, k3s, everything, volume, reports.result(), before.result() or {},
+                secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
                 operator, drawn,
             )  # fmt: skip
 
@@ -179,6 +183,7 @@ def _drawn(
     who: Identity,
     k3s: str,
     found: tuple[Found, ...],
+    volume: Present,
     reports: Reports,
     before: Mapping[str, Any],
     secrets: pki.Secrets,
@@ -190,7 +195,6 @@ def _drawn(
     operator: OperatorImage,
     redraw: Callable[[OperatorImage], Design],
 ) -> Design:
-    _same_volume(config, found, before)
     fitting(config, image)
     version = assets.version()
     archives = {**published.blobs, "operator": operator.blob}
@@ -207,6 +211,7 @@ def _drawn(
     wish = Wish(
         config=config, who=who, zone=zone, image=image.id, k3s=k3s, allow=allow,
         machines=bundle.machines, blobs=blobs, addons=made,
+        formatted=keeping.is_formatted(volume),
     )  # fmt: skip
     plan = planner.plan(table.wanted(wish), inventory.index(found, _failed(reports)))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()
@@ -252,15 +257,30 @@ def _is_deaf(found: tuple[Found, ...], reports: Reports) -> bool:
     return any(view and not rollout.follows(view) for view in views)
 
 
-def _same_volume(
-    config: ClusterConfig, found: tuple[Found, ...], before: Mapping[str, Any]
-) -> None:
-    """Refuse another volume: a controller that runs would never hear of it."""
-    there = inventory.index(found).found
-    recorded = before["config"]["volume"] if before and "controller" in there else config.volume
-    was = "efs" if "volume" in there else recorded
-    if was != config.volume:
-        raise UserError(f"volume is {was}, not {config.volume}\n{planner.LIVING}")
+def _given(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> list[Found]:
+    """Look at the volume that the file names, unless the cluster has it already."""
+    id = config.volume.id
+    if id is None or any(one.id == id for one in found if one.kind in (ebs.VOLUME, ebs.GIVEN)):
+        return []
+    return ebs.given(cloud, id)
+
+
+def _volume(
+    cloud: Aws,
+    config: ClusterConfig,
+    found: tuple[Found, ...],
+    before: Mapping[str, Any],
+    failed: frozenset[str],
+) -> Present:
+    """Say what the shared volume is; refuse what would cost its data."""
+    # A controller that runs would never hear of another one.
+    lives = "controller" in inventory.index(found, failed).found
+    recorded = before["config"]["volume"] if before and lives else None
+    there = keeping.present(found, config.volume, recorded)
+    keeping.refuse(config.volume, there, found)
+    if (id := keeping.lost(there)) and config.volume.id in (None, id):
+        raise keeping.loss(id, str(before.get("zone", "")), ebs.newest_snapshot(cloud, id))
+    return there
 
 
 def _failed(reports: Reports) -> frozenset[str]:
@@ -368,11 +388,15 @@ def _image_id(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | Non
     return str(answer["Parameter"]["Value"])
 
 
-def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> str:
-    """Choose the zone: where the cluster is, or where all wanted types can be had."""
+def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...], volume: str | None) -> str:
+    """Choose the zone: where the cluster is, or its *volume*, or where all types can be had."""
     for one in found:
         if one.kind is SUBNET and one.key == "private":
-            return _same_zone(config.zone, cloud.region, one.value.zone)
+            zone = _same_zone(config.zone, cloud.region, one.value.zone)
+            return _beside(volume, zone, f"the cluster is in {zone}")
+    if volume and config.zone:
+        zone = _whole(config.zone, cloud.region)
+        _beside(volume, zone, f"network.zone is {zone}")
     types = {config.gateway.type, config.controller.type, config.workers.type}
     offered = cloud.pages(
         "ec2",
@@ -382,13 +406,26 @@ def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> str:
         Filters=[{"Name": "instance-type", "Values": sorted(types)}],
     )
     return choose_zone(
-        config.zone, cloud.region, types, [(o["InstanceType"], o["Location"]) for o in offered]
+        volume or config.zone,
+        cloud.region,
+        types,
+        [(o["InstanceType"], o["Location"]) for o in offered],
     )
 
 
 def _same_zone(asked: str | None, region: str, zone: str) -> str:
     if asked and _whole(asked, region) != zone:
         raise UserError(f"network.zone is {zone}, not {_whole(asked, region)}\n{planner.LIVING}")
+    return zone
+
+
+def _beside(volume: str | None, zone: str, why: str) -> str:
+    if volume not in (None, zone):
+        raise UserError(
+            f"The shared volume is in zone {volume}, and {why}: machines of other zones cannot have"
+            f" it. Make the cluster in {volume} (network.zone), or a snapshot of the volume, and of"
+            f" that a volume in {zone}."
+        )
     return zone
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Final
 
-from clusterous_api.errors import ClusterousError, TransientError
+from clusterous_api.errors import ClusterousError, NotBeforeError, TransientError
 from clusterous_cli.aws import errors
 from clusterous_cli.plan.kinds.kind import Action, Step
 from clusterous_cli.system.wait import Pauses, Stopped
@@ -132,7 +132,7 @@ class Executor:
         return None
 
     def _hopeless(self, error: ClusterousError, deadline: float, delay: float) -> bool:
-        if isinstance(error, errors.NoCapacity | errors.AlreadyExists):
+        if isinstance(error, errors.NoCapacity | errors.AlreadyExists | NotBeforeError):
             return True
         # A wrong region or no network shows at once; half a minute is enough for a hiccup.
         spare = self.seconds - 30 if isinstance(error, errors.Unreachable) else 0

@@ -9,6 +9,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.addons import table as addons
+from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES
 from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
@@ -50,7 +51,7 @@ class Rules(Value):
     rules: tuple[Rule, ...]
 
 
-def group_rules(allow: tuple[str, ...], volume: bool) -> dict[str, tuple[Rule, ...]]:
+def group_rules(allow: tuple[str, ...], volume: VolumeType) -> dict[str, tuple[Rule, ...]]:
     """Return what each security group lets in: nothing from the world, and no more than needed."""
     nodes = ("controller-group", "worker-group")
 
@@ -68,8 +69,10 @@ def group_rules(allow: tuple[str, ...], volume: bool) -> dict[str, tuple[Rule, .
         "controller": [*node(), *tcp(6443, *nodes)],
         "worker": node(),
     }
-    if volume:
+    if volume is VolumeType.EFS:
         rules["volume"] = tcp(2049, *nodes)
+    elif volume is VolumeType.EBS:
+        rules["controller"] += tcp(2049, "worker-group")
     return {name: tuple(sorted(found)) for name, found in rules.items()}
 
 
@@ -80,7 +83,7 @@ def _want_groups(wish: Wish) -> list[Resource]:
             key=f"{name}-group",
             value=Group(vpc=Ref("vpc"), name=f"clusterous-{wish.config.name}-{name}"),
         )
-        for name in group_rules(wish.allow, wish.has_volume)
+        for name in group_rules(wish.allow, wish.config.volume.type)
     ]
 
 
@@ -92,7 +95,7 @@ def _want_rules(wish: Wish) -> list[Resource]:
             value=Rules(group=Ref(f"{name}-group"), rules=rules),
             needs=tuple(sorted({r.source for r in rules if r.source.endswith("-group")})),
         )
-        for name, rules in group_rules(wish.allow, wish.has_volume).items()
+        for name, rules in group_rules(wish.allow, wish.config.volume.type).items()
     ]
 
 

@@ -58,6 +58,7 @@ class Site:
     pauses: wait.Pauses
     supply: Supply = nothing
     more: Mapping[str, str] = field(default_factory=dict)  # tags that the person wants
+    say: Callable[[str, str], None] = lambda part, words: None  # what a part waits for
     kept: dict[str, int] = field(default_factory=dict)
 
     def ec2(self, action: str, **params: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 from clusterous_cli.addons.table import Made
 from clusterous_cli.cluster.addresses import Addresses, addresses
-from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob, Machine
 from clusterous_cli.cluster.tags import is_named, is_ours, key_of
@@ -62,6 +62,7 @@ class Wish:
     machines: tuple[Machine, ...]
     blobs: tuple[Blob, ...]
     addons: Made | None = None
+    formatted: bool = False  # whether the shared volume has had its file system made
 
     @property
     def addresses(self) -> Addresses:
@@ -69,9 +70,9 @@ class Wish:
         return addresses(self.config.cidr)
 
     @property
-    def has_volume(self) -> bool:
-        """Whether there is a shared volume."""
-        return self.config.volume == "efs"
+    def on_efs(self) -> bool:
+        """Whether the shared volume is an EFS file system."""
+        return self.config.volume.type is VolumeType.EFS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +156,8 @@ class Kind:
     deep: "Callable[[Scope], list[Found]] | None" = None  # only destroy looks this far
     make: "Callable[[Site, Step, Any], str] | None" = None
     remove: "Callable[[Site, Found], None] | None" = None  # others go with what holds them
+    # Lets go of it: it stays, and is nobody's.
+    keep: "Callable[[Site, Found], None] | None" = None
     after: tuple[str, ...] = ()  # the kinds that must be gone before it can go
     # What is not as wanted, in the kind's own words; else the names of the facts that differ.
     differ: "Callable[[Any, Any], tuple[str, ...]] | None" = None

@@ -31,6 +31,7 @@ from clusterous_cli.plan.kinds.network import gone_in
 from clusterous_cli.terminal import spell
 
 PART: Final = "machines"
+SHARED: Final = "volume"  # the key of the shared volume, which is no machine's own disk
 SIDES: Final = {
     names.ROLE_GATEWAY: "public",
     names.ROLE_CONTROLLER: "control",
@@ -104,8 +105,9 @@ def _look(at: Scope) -> list[Found]:
 
 def _there(pool: str, machines: list[Item]) -> list[Found]:
     states = {one["InstanceId"]: one["State"]["Name"] for one in machines}
-    dead = sorted(id for id, state in states.items() if state == "terminated")
-    ids = sorted(set(states) - set(dead))
+    # Those that are ending count, too: AWS answers with them to the token that they were made by.
+    dead = sorted(id for id, state in states.items() if state not in LIVE)
+    ids = sorted(id for id, state in states.items() if state != "terminated")
     living = [one for one in machines if one["InstanceId"] in ids]
     value = Machines(
         count=len(ids),
@@ -330,7 +332,7 @@ def _look_disks(at: Scope) -> list[Found]:
             busy=bool(one["Attachments"]),
         )
         for one in at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
-        if at.owns(one)
+        if at.owns(one) and key_of(one, at.who) != SHARED
     ]
 
 

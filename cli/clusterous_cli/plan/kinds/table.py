@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from clusterous_cli.plan.kinds import access, addons, files, images, machines, network, volume
+from clusterous_cli.plan.kinds import access, addons, files, images, machines, network
 from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
+from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note
 
 ALL: Final[tuple[Kind, ...]] = (
     network.VPC,
@@ -30,8 +31,12 @@ ALL: Final[tuple[Kind, ...]] = (
     files.BUCKET_POLICY,
     files.OBJECT,
     addons.ADDONS,
-    volume.FILE_SYSTEM,
-    volume.MOUNT_TARGET,
+    efs.FILE_SYSTEM,
+    efs.MOUNT_TARGET,
+    ebs.VOLUME,
+    ebs.GIVEN,
+    attachment.ATTACHMENT,
+    note.NOTE,
     machines.MACHINES,
     machines.GRAVE,
     machines.DISK,

@@ -23,7 +23,6 @@ from clusterous_cli.plan.kinds import (
     machines,
     network,
     table,
-    volume,
 )
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
@@ -36,6 +35,7 @@ from clusterous_cli.plan.kinds.kind import (
     Scope,
     Step,
 )
+from clusterous_cli.plan.kinds.volume import efs
 from clusterous_cli.system import wait
 
 WHO = Identity(name="reef", account="123456789012", region="us-east-1")
@@ -327,7 +327,7 @@ def file_system(id: str, state: str = "available", who: Identity = WHO) -> dict[
 
 def test_a_volume_that_is_left_is_told_with_what_it_costs() -> None:
     listed = [file_system("fs-1"), file_system("fs-2", "deleted"), file_system("fs-3", who=OTHER)]
-    walk = volume.FILE_SYSTEM.walked
+    walk = efs.FILE_SYSTEM.walked
     assert walk is not None
 
     (found,) = walk(Answers(describe_file_systems={"FileSystems": listed}), WHO)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
+from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
 from clusterous_cli.plan import planner
@@ -90,7 +91,7 @@ def test_machines_do_not_wait_for_nat() -> None:
 
 
 def test_nobody_but_the_caller_comes_in_from_outside() -> None:
-    rules = access.group_rules(("203.0.113.10/32",), volume=True)
+    rules = access.group_rules(("203.0.113.10/32",), volume=VolumeType.EFS)
 
     outside = [
         (name, rule) for name, found in rules.items() for rule in found if "/" in rule.source

@@ -1,4 +1,4 @@
-"""The shared volume: an EFS file system and its address in the network."""
+"""The shared volume on EFS: a file system and its address in the network."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ class MountTarget(Value):
 
 def _want_file_system(wish: Wish) -> list[Resource]:
     value = FileSystem(token=wish.who.role("volume"), encrypted=True)
-    return [Resource(kind=FILE_SYSTEM, key="volume", value=value)] if wish.has_volume else []
+    return [Resource(kind=FILE_SYSTEM, key="volume", value=value)] if wish.on_efs else []
 
 
 def _want_mount_target(wish: Wish) -> list[Resource]:
@@ -61,7 +61,7 @@ def _want_mount_target(wish: Wish) -> list[Resource]:
         group=Ref("volume-group"),
         ready=True,
     )
-    if not wish.has_volume:
+    if not wish.on_efs:
         return []
     return [Resource(kind=MOUNT_TARGET, key="volume-target", value=value)]
 
@@ -193,6 +193,7 @@ FILE_SYSTEM: Final = Kind(
     name="file-system",
     part=PART,
     noun="volume",
+    words=lambda steps: "EFS, encrypted, grows with its data",
     wants=_want_file_system,
     look=_look_file_systems,
     make=_make_file_system,

@@ -1,0 +1,284 @@
+"""The shared volume on EBS: ours to make, or an existing one that is never ours to remove."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError, NotBeforeError
+from clusterous_cli.cluster import prices
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.tags import key_of, tagged, tags_of
+from clusterous_cli.plan.kinds.cloud import Cloud, Site
+from clusterous_cli.plan.kinds.kind import (
+    Action,
+    Found,
+    Item,
+    Kind,
+    Price,
+    Resource,
+    Scope,
+    Step,
+    Value,
+    Wish,
+    facts,
+)
+from clusterous_cli.plan.kinds.network import LOCK
+from clusterous_cli.plan.kinds.volume import attachment, note
+from clusterous_cli.system import wait
+from clusterous_cli.terminal import spell
+
+PART: Final = "volume"
+KEY: Final = "volume"
+GONE: Final = ("deleting", "deleted")
+MODIFY_SECONDS: Final = 600
+# A machine that has ended lets go of its volumes, but AWS may show it a little later.
+FREE_SECONDS: Final = 60
+# What AWS calls our figures.
+FIGURES: Final = {"size": "Size", "iops": "Iops", "throughput": "Throughput"}
+# https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
+COOLDOWN: Final = timedelta(hours=6)
+TOO_SOON: Final = ("VolumeModificationRateExceeded", "IncorrectModificationState")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume(Value):
+    """A volume of gp3; *formatted*: its file system was made, which is never done again.
+
+    *owner* is the cluster whose own it is.
+    """
+
+    zone: str | None = None
+    size: int | None = None
+    iops: int | None = None
+    throughput: int | None = None
+    encrypted: bool | None = None
+    formatted: bool | None = None
+    state: str | None = None
+    owner: str | None = None
+
+
+def _want(wish: Wish) -> list[Resource]:
+    if not wish.config.volume.served or wish.config.volume.id:
+        return []
+    value = replace(_figures(wish.config), zone=wish.zone, encrypted=True)
+    return [Resource(kind=VOLUME, key=KEY, value=value, needs=LOCK)]
+
+
+def _want_given(wish: Wish) -> list[Resource]:
+    if not wish.config.volume.served or not wish.config.volume.id:
+        return []
+    return [Resource(kind=GIVEN, key=KEY, value=_figures(wish.config))]
+
+
+def _figures(config: ClusterConfig) -> Volume:
+    asked = config.volume
+    return Volume(size=asked.size, iops=asked.iops, throughput=asked.throughput)
+
+
+def _look(at: Scope) -> list[Found]:
+    listed = at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
+    own = [one for one in listed if at.owns(one) and key_of(one, at.who) == KEY]
+    found = [thing for one in own for thing in _found(VOLUME, one)]
+    noted = note.look(at)
+    for one in noted:
+        if one.value.volume not in {item["VolumeId"] for item in own}:
+            found += given(at.cloud, one.value.volume)
+    return [*found, *noted]
+
+
+def given(cloud: Cloud, id: str) -> list[Found]:
+    """Find an existing volume by its id, and who has it; it is nobody's to remove."""
+    if not id.startswith("vol-"):
+        return []
+    # By filter: what is not there is no error.
+    which = [{"Name": "volume-id", "Values": [id]}]
+    listed = cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
+    return [thing for one in listed for thing in _found(GIVEN, one)]
+
+
+def _found(kind: Kind, one: Item) -> list[Found]:
+    if one["State"] in GONE:
+        return []
+    tags = tags_of(one)
+    value = Volume(
+        zone=one["AvailabilityZone"],
+        size=one["Size"],
+        iops=one.get("Iops"),
+        throughput=one.get("Throughput"),
+        encrypted=bool(one.get("Encrypted")),
+        formatted=names.TAG_FORMATTED in tags,
+        state=one["State"],
+        owner=tags.get(names.TAG_CLUSTER) if tags.get(names.TAG_UID) else None,
+    )
+    held = attachment.found(one)
+    return [Found(kind=kind, key=KEY, id=one["VolumeId"], value=value, uses=len(held)), *held]
+
+
+def differ(wanted: Volume, there: Volume) -> tuple[str, ...]:
+    """Name the figures that are not as wanted."""
+    return tuple(
+        name
+        for name in FIGURES
+        if name in facts(wanted) and facts(wanted)[name] != facts(there).get(name)
+    )
+
+
+def _make(to: Site, step: Step, wanted: Volume) -> str:
+    if step.found is not None:
+        return _modified(to, step.found, wanted)
+    figures = [facts(wanted)[name] for name in FIGURES]
+
+    def made(more: str) -> str:
+        answer = to.ec2(
+            "create_volume",
+            AvailabilityZone=wanted.zone,
+            VolumeType="gp3",
+            Encrypted=True,
+            **{FIGURES[name]: facts(wanted)[name] for name in FIGURES},
+            ClientToken=to.token("volume", wanted.zone, *figures, *([more] if more else [])),
+            TagSpecifications=to.tagged("volume", step.key),
+        )
+        return str(answer["VolumeId"])
+
+    return to.alive(made, lambda id: _state(to.cloud, id))
+
+
+def _state(cloud: Cloud, id: str) -> str | None:
+    return next((str(one.value.state) for one in given(cloud, id) if one.kind is GIVEN), None)
+
+
+def _modified(to: Site, found: Found, wanted: Volume) -> str:
+    # In one call: AWS takes the next one only hours later.
+    asked = {FIGURES[name]: facts(wanted)[name] for name in differ(wanted, found.value)}
+    if to.cloud.attempt("ec2", "modify_volume", *TOO_SOON, VolumeId=found.id, **asked) is None:
+        raise NotBeforeError(
+            f"AWS changes {found.id} again {_when(_modification(to, found.id))}: after each change"
+            " of a volume it takes none for some hours. Run create again then; nothing is lost, and"
+            " all else is done."
+        )
+    return wait.until(
+        lambda: _is_modified(to, found.id), "Changing the volume", to.pauses,
+        timeout=MODIFY_SECONDS,
+    )  # fmt: skip
+
+
+def _modification(to: Site, id: str) -> Item:
+    answer = to.cloud.find("ec2", "describe_volumes_modifications", VolumeIds=[id]) or {}
+    listed = answer.get("VolumesModifications", ())
+    return max(listed, key=lambda one: str(one.get("StartTime", "")), default={})
+
+
+def _when(last: Item) -> str:
+    began = last.get("StartTime")
+    if not isinstance(began, datetime):
+        return "in some hours"
+    return f"from {began + COOLDOWN:%H:%M on %d %B} (UTC)"
+
+
+def _is_modified(to: Site, id: str) -> str | None:
+    # What is grown can be used from then on, long before AWS calls it completed.
+    state = _modification(to, id).get("ModificationState", "completed")
+    if state == "failed":
+        raise FailedError(f"AWS could not change {id}. It is as before, and nothing is lost.")
+    return id if state in ("optimizing", "completed") else None
+
+
+def _remove(to: Site, found: Found) -> None:
+    _free(to, found)
+    to.ec2("delete_volume", VolumeId=found.id)
+    to.gone(lambda: _state(to.cloud, found.id), "Deleting the volume")
+
+
+def _keep(to: Site, found: Found) -> None:
+    _free(to, found)
+    kept = [{"Key": names.TAG_KEPT, "Value": to.who.name}]
+    ours = [{"Key": key} for key in (names.TAG_ROLE, names.TAG_CLUSTER, names.TAG_UID)]
+    to.ec2("create_tags", Resources=[found.id], Tags=kept)
+    to.ec2("delete_tags", Resources=[found.id], Tags=ours)
+
+
+def _free(to: Site, found: Found) -> None:
+    """Wait until no machine has it. It is never taken from one by force, which loses data."""
+
+    def holders() -> list[str]:
+        return [
+            one.value.instance
+            for one in given(to.cloud, found.id)
+            if one.kind is attachment.ATTACHMENT
+        ]
+
+    deadline = to.pauses.clock() + FREE_SECONDS
+    while held := holders():
+        if to.pauses.clock() > deadline:
+            raise FailedError(f"{held[0]} has it attached: detach it there, and run destroy again.")
+        to.pauses.sleep(1.0)
+
+
+def monthly(value: Volume) -> float:
+    """Return the dollars of us-east-1 that a volume costs in a month."""
+    iops = max(0, (value.iops or 0) - prices.DISK_IOPS_FREE)
+    rate = max(0, (value.throughput or 0) - prices.DISK_MIB_FREE)
+    return (
+        (value.size or 0) * prices.DISK_GIB_MONTH
+        + iops * prices.DISK_IOPS_MONTH
+        + rate * prices.DISK_MIB_MONTH
+    )
+
+
+def _prices(config: ClusterConfig) -> list[Price]:
+    asked = config.volume
+    if not asked.served or asked.id:  # which costs with and without the cluster
+        return []
+    return [Price(hourly=monthly(_figures(config)) / prices.HOURS_PER_MONTH)]
+
+
+def _words(steps: Sequence[Step]) -> str:
+    (step,) = steps
+    assert step.resource is not None
+    wanted: Volume = step.resource.value
+    if step.action is Action.CREATE:
+        return f"{wanted.size} GiB gp3, encrypted"
+    assert step.found is not None
+    there = facts(step.found.value)
+    changes = [f"{name} {there.get(name)} → {facts(wanted)[name]}" for name in step.drift]
+    return f"{step.found.id}: {', '.join(changes)}"
+
+
+def newest_snapshot(cloud: Cloud, id: str) -> Mapping[str, Any] | None:
+    """Return the newest snapshot of a volume that is complete, None where there is none."""
+    which = [{"Name": "volume-id", "Values": [id]}]
+    listed = cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which)
+    whole = [one for one in listed if one.get("State") == "completed"]
+    return max(whole, key=lambda one: str(one["StartTime"]), default=None)
+
+
+VOLUME: Final = Kind(
+    name="shared-volume",
+    part=PART,
+    words=_words,
+    wants=_want,
+    look=_look,
+    make=_make,
+    remove=_remove,
+    keep=_keep,
+    after=("machines",),
+    differ=differ,
+    changeable=True,
+    price=_prices,
+)
+GIVEN: Final = Kind(
+    name="given-volume",
+    part=PART,
+    words=_words,
+    wants=_want_given,
+    make=_make,
+    differ=differ,
+    changeable=True,
+)
+
+
+def spelled(found: Found) -> str:
+    """Say which volume it is: vol-1 (20 GiB)."""
+    return f"{found.id} ({spell.size(found.value.size << 30)})"

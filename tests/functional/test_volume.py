@@ -1,0 +1,275 @@
+"""The shared volume on EBS: made once, grown in place, taken by id; never replaced by a change."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError, NotBeforeError, UserError
+from clusterous_cli.cluster import config, prices
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import VOLUME
+from clusterous_cli.cluster.tags import tags_of
+from clusterous_cli.output import show
+from clusterous_cli.plan import cost
+from tests.functional import cloud
+
+REEF = config.parse("name: reef\nworkers: 1\nvolume: {size: 30}\n")
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+
+
+def with_volume(volume: str) -> config.ClusterConfig:
+    return config.parse(f"name: reef\nworkers: 1\nvolume: {volume}\n")
+
+
+def volumes(world: cloud.World) -> list[dict[str, Any]]:
+    """List the volumes that are no machine's own disk."""
+    listed = world.cloud.pages("ec2", "describe_volumes", "Volumes")
+    return [one for one in listed if names.TAG_POOL not in tags_of(one)]
+
+
+def machine(world: cloud.World, role: str) -> str:
+    groups = world.cloud.pages("ec2", "describe_instances", "Reservations")
+    (id,) = [
+        one["InstanceId"]
+        for group in groups
+        for one in group["Instances"]
+        if tags_of(one).get(names.TAG_ROLE) == role and one["State"]["Name"] == "running"
+    ]
+    return str(id)
+
+
+def noted(world: cloud.World) -> str:
+    answer = world.cloud.call("s3", "get_object", Bucket=WHO.bucket, Key=VOLUME)
+    return str(answer["Body"].read().decode())
+
+
+def existing(world: cloud.World, zone: str = "eu-west-1a", **more: Any) -> str:
+    """Make a volume that nobody of ours has made."""
+    answer = world.cloud.call(
+        "ec2", "create_volume", AvailabilityZone=zone, Size=50, VolumeType="gp3", **more
+    )
+    return str(answer["VolumeId"])
+
+
+def touched(world: cloud.World, before: list[str]) -> list[str]:
+    """Return the calls since *before* that make, change or remove volumes."""
+    return [call for call in world.mutating()[len(before) :] if "Volume" in call]
+
+
+def test_a_volume_is_made_with_its_cluster_and_goes_with_it(world: cloud.World) -> None:
+    drawn = world.design(REEF)
+    assert "30 GiB gp3, encrypted" in show.plan_table(drawn, cost.of(REEF, "us-east-1"))
+    world.converge(REEF).execute()
+
+    (made,) = volumes(world)
+    (held,) = made["Attachments"]
+    assert (made["Size"], made["VolumeType"], made["Encrypted"]) == (30, "gp3", True)
+    assert held["InstanceId"] == machine(world, "controller")
+    assert not held.get("DeleteOnTermination")  # moto leaves it out
+    assert noted(world) == f"{made['VolumeId']} ours blank\n"
+    assert world.design(REEF).plan.pending == ()
+
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+    assert "ec2:DetachVolume" not in world.mutating()
+
+
+def test_what_it_costs_is_in_the_price() -> None:
+    without = cost.of(with_volume("none"), "us-east-1").hourly
+    fast = cost.of(with_volume("{size: 100, iops: 4000, throughput: 225}"), "us-east-1").hourly
+
+    month = (fast - without) * prices.HOURS_PER_MONTH
+    assert month == pytest.approx(100 * 0.08 + 1000 * 0.005 + 100 * 0.04)
+
+
+def test_all_that_can_be_changed_is_changed_in_one_call(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    before = world.mutating()
+    changed = with_volume("{size: 60, iops: 4000, throughput: 250}")
+
+    table = show.plan_table(world.design(changed), cost.of(changed, "eu-west-1"))
+    assert "size 30 → 60, iops 3000 → 4000, throughput 125 → 250" in table
+    world.converge(changed).execute()
+
+    assert touched(world, before) == ["ec2:ModifyVolume"]
+    (made,) = volumes(world)
+    assert (made["Size"], made["Iops"]) == (60, 4000)
+
+
+REFUSED = {
+    "efs": "the shared volume is on EBS, not on EFS",
+    "none": "the shared volume is on EBS, not none",
+    "{id: vol-0123456789abcdef0}": "on EBS, not vol-0123456789abcdef0",
+    "{size: 20}": "volume.size is 30 GiB, not 20: a volume can grow, not shrink",
+}
+
+
+def test_no_change_of_the_file_replaces_a_volume(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    before = world.mutating()
+
+    for terminated in ("worker", "controller"):
+        for volume, said in REFUSED.items():
+            with pytest.raises(UserError, match=said):
+                world.design(with_volume(volume))
+        world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, terminated)])
+
+    for volume, said in REFUSED.items():
+        with pytest.raises(UserError, match=said):
+            world.design(with_volume(volume))
+    assert touched(world, before) == []
+
+
+@pytest.mark.parametrize("volume", ["efs", "none"])
+def test_a_cluster_without_ebs_gets_none(world: cloud.World, volume: str) -> None:
+    world.converge(with_volume(volume)).execute()
+    before = world.mutating()
+
+    with pytest.raises(UserError, match="not on EBS"):
+        world.design(REEF)
+
+    assert touched(world, before) == []
+
+
+def test_the_key_taken_out_of_the_file_takes_no_volume_away(world: cloud.World) -> None:
+    id = existing(world)
+    world.converge(with_volume(f"{{id: {id}}}")).execute()
+
+    for volume in ("efs", "ebs"):
+        with pytest.raises(UserError, match=f"the shared volume is {id}, not on"):
+            world.design(with_volume(volume))
+
+
+def test_an_existing_volume_is_taken_and_never_ours(world: cloud.World) -> None:
+    id = existing(world, zone="eu-west-1b")
+    given = with_volume(f"{{id: {id}}}")
+
+    drawn = world.design(given)
+    zones = {one.resource.value.zone for one in drawn.plan.steps if one.kind.name == "subnet"
+             and one.resource}  # fmt: skip
+    assert zones == {"eu-west-1b"}
+    world.converge(given).execute()
+    (taken,) = volumes(world)
+    assert noted(world) == f"{id} given formatted\n"
+    assert taken["Attachments"][0]["InstanceId"] == machine(world, "controller")
+    assert world.design(given).plan.pending == ()
+
+    world.destroy("reef")
+    (kept,) = volumes(world)
+    assert (kept["VolumeId"], kept["State"], kept.get("Tags", [])) == (id, "available", [])
+
+
+def test_an_existing_volume_grows_only_when_that_is_asked(world: cloud.World) -> None:
+    id = existing(world)
+    world.converge(with_volume(f"{{id: {id}}}")).execute()
+    world.converge(with_volume(f"{{id: {id}, size: 70}}")).execute()
+
+    assert volumes(world)[0]["Size"] == 70
+    with pytest.raises(UserError, match="70 GiB, not 50"):
+        world.design(with_volume(f"{{id: {id}, size: 50}}"))
+
+
+def test_an_existing_volume_must_be_there_free_and_in_the_zone(world: cloud.World) -> None:
+    id = existing(world, zone="eu-west-1b")
+    given = with_volume(f"{{id: {id}}}")
+    with pytest.raises(UserError, match="there is no volume vol-0123456789abcdef0"):
+        world.design(with_volume("{id: vol-0123456789abcdef0}"))
+    with pytest.raises(UserError, match=r"in zone eu-west-1b, and network.zone is eu-west-1a"):
+        world.design(replace(given, zone="a"))
+
+    other = world.cloud.call(
+        "ec2", "run_instances", ImageId=world.design(REEF).image.id, InstanceType="t3.nano",
+        MinCount=1, MaxCount=1, Placement={"AvailabilityZone": "eu-west-1b"},
+    )["Instances"][0]["InstanceId"]  # fmt: skip
+    world.cloud.call("ec2", "attach_volume", VolumeId=id, InstanceId=other, Device="/dev/sdf")
+    before = world.mutating()
+    with pytest.raises(UserError, match=f"{id} is attached to {other}, which is no machine"):
+        world.design(given)
+    assert world.mutating() == before
+
+
+def test_another_clusters_own_volume_is_not_taken(world: cloud.World) -> None:
+    world.converge(replace(REEF, name="reef-2")).execute()
+    (own,) = volumes(world)
+
+    with pytest.raises(UserError, match="the own volume of cluster reef-2, and goes with it"):
+        world.design(with_volume(f"{{id: {own['VolumeId']}}}"))
+
+
+def test_a_volume_that_is_lost_is_told_with_its_newest_snapshot(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    (own,) = volumes(world)
+    id = own["VolumeId"]
+    snapshot = world.cloud.call("ec2", "create_snapshot", VolumeId=id)["SnapshotId"]
+    world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, "controller")])
+    lose(world, id)
+    before = world.mutating()
+
+    with pytest.raises(FailedError, match=f"{id} is gone.*newest snapshot is {snapshot}"):
+        world.design(REEF)
+    assert world.mutating() == before
+
+    # Of the snapshot a volume is made, and named.
+    again = existing(world, SnapshotId=snapshot)
+    world.converge(with_volume(f"{{id: {again}}}")).execute()
+    assert noted(world) == f"{again} given formatted\n"
+    assert world.design(with_volume(f"{{id: {again}}}")).plan.pending == ()
+
+
+def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, "controller")])
+    lose(world, volumes(world)[0]["VolumeId"])
+
+    with pytest.raises(FailedError, match=r"There is no snapshot of it\. No empty one is made"):
+        world.design(REEF)
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
+def lose(world: cloud.World, id: str) -> None:
+    while next(one for one in volumes(world) if one["VolumeId"] == id)["State"] != "available":
+        pass
+    world.cloud.call("ec2", "delete_volume", VolumeId=id)
+
+
+def test_a_new_controller_gets_the_volume_of_the_old_one(world: cloud.World) -> None:
+    world.configure(shutting_down=1.0)
+    world.converge(REEF).execute()
+    old = machine(world, "controller")
+    world.cloud.call("ec2", "terminate_instances", InstanceIds=[old])
+    before = world.mutating()
+
+    world.converge(REEF).execute()
+
+    (made,) = volumes(world)
+    assert made["Attachments"][0]["InstanceId"] == machine(world, "controller") != old
+    assert touched(world, before) == ["ec2:AttachVolume"]
+
+
+def test_aws_takes_a_second_change_only_later(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    world.converge(with_volume("{size: 40}")).execute()
+    world.fault(
+        service="ec2", action="ModifyVolume", kind="error", status=400,
+        code="VolumeModificationRateExceeded", times=0,
+        message="Wait at least 6 hours between modifications per EBS volume.",
+    )  # fmt: skip
+
+    with pytest.raises(NotBeforeError, match=r"again from \d\d:\d\d on .* \(UTC\)") as told:
+        world.converge(with_volume("{size: 50}")).change()
+
+    assert told.value.exit_code == 75
+    hour = datetime.now(UTC).hour
+    assert f"from {(hour + 6) % 24:02}" in str(told.value)
+
+
+def test_a_volume_whose_answer_was_lost_is_not_made_twice(world: cloud.World) -> None:
+    world.fault(service="ec2", action="CreateVolume", kind="lost")
+
+    world.converge(REEF).execute()
+
+    assert len(volumes(world)) == 1
