@@ -9,11 +9,11 @@ from xdist.scheduler import LoadScopeScheduling
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
-# What one worker of `pytest -n` runs in a row: one region at a time, since some tests compare the
-# whole machine before and after; one control plane for all that need one; and what opens ports of
-# fixed numbers on this machine.
+# What one worker of `pytest -n` runs in a row: the tests of one cluster; what brings up regions of
+# its own; one control plane for all that need one; and what opens ports of fixed numbers on this
+# machine.
 ROWS = {
-    "tests/region/test_cluster": "region",
+    "tests/region/test_cluster": "cluster",
     "tests/region/test_lifecycle": "region",
     "tests/region/test_machines": "region",
     "tests/region/test_net_": "region",

@@ -1,11 +1,10 @@
 """What an add-on is: its objects, its images, when it is wanted, and what marks its pods. Pure."""
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-
-import yaml
 
 from clusterous_api import names
 from clusterous_cli.cluster.config import ClusterConfig
@@ -32,6 +31,11 @@ def always(config: ClusterConfig) -> bool:
     return True
 
 
+def nothing() -> bytes:
+    """Say that no object of it stands in a file."""
+    return b""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addon:
     """One thing that the cluster itself runs.
@@ -43,6 +47,8 @@ class Addon:
     name: str
     noun: str  # how people call it
     manifests: Callable[[Setting, Mark], list[Manifest]]
+    # Objects that stand in files come as they are: to read them as YAML takes longer than all else.
+    files: Callable[[], bytes] = nothing
     images: tuple[str, ...] = ()  # the archives that the controller takes in; others are pulled
     wanted: Callable[[ClusterConfig], bool] = always
     awaited: bool = True  # whether create waits for it
@@ -62,10 +68,11 @@ class Rendered:
 def rendered(addon: Addon, setting: Setting) -> Rendered:
     """Spell the add-on's objects; what is spelled the same, with the same images, is the same."""
     images = tuple(setting.archives[name] for name in addon.images)
-    plain = spelled(addon.manifests(setting, {}))
+    files = addon.files()
+    plain = files + spelled(addon.manifests(setting, {}))
     sums = "".join(image.sha256 for image in images).encode()
     digest = hashlib.sha256(plain + sums).hexdigest()[:DIGITS]
-    marked = spelled(addon.manifests(setting, mark(addon.name, digest)))
+    marked = files + spelled(addon.manifests(setting, mark(addon.name, digest)))
     return Rendered(addon=addon, digest=digest, manifest=marked, images=images)
 
 
@@ -85,5 +92,5 @@ def labelled(text: str) -> str:
 
 
 def spelled(objects: list[Manifest]) -> bytes:
-    """Spell objects as YAML."""
-    return yaml.safe_dump_all(objects, sort_keys=False).encode()
+    """Spell objects as JSON, which is YAML, too, and takes a fiftieth of the time."""
+    return b"".join(b"---\n%b\n" % json.dumps(one, indent=2).encode() for one in objects)

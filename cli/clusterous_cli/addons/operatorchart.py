@@ -17,17 +17,17 @@ IMAGE: Final = "ghcr.io/clusterous/clusterous-operator"
 
 def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
     """Return its objects."""
-    # Helm installs the definitions of a chart once and changes them never.
-    return [_namespace(), *_definitions(), _config(setting), _chart(setting, mark)]
+    return [_namespace(), _config(setting), _chart(setting, mark)]
 
 
 def _namespace() -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": names.NAMESPACE}}
 
 
-def _definitions() -> list[Manifest]:
+def definitions() -> bytes:
+    """Return the definitions of apps, which Helm installs once and changes never."""
     folder = assets.chart_folder() / "crds"
-    return [yaml.safe_load(path.read_text()) for path in sorted(folder.glob("*.yaml"))]
+    return b"".join(b"---\n" + path.read_bytes() for path in sorted(folder.glob("*.yaml")))
 
 
 def _config(setting: Setting) -> Manifest:
@@ -77,4 +77,6 @@ def chart() -> bytes:
     return assets.chart_archive(assets.chart_folder())
 
 
-ADDON: Final = Addon(name="operator", noun="operator", manifests=manifests, images=("operator",))
+ADDON: Final = Addon(
+    name="operator", noun="operator", manifests=manifests, files=definitions, images=("operator",)
+)

@@ -217,7 +217,7 @@ def _count(world: World, backend: Any, params: Params, subnet: Any, kind: Any) -
             _capacity(world, backend, name, subnet.availability_zone),
             _no_capacity(world, name, subnet),
         ),
-        (len(ec2_models.free_private_ips(subnet)), _no_addresses(subnet)),
+        (ec2_models.private_room(subnet), _no_addresses(subnet)),
     )
     for room, refusal in rooms:
         if room < least:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces
@@ -187,35 +187,47 @@ def public_ips_taken() -> set[str]:
     return taken
 
 
-def _in_subnet(backend: Any, subnet: Any) -> set[str]:
+def _in_subnet(subnet: Any) -> set[str]:
     return {
         address["PrivateIpAddress"]
-        for eni in backend.enis.values()
+        for eni in subnet.ec2_backend.enis.values()
         if eni.subnet.id == subnet.id
         for address in eni.private_ip_addresses
     }
 
 
-def free_private_ips(subnet: Any) -> list[str]:
-    """Return the subnet's free addresses; AWS keeps the first four and the last."""
-    hosts = list(ipaddress.ip_network(subnet.cidr_block).hosts())[3:]
-    taken = _in_subnet(subnet.ec2_backend, subnet)
-    return [str(host) for host in hosts if str(host) not in taken]
+def _numbers(subnet: Any) -> range:
+    """Return the numbers of the subnet's addresses; AWS keeps the first four and the last."""
+    network = ipaddress.ip_network(subnet.cidr_block)
+    return range(int(network.network_address) + 4, int(network.broadcast_address))
+
+
+def private_room(subnet: Any) -> int:
+    """Count the subnet's free addresses."""
+    numbers = _numbers(subnet)
+    return len(numbers) - sum(_number(ip) in numbers for ip in _in_subnet(subnet))
+
+
+def _free_private_ips(subnet: Any) -> Iterator[str]:
+    """Yield them; an address just given back is not the next to be given out, as on EC2."""
+    numbers, taken = _numbers(subnet), _in_subnet(subnet)
+    after = getattr(subnet, "region_last_ip", numbers.start - 1) + 1
+    for number in (*range(after, numbers.stop), *range(numbers.start, after)):
+        if (ip := str(ipaddress.ip_address(number))) not in taken:
+            yield ip
 
 
 def free_private_ip(subnet: Any) -> str:
-    free = free_private_ips(subnet)
-    if not free:
+    """Return the next of the subnet's free addresses."""
+    ip = next(_free_private_ips(subnet), None)
+    if ip is None:
         raise Refusal(
             "InsufficientFreeAddressesInSubnet",
             f"There are not enough free addresses in subnet '{subnet.id}' "
             "to satisfy the requested number of instances.",
         )
-    # An address just given back is not the next to be given out, as on EC2.
-    last = getattr(subnet, "region_last_ip", None)
-    later = [ip for ip in free if last is None or _number(ip) > _number(last)]
-    subnet.region_last_ip = (later or free)[0]
-    return str(subnet.region_last_ip)
+    subnet.region_last_ip = _number(ip)
+    return ip
 
 
 def _number(ip: str) -> int:
@@ -232,7 +244,7 @@ def _request_ip(self: Any, ip: str, instance: Any) -> None:
             "InvalidParameterValue",
             f"Address {ip} does not fall within the subnet's address range",
         )
-    if ip not in free_private_ips(self):
+    if _number(ip) not in _numbers(self) or ip in _in_subnet(self):
         raise Refusal("InvalidIPAddress.InUse", f"Address {ip} is in use.")
 
 
