@@ -50,6 +50,8 @@ WORKERS: Final = "workers"
 # The shared volume.
 VOLUME_PATH: Final = "/home/data"
 DEFAULT_VOLUME_SIZE: Final = "20Gi"
+# On nodes, the way to the cluster's own volume: there only while that is mounted at VOLUME_PATH.
+VOLUME_GATE: Final = "/run/clusterous/data"
 
 # Where the operator lives on a cluster, and what tells it about the cluster's own volume.
 NAMESPACE: Final = "clusterous-system"

@@ -23,7 +23,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ADDONS, LOCK_KEY
+from clusterous_cli.cluster.payload import ADDONS, LOCK_KEY, VOLUME
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.plan import converge, design, inventory, lock
 from clusterous_cli.system import wait
@@ -162,6 +162,7 @@ def report(
         "nodes": {node_name(one["PrivateDnsName"], one["InstanceId"]): "Ready" for one in found},
         "addons": placed,
         "rollouts": "".join(f"{name}@{digest} it 1 1 1 1 1 1\n" for name, digest in placed.items()),
+        "volume": served(cloud, who),
         **(seen or {}),
     }
     view = {key: told for key, told in view.items() if told is not None}
@@ -177,6 +178,24 @@ def report(
             Key=f"{who.reports}/{one['InstanceId']}.json",
             Body=json.dumps(body).encode(),
         )
+
+
+def served(cloud: Aws, who: Identity) -> dict[str, Any] | None:
+    """Play the volume server: format what is ours, serve what is marked or given, and grow it."""
+    told = record.read_object(cloud, who, VOLUME)
+    if told is None:
+        return None
+    order = dict(line.split("=") for line in told.decode().splitlines())
+    (volume,) = cloud.pages(
+        "ec2", "describe_volumes", "Volumes",
+        Filters=[{"Name": "volume-id", "Values": [order["id"]]}],
+    )  # fmt: skip
+    found = {"volume": order["id"], "made": True, "size": 0, "free": 0, "reason": "", "error": ""}
+    if volume["State"] != "in-use":
+        return {**found, "phase": "waiting", "made": False}
+    if "yes" not in (order["given"], order["marked"]):
+        return {**found, "phase": "made"}
+    return {**found, "phase": "serving", "size": (volume["Size"] << 30) - 12345, "free": 1 << 30}
 
 
 @contextmanager

@@ -8,12 +8,13 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, NotBeforeError, UserError
+from clusterous_cli.addons import volumeserver
 from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import VOLUME
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.output import show
-from clusterous_cli.plan import cost
+from clusterous_cli.plan import cost, nodes
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\nvolume: {size: 30}\n")
@@ -46,6 +47,10 @@ def noted(world: cloud.World) -> str:
     return str(answer["Body"].read().decode())
 
 
+def told(id: str, *, given: bool = False, marked: bool = False) -> str:
+    return volumeserver.order(id, given=given, marked=marked)
+
+
 def existing(world: cloud.World, zone: str = "eu-west-1a", **more: Any) -> str:
     """Make a volume that nobody of ours has made."""
     answer = world.cloud.call(
@@ -69,12 +74,65 @@ def test_a_volume_is_made_with_its_cluster_and_goes_with_it(world: cloud.World) 
     assert (made["Size"], made["VolumeType"], made["Encrypted"]) == (30, "gp3", True)
     assert held["InstanceId"] == machine(world, "controller")
     assert not held.get("DeleteOnTermination")  # moto leaves it out
-    assert noted(world) == f"{made['VolumeId']} ours blank\n"
+    assert noted(world) == told(made["VolumeId"])
     assert world.design(REEF).plan.pending == ()
 
     world.destroy("reef")
     assert world.server.leftovers() == []
     assert "ec2:DetachVolume" not in world.mutating()
+
+
+def test_a_volume_is_marked_when_it_was_formatted_and_then_served(world: cloud.World) -> None:
+    world.create(REEF)
+
+    (made,) = volumes(world)
+    assert tags_of(made)[names.TAG_FORMATTED] == "xfs"
+    assert noted(world) == told(made["VolumeId"], marked=True)
+    before = world.mutating()
+    world.create(REEF)
+    assert [call for call in world.mutating()[len(before) :] if call != "s3:PutObject"] == []
+
+    # What was said once stays said, also where the tag is lost.
+    world.cloud.call(
+        "ec2", "delete_tags", Resources=[made["VolumeId"]], Tags=[{"Key": names.TAG_FORMATTED}]
+    )
+    assert world.design(REEF).plan.pending == ()
+
+
+def test_a_mark_that_was_cut_short_is_made_whole(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    (made,) = volumes(world)
+    tag = {"Key": names.TAG_FORMATTED, "Value": "xfs"}
+    world.cloud.call("ec2", "create_tags", Resources=[made["VolumeId"]], Tags=[tag])
+
+    assert [step.key for step in world.design(REEF).plan.pending] == ["volume-note"]
+    world.create(REEF)
+    assert noted(world) == told(made["VolumeId"], marked=True)
+
+
+def test_only_our_own_volume_is_marked(world: cloud.World) -> None:
+    id = existing(world)
+    made = {"phase": "made", "made": True, "size": 0, "error": "", "volume": id}
+    world.converge(with_volume(f"{{id: {id}}}")).execute()
+
+    with pytest.raises(FailedError, match="shared volume"):
+        world.create(with_volume(f"{{id: {id}}}"), view={"volume": made}, seconds=2)
+
+    assert volumes(world)[0].get("Tags", []) == []
+
+
+def test_a_damaged_volume_is_an_error_that_names_the_newest_snapshot(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nodes, "VOLUME_SECONDS", 0.5)
+    world.converge(REEF).execute()
+    id = volumes(world)[0]["VolumeId"]
+    snapshot = world.cloud.call("ec2", "create_snapshot", VolumeId=id)["SnapshotId"]
+    words = f"{id} was formatted, and no file system is found on it."
+    damaged = {"volume": id, "phase": "refused", "reason": "damaged", "error": words}
+
+    with pytest.raises(FailedError, match=rf"{words}\n  Its newest snapshot is {snapshot}"):
+        world.create(REEF, view={"volume": damaged})
 
 
 def test_what_it_costs_is_in_the_price() -> None:
@@ -153,7 +211,7 @@ def test_an_existing_volume_is_taken_and_never_ours(world: cloud.World) -> None:
     assert zones == {"eu-west-1b"}
     world.converge(given).execute()
     (taken,) = volumes(world)
-    assert noted(world) == f"{id} given formatted\n"
+    assert noted(world) == told(id, given=True, marked=True)
     assert taken["Attachments"][0]["InstanceId"] == machine(world, "controller")
     assert world.design(given).plan.pending == ()
 
@@ -215,7 +273,7 @@ def test_a_volume_that_is_lost_is_told_with_its_newest_snapshot(world: cloud.Wor
     # Of the snapshot a volume is made, and named.
     again = existing(world, SnapshotId=snapshot)
     world.converge(with_volume(f"{{id: {again}}}")).execute()
-    assert noted(world) == f"{again} given formatted\n"
+    assert noted(world) == told(again, given=True, marked=True)
     assert world.design(with_volume(f"{{id: {again}}}")).plan.pending == ()
 
 
@@ -224,7 +282,9 @@ def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: clo
     world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, "controller")])
     lose(world, volumes(world)[0]["VolumeId"])
 
-    with pytest.raises(FailedError, match=r"There is no snapshot of it\. No empty one is made"):
+    with pytest.raises(
+        FailedError, match=r"No empty one is made in its stead\. There is no snapshot"
+    ):
         world.design(REEF)
     world.destroy("reef")
     assert world.server.leftovers() == []

@@ -37,6 +37,10 @@ def _config(setting: Setting) -> Manifest:
         server = addresses(config.cidr).volume
         nfs = {"server": server, "path": "/", "mountOptions": list(EFS_OPTIONS)}
         data[names.CLUSTER_VOLUME_KEY] = yaml.safe_dump({"nfs": nfs}, sort_keys=False)
+    elif config.volume.served:
+        # By the node's own mount, on the controller the volume itself: none is mounted for a pod.
+        folder = {"hostPath": {"path": names.VOLUME_GATE}}
+        data[names.CLUSTER_VOLUME_KEY] = yaml.safe_dump(folder, sort_keys=False)
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

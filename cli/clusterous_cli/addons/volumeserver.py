@@ -17,28 +17,58 @@ Between the machine and the pod there are two files:
 `/home/data` of the machine is the volume, once that is mounted; before, nobody can write there.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from clusterous_cli.addons.addon import Manifest, Mark
-from clusterous_cli.boot.bootstrap import FACTS
+from clusterous_cli.addons.rollout import State
+from clusterous_cli.boot.bootstrap import FACTS, VOLUME_STATUS
 
 NAME: Final = "clusterous-volume"
 PODS: Final = "/var/lib/rancher/k3s/agent/pod-manifests"
 PIN: Final = "io.cri-containerd.pinned=pinned"
 ORDER: Final = f"{FACTS}/volume"
-RUN: Final = "/run/clusterous/volumeserver"
-STATUS: Final = f"{RUN}/status.json"
+STATUS: Final = VOLUME_STATUS
+RUN: Final = STATUS.rpartition("/")[0]
 STATE: Final = "/var/lib/clusterous/volume"
 HOME: Final = "/home"
 REASONS: Final = (
     *("order", "twice", "serial", "place", "partitioned", "foreign", "blank", "not blank"),
     *("damaged", "unreadable", "failed"),
 )
+# Where it says nothing more, what people read of its phases.
+PHASES: Final = {
+    "waiting": "waits for its volume",
+    "made": "has a new file system, which is being marked",
+    "mounted": "starts to serve",
+}
+# Of what is refused for these, a snapshot is the way back.
+LOST: Final = ("damaged", "unreadable")
 # What a server of files needs who acts as the user that asks; the last opens files by handle.
 CAPABILITIES: Final = (
     *("CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "SETUID", "SETGID"),
     "DAC_READ_SEARCH",
 )
+
+
+def state(view: Mapping[str, Any], gib: int) -> State:
+    """Return how far the volume is, by what the controller sees; its file system fills *gib*."""
+    told = view.get("volume")
+    if not told:
+        return State(ready=False, words="waits for the volume server")
+    phase, words = told["phase"], PHASES.get(told["phase"], told["phase"])
+    if phase != "serving":
+        return State(ready=False, words=told["error"] or words)
+    # What the file system needs for itself is far less than a tenth.
+    if told["size"] < (gib << 30) * 0.9:
+        return State(ready=False, words=told["error"] or "its file system grows")
+    return State(ready=True, words="ready")
+
+
+def refusal(view: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return what is said of a volume that is not taken as it is."""
+    told: Mapping[str, Any] = view.get("volume") or {}
+    return told if told.get("phase") == "refused" else None
 
 
 def order(volume: str, *, given: bool, marked: bool) -> str:

@@ -10,18 +10,21 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from clusterous_api import names
+from clusterous_api.mounts import EFS_OPTIONS
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ADDONS, ROLES, SECRETS_KEY, Blob, Machine
+from clusterous_cli.cluster.payload import ADDONS, ROLES, SECRETS_KEY, VOLUME, Blob, Machine
 from clusterous_cli.system import assets
 
 K3S: Final = "/var/lib/rancher/k3s"
 PROVIDER: Final = "/var/lib/rancher/credentialprovider"
 # Where the controller writes what it knows of its place, for what runs on it; see cloud.sh.
 FACTS: Final = "/etc/clusterous"
+# Where the volume server says how the shared volume is.
+VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 USER_DATA_LIMIT: Final = 4096
 # What stays for the kubelet (and on the controller for all of k3s), and for sshd and what serves
 # volumes, however full of programs a machine is.
@@ -156,6 +159,7 @@ def _script(
     server = role == names.ROLE_CONTROLLER
     on_efs = config.volume.type is VolumeType.EFS
     volume = addresses(config.cidr).volume if on_efs else "none"
+    mounts = config.volume.served and not server
     if role == names.ROLE_GATEWAY:
         steps = assets.template("gateway.sh")
     else:
@@ -167,13 +171,16 @@ def _script(
             CLUSTER=config.name,
             COMMAND="server" if server else "agent",
             RESERVED=RESERVED[role],
-            VOLUME=volume,
+            CLIENT="nfs" if on_efs or mounts else "none",
+            SHIELD=_shield(config, server),
+            BARRED="true" if mounts else "false",  # on the controller the volume server does it
+            PLACE=names.VOLUME_PATH,
             CIDR=config.cidr,
             PREPARE=f"{_cloud(config)}    first_addons" if server else "",
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",
         )
-        steps = _following() + steps if server else steps
+        steps = _following(config) + steps if server else steps
     return assets.render(
         assets.template("boot.sh"),
         ROLE=role,
@@ -183,18 +190,58 @@ def _script(
         DOMAIN=who.dns_suffix,
         REPORTS=quote(who.reports, safe="/"),
         STEPS=steps,
-        AFTER=_reporting(volume) if server else "",
+        AFTER=_after(config, role, volume),
     ).encode()
 
 
-def _following() -> str:
-    return assets.render(assets.template("addons.sh"), TABLE=ADDONS)
+def _following(config: ClusterConfig) -> str:
+    followed = assets.render(assets.template("addons.sh"), TABLE=ADDONS)
+    if not config.volume.served:
+        return followed
+    places = {"PLACE": names.VOLUME_PATH, "GATE": names.VOLUME_GATE}
+    text = assets.template("volume.sh")
+    return followed + assets.render(text, NOTE=VOLUME, ORDER=f"{FACTS}/volume", **places)
 
 
-def _reporting(volume: str) -> str:
+def _after(config: ClusterConfig, role: str, volume: str) -> str:
+    """Return what a machine does when it is ready."""
+    if role == names.ROLE_CONTROLLER:
+        return _reporting(volume, config.volume.served)
+    if role == names.ROLE_WORKER and config.volume.served:
+        return _mounting(config)
+    return ""
+
+
+def _reporting(volume: str, is_served: bool) -> str:
     text = assets.template("report.sh")
     marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON}
-    return assets.render(text, VOLUME=volume, **marks)
+    follow = "follow_volume >/dev/null 2>&1 &" if is_served else ""
+    return assets.render(text, VOLUME=volume, STATUS=VOLUME_STATUS, FOLLOW=follow, **marks)
+
+
+def _mounting(config: ClusterConfig) -> str:
+    text = assets.render(
+        assets.template("mount.sh"),
+        CLUSTER=config.name,
+        SERVER=addresses(config.cidr).controller,
+        PLACE=names.VOLUME_PATH,
+        GATE=names.VOLUME_GATE,
+        # What programs write there must make nobody root on a machine: no set-id, no devices.
+        OPTIONS=",".join((*EFS_OPTIONS, "nosuid", "nodev")),
+    )
+    return f"{text}\nmount_volume"
+
+
+def _shield(config: ClusterConfig, server: bool) -> str:
+    """Return what keeps pods from the volume itself, over which they are nobody's and anybody's."""
+    port = "-p tcp --dport 2049"
+    if config.volume.type is VolumeType.EFS:
+        return f'    dropped FORWARD cni0 "-d {addresses(config.cidr).volume} {port}"'
+    if not config.volume.served:
+        return ""
+    if server:  # from its own pods, and from those of others, which come by their network
+        return "\n".join(f'    dropped INPUT {card} "{port}"' for card in ("cni0", "flannel.1"))
+    return f'    dropped FORWARD cni0 "-d {addresses(config.cidr).controller} {port}"'
 
 
 def _cloud(config: ClusterConfig) -> str:

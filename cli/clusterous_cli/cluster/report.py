@@ -64,8 +64,11 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
     containers = listed if isinstance(listed, list) else []
     # Controllers of older releases follow no add-ons, and count the operator's pods instead.
     follows = {"addons": _texts(said["addons"])} if "addons" in said else {}
+    volume = said.get("volume")
+    served = {"volume": _volume(volume)} if isinstance(volume, dict) else {}
     return {
         **follows,
+        **served,
         # A node that is cordoned says `Ready,SchedulingDisabled`: it is ready all the same.
         "nodes": {name: state.split(",")[0] for name, state in _texts(said.get("nodes")).items()},
         "operator": _texts(said.get("operator")),
@@ -75,6 +78,13 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
         "chart": _text(said.get("chart")),
         "containers": [_container(one) for one in containers[:50] if isinstance(one, dict)],
     }
+
+
+def _volume(said: Mapping[str, Any]) -> dict[str, Any]:
+    """What the volume server says of the shared volume."""
+    texts = {key: _text(said.get(key)) for key in ("volume", "phase", "reason", "error")}
+    sizes = {key: said[key] if type(said.get(key)) is int else 0 for key in ("size", "free")}
+    return {**texts, **sizes, "made": said.get("made") is True}
 
 
 def _container(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,9 +41,9 @@ LINES: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volume:
-    """The cluster's NFS volume, as the nodes mount it."""
+    """The cluster's volume: over NFS, or, without a *server*, the controller's own."""
 
-    server: str
+    server: str | None
     path: str = "/"
     # What programs write there must make nobody root on the controller: no set-id, no devices.
     options: tuple[str, ...] = (*EFS_OPTIONS, "nosuid", "nodev")
@@ -122,6 +122,8 @@ def prepare_script(
 ) -> str:
     """Mount the volume unless it is mounted; make *folders*; name what is missing of *wanted*.
 
+    One of the controller's own is mounted by its volume server, or not at all.
+
     What leads out of the volume, by a link that a program made there, is named and not touched.
     """
     mount = [
@@ -129,11 +131,12 @@ def prepare_script(
         *(f"{volume.server}:{volume.path}", names.VOLUME_PATH),
     ]
     root = shlex.quote(names.VOLUME_PATH)
+    unserved = "{ echo the volume is not mounted: see clusterous status; exit 1; }"
     make = "sudo sh -c 'umask 0; mkdir -p -m 1777 -- \"$1\"' sh"
     steps = [
         "set -e",
         f"sudo mkdir -p {root}",
-        f"mountpoint -q {root} || {shlex.join(mount)} >&2",
+        f"mountpoint -q {root} || {shlex.join(mount) if volume.server else unserved} >&2",
         # A new volume is its owner's alone, and programs run as any user.
         f"test -k {root} || sudo chmod 1777 {root}",
         f"top=$(sudo realpath -- {root})",

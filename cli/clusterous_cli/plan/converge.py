@@ -25,6 +25,7 @@ from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC, Interface
+from clusterous_cli.plan.kinds.volume import ebs
 from clusterous_cli.system import wait
 from clusterous_cli.system.download import Progress
 from clusterous_cli.terminal import spell
@@ -121,11 +122,22 @@ class Create:
             wanted[one.role] = wanted.get(one.role, 0) + one.pool.count
         ready = nodes.await_ready(
             self.cloud, self.design.who, wanted, self.design.awaited, self.lines, self.pauses,
+            volume=(config.volume.size or 0) if config.volume.served else None, notice=self.notice,
             seconds=seconds,
         )  # fmt: skip
         if doubtful:
             self.tidy()
         return ready
+
+    def notice(self, view: Mapping[str, Any]) -> None:
+        """Mark the shared volume when its file system was made: it is not served before."""
+        told = view.get("volume") or {}
+        if self.design.config.volume.served and told.get("made") and told["phase"] == "made":
+            ebs.mark(self.site(), told["volume"])
+
+    def site(self, **more: Any) -> Site:
+        """Return where things are made."""
+        return Site(cloud=self.cloud, who=self.design.who, pauses=self.pauses, **more)
 
     def tidy(self) -> None:
         """Remove what AWS made twice since the answer to a call was lost; by now it shows."""
@@ -175,10 +187,7 @@ class Create:
 
     def _carry_out(self, steps: Sequence[Step], ids: Mapping[str, str], parts: Parts) -> Outcome:
         downloads = Downloads(self.lines, self.pauses)
-        site = Site(
-            cloud=self.cloud,
-            who=self.design.who,
-            pauses=self.pauses,
+        site = self.site(
             supply=lambda key: self.supply(key, downloads.tell),
             more=dict(self.design.config.tags),
             say=self.lines.set,

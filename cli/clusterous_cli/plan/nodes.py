@@ -1,16 +1,17 @@
 """Waiting for machines and add-ons: what is reported, when all is ready, when one has failed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError
-from clusterous_cli.addons import addon, rollout, table
+from clusterous_cli.addons import addon, rollout, table, volumeserver
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
+from clusterous_cli.plan.kinds.volume import ebs, keeping
 from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
@@ -21,6 +22,7 @@ SECONDS: Final = 900.0
 DEAD: Final = ("shutting-down", "terminated")
 
 
+VOLUME: Final = "shared volume"
 LINES: Final = {
     names.ROLE_GATEWAY: "gateway",
     names.ROLE_CONTROLLER: "controller",
@@ -32,6 +34,8 @@ RESTARTS: Final = 3
 CHART_SECONDS: Final = 30.0
 # What cannot be pulled is tried again for ever; a registry that is slow or just restarts is not it.
 PULL_SECONDS: Final = 60.0
+# A device may be read only a moment after it is there.
+VOLUME_SECONDS: Final = 20.0
 CHART_JOB: Final = "helm-install-"
 PULLS: Final = frozenset(
     {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
@@ -111,11 +115,15 @@ def _times(count: int) -> str:
 
 
 def progress(
-    nodes: Iterable[Node], wanted: Mapping[str, int], addons: Mapping[str, str]
+    nodes: Iterable[Node],
+    wanted: Mapping[str, int],
+    addons: Mapping[str, str],
+    volume: int | None = None,
 ) -> Progress:
     """Judge what is known of the machines against how many of each role are wanted.
 
-    *addons* are the digests of those that must be ready.
+    *addons* are the digests of those that must be ready; *volume* is the GiB of one that the
+    controller serves.
     """
     all_nodes = list(nodes)
     by_role = {role: [n for n in all_nodes if n.role == role] for role in wanted}
@@ -124,6 +132,8 @@ def progress(
         role: [node for node in found if is_ready(node, view)] for role, found in by_role.items()
     }
     states, why = addon_states(view, addons), trouble(view, addons)
+    if volume is not None:
+        states[VOLUME] = volumeserver.state(view, volume)
     down = [noun for noun, state in states.items() if not state.ready]
     waiting = [f"the {noun}" for noun in down]
     waiting += [n.name for role in wanted for n in by_role[role] if n not in ready[role]]
@@ -205,10 +215,12 @@ def await_ready(
     lines: Lines,
     pauses: wait.Pauses,
     *,
+    volume: int | None = None,
+    notice: Callable[[Mapping[str, Any]], None] = lambda view: None,
     seconds: float = SECONDS,
 ) -> tuple[Node, ...]:
-    """Wait until all machines and *addons* are ready; what failed for good ends it at once,
-    and what has not come further for *seconds* in the end."""
+    """Wait until all machines, *addons* and the *volume* are ready; what failed for good ends it at
+    once, and what has not come further for *seconds* in the end. *notice* hears of each look."""
     reports = record.Reports(cloud, who)
     # AWS was reached for the whole of the plan: what is lost now is a hiccup, or a laptop asleep.
     steady = wait.Patience(
@@ -220,10 +232,12 @@ def await_ready(
     )
     further = wait.Progress(clock=pauses.clock)
     delay = 1.0
-    chart_good = pull_good = pauses.clock()
+    chart_good = pull_good = volume_good = pauses.clock()
     while True:
         nodes = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
-        now = progress(nodes, wanted, addons)
+        now = progress(nodes, wanted, addons, volume)
+        view = cluster_view(nodes)
+        notice(view)
         for name, text in now.lines.items():
             lines.set(name, text, done=name in now.done)
         lines.remind()
@@ -235,6 +249,12 @@ def await_ready(
             chart_good = pauses.clock()
         if not now.trouble.pulling:
             pull_good = pauses.clock()
+        refused = None if volume is None else volumeserver.refusal(view)
+        if refused is None:
+            volume_good = pauses.clock()
+        elif pauses.clock() - volume_good >= VOLUME_SECONDS:
+            lines.set(VOLUME, "refused", failed=True)
+            raise volume_failure(cloud, refused)
         stuck = pauses.clock() - chart_good >= CHART_SECONDS
         stuck |= pauses.clock() - pull_good >= PULL_SECONDS
         if now.trouble.crashing or stuck:
@@ -252,6 +272,19 @@ def marks(nodes: Sequence[Node], now: Progress) -> list[tuple[str, ...]]:
     phases = [(node.instance_id, node.state, node.phase) for node in nodes]
     ready = [(node.instance_id, "ready") for node in nodes if node.name not in now.waiting]
     return [*phases, *ready, *((name,) for name in now.done)]
+
+
+def volume_failure(cloud: Aws, told: Mapping[str, Any]) -> FailedError:
+    """Tell why the shared volume is not served, and where a snapshot may help, which."""
+    id = told["volume"]
+    more = ""
+    if told["reason"] in volumeserver.LOST:
+        found = ebs.newest_snapshot(cloud, id)
+        more = f"\n  {keeping.way_back(found)}"
+    return FailedError(
+        f"The machines are up, but the shared volume is not served: {told['error']}{more}\n"
+        "  When it is mended, run create again: it goes on waiting. Or destroy."
+    )
 
 
 def addon_failure(now: Progress) -> FailedError:

@@ -54,17 +54,20 @@ def _volume(text: str) -> Mapping[str, Any]:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise UserError(f"{where} is not YAML: {error}") from error
-    if not isinstance(value, Mapping) or not _is_volume(value.get("nfs") or {}):
+    if not isinstance(value, Mapping) or not _is_volume(value):
         raise UserError(
             f"{where} must hold a mapping with the key nfs, in which server and path are text and "
-            "mountOptions a list of texts."
+            "mountOptions a list of texts, or hostPath, in which path is text."
         )
     return value
 
 
-def _is_volume(nfs: object) -> bool:
+def _is_volume(value: Mapping[str, Any]) -> bool:
     """Tell whether a description has the shape of one; what is missing is found out later."""
-    if not isinstance(nfs, Mapping):
+    nfs, folder = value.get("nfs") or {}, value.get("hostPath") or {"path": ""}
+    if not isinstance(nfs, Mapping) or not isinstance(folder, Mapping):
+        return False
+    if not isinstance(folder.get("path"), str):
         return False
     texts, options = (nfs.get("server"), nfs.get("path")), nfs.get("mountOptions")
     are_texts = all(one is None or isinstance(one, str) for one in texts)

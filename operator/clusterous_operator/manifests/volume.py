@@ -47,9 +47,10 @@ def volume(app: App, facts: Facts) -> list[Manifest]:
         case NewClaim():
             return [_dynamic(app, source, facts)]
         case NfsExport():
-            return _static(app, app.name, source.server, source.path, NFS_OPTIONS, facts)
+            return _static(app, app.name, _nfs(source.server, source.path), NFS_OPTIONS, facts)
         case EfsFileSystem():
-            return _static(app, app.name, _efs(source, facts), source.path, EFS_OPTIONS, facts)
+            where = _nfs(_efs(source, facts), source.path)
+            return _static(app, app.name, where, EFS_OPTIONS, facts)
         case ClusterVolume():
             return _of_cluster(app, facts)
     assert_never(source)
@@ -60,13 +61,21 @@ def _of_cluster(app: App, facts: Facts) -> list[Manifest]:
         return [_dynamic(app, NewClaim(), facts)]
     if facts.cluster_volume is None:
         return []  # the claim is there, what is behind it is not known any more
+    folder = facts.cluster_volume.get("hostPath")
+    if folder:
+        return _static(app, None, {"hostPath": {**folder, "type": "Directory"}}, (), facts)
     nfs = facts.cluster_volume.get("nfs")
     if not nfs or not nfs.get("server"):
         raise UserError(
-            f"ConfigMap {names.CLUSTER_CONFIG} names no NFS server in {names.CLUSTER_VOLUME_KEY}."
+            f"ConfigMap {names.CLUSTER_CONFIG} names no NFS server in {names.CLUSTER_VOLUME_KEY},"
+            " and no folder of the nodes."
         )
     options = nfs.get("mountOptions") or EFS_OPTIONS
-    return _static(app, None, nfs["server"], nfs.get("path", "/"), options, facts)
+    return _static(app, None, _nfs(nfs["server"], nfs.get("path", "/")), options, facts)
+
+
+def _nfs(server: str, path: str) -> dict[str, Any]:
+    return {"nfs": {"server": server, "path": path}}
 
 
 def _efs(source: EfsFileSystem, facts: Facts) -> str:
@@ -96,19 +105,22 @@ def _dynamic(app: App, source: NewClaim, facts: Facts) -> Manifest:
 
 
 def _static(
-    app: App, owner: str | None, server: str, path: str, options: Sequence[str], facts: Facts
+    app: App, owner: str | None, where: dict[str, Any], options: Sequence[str], facts: Facts
 ) -> list[Manifest]:
-    """Return a volume over NFS and its claim; of the whole namespace where *owner* is None."""
+    """Return a volume that is there, and its claim; of the whole namespace where *owner* is None.
+
+    *where* is it over NFS, or as a folder of each node.
+    """
     name = names.persistent_volume(app.namespace, owner)
     claim = claim_name(app, facts)
-    capacity = {"storage": names.DEFAULT_VOLUME_SIZE}  # of no effect with NFS, but required
+    capacity = {"storage": names.DEFAULT_VOLUME_SIZE}  # of no effect here, but required
     volume_spec = {
         "capacity": capacity,
         "accessModes": ["ReadWriteMany"],
         "persistentVolumeReclaimPolicy": "Retain",
         "storageClassName": "",
-        "mountOptions": list(options),
-        "nfs": {"server": server, "path": path},
+        **({"mountOptions": list(options)} if options else {}),
+        **where,
         "claimRef": {
             "apiVersion": "v1",
             "kind": "PersistentVolumeClaim",

@@ -45,7 +45,7 @@ UNIT
 
 # What Kubernetes mounts the volume with is the image's: without it every pod would wait for ever.
 can_mount() {
-    [ @VOLUME@ = none ] || [ -x "$ROOT/sbin/mount.nfs4" ] || {
+    [ @CLIENT@ = none ] || [ -x "$ROOT/sbin/mount.nfs4" ] || {
         echo "This machine's image cannot mount the cluster's volume: it has no /sbin/mount.nfs4."
         echo "Choose one with an NFS client, such as Amazon Linux 2023 (Debian's and Ubuntu's lack nfs-common),"
         echo "or a cluster without a volume (volume: none)."
@@ -62,13 +62,20 @@ shield() {
     # at all shows when it is started.
     k3s kubectl version --client >/dev/null || :
     PATH=$PATH:/var/lib/rancher/k3s/data/current/bin/aux
-    [ @VOLUME@ = none ] || dropped "-d @VOLUME@ -p tcp --dport 2049"
-    dropped "-d @CIDR@ -p udp --dport 8472"
+@SHIELD@
+    dropped FORWARD cni0 "-d @CIDR@ -p udp --dport 8472"
 }
 
 dropped() {
-    _rule="FORWARD -i cni0 $1 -j DROP"
+    _rule="$1 -i $2 $3 -j DROP"
     iptables -w -t mangle -C $_rule 2>/dev/null || iptables -w -t mangle -I $_rule
+}
+
+# Where the volume will be nobody writes before it is: it would fill the machine's own disk.
+bar() {
+    @BARRED@ || return 0
+    mkdir -p "$ROOT@PLACE@"
+    mountpoint -q "$ROOT@PLACE@" || chattr +i "$ROOT@PLACE@" || echo "the bare @PLACE@ can be written to"
 }
 
 # k3s passes over what it does not know in its configuration, and only its log tells.
@@ -91,6 +98,7 @@ steps() {
     # While this file is there, archives that did not change are not imported at every start.
     : >>"$ROOT/var/lib/rancher/k3s/agent/images/.cache.json"
 @PREPARE@
+    bar
     shield
     phase starting
     start @UNIT@

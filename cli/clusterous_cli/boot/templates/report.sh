@@ -66,6 +66,11 @@ orphans() {
     done
 }
 
+# What the volume server says of the volume, one line of JSON.
+volume() {
+    [ ! -s @STATUS@ ] || printf ',"volume":%s' "$(head -n 1 @STATUS@)"
+}
+
 view() {
     nodes=$(k3s kubectl get nodes --no-headers 2>/dev/null | while read -r name state _; do
         printf '"%s":"%s",' "$name" "$state"
@@ -82,8 +87,8 @@ view() {
     containers=$(troubles)
     printf '{"nodes":{%s},"addons":{%s},"rollouts":%s,"stuck":%s,' "${nodes%,}" "${addons#,}" \
         "$(printf %s "$rollouts" | quoted)" "$(tail -n 3 "$STATE/addons.trouble" 2>/dev/null | quoted)"
-    printf '"waiting":%s,"chart":%s,"containers":[%s]}' "$(printf %s "$waiting" | quoted)" \
-        "$(printf %s "$chart" | quoted)" "${containers#,}"
+    printf '"waiting":%s,"chart":%s,"containers":[%s]%s}' "$(printf %s "$waiting" | quoted)" \
+        "$(printf %s "$chart" | quoted)" "${containers#,}" "$(volume)"
 }
 
 watch_cluster() {
@@ -117,4 +122,5 @@ open_volume() {
 open_volume >/dev/null 2>&1 &
 quick_until=$(($(date +%s) + 1200))
 follow_addons &
+@FOLLOW@
 watch_cluster

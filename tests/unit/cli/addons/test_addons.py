@@ -49,6 +49,14 @@ def test_the_operator_comes_with_its_definition_and_what_it_should_know() -> Non
     assert definition == yaml.safe_load(shipped)
 
 
+def test_the_operator_hears_of_a_volume_that_every_node_has() -> None:
+    served = replace(SETTING, config=config.parse("name: reef\nvolume: ebs\n"))
+
+    known = objects(operatorchart.ADDON, served)["ConfigMap", names.CLUSTER_CONFIG]["data"]
+
+    assert yaml.safe_load(known["volume.yaml"]) == {"hostPath": {"path": names.VOLUME_GATE}}
+
+
 def test_without_a_volume_the_operator_hears_of_none() -> None:
     bare = replace(SETTING, config=config.parse("name: reef\nvolume: none\n"))
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from clusterous_api import names
 from clusterous_cli.boot import bootstrap, pki
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.addresses import node_name
@@ -215,6 +216,7 @@ def carry_out(
 first_addons() {{ :; }}
 files() {{ :; }}; fetch_all() {{ cat; }}; start() {{ :; }}; phase() {{ echo "phase: $1"; }}
 k3s() {{ [ "$2" != version ]; }}; iptables() {{ [ "$4" = -I ] && echo "$*" >>{root}/rules; }}
+chattr() {{ echo "chattr $1 ${{2#$ROOT}}"; }}
 journalctl() {{ echo '{log}'; }}; imds() {{ echo "of-$1" | tr / -; }}
 ROOT={root} NAME=n ADDRESS=a ZONE=z INSTANCE=i REGION=r
 """
@@ -248,15 +250,24 @@ def test_a_node_begins_when_its_images_are_in_and_imports_them_once(
 def test_pods_are_kept_from_the_volume_itself_and_from_the_network_of_pods(
     secrets: pki.Secrets, tmp_path: Path
 ) -> None:
-    for volume in ("efs", "none"):
+    for volume in ("efs", "none", "ebs"):
         made = make_bundle(secrets, f"name: reef\nvolume: {volume}\n")
         assert carry_out(made, "worker", tmp_path / volume)[-1] == "code 0"
+    assert carry_out(made, "controller", tmp_path / "server")[-1] == "code 0"
 
     start = "-w -t mangle -I FORWARD -i cni0 -d"
     rule = f"{start} 10.40.16.11 -p tcp --dport 2049 -j DROP\n"
     forged = f"{start} 10.40.0.0/16 -p udp --dport 8472 -j DROP\n"
     assert (tmp_path / "efs/rules").read_text() == rule + forged
     assert (tmp_path / "none/rules").read_text() == forged
+    served = f"{start} 10.40.16.10 -p tcp --dport 2049 -j DROP\n"
+    assert (tmp_path / "ebs/rules").read_text() == served + forged
+    # On the controller itself it is reached without being forwarded, by its own pods and others'.
+    inside = [
+        f"-w -t mangle -I INPUT -i {card} -p tcp --dport 2049 -j DROP\n"
+        for card in ("cni0", "flannel.1")
+    ]
+    assert (tmp_path / "server/rules").read_text() == "".join(inside) + forged
 
 
 def opened(bundle: bootstrap.Bundle, folder: Path, tries: int = 0) -> tuple[int, list[str]]:
@@ -306,6 +317,102 @@ def test_without_a_volume_nothing_is_to_be_mounted(secrets: pki.Secrets, tmp_pat
     without = make_bundle(secrets, "name: reef\nvolume: none\n")
 
     assert carry_out(without, "worker", tmp_path, client=False)[-1] == "code 0"
+
+
+def on_ebs(secrets: pki.Secrets) -> bootstrap.Bundle:
+    return make_bundle(secrets, "name: reef\nvolume: ebs\n")
+
+
+def test_only_machines_that_mount_over_nfs_need_its_client(
+    secrets: pki.Secrets, tmp_path: Path
+) -> None:
+    served = on_ebs(secrets)
+
+    assert carry_out(served, "worker", tmp_path / "worker", client=False)[-1] == "code 1"
+    assert carry_out(served, "controller", tmp_path / "server", client=False)[-1] == "code 0"
+
+
+def test_nobody_writes_where_the_volume_will_be(secrets: pki.Secrets, tmp_path: Path) -> None:
+    said = carry_out(on_ebs(secrets), "worker", tmp_path)
+
+    assert said[1] == "chattr +i /home/data"
+    assert (tmp_path / "home/data").is_dir()
+
+
+def test_a_worker_mounts_the_volume_when_it_is_served_and_then_shows_it_to_pods(
+    secrets: pki.Secrets, tmp_path: Path
+) -> None:
+    text = script(on_ebs(secrets), "worker")
+    functions = text[text.index("mount_unit() {") :]
+    for folder in ("etc/systemd/system", "run/clusterous"):
+        (tmp_path / folder).mkdir(parents=True)
+    gate = tmp_path / "run/clusterous/data"
+    fakes = f"""
+ROOT={tmp_path} left=2 MOUNT_PAUSE=0
+systemctl() {{
+    echo "$*"
+    [ "$1" != start ] || {{ [ ! -L {gate} ] && left=$((left - 1)) && [ $left -lt 0 ]; }}
+}}
+"""
+    argv = ["sh", "-uc", f"{fakes}\n{functions}"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.splitlines()
+
+    assert said == ["daemon-reload", *["start home-data.mount"] * 3]
+    assert gate.readlink() == Path("/home/data")
+    unit = (tmp_path / "etc/systemd/system/home-data.mount").read_text()
+    options = next(line for line in unit.splitlines() if line.startswith("Options="))
+    assert "What=10.40.16.10:/\nWhere=/home/data\nType=nfs4\n" in unit
+    assert {"nfsvers=4.1", "hard", "timeo=600", "nosuid", "nodev"} <= set(options[8:].split(","))
+
+
+@pytest.mark.parametrize(
+    ("told", "is_taken"),
+    [
+        ("id=vol-1\ngiven=no\nmarked=no\n", True),
+        ("id=vol-1\ngiven=no\n", False),
+        ("id=vol-1\ngiven=no\nmarked=perhaps\n", False),
+        ("<html>", False),
+        ("", False),
+    ],
+)
+def test_the_controller_hands_only_a_whole_order_to_the_volume_server(
+    secrets: pki.Secrets, tmp_path: Path, told: str, is_taken: bool
+) -> None:
+    text = script(on_ebs(secrets), "controller")
+    functions = text[text.index("ORDER=$ROOT") : text.index("follow_volume() {")]
+    (tmp_path / "etc/clusterous").mkdir(parents=True)
+    order = tmp_path / "etc/clusterous/volume"
+    order.write_text("before\n")
+    (tmp_path / "told").write_text(told)
+    fakes = f's3() {{ [ "$2" = server/volume ] && cp {tmp_path}/told "$5"; }}'
+
+    argv = [
+        "sh",
+        "-uc",
+        f"ROOT={tmp_path} STATE={tmp_path} NOTHING=e3\n{functions}{fakes}\nread_volume",
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert done.stderr == ""
+    assert (done.returncode == 0) is is_taken
+    assert order.read_text() == (told if is_taken else "before\n")
+
+
+def test_pods_find_the_way_to_the_volume_only_while_it_is_mounted(
+    secrets: pki.Secrets, tmp_path: Path
+) -> None:
+    text = script(on_ebs(secrets), "controller")
+    gate = tmp_path / "data"
+    function = text[text.index("open_gate() {") : text.index("follow_volume() {")]
+    function = function.replace(names.VOLUME_GATE, str(gate))
+    seen = []
+    for answer in (1, 0, 0, 1):
+        fake = f'mountpoint() {{ [ "$2" = /home/data ] && return {answer}; }}'
+        argv = ["sh", "-uc", f"{function}\n{fake}\nopen_gate"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        seen.append((done.returncode, gate.is_symlink(), done.stderr))
+
+    assert seen == [(1, False, ""), (0, True, ""), (0, True, ""), (1, False, "")]
 
 
 @pytest.mark.parametrize("role", ["controller", "worker"])

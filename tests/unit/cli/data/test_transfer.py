@@ -83,6 +83,13 @@ def test_the_script_quotes_what_it_is_given() -> None:
     assert "sudo test -e '/x;reboot' || echo missing 0" in script
 
 
+def test_a_volume_of_the_controllers_own_is_mounted_by_nobody_else() -> None:
+    script = transfer.prepare_script(Volume(server=None), [], [])
+
+    assert "sudo mount" not in script
+    assert "mountpoint -q /home/data || { echo the volume is not mounted" in script
+
+
 @pytest.mark.parametrize(
     ("item", "name"), [("tools/inputs", "inputs"), ("tools/inputs/", "inputs"), ("/abs/x", "x")]
 )

@@ -56,6 +56,35 @@ def test_the_third_crash_is_no_accident(restarts: int, reason: str, crashing: bo
     assert "ValueError: x" in now.lines["operator"]
 
 
+SERVED = {
+    "volume": "vol-1", "phase": "serving", "made": True, "size": (20 << 30) - (100 << 20),
+    "free": 1, "reason": "", "error": "",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        pytest.param(None, "waits for the volume server", id="not begun"),
+        pytest.param({"phase": "waiting", "error": "vol-1 is not attached"}, "vol-1 is not"),
+        pytest.param({"phase": "made"}, "has a new file system, which is being marked"),
+        pytest.param({"phase": "mounted"}, "starts to serve"),
+        pytest.param({"size": 10 << 30}, "its file system grows", id="grown at AWS only"),
+        pytest.param({"phase": "refused", "error": "it holds lvm"}, "it holds lvm"),
+        pytest.param({}, "ready"),
+    ],
+)
+def test_a_volume_is_ready_when_it_is_served_as_large_as_it_is(
+    told: dict[str, Any] | None, line: str
+) -> None:
+    volume = None if told is None else SERVED | told
+    view = {"nodes": {"ip-0": "Ready"}, "addons": {}, "volume": volume}
+    now = nodes.progress([machine("controller", 0, view)], {"controller": 1}, {}, 20)
+
+    assert now.lines["shared volume"].startswith(line)
+    assert now.ready is (line == "ready")
+
+
 @pytest.mark.parametrize("reason", ["ErrImagePull", "ImagePullBackOff"])
 def test_an_image_that_cannot_be_pulled_is_told_in_its_own_words(reason: str) -> None:
     now = seen(

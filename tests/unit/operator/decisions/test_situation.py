@@ -26,7 +26,8 @@ def test_a_claim_that_is_there_keeps_its_mode_however_many_nodes_there_are(
 
 @pytest.mark.parametrize(
     "text",
-    ["- a", "nfs: x", "nfs: [a]", "nfs: {server: 5}", "nfs: {server: [x]}", "{{",
+    ["- a", "hostPath: /x", "hostPath: {path: 5}", "hostPath: {type: Directory}",
+     "nfs: x", "nfs: [a]", "nfs: {server: 5}", "nfs: {server: [x]}", "{{",
      "nfs: {server: a, path: 5}", "nfs: {server: a, mountOptions: hard}",
      "nfs: {server: a, mountOptions: [1]}", "nfs: {server: a, mountOptions: {hard: 1}}"],
 )  # fmt: skip

@@ -148,6 +148,18 @@ def test_a_component_without_ports_has_no_service() -> None:
     assert ("Service", "sim-workers") not in wanted(make_app(workers={}))
 
 
+def test_the_clusters_own_volume_may_be_a_folder_of_the_nodes() -> None:
+    folder = {"hostPath": {"path": names.VOLUME_GATE}}
+    facts = Facts(addresses={"master": "10.43.0.9"}, on_cluster_volume=True, cluster_volume=folder)
+    (volume,) = [one for one in wanted(make_app(), facts).values()
+                 if one["kind"] == "PersistentVolume"]  # fmt: skip
+
+    # Where the folder is not there, for the volume is not, the kubelet starts no pod.
+    assert volume["spec"]["hostPath"] == {"path": names.VOLUME_GATE, "type": "Directory"}
+    assert volume["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    assert not volume["spec"].keys() & {"nfs", "mountOptions", "nodeAffinity"}
+
+
 def test_the_clusters_own_volume_is_nfs_for_the_whole_namespace() -> None:
     found = wanted(make_app(), Facts(on_cluster_volume=True, cluster_volume=EFS))
 

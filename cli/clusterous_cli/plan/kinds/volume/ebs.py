@@ -246,6 +246,23 @@ def _words(steps: Sequence[Step]) -> str:
     return f"{step.found.id}: {', '.join(changes)}"
 
 
+def mark(to: Site, told: str) -> None:
+    """Let the volume's own tag and the controller know that its file system was made.
+
+    *told* is which volume the controller says it was: only our own is marked.
+    """
+    found = _look(Scope(cloud=to.cloud, who=to.who))
+    for one in found:
+        if one.kind is not VOLUME or one.id != told:
+            continue
+        if not one.value.formatted:
+            tag = {"Key": names.TAG_FORMATTED, "Value": "xfs"}
+            to.cloud.find("ec2", "create_tags", Resources=[told], Tags=[tag])
+        marked = note.Note(volume=told, given=False, formatted=True)
+        if any(other.kind is note.NOTE and other.value != marked for other in found):
+            note.put(to, marked)
+
+
 def newest_snapshot(cloud: Cloud, id: str) -> Mapping[str, Any] | None:
     """Return the newest snapshot of a volume that is complete, None where there is none."""
     which = [{"Name": "volume-id", "Values": [id]}]

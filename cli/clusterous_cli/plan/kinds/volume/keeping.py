@@ -80,18 +80,24 @@ def lost(there: Present) -> str | None:
 def loss(id: str, zone: str, snapshot: Mapping[str, Any] | None) -> FailedError:
     """Say that a volume is gone, and how to go on with its newest snapshot."""
     said = f"The shared volume {id} is gone: AWS has it no more, or lost it."
+    none = f"{said} No empty one is made in its stead. {way_back(snapshot)}"
     if snapshot is None:
         return FailedError(
-            f"{said} There is no snapshot of it. No empty one is made in its stead: if its data is"
-            " not needed, destroy the cluster and create it anew."
+            f"{none} If its data is not needed, destroy the cluster and create it anew."
         )
-    made = f"{snapshot['StartTime']:%Y-%m-%d %H:%M} UTC"
     return FailedError(
-        f"{said} Its newest snapshot is {snapshot['SnapshotId']} of {made}. No empty one is made in"
-        " its stead. Make one of the snapshot, and name it in the file as volume: {id: vol-…}:\n"
+        f"{none} Make one of it, and name that in the file as volume: {{id: vol-…}}:\n"
         f"    aws ec2 create-volume --snapshot-id {snapshot['SnapshotId']} --availability-zone"
         f" {zone} --volume-type gp3 --encrypted"
     )
+
+
+def way_back(snapshot: Mapping[str, Any] | None) -> str:
+    """Name the newest snapshot of a volume."""
+    if snapshot is None:
+        return "There is no snapshot of it."
+    made = f"{snapshot['StartTime']:%Y-%m-%d %H:%M} UTC"
+    return f"Its newest snapshot is {snapshot['SnapshotId']} of {made}."
 
 
 def refuse(asked: Asked, there: Present, found: Sequence[Found]) -> None:

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from clusterous_cli.addons import volumeserver
 from clusterous_cli.cluster.payload import VOLUME as OBJECT
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.files import CLOSED
@@ -25,22 +26,21 @@ from clusterous_cli.plan.kinds.kind import (
 )
 
 PART: Final = "volume"
-LINE: Final = re.compile(r"(vol-[0-9a-f]+) (ours|given) (blank|formatted)\n")
+TEXT: Final = re.compile(r"id=(vol-[0-9a-f]+)\ngiven=(yes|no)\nmarked=(yes|no)\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Value):
-    """A line: `vol-1 ours blank`. A volume that was *given* is never formatted."""
+    """Which volume, and how; one that was *given* is never formatted."""
 
     volume: Id
     given: bool
     formatted: bool
 
     @property
-    def line(self) -> str:
-        """Spell it as the controller reads it."""
-        whose = "given" if self.given else "ours"
-        return f"{self.volume} {whose} {'formatted' if self.formatted else 'blank'}\n"
+    def text(self) -> str:
+        """Spell it as the volume server reads it."""
+        return volumeserver.order(str(self.volume), given=self.given, marked=self.formatted)
 
 
 def _want(wish: Wish) -> list[Resource]:
@@ -56,11 +56,11 @@ def look(at: Scope) -> list[Found]:
     """Read what the controller was told."""
     owner = {"Bucket": at.who.bucket, "ExpectedBucketOwner": at.who.account}
     answer = at.cloud.find("s3", "get_object", Key=OBJECT, **owner)
-    line = LINE.fullmatch(answer["Body"].read().decode("utf-8", "replace")) if answer else None
-    if line is None:
+    told = TEXT.fullmatch(answer["Body"].read().decode("utf-8", "replace")) if answer else None
+    if told is None:
         return []
-    id, whose, state = line.groups()
-    value = Note(volume=id, given=whose == "given", formatted=state == "formatted")
+    id, is_given, is_marked = told.groups()
+    value = Note(volume=id, given=is_given == "yes", formatted=is_marked == "yes")
     return [Found(kind=NOTE, key="volume-note", id=OBJECT, value=value)]
 
 
@@ -71,7 +71,7 @@ def _make(to: Site, step: Step, wanted: Note) -> str:
 
 def put(to: Site, told: Note) -> None:
     """Tell the controller."""
-    to.s3("put_object", Key=OBJECT, Body=told.line.encode())
+    to.s3("put_object", Key=OBJECT, Body=told.text.encode())
 
 
 NOTE: Final = Kind(name="volume-note", part=PART, wants=_want, make=_make, changeable=True)
