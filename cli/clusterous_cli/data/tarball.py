@@ -88,4 +88,4 @@ def _place(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, place
 
 def _got(mode: int, *, runs: bool) -> int:
     """As rsync's modes u+rwX,go-w,ug-s,-t."""
-    return (stat.S_IMODE(mode) & 0o755) | (0o700 if runs else 0o600)
+    return (stat.S_IMODE(mode) & 0o755) | (stat.S_IRWXU if runs else stat.S_IRUSR | stat.S_IWUSR)
