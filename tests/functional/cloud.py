@@ -1,6 +1,7 @@
 """A strict AWS in this process, and nodes that only pretend: they write their reports to S3."""
 
 import base64
+import hashlib
 import json
 import socket
 import ssl
@@ -63,7 +64,7 @@ class World:
         return [f"{c.service}:{c.action}" for c in self.server.log() if c.mutating]
 
     def design(self, config: ClusterConfig) -> design.Design:
-        return design.draw(self.cloud, config, outside())
+        return design.draw(self.cloud, config, outside(), offer(self.folder))
 
     def renew(self) -> None:
         """Become a new process: nothing is remembered, and the lock of the one before ran out."""
@@ -119,6 +120,20 @@ class World:
         quiet = TimedLines(Ui(Options(quiet=True)))
         found = inventory.take(self.cloud, who, deep=True)
         converge.Destroy(cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses()).run(found)
+
+
+def offer(folder: Path) -> design.Offer:
+    """Images of ours that hold nothing."""
+
+    def archive(tell: Any, progress: Any) -> Path:
+        (folder / "volume.tar").write_bytes(b"volume")
+        return folder / "volume.tar"
+
+    image = design.OwnImage(
+        reference="example.org/volume:1", filename="volume-1-amd64.tar", origin="made",
+        archive=archive, sha256=hashlib.sha256(b"volume").hexdigest(),
+    )  # fmt: skip
+    return design.Offer(volume=lambda: image)
 
 
 def outside() -> design.Outside:

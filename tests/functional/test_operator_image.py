@@ -15,7 +15,7 @@ from clusterous_cli.cluster.config import parse as configured
 from clusterous_cli.images import operatorimage
 from clusterous_cli.images.assembly import archives
 from clusterous_cli.plan import converge, design
-from clusterous_cli.plan.design import Design, Offer, OperatorImage
+from clusterous_cli.plan.design import Design, Offer, OwnImage
 from clusterous_cli.plan.kinds.kind import Action
 from clusterous_cli.system import assets, download, wait
 from clusterous_cli.terminal.lines import TimedLines
@@ -55,12 +55,12 @@ def outside() -> design.Outside:
     return design.Outside(address=before.address, checksum=checksum, now=before.now)
 
 
-def drawn(world: cloud.World, given: OperatorImage | None = None) -> Design:
+def drawn(world: cloud.World, given: OwnImage | None = None) -> Design:
     offer = Offer(given=given, made=operatorimage.made)
     return design.draw(world.cloud, CONFIG, outside(), offer)
 
 
-def created(world: cloud.World, given: OperatorImage | None = None) -> Design:
+def created(world: cloud.World, given: OwnImage | None = None) -> Design:
     """Make all but the machines' end: what counts here lies in the bucket."""
     lines, pauses = TimedLines(Ui(Settings(quiet=True))), wait.Pauses()
     whole = converge.with_image(drawn(world, given), lines, pauses)

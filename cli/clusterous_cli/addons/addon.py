@@ -24,6 +24,7 @@ class Setting:
     region: str
     operator: str  # the full name of its image
     archives: Mapping[str, Blob]
+    volume_server: str = ""  # the same, where there is one
 
 
 def always(config: ClusterConfig) -> bool:
@@ -52,6 +53,7 @@ class Addon:
     images: tuple[str, ...] = ()  # the archives that the controller takes in; others are pulled
     wanted: Callable[[ClusterConfig], bool] = always
     awaited: bool = True  # whether create waits for it
+    folder: str = "manifests"  # where k3s finds it: as objects, or as `pods` of the node itself
     actions: tuple[str, ...] = ()  # what the controller's role may do for it
 
 

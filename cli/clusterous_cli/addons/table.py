@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from clusterous_cli.addons import cloudcontroller, operatorchart
+from clusterous_cli.addons import cloudcontroller, operatorchart, volumeserver
 from clusterous_cli.addons.addon import Addon, Rendered, Setting, rendered
 from clusterous_cli.boot import bootstrap
 from clusterous_cli.cluster.config import ClusterConfig
@@ -14,6 +14,7 @@ from clusterous_cli.cluster.payload import Blob
 ALL: Final[tuple[Addon, ...]] = (
     operatorchart.ADDON,
     cloudcontroller.ADDON,
+    volumeserver.ADDON,
 )
 
 
@@ -66,7 +67,7 @@ def _files(one: Rendered) -> Iterator[File]:
     for archive, blob in zip(one.addon.images, one.images, strict=True):
         yield _file(one, "images", f"addon-{archive}{_suffix(blob.key)}", blob)
     manifest = bootstrap.content("server", f"{name}.yaml", one.manifest)
-    yield _file(one, "manifests", f"addon-{name}.yaml", manifest)
+    yield _file(one, one.addon.folder, f"addon-{name}.yaml", manifest)
 
 
 def _file(one: Rendered, folder: str, file: str, blob: Blob) -> File:

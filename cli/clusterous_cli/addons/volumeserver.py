@@ -3,7 +3,7 @@ it to the other nodes over NFS. What it does there is in images/volume/keeper.py
 
 It is a static pod: it has to be there before Kubernetes' own state is looked at, and whatever the
 scheduler thinks. k3s reads its manifest from PODS. Its image comes by the boot archive alone, so it
-is never pulled; a kubelet that makes room leaves it where the image bears PIN (`ctr images label`).
+is never pulled; a kubelet that makes room leaves it alone, for addons.sh pins it.
 
 Between the machine and the pod there are two files:
 
@@ -20,13 +20,12 @@ Between the machine and the pod there are two files:
 from collections.abc import Mapping
 from typing import Any, Final
 
-from clusterous_cli.addons.addon import Manifest, Mark
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
 from clusterous_cli.addons.rollout import State
 from clusterous_cli.boot.bootstrap import FACTS, VOLUME_STATUS
 
 NAME: Final = "clusterous-volume"
 PODS: Final = "/var/lib/rancher/k3s/agent/pod-manifests"
-PIN: Final = "io.cri-containerd.pinned=pinned"
 ORDER: Final = f"{FACTS}/volume"
 STATUS: Final = VOLUME_STATUS
 RUN: Final = STATUS.rpartition("/")[0]
@@ -151,3 +150,20 @@ def _server(image: str) -> dict[str, Any]:
 
 def _at(volume: str, path: str) -> dict[str, Any]:
     return {"name": volume, "mountPath": path}
+
+
+def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
+    """Return its pod."""
+    return [pod(setting.volume_server, mark)]
+
+
+ADDON: Final = Addon(
+    name="volume-server",
+    noun="volume server",
+    manifests=manifests,
+    images=("volume",),
+    wanted=lambda config: config.volume.served,
+    # It is no workload that rolls out: create waits until the volume is served.
+    awaited=False,
+    folder="pods",
+)

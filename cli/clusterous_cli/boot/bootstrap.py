@@ -23,6 +23,7 @@ K3S: Final = "/var/lib/rancher/k3s"
 PROVIDER: Final = "/var/lib/rancher/credentialprovider"
 # Where the controller writes what it knows of its place, for what runs on it; see cloud.sh.
 FACTS: Final = "/etc/clusterous"
+PIN: Final = "io.cri-containerd.pinned=pinned"
 # Where the volume server says how the shared volume is.
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 USER_DATA_LIMIT: Final = 4096
@@ -195,7 +196,7 @@ def _script(
 
 
 def _following(config: ClusterConfig) -> str:
-    followed = assets.render(assets.template("addons.sh"), TABLE=ADDONS)
+    followed = assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
     if not config.volume.served:
         return followed
     places = {"PLACE": names.VOLUME_PATH, "GATE": names.VOLUME_GATE}

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -115,12 +116,13 @@ def wanted(settings: Settings, file: str | None) -> tuple[client.Aws, ClusterCon
 
 
 def offer(operator_image: str | None) -> "Offer":
-    """Return where the operator's image may come from: the option, a release, or this machine."""
+    """Return where our images may come from: the option, a release, or this machine."""
     from clusterous_cli.images import operatorimage
     from clusterous_cli.plan.design import Offer
 
     given = operatorimage.given(operator_image) if operator_image else None
-    return Offer(given=given, made=operatorimage.made)
+    volume = partial(operatorimage.made, operatorimage.VOLUME)
+    return Offer(given=given, made=operatorimage.made, volume=volume)
 
 
 def _same(read: ClusterConfig, settings: Settings) -> ClusterConfig:

@@ -1,4 +1,5 @@
-"""The operator's image of a cluster: a file or a name that was given, or made here."""
+"""Our images of a cluster: the operator's, a file or a name that was given, or made here as the
+volume server's is."""
 
 from functools import partial
 from pathlib import Path
@@ -8,17 +9,18 @@ from clusterous_api.errors import UserError
 from clusterous_cli.images import maker
 from clusterous_cli.images.assembly import archives, pull, references
 from clusterous_cli.images.assembly.references import Reference
-from clusterous_cli.plan.design import OperatorImage
+from clusterous_cli.plan.design import OwnImage
 from clusterous_cli.system import assets, download
 from clusterous_cli.system.download import Progress, Tell
 
 FOLDER: Final = "operator"
+VOLUME: Final = "volume"
 
 
-def made() -> OperatorImage:
+def made(folder: str = FOLDER) -> OwnImage:
     """Return the image that can be made of the code that runs here."""
-    what = maker.plan(assets.images_folder() / FOLDER)
-    return OperatorImage(
+    what = maker.plan(assets.images_folder() / folder)
+    return OwnImage(
         reference=what.reference,
         filename=what.filename,
         origin=f"made here, on {what.base}",
@@ -26,7 +28,7 @@ def made() -> OperatorImage:
     )
 
 
-def given(text: str) -> OperatorImage:
+def given(text: str) -> OwnImage:
     """Return the image that --operator-image names: an archive, or one of a registry."""
     path = Path(text)
     if path.is_file():
@@ -36,10 +38,10 @@ def given(text: str) -> OperatorImage:
     return _named(references.parse(text))
 
 
-def _file(path: Path) -> OperatorImage:
+def _file(path: Path) -> OwnImage:
     name = archives.name_in(path)
     sha256 = download.sha256(path)
-    return OperatorImage(
+    return OwnImage(
         reference=name,
         # Its own name may be anything; this one stands in a table of words for the machines.
         filename=f"operator-image-{sha256[:12]}.tar",
@@ -49,12 +51,12 @@ def _file(path: Path) -> OperatorImage:
     )
 
 
-def _named(wanted: Reference) -> OperatorImage:
+def _named(wanted: Reference) -> OwnImage:
     """Return an image of a registry, as its name stands for it now; the nodes need not reach it."""
     digest, _ = pull.Registry(wanted).manifest()
     short = digest.removeprefix("sha256:")[:12]
     name, filename = f"{wanted.name}:{wanted.tag or short}", f"operator-image-{short}-amd64.tar"
-    return OperatorImage(
+    return OwnImage(
         reference=name,
         filename=filename,
         origin=str(wanted),

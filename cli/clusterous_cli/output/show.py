@@ -42,6 +42,7 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
             "owner": design.image.owner,
         },
         "operator": {"image": design.operator.reference, "from": design.operator.origin},
+        **_volume_server(design),
         "unpinned": list(design.unpinned),
         "cost": {
             "currency": "USD",
@@ -51,6 +52,11 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
             "list_prices_of": prices.DATE,
         },
     }
+
+
+def _volume_server(design: Design) -> dict[str, Any]:
+    server = design.volume_server
+    return {"volume_server": {"image": server.reference, "from": server.origin}} if server else {}
 
 
 def _step_data(step: Step) -> dict[str, Any]:
@@ -96,10 +102,12 @@ def surplus_words(plan: Plan) -> list[str]:
 
 
 def operator_words(design: Design) -> list[str]:
-    """Say where the operator's image comes from, if not from a release, and what is not pinned."""
+    """Say where our images come from, if not from a release, and what is not pinned."""
     if not design.plan.pending:
         return []
     origin = [] if design.operator.released else [f"the operator's image: {design.operator.origin}"]
+    if design.volume_server:
+        origin.append(f"the volume server's image: {design.volume_server.origin}")
     files = spell.plural(len(design.unpinned), "file")
     pins = f"{files} without a sum of ours: what their publishers say today counts"
     return [*origin, *([pins] if design.unpinned else [])]

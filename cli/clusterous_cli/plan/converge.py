@@ -33,7 +33,7 @@ from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
 
 ROUNDS: Final = 3
-# The line that tells how the operator's image is made.
+# The line that tells how our images are made.
 IMAGE: Final = "image"
 # With something foreign in the network, waiting for it to go is in vain.
 SECONDS_WITH_FOREIGN: Final = 20.0
@@ -211,8 +211,9 @@ class Create:
         if blob.content is not None:
             return blob.content
         if key not in self.design.artifacts:
-            assert self.design.operator.archive is not None
-            return self.design.operator.archive(partial(self.lines.set, IMAGE), tell)
+            (image,) = (one for one in self.design.own_images if one.blob.key == key)
+            assert image.archive is not None
+            return image.archive(partial(self.lines.set, IMAGE), tell)
         fetched = self.fetched or releases.fetched
         return fetched(self.design.artifacts[key], blob.sha256, tell)
 
@@ -223,11 +224,11 @@ def _things(found: Sequence[Found]) -> set[tuple[str, str]]:
 
 
 def with_image(design: Design, lines: Lines, pauses: wait.Pauses) -> Design:
-    """Make the operator's image, where it has to be made, and return the design with it."""
+    """Make our images, where they have to be made, and return the design with them."""
     downloads = Downloads(lines, pauses)
     whole = design.settled(partial(lines.set, IMAGE), downloads.tell)
     if whole is not design:
-        lines.set(IMAGE, whole.operator.reference, done=True)
+        lines.set(IMAGE, ", ".join(one.reference for one in whole.own_images), done=True)
     return whole
 
 

@@ -57,8 +57,8 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OperatorImage:
-    """The operator's image, as an archive that the controller takes in.
+class OwnImage:
+    """An image of ours (the operator's, the volume server's), as an archive for the controller.
 
     *reference* is its full name; *sha256* is unknown until *archive* has made or fetched it. What
     is *released* is fetched like all that is published.
@@ -76,15 +76,25 @@ class OperatorImage:
         """Return its place in the bucket; one that is not made yet has a place of no digest."""
         if self.sha256 is None:
             return Blob(key=f"boot/to-be-made/{self.filename}", sha256="0" * 64)
-        return bootstrap.released("operator", self.filename, self.sha256)
+        return bootstrap.released("own", self.filename, self.sha256)
+
+    def settled(self, tell: Tell, progress: Progress) -> "OwnImage":
+        """Return it made or fetched."""
+        if self.sha256 is not None or self.archive is None:
+            return self
+        return replace(self, sha256=download.sha256(self.archive(tell, progress)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """Where the operator's image comes from: *given*, else a release, else *made* by us."""
+    """Where the operator's image comes from: *given*, else a release, else *made* by us.
 
-    given: OperatorImage | None = None
-    made: Callable[[], OperatorImage] | None = None
+    *volume* is the volume server's, which is made by us.
+    """
+
+    given: OwnImage | None = None
+    made: Callable[[], OwnImage] | None = None
+    volume: Callable[[], OwnImage] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +110,14 @@ class Design:
     artifacts: Mapping[str, releases.Artifact]
     created: str
     awaited: Mapping[str, str]  # the digests of the add-ons that create waits for
-    operator: OperatorImage
-    redraw: "Callable[[OperatorImage], Design]" = field(repr=False)
+    operator: OwnImage
+    volume_server: OwnImage | None  # where the controller serves the shared volume
+    redraw: "Callable[[OwnImage, OwnImage | None], Design]" = field(repr=False)
+
+    @property
+    def own_images(self) -> tuple[OwnImage, ...]:
+        """Return our images that the controller takes in."""
+        return (self.operator, *([self.volume_server] if self.volume_server else []))
 
     @property
     def unpinned(self) -> tuple[str, ...]:
@@ -111,11 +127,11 @@ class Design:
         return tuple(sorted(urls))
 
     def settled(self, tell: Tell, progress: Progress) -> "Design":
-        """Return the design with the operator's image made or fetched."""
-        if self.operator.sha256 is not None or self.operator.archive is None:
+        """Return the design with our images made or fetched."""
+        operator, *rest = [one.settled(tell, progress) for one in self.own_images]
+        if (operator, *rest) == self.own_images:
             return self
-        sha256 = download.sha256(self.operator.archive(tell, progress))
-        return self.redraw(replace(self.operator, sha256=sha256))
+        return self.redraw(operator, rest[0] if rest else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,21 +177,24 @@ def draw(
         failed = _failed(reports.result())
         k3s = running_k3s(found.result(), failed) or config.k3s
         published = pool.submit(_published, k3s, outside)
-        operator = pool.submit(_operator, outside, offer or Offer())
+        offer = offer or Offer()
+        operator = pool.submit(_operator, outside, offer)
+        server = offer.volume() if config.volume.served and offer.volume else None
         image = pool.submit(_image, cloud, config, before.result())
         everything = (*found.result(), *_given(cloud, config, found.result()))
         volume = _volume(cloud, config, everything, before.result() or {}, failed)
         zone = pool.submit(_zone, cloud, config, everything, keeping.zone_of(volume))
         secrets = _secrets(kept.result(), config.name, outside.now())
 
-        def drawn(operator: OperatorImage) -> Design:
+        def drawn(operator: OwnImage, server: OwnImage | None) -> Design:
             return _drawn(
                 config, who, k3s, everything, volume, reports.result(), before.result() or {},
                 secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
-                operator, drawn,
+                operator, server, drawn,
             )  # fmt: skip
 
-        return drawn(_in_bucket(operator.result(), found.result()))
+        there = found.result()
+        return drawn(_in_bucket(operator.result(), there), server and _in_bucket(server, there))
 
 
 def _drawn(
@@ -192,15 +211,18 @@ def _drawn(
     image: Image,
     zone: str,
     outside: Outside,
-    operator: OperatorImage,
-    redraw: Callable[[OperatorImage], Design],
+    operator: OwnImage,
+    server: OwnImage | None,
+    redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
     version = assets.version()
     archives = {**published.blobs, "operator": operator.blob}
+    archives |= {"volume": server.blob} if server else {}
     setting = addon.Setting(
-        config=config, region=who.region, operator=operator.reference, archives=archives
-    )
+        config=config, region=who.region, operator=operator.reference, archives=archives,
+        volume_server=server.reference if server else "",
+    )  # fmt: skip
     made = addons.made(setting)
     bundle = bootstrap.bundle(config, who, secrets, released=archives, version=version)
     created = before.get("created") or outside.now().isoformat(timespec="seconds")
@@ -229,6 +251,7 @@ def _drawn(
         created=created,
         awaited=made.awaited,
         operator=operator,
+        volume_server=server,
         redraw=redraw,
     )
 
@@ -342,7 +365,7 @@ def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) 
     )
 
 
-def _operator(outside: Outside, offer: Offer) -> OperatorImage:
+def _operator(outside: Outside, offer: Offer) -> OwnImage:
     """Choose the operator's image; that there is no release of this version is no error."""
     if offer.given:
         return offer.given
@@ -353,7 +376,7 @@ def _operator(outside: Outside, offer: Offer) -> OperatorImage:
         if offer.made is None:
             raise
         return offer.made()
-    return OperatorImage(
+    return OwnImage(
         reference=f"{operatorchart.IMAGE}:{assets.version()}",
         filename=published.published_name,
         origin=f"the release {assets.version()}",
@@ -362,7 +385,7 @@ def _operator(outside: Outside, offer: Offer) -> OperatorImage:
     )
 
 
-def _in_bucket(image: OperatorImage, found: tuple[Found, ...]) -> OperatorImage:
+def _in_bucket(image: OwnImage, found: tuple[Found, ...]) -> OwnImage:
     """Take what the cluster has of the same content: it need not be made anew on each laptop."""
     if image.sha256 is not None:
         return image

@@ -3,7 +3,7 @@
 # NAME DIGEST FOLDER FILE KEY SHA256
 ADDONS=$ROOT/var/lib/clusterous/addons
 K3S=$ROOT/var/lib/rancher/k3s
-LINE='^[a-z0-9-]+ [0-9a-f]+ (images|manifests) addon-[a-z0-9.-]+ [A-Za-z0-9/._-]+ [0-9a-f]{64}$'
+LINE='^[a-z0-9-]+ [0-9a-f]+ (images|manifests|pods) addon-[a-z0-9.-]+ [A-Za-z0-9/._-]+ [0-9a-f]{64}$'
 
 read_addons() {
     mkdir -p "${ADDONS%/*}"
@@ -30,6 +30,7 @@ place_addons() {
 place_file() {
     case $folder in
     images) target=$K3S/agent/images/$file ;;
+    pods) target=$K3S/agent/pod-manifests/$file ;;
     *) target=$K3S/server/manifests/$file ;;
     esac
     [ ! -f "$target" ] || [ "$(digest <"$target")" != "$sum" ] || return 0
@@ -45,10 +46,10 @@ place_file() {
 # What the table names no more. k3s deletes what a manifest holds no longer; where the file itself is
 # gone, it leaves all that was in it.
 drop_files() {
-    for target in "$K3S"/server/manifests/addon-*.yaml "$K3S"/agent/images/addon-*; do
+    for target in "$K3S"/server/manifests/addon-*.yaml "$K3S"/agent/*/addon-*; do
         if [ ! -f "$target" ] || grep -qF " ${target##*/} " "$ADDONS"; then continue; fi
         case $target in
-        *.yaml) echo '# not wanted any more' >"$target" ;;
+        */manifests/*) echo '# not wanted any more' >"$target" ;;
         *) rm -f "$target" ;;
         esac
     done
@@ -81,9 +82,22 @@ same_addons() {
     [ -f "$ADDONS.placed" ] && [ "$(digest <"$ADDONS")" = "$(digest <"$ADDONS.placed")" ]
 }
 
+# Images of the node's own pods come by an archive alone: a kubelet that makes room leaves them, and
+# what somebody removed is taken in again.
+pin_images() {
+    cat "$K3S"/agent/pod-manifests/addon-*.yaml 2>/dev/null | sed -n 's/^.* image: *//p' | sort -u |
+        while read -r image; do
+            k3s ctr images label "$image" @PIN@ </dev/null && continue
+            for archive in "$K3S"/agent/images/addon-*; do
+                k3s ctr images import "$archive" </dev/null
+            done
+        done
+} >/dev/null 2>&1
+
 follow_addons() {
     FETCH_TRIES=5
     while :; do
+        pin_images
         sleep 30
         look_at_addons
     done

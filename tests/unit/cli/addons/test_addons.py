@@ -17,7 +17,10 @@ SETTING = Setting(
     config=REEF,
     region="eu-west-1",
     operator=f"{operatorchart.IMAGE}:2",
-    archives={"operator": Blob(key="boot/1/clusterous-operator-2.tar", sha256="1" * 64)},
+    archives={
+        "operator": Blob(key="boot/1/clusterous-operator-2.tar", sha256="1" * 64),
+        "volume": Blob(key="boot/3/clusterous-volume-2.tar", sha256="3" * 64),
+    },
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from clusterous_cli.addons import table
 from clusterous_cli.addons.addon import Setting
+from clusterous_cli.boot.bootstrap import PIN
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.payload import ADDONS, Blob
 from clusterous_cli.system import assets
@@ -42,7 +43,7 @@ class Controller:
         self.put(ADDONS, "".join(f"{line}\n" for line in lines))
 
     def run(self, steps: str) -> subprocess.CompletedProcess[str]:
-        script = assets.render(assets.template("addons.sh"), TABLE=ADDONS)
+        script = assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
         whole = f"{assets.template('s3.sh')}\n{STAND_IN}\n{script}\n(set -e; {steps})"
         return subprocess.run(
             [self.shell, "-uc", whole],
@@ -100,16 +101,55 @@ def test_at_its_first_start_all_is_there_before_k3s(controller: Controller) -> N
 def test_the_table_of_every_addon_is_in_the_form_that_is_followed(controller: Controller) -> None:
     image = Blob(key="boot/1/clusterous-operator-2.0.0.dev0_x-amd64.tar", sha256="1" * 64)
     setting = Setting(
-        config=config.parse("name: reef\n"),
+        config=config.parse("name: reef\nvolume: ebs\n"),
         region="eu-west-1",
         operator="ghcr.io/x/y:2",
-        archives={"operator": image},
+        archives={"operator": image, "volume": image},
     )
     controller.put(ADDONS, table.made(setting).text)
 
     done = controller.run("read_addons")
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def volume_server(controller: Controller, pod: str) -> tuple[str, str]:
+    archive = controller.put("boot/image/volume-2.tar", "image")
+    manifest = controller.put("server/1/volume-server.yaml", f"containers:\n- image: {pod}\n")
+    return (
+        f"volume-server 12ab images addon-volume.tar {archive}",
+        f"volume-server 12ab pods addon-volume-server.yaml {manifest}",
+    )
+
+
+def test_a_pod_of_the_node_itself_comes_where_its_kubelet_reads_and_goes_with_its_line(
+    controller: Controller,
+) -> None:
+    controller.table(*volume_server(controller, "volume:2"))
+    controller.run("first_addons")
+    place = "agent/pod-manifests/addon-volume-server.yaml"
+    assert controller.files[place] == "containers:\n- image: volume:2\n"
+
+    controller.table(*operator(controller, "objects", "image"))
+    controller.run("look_at_addons")
+    assert place not in controller.files
+
+
+def test_its_image_is_pinned_and_taken_in_again_where_it_was_removed(
+    controller: Controller,
+) -> None:
+    controller.table(*volume_server(controller, "volume:2"))
+    controller.run("first_addons")
+    (controller.top / "said").unlink()
+
+    controller.run("pin_images")
+    assert [line.partition(" of ")[0] for line in controller.said] == [
+        f"k3s ctr images label volume:2 {PIN}"
+    ]
+
+    (controller.top / "broken").touch()
+    controller.run("pin_images")
+    assert "images/addon-volume.tar of image" in controller.said[-1]
 
 
 def test_without_a_table_the_first_start_fails_in_words(controller: Controller) -> None:

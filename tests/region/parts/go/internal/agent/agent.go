@@ -76,7 +76,7 @@ func Identity(found *settings.Settings) (string, netip.Addr, error) {
 // when *ctx* ends or something cannot go on.
 func (a *Agent) Run(ctx context.Context, url string, joinToken token.Token, useful func()) error {
 	a.url = url
-	for _, dir := range []string{a.dir, filepath.Join(a.dir, "etc"), filepath.Join(a.dir, "etc", "containerd"), filepath.Join(a.dir, "images")} {
+	for _, dir := range []string{a.dir, filepath.Join(a.dir, "etc"), filepath.Join(a.dir, "etc", "containerd"), filepath.Join(a.dir, "images"), filepath.Join(a.dir, "pod-manifests")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}

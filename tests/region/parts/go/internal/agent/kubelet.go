@@ -71,6 +71,7 @@ func (a *Agent) kubeletConfig() map[string]any {
 		"imageGCHighThresholdPercent": 100,
 		"imageGCLowThresholdPercent":  99,
 		"podLogsDir":                  containerLogs,
+		"staticPodPath":               filepath.Join(a.dir, "pod-manifests"),
 	}
 }
 
