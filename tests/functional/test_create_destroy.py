@@ -2,6 +2,9 @@
 
 import io
 import os
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +15,7 @@ from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.aws import errors
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.output import show
 from clusterous_cli.plan import converge, cost, inventory, nodes, sweep
 from clusterous_cli.plan.kinds.kind import Action
@@ -25,6 +29,7 @@ REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
 # All points take many minutes; a few of them are looked at in every run.
 EVERY = 1 if os.environ.get("CLUSTEROUS_EVERY_KILL") else 12
 MOST_CALLS = 100
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 WANTED = {"gateway": 1, "controller": 1, "worker": 2}
 
 
@@ -115,6 +120,44 @@ def test_a_failed_node_fails_create_in_its_own_words_and_is_replaced(world: clou
     assert [node.phase for node in nodes] == ["ready"] * 4
     world.destroy("reef")
     assert world.server.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("end", "why"),
+    [
+        (
+            lambda world, id: world.server.machine_stopped(id),
+            "Server.InternalError: Internal error",
+        ),
+        (lambda world, id: world.cloud.call("ec2", "stop_instances", InstanceIds=[id]), "stopp"),
+    ],
+    ids=["dies at its launch", "is stopped by somebody"],
+)
+def test_a_machine_that_ends_while_it_is_waited_for_is_told_with_ec2s_reason(
+    world: cloud.World,
+    monkeypatch: pytest.MonkeyPatch,
+    end: Callable[[cloud.World, str], object],
+    why: str,
+) -> None:
+    monkeypatch.setattr("clusterous_cli.plan.nodes.LISTED_SECONDS", 0.5)
+    lost: list[str] = []
+
+    def lose() -> None:
+        while not lost:
+            time.sleep(0.1)
+            lost.extend(each["InstanceId"] for each in record.machines(world.cloud, WHO)
+                        if tags_of(each)[names.TAG_ROLE] == names.ROLE_WORKER)  # fmt: skip
+        end(world, lost[0])
+
+    threading.Thread(target=lose, daemon=True).start()
+
+    with pytest.raises(FailedError) as raised:
+        world.create(REEF, view={"rollouts": ""})
+
+    assert "1 machine ended instead of becoming ready" in str(raised.value)
+    assert f"worker {lost[0]} is" in str(raised.value)
+    assert why in str(raised.value)
+    world.destroy("reef")
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,9 @@ _PROGRAMS_REST: Final = (
 
 
 def _there(room: str) -> list[str]:
-    """Return the names of the modules of a room."""
-    return sorted(path.stem for path in (_ROOT / room).glob("[a-z]*.py"))
+    """Return the names of the modules of a room and of those in it."""
+    found = (_ROOT / room).rglob("[a-z]*.py")
+    return sorted(str(path.relative_to(_ROOT / room).with_suffix("")) for path in found)
 
 
 def _operator(room: str, *names: str, also: tuple[str, ...] = ()) -> dict[str, Stages]:

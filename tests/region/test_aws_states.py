@@ -195,6 +195,33 @@ def test_a_guest_that_powers_off_ends_as_it_was_launched(
     assert state(aws, id) == end
 
 
+@pytest.mark.parametrize(
+    ("ran", "reason"),
+    [
+        (True, "Client.InstanceInitiatedShutdown: Instance initiated shutdown"),
+        (False, "Server.InternalError: Internal error on launch"),
+    ],
+    ids=["its guest powered off", "it never ran"],
+)
+def test_a_machine_that_ended_by_itself_tells_why(
+    aws: loopback.Account, ran: bool, reason: str
+) -> None:
+    ec2 = aws.client("ec2")
+    _, subnet_id = subnet(ec2)
+    id = launch(ec2, subnet_id, InstanceInitiatedShutdownBehavior="terminate")
+    aws.clock.advance(11)
+    if ran:
+        aws.server.machine_started(id)
+
+    aws.server.machine_stopped(id)
+    at_once = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+    aws.clock.advance(60)
+    later = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"][0]
+
+    assert [one["State"]["Name"] for one in (at_once, later)] == ["shutting-down", "terminated"]
+    assert [one["StateReason"]["Message"] for one in (at_once, later)] == [reason] * 2
+
+
 def test_a_stop_waits_for_the_machine(aws: loopback.Account) -> None:
     ec2 = aws.client("ec2")
     _, subnet_id = subnet(ec2)

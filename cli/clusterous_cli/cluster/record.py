@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from clusterous_cli.cluster import formats, local, report
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
-from clusterous_cli.cluster.tags import LIVE, tags_of
+from clusterous_cli.cluster.tags import ENDED, LIVE, tags_of
 from clusterous_cli.system import private
 
 SSH_USER: Final = "clusterous"
@@ -39,6 +39,7 @@ class Node:
     error: str = ""
     host_key: str = ""
     report: Mapping[str, Any] | None = None
+    reason: str = ""  # why it is off or gone, as EC2 says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,20 +210,29 @@ def read_nodes(cloud: Aws, who: Identity) -> tuple[Node, ...]:
 
 def machines(cloud: Aws, who: Identity) -> list[Mapping[str, Any]]:
     """Ask EC2 for the cluster's machines that live."""
+    tagged = _tagged(cloud, who, LIVE)
+    # Others may give our tags to machines of theirs, but start none in our network with our role.
+    networks = {one.get("VpcId") for one in tagged if _has_our_role(one, who)}
+    return [machine for machine in tagged if machine.get("VpcId") in networks]
+
+
+def ended(cloud: Aws, who: Identity) -> tuple[Node, ...]:
+    """Ask EC2 for the machines with our tags that are gone, of which it tells for about an hour."""
+    return merge(_tagged(cloud, who, ENDED), {})
+
+
+def _tagged(cloud: Aws, who: Identity, states: Sequence[str]) -> list[Mapping[str, Any]]:
     reservations = cloud.pages(
         "ec2",
         "describe_instances",
         "Reservations",
         Filters=[
             {"Name": f"tag:{names.TAG_UID}", "Values": [who.uid]},
-            {"Name": "instance-state-name", "Values": list(LIVE)},
+            {"Name": "instance-state-name", "Values": list(states)},
         ],
     )
     found = [machine for group in reservations for machine in group["Instances"]]
-    tagged = [machine for machine in found if tags_of(machine).get(names.TAG_UID) == who.uid]
-    # Others may give our tags to machines of theirs, but start none in our network with our role.
-    networks = {one.get("VpcId") for one in tagged if _has_our_role(one, who)}
-    return [machine for machine in tagged if machine.get("VpcId") in networks]
+    return [machine for machine in found if tags_of(machine).get(names.TAG_UID) == who.uid]
 
 
 def _has_our_role(machine: Mapping[str, Any], who: Identity) -> bool:
@@ -307,6 +317,7 @@ def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any])
         role=role,
         type=one.get("InstanceType", ""),
         state=one["State"]["Name"],
+        reason=str((one.get("StateReason") or {}).get("Message", "")),
         launched=launched.isoformat() if hasattr(launched, "isoformat") else str(launched),
         private_ip=one.get("PrivateIpAddress", ""),
         public_ip=one.get("PublicIpAddress", ""),

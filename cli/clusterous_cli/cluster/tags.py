@@ -8,6 +8,7 @@ from clusterous_cli.cluster.identity import Identity
 
 # The states of a machine that is not (about to be) gone.
 LIVE: Final = ("pending", "running", "stopping", "stopped")
+ENDED: Final = ("shutting-down", "terminated")  # which EC2 tells for about an hour
 
 
 def tags_of(item: Mapping[str, Any]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Waiting for machines and add-ons: what is reported, when all is ready, when one has failed."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,9 +19,8 @@ from clusterous_cli.terminal.lines import Lines
 
 # So long nothing may come further; a slow machine as a whole takes what it takes.
 SECONDS: Final = 900.0
-# EC2 says first that a machine died before it could report.
-DEAD: Final = ("shutting-down", "terminated")
-
+# What was launched is listed only some seconds later.
+LISTED_SECONDS: Final = 30.0
 
 VOLUME: Final = "shared volume"
 LINES: Final = {
@@ -232,7 +232,7 @@ def await_ready(
     )
     further = wait.Progress(clock=pauses.clock)
     delay = 1.0
-    chart_good = pull_good = volume_good = pauses.clock()
+    chart_good = pull_good = volume_good = complete = pauses.clock()
     while True:
         nodes = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
         now = progress(nodes, wanted, addons, volume)
@@ -245,6 +245,10 @@ def await_ready(
             raise failure(now.failed, nodes)
         if now.ready:
             return nodes
+        if not missing(nodes, wanted):
+            complete = pauses.clock()
+        elif pauses.clock() - complete >= LISTED_SECONDS:
+            raise ended(cloud, who, nodes, wanted)
         if not now.trouble.chart:
             chart_good = pauses.clock()
         if not now.trouble.pulling:
@@ -300,6 +304,34 @@ def addon_failure(now: Progress) -> FailedError:
 
 def _indented(words: Iterable[str]) -> str:
     return "\n".join(f"    {line}" for word in words for line in word.splitlines())
+
+
+def missing(nodes: Iterable[Node], wanted: Mapping[str, int]) -> dict[str, int]:
+    """Count the machines of each role that are wanted and do not run, nor will."""
+    coming = Counter(node.role for node in nodes if node.state in ("pending", "running"))
+    return {role: count - coming[role] for role, count in wanted.items() if count > coming[role]}
+
+
+def ended(
+    cloud: Aws, who: Identity, nodes: Iterable[Node], wanted: Mapping[str, int]
+) -> FailedError:
+    """Tell which machines have ended while they were waited for, and why, as EC2 says."""
+    gone = record.ended(cloud, who)
+    off = [node for node in nodes if node.state in ("stopping", "stopped")]
+    told: list[Node] = []
+    for role, count in missing(nodes, wanted).items():
+        told += [node for node in (*gone, *off) if node.role == role][-count:]
+    lines = "".join(
+        f"\n    {node.role} {node.instance_id} is {node.state}"
+        f" ({node.reason or 'EC2 does not say why'})"
+        for node in told
+    )
+    said = f"\n  What the first of them said last:\n{console(cloud, told[0])}" if told else ""
+    count = sum(missing(nodes, wanted).values())
+    return FailedError(
+        f"{spell.plural(count, 'machine')} ended instead of becoming ready:{lines}{said}\n"
+        "  Run create again: it makes what is missing; or destroy."
+    )
 
 
 def failure(failed: Iterable[Node], nodes: Iterable[Node]) -> FailedError:

@@ -16,7 +16,7 @@ from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfac
 from moto.ec2.models import nat_gateways as moto_nats
 from moto.ec2.models import vpcs as moto_vpcs
 from moto.ec2.models.elastic_network_interfaces import NetworkInterfaceBackend
-from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.models.instances import Instance, InstanceBackend, StateReason
 from moto.ec2.models.managed_prefixes import ManagedPrefixListBackend
 from moto.ec2.models.nat_gateways import NatGatewayBackend
 from moto.ec2.models.security_groups import SecurityGroupRule
@@ -407,6 +407,17 @@ def _terminate(self: Any) -> Any:
     return previous
 
 
+def end(instance: Any, reason: str) -> None:
+    """Terminate *instance* without having been asked to, for EC2's own *reason*."""
+    instance.terminate()
+    _give_reason(instance, reason)
+    instance.region_reason = reason
+
+
+def _give_reason(instance: Any, reason: str) -> None:
+    instance.state_reason = StateReason(reason, reason.partition(":")[0])
+
+
 def _finish_terminate(instance: Any) -> None:
     """Free all that the instance held: its addresses, interfaces and volumes."""
     backend = instance.ec2_backend
@@ -415,6 +426,8 @@ def _finish_terminate(instance: Any) -> None:
             backend.disassociate_address(association_id=address.association_id)
     enis = list(instance.nics.values())
     _ORIGINAL["terminate"](instance)
+    if reason := getattr(instance, "region_reason", ""):
+        _give_reason(instance, reason)
     for eni in enis:
         if eni.id in backend.enis:
             instance.detach_eni(eni)

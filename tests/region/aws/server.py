@@ -139,16 +139,19 @@ class AwsServer:
         self.world.machines.add(instance_id)
 
     def machine_stopped(self, instance_id: str) -> None:
-        """The guest has powered off, of itself or because it was told to."""
+        """The guest has powered off, of itself or because it was told to; or it never ran."""
         with self.world.lock:
             instance = store.ec2().get_instance_by_id(instance_id)
             if instance is None:
                 return
-            if (
-                instance._state.name in ("running", "pending")
-                and instance.instance_initiated_shutdown_behavior == "terminate"
-            ):
-                instance.terminate()
+            asked = instance._state.name not in ("running", "pending")
+            launched = instance_id in self.world.machines
+            if not asked and not launched:
+                ec2_models.end(instance, "Server.InternalError: Internal error on launch")
+            elif not asked and instance.instance_initiated_shutdown_behavior == "terminate":
+                ec2_models.end(
+                    instance, "Client.InstanceInitiatedShutdown: Instance initiated shutdown"
+                )
             else:
                 ec2_models.finish_stop(instance)
         self.world.changes.bump()

@@ -23,10 +23,8 @@ shift 4
 mount -t overlay -o "lowerdir=$rootfs,upperdir=$folder/upper,workdir=$folder/work" \
     overlay "$folder/root"
 
-# What systemd-nspawn notes down about the machine goes with it too. The names of the network
-# namespaces are given up first: held here, those of other machines could not end.
-awk '$2 ~ "^/run/netns" { print $2 }' /proc/mounts | sort --reverse |
-    xargs --no-run-if-empty umount --lazy
+# What systemd-nspawn notes down about the machine goes with it too.
+"$(dirname "$0")/nameless.sh"
 mount -t tmpfs -o mode=755,size=1m run /run
 
 # systemd-nspawn wants hierarchies of version 1 as its own groups see them: with the machine's as the

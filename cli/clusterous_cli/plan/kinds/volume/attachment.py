@@ -5,12 +5,12 @@ from typing import Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, NotBeforeError
+from clusterous_cli.cluster.tags import ENDED
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import Found, Id, Item, Kind, Ref, Resource, Step, Value, Wish
 
 PART: Final = "volume"
 DEVICE: Final = "/dev/sdf"
-ENDED: Final = ("shutting-down", "terminated")
 ATTACH_SECONDS: Final = 600.0
 
 
