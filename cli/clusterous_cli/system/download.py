@@ -6,9 +6,10 @@ import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.system import private
@@ -17,6 +18,7 @@ AGENT: Final = "clusterous"
 CHUNK: Final = 1 << 20
 TRIES: Final = 3
 TIMEOUT_SECONDS: Final = 30
+T = TypeVar("T")
 # Told of what is fetched: its name, how many bytes there are, how many it will be.
 Progress = Callable[[str, int, int], None]
 # Told in words of what is done.
@@ -28,9 +30,21 @@ class Missing(UserError):
 
 
 def read(url: str, headers: Mapping[str, str] | None = None) -> bytes:
-    """Return the answer to a GET."""
-    with answer(url, headers or {}) as got:
-        return body(url, got)
+    """Return the answer to a GET, asked for again where it did not come whole."""
+
+    def ask() -> bytes:
+        with answer(url, headers or {}) as got:
+            return body(url, got)
+
+    return _again(ask)
+
+
+def _again(ask: Callable[[], T]) -> T:
+    """Return what *ask* does, at one of a few tries."""
+    for _ in range(TRIES - 1):
+        with suppress(TransientError):
+            return ask()
+    return ask()
 
 
 def body(url: str, got: Any) -> bytes:
@@ -52,12 +66,7 @@ def fetch(
 
     The headers *private* are for this site alone, and not for where it may redirect us.
     """
-    for attempt in range(TRIES):
-        try:
-            return _fetch(url, part, progress, private or {})
-        except TransientError:
-            if attempt == TRIES - 1:
-                raise
+    _again(lambda: _fetch(url, part, progress, private or {}))
 
 
 def _fetch(

@@ -1,0 +1,97 @@
+"""What a site does not give whole is asked for again, and never without end."""
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterous_api.errors import TransientError
+from clusterous_cli.system import download
+
+WHOLE = b"0123456789" * 10
+
+
+class Site(ThreadingHTTPServer):
+    """A site that fails at its first answers, each time in the way that it is told."""
+
+    daemon_threads = True
+    failures: list[str]
+    asked = 0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.failures = []
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Site
+
+    def do_GET(self) -> None:
+        self.server.asked += 1
+        way = self.server.failures.pop(0) if self.server.failures else ""
+        begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
+        body = WHOLE[begin:]
+        if way in ("503", "404"):
+            self.send_error(int(way))
+            return
+        if way == "cut":
+            body = body[: len(body) // 2]
+        if way != "silence":
+            self.send_response(206 if begin else 200)
+            self.send_header("Content-Length", str(len(WHOLE) - begin))
+            self.end_headers()
+            self.wfile.write(body)
+        self.close_connection = True
+
+    def log_message(self, *words: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with Site() as made:
+        threading.Thread(target=made.serve_forever, daemon=True).start()
+        yield made
+        made.shutdown()
+
+
+def got(way: str, site: Site, folder: Path) -> bytes:
+    """Get the file as a text that is read, or as a file that is fetched."""
+    url = f"http://127.0.0.1:{site.server_address[1]}/file"
+    if way == "read":
+        return download.read(url)
+    download.fetch(url, folder / "part", lambda have, total: None)
+    return (folder / "part").read_bytes()
+
+
+@pytest.mark.parametrize("way", ["read", "fetch"])
+@pytest.mark.parametrize("failure", ["503", "cut", "silence"])
+def test_what_breaks_off_is_asked_for_again(
+    way: str, failure: str, site: Site, tmp_path: Path
+) -> None:
+    site.failures = [failure] * (download.TRIES - 1)
+
+    assert got(way, site, tmp_path) == WHOLE
+    assert site.asked == download.TRIES
+
+
+@pytest.mark.parametrize("way", ["read", "fetch"])
+def test_a_site_that_fails_for_good_ends_it(way: str, site: Site, tmp_path: Path) -> None:
+    site.failures = ["503"] * 9
+
+    with pytest.raises(TransientError, match="answered 503; try again later"):
+        got(way, site, tmp_path)
+
+    assert site.asked == download.TRIES
+
+
+def test_what_is_not_there_is_asked_for_once(site: Site, tmp_path: Path) -> None:
+    site.failures = ["404"] * 9
+
+    with pytest.raises(download.Missing):
+        got("read", site, tmp_path)
+
+    assert site.asked == 1
