@@ -111,6 +111,26 @@ def test_a_file_system_of_others_stays_whatever_its_tags(world: cloud.World) -> 
     stays(world, id)
 
 
+def test_every_call_about_a_bucket_says_whose_it_must_be(world: cloud.World) -> None:
+    """Names of buckets are of all the world: one that was lost may be somebody else's by now."""
+    s3 = world.cloud.client("s3")
+    unsaid: set[str] = set()
+
+    def look(params: dict[str, Any], model: Any, **more: Any) -> None:
+        may = "ExpectedBucketOwner" in (model.input_shape.members if model.input_shape else {})
+        if may and params.get("ExpectedBucketOwner") != WHO.account:
+            unsaid.add(model.name)
+
+    for client in (s3, world.cloud.client("s3", reads=True)):
+        client.meta.events.register("before-parameter-build.s3", look)
+
+    world.converge(REEF).execute()
+    world.design(REEF)
+    world.destroy("reef")
+
+    assert unsaid == set()
+
+
 def test_a_bucket_that_keeps_versions_goes_with_all_of_them(world: cloud.World) -> None:
     world.converge(REEF).execute()
     s3 = world.cloud.client("s3")

@@ -29,7 +29,8 @@ _LIFE: Final = "tests/functional/test_create_destroy.py"
 _PLANS_REST: Final = (
     (_OF_CLI, "tests/contract/test_cluster_file.py"),
     (GOLDEN,),
-    ("tests/functional/test_new_kind.py",
+    ("tests/functional/test_addons.py", "tests/functional/test_new_kind.py",
+     "tests/functional/test_whose.py",
      f"{_LIFE}::test_an_address_that_was_allowed_before_is_shut_out",
      f"{_LIFE}::test_more_workers_are_added_and_the_others_kept",
      f"{_LIFE}::test_a_second_create_changes_nothing",

@@ -220,6 +220,20 @@ def test_a_component_on_the_hosts_network_opens_what_tunnels_lead_to() -> None:
     }
 
 
+def test_a_component_on_the_hosts_network_opens_none_of_anothers_ports() -> None:
+    spec = converted(
+        component("master", host_network=True),
+        component("page", host_network=True),
+        tunnels=(
+            Tunnel(local=7000, component="master", remote=9000),
+            Tunnel(local=7001, component="page", remote=9001),
+        ),
+    )["spec"]
+
+    assert spec["master"]["ports"] == [{"name": "p9000", "port": 9000}]
+    assert spec["components"][0]["ports"] == [{"name": "p9001", "port": 9001}]
+
+
 def test_without_a_command_the_image_decides() -> None:
     assert "command" not in converted(component("master"))["spec"]["master"]
 
