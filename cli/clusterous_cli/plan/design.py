@@ -184,6 +184,7 @@ def draw(
         everything = (*found.result(), *_given(cloud, config, found.result()))
         volume = _volume(cloud, config, everything, before.result() or {}, failed)
         zone = pool.submit(_zone, cloud, config, everything, keeping.zone_of(volume))
+        check_keys(who, kept.result(), found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
 
         def drawn(operator: OwnImage, server: OwnImage | None) -> Design:
@@ -312,6 +313,18 @@ def _failed(reports: Reports) -> frozenset[str]:
 
 def _secrets(kept: Mapping[str, Any] | None, name: str, now: datetime) -> pki.Secrets:
     return pki.Secrets(**kept) if kept else pki.create(name, now)
+
+
+def check_keys(who: Identity, kept: Mapping[str, Any] | None, found: tuple[Found, ...]) -> None:
+    """Refuse to make other keys for machines that run: none would know them."""
+    there = inventory.index(found).found.values()
+    if kept is None and any(one.kind is MACHINES and one.value.count for one in there):
+        raise UserError(
+            f"The keys of {who.name} are gone from its bucket {who.bucket}: no machine of"
+            f" {who.name} can be reached any more, and with other keys none could be added. Put"
+            f" {SECRETS_KEY} back if somebody has a copy; else `clusterous destroy {who.name}`"
+            " removes it, with its volume, and it can be created anew."
+        )
 
 
 def _allow(config: ClusterConfig, outside: Outside) -> tuple[str, ...]:

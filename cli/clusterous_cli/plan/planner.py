@@ -89,13 +89,17 @@ def _older(resource: Resource, observed: Observed) -> list[str]:
 
 
 def _replacing(step: Step, observed: Observed) -> Step:
-    """Let new machines wait for the end of those that they replace, whose address they may need."""
-    if step.kind is not MACHINES or step.action is Action.KEEP:
+    """Let what is new wait for the end of what it replaces, whose address or place it may need."""
+    is_machines = step.kind is MACHINES
+    if step.action is Action.KEEP or (not is_machines and step.action is not Action.CREATE):
         return step
-    broken = [found for found in observed.surplus if found.key == step.key]
+    same = [found for found in observed.surplus if found.key == step.key]
+    broken = [found for found in same if is_machines or found.broken]
+    needs = (*step.needs, *(_surplus(found).key for found in broken))
+    if not is_machines:
+        return replace(step, needs=needs)
     grave = observed.found.get(grave_of(step.key))
     before = [found.id for found in (*broken, *([grave] if grave else []))]
-    needs = (*step.needs, *(_surplus(found).key for found in broken))
     return replace(step, needs=needs, replaces=" ".join(before))
 
 

@@ -169,7 +169,7 @@ def _delete_mount_target(request: Request) -> Answer:
     target = backend.mount_targets_by_id.get(id)
     if target is None:
         raise Refusal("MountTargetNotFound", f"Mount target '{id}' does not exist.", 404)
-    if target.life_cycle_state == "available":
+    if target.life_cycle_state in ("available", "error"):
         target.life_cycle_state = "deleting"
         seconds = current().settings.mount_target_deleting
         current().timers.after(seconds, lambda: backend.delete_mount_target(id))

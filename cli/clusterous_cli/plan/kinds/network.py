@@ -534,9 +534,9 @@ def _new_nat(to: Site, step: Step, wanted: Nat, more: str) -> str:
     return str(answer["NatGateway"]["NatGatewayId"])
 
 
-def _nat_lives(to: Site, id: str) -> str | None:
+def _nat_lives(to: Site, id: str, *over: str) -> str | None:
     state = _nat_state(to, id)
-    return None if state in ("deleting", "failed") else state
+    return None if state in (over or ("deleting", "failed")) else state
 
 
 def _remove_address(to: Site, found: Found) -> None:
@@ -546,7 +546,8 @@ def _remove_address(to: Site, found: Found) -> None:
 def _remove_nat(to: Site, found: Found) -> None:
     if found.value is None or found.value.state != "deleting":
         to.ec2("delete_nat_gateway", NatGatewayId=found.id)
-    to.gone(lambda: _nat_state(to, found.id), "Deleting the NAT gateway")
+    # One that failed costs nothing, holds nothing, and is shown for an hour yet.
+    to.gone(lambda: _nat_lives(to, found.id, "failed"), "Deleting the NAT gateway")
 
 
 def _nat_state(to: Site, id: str) -> str | None:
@@ -606,6 +607,10 @@ NAT: Final = Kind(
 # -- the endpoint of S3 -------------------------------------------------------------------
 
 
+# The states of an endpoint that leads nowhere, and never will again.
+ENDPOINT_OVER: Final = ("deleting", "deleted", "failed", "rejected", "expired")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint(Value):
     """The way to S3 that needs no internet."""
@@ -637,6 +642,7 @@ def _look_endpoints(at: Scope) -> list[Found]:
                 tables=tuple(sorted(one.get("RouteTableIds", ()))),
             ),
             vpc=one["VpcId"],
+            broken=_is_over(one),
             managed=bool(made_by_aws(one)),
         )
         for one in listed
@@ -660,11 +666,14 @@ def _make_endpoint(to: Site, step: Step, wanted: Endpoint) -> str:
     return to.alive(made, lambda id: _endpoint_lives(to, id))
 
 
+def _is_over(one: Item) -> bool:
+    return str(one.get("State", "")).lower() in ENDPOINT_OVER
+
+
 def _endpoint_lives(to: Site, id: str) -> str | None:
     answer = to.cloud.find("ec2", "describe_vpc_endpoints", VpcEndpointIds=[id]) or {}
     states = [str(one.get("State", "")).lower() for one in answer.get("VpcEndpoints", ())]
-    gone = ("deleting", "deleted", "failed", "rejected", "expired")
-    return next((state for state in states if state not in gone), None)
+    return next((state for state in states if state not in ENDPOINT_OVER), None)
 
 
 def _remove_endpoint(to: Site, found: Found) -> None:

@@ -46,6 +46,7 @@ class MountTarget(Value):
     address: str
     group: Id | None = None
     ready: bool
+    state: str | None = None
 
 
 def _want_file_system(wish: Wish) -> list[Resource]:
@@ -103,6 +104,7 @@ def _mount_target(one: Item) -> Found:
             subnet=one["SubnetId"],
             address=one.get("IpAddress", ""),
             ready=ready,
+            state=state,
         ),
         ready=ready,
         broken=state in ("deleting", "deleted", "error"),
@@ -160,7 +162,7 @@ def _remove_file_system(to: Site, found: Found) -> None:
 
 
 def _remove_mount_target(to: Site, found: Found) -> None:
-    if not found.broken:
+    if found.value is None or found.value.state not in ("deleting", "deleted"):
         to.cloud.call("efs", "delete_mount_target", MountTargetId=found.id)
 
     def state() -> str | None:
