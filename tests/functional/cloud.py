@@ -115,11 +115,13 @@ class World:
         path.write_bytes(artifact.name.encode())
         return path
 
-    def destroy(self, name: str) -> None:
+    def destroy(self, name: str, *, keep: bool = False) -> None:
         who = Identity(name=name, account=self.cloud.account, region=self.cloud.region)
         quiet = TimedLines(Ui(Options(quiet=True)))
         found = inventory.take(self.cloud, who, deep=True)
-        converge.Destroy(cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses()).run(found)
+        converge.Destroy(
+            cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses(), keep=keep
+        ).run(found)
 
 
 def offer(folder: Path) -> design.Offer:

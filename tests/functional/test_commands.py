@@ -94,8 +94,14 @@ def test_what_create_does_not_change_is_told(
             "network: {zone: a}", "network: {zone: b}",
             "network.zone is eu-west-1a, not eu-west-1b", id="another zone",
         ),
-        pytest.param("volume: efs", "volume: none", "volume is efs, not none", id="no volume"),
-        pytest.param("volume: none", "volume: efs", "volume is none, not efs", id="a volume"),
+        pytest.param(
+            "volume: efs", "volume: none",
+            "the shared volume is on EFS, not none", id="no volume",
+        ),
+        pytest.param(
+            "volume: none", "volume: efs",
+            "the shared volume is none, not on EFS", id="a volume",
+        ),
     ],
 )  # fmt: skip
 def test_what_a_living_cluster_cannot_become_is_refused(
@@ -197,7 +203,9 @@ def test_what_destroy_may_not_look_for_is_told_and_is_no_failure(
         "could not look for key pairs: not permitted (ec2:DescribeKeyPairs)",
         "could not look for buckets: not permitted (s3:ListAllMyBuckets)",
     ]
-    assert json.loads(said.out) == {"cluster": "reef", "left": [], "unseen": unseen}
+    assert json.loads(said.out) == {
+        "cluster": "reef", "left": [], "unseen": unseen, "kept": [],
+    }  # fmt: skip
     assert all(f"! {words}\n" in said.err for words in unseen)
     assert main.run(["destroy", "reef", "--yes"]) == 0
     assert f"! {unseen[1]}\n" in capsys.readouterr().err

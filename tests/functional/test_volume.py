@@ -1,5 +1,6 @@
 """The shared volume on EBS: made once, grown in place, taken by id; never replaced by a change."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -7,17 +8,28 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
-from clusterous_api.errors import FailedError, NotBeforeError, UserError
+from clusterous_api.errors import (
+    ClusterousError,
+    FailedError,
+    LeftBehindError,
+    NotBeforeError,
+    UserError,
+)
+from clusterous_cli import main
 from clusterous_cli.addons import volumeserver
-from clusterous_cli.cluster import config, prices
+from clusterous_cli.cluster import config, prices, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import VOLUME
 from clusterous_cli.cluster.tags import tags_of
+from clusterous_cli.commands import opening
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost, nodes
+from clusterous_cli.plan.kinds.volume import ebs
+from clusterous_cli.system import wait
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\nvolume: {size: 30}\n")
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 
 
@@ -133,6 +145,115 @@ def test_a_damaged_volume_is_an_error_that_names_the_newest_snapshot(
 
     with pytest.raises(FailedError, match=rf"{words}\n  Its newest snapshot is {snapshot}"):
         world.create(REEF, view={"volume": damaged})
+
+
+@pytest.mark.parametrize("kind", ["ebs", "efs"])
+def test_a_volume_that_is_kept_is_nobodys_and_the_next_cluster_makes_its_own(
+    world: cloud.World, kind: str
+) -> None:
+    reef = with_volume(kind)
+    world.converge(reef).execute()
+    (kept,) = shared(world)
+
+    world.destroy("reef", keep=True)
+    (left,) = shared(world)
+    assert (left["id"], left["state"]) == (kept["id"], "available")
+    assert left["tags"][names.TAG_KEPT] == "reef"
+    assert not left["tags"].keys() & {names.TAG_UID, names.TAG_CLUSTER, names.TAG_ROLE}
+    assert [one for one in world.server.leftovers() if left["id"] not in one] == []
+
+    world.converge(reef).execute()
+    world.destroy("reef")
+    assert [one["id"] for one in shared(world)] == [kept["id"]]
+
+
+def shared(world: cloud.World) -> list[dict[str, Any]]:
+    on_ebs = [
+        {"id": one["VolumeId"], "state": one["State"], "tags": tags_of(one)}
+        for one in volumes(world)
+    ]
+    listed = world.cloud.pages("efs", "describe_file_systems", "FileSystems")
+    return on_ebs + [
+        {"id": one["FileSystemId"], "state": one["LifeCycleState"], "tags": tags_of(one)}
+        for one in listed
+        if one["LifeCycleState"] != "deleted"
+    ]
+
+
+def test_what_is_kept_is_told_with_its_price_and_is_no_failure(
+    world: cloud.World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.converge(REEF).execute()
+    (made,) = volumes(world)
+    id = made["VolumeId"]
+    monkeypatch.setattr("clusterous_cli.aws.client.connect", lambda *_: world.cloud)
+
+    code = main.run(["destroy", "reef", "--leave-shared-volume", "--yes", "-o", "json"])
+
+    said = capsys.readouterr()
+    assert code == 0
+    assert f"the volume {id} is kept, 2.64 $ a month" in said.err
+    assert json.loads(said.out) == {
+        "cluster": "reef", "left": [], "unseen": [], "kept": [{"id": id, "monthly": 2.64}],
+    }  # fmt: skip
+
+
+def test_keeping_goes_on_where_it_was_cut_short(world: cloud.World) -> None:
+    world.converge(REEF).execute()
+    (made,) = volumes(world)
+    world.fault(service="ec2", action="DeleteTags", kind="error", code="Other", status=400, times=1)
+    with pytest.raises(ClusterousError):
+        world.destroy("reef", keep=True)
+
+    world.destroy("reef", keep=True)
+
+    assert [one["id"] for one in shared(world)] == [made["VolumeId"]]
+    assert names.TAG_UID not in shared(world)[0]["tags"]
+
+
+def test_a_volume_that_somebody_attached_elsewhere_is_not_taken_from_there(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ebs, "FREE_SECONDS", 1)
+    world.converge(REEF).execute()
+    id = volumes(world)[0]["VolumeId"]
+    old = machine(world, "controller")
+    other = world.cloud.call(
+        "ec2", "run_instances", ImageId=world.design(REEF).image.id, InstanceType="t3.nano",
+        MinCount=1, MaxCount=1, Placement={"AvailabilityZone": "eu-west-1a"},
+    )["Instances"][0]["InstanceId"]  # fmt: skip
+    world.cloud.call("ec2", "terminate_instances", InstanceIds=[old])
+    wait.until(
+        lambda: volumes(world)[0]["State"] == "available" or None, "ending", wait.Pauses(),
+        timeout=20,
+    )  # fmt: skip
+    world.cloud.call("ec2", "attach_volume", VolumeId=id, InstanceId=other, Device="/dev/sdf")
+
+    with pytest.raises(LeftBehindError, match=rf"{id}.*: {other} has it attached"):
+        world.destroy("reef")
+
+    assert "ec2:DetachVolume" not in world.mutating()
+    assert volumes(world)[0]["Attachments"][0]["InstanceId"] == other
+
+
+@pytest.mark.parametrize(
+    ("free", "says"),
+    [(12 << 30, "18.0 GiB of 30.0 GiB used, serving"), (1 << 30, "has 1.0 GiB left")],
+)
+def test_status_says_how_full_the_volume_is(world: cloud.World, free: int, says: str) -> None:
+    world.converge(REEF).execute()
+    (made,) = volumes(world)
+    told = {"volume": made["VolumeId"], "phase": "serving", "size": 30 << 30, "free": free,
+            "made": True, "reason": "", "error": ""}  # fmt: skip
+    world.create(REEF, view={"volume": told})
+    cluster = record.open_cluster("reef", world.cloud)
+
+    table = show.cluster_table(cluster, cost.of(REEF, "eu-west-1"), NOW, opening.Inside())
+    data = show.cluster_data(cluster, cost.of(REEF, "eu-west-1"), NOW)
+
+    assert f"volume: ebs {made['VolumeId']}, " in table
+    assert says in table
+    assert data["volume"]["free"] == free
 
 
 def test_what_it_costs_is_in_the_price() -> None:

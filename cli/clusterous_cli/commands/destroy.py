@@ -12,9 +12,19 @@ from clusterous_cli.terminal.options import Settings
 @click.option(
     "--guardduty", is_flag=True, help="Also remove what Amazon GuardDuty made in its network."
 )
+@click.option(
+    "--leave-shared-volume",
+    is_flag=True,
+    help="Keep the shared volume, for another cluster (volume: {id: …}).",
+)
 @options.with_settings
-def command(settings: Settings, name: str | None, guardduty: bool) -> int:
+def command(
+    settings: Settings, name: str | None, guardduty: bool, leave_shared_volume: bool
+) -> int:
     """Remove the cluster, its data, and everything that costs money; then look again.
+
+    A volume that was taken by its id stays. With --leave-shared-volume the cluster's own does, too:
+    what it costs is told.
 
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
     and is listed.
@@ -46,18 +56,19 @@ def command(settings: Settings, name: str | None, guardduty: bool) -> int:
             f"There is {who.name} in {who.region} (account {who.account}), which this machine does"
             " not know. Name it to remove it without a question."
         )
-    question = f"{show.removal_words(who, found)}\nType the cluster's name to go on:"
+    keep = leave_shared_volume
+    question = f"{show.removal_words(who, found, keep=keep)}\nType the cluster's name to go on:"
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
         return 1
     by_aws = converge.managed(found)
     if by_aws and not guardduty and screen.can_ask and not settings.yes:
         guardduty = screen.confirm(f"{show.managed_words(by_aws)} Remove that, too? [y/N]")
-    again = f"clusterous destroy {who.name}"
+    again = f"clusterous destroy {who.name}{' --leave-shared-volume' * keep}"
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         try:
             destroy = converge.Destroy(
-                cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty
+                cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty, keep=keep
             )
             unseen = destroy.run(found)
         except converge.Remains as error:
@@ -69,8 +80,9 @@ def command(settings: Settings, name: str | None, guardduty: bool) -> int:
         f"✓ {who.name} is gone after {spell.duration(screen.passed)}; nothing is left"
         f" (looked for {sweep.kinds() - len(unseen)} kinds of things)."
     )
-    for words in unseen:
+    for words in (*show.kept_words(found, who.region, keep=keep), *unseen):
         screen.warn(f"  ! {words}")
     if not screen.for_people:
-        screen.emit(show.seen_data(who.name, sweep.Seen(unseen=unseen)))
+        kept = show.kept_data(found, who.region, keep=keep)
+        screen.emit({**show.seen_data(who.name, sweep.Seen(unseen=unseen)), "kept": kept})
     return 0

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 from clusterous_api import names
 from clusterous_cli.addons import rollout
 from clusterous_cli.cluster import prices
-from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.plan import cost, nodes, sweep
@@ -16,12 +16,13 @@ from clusterous_cli.plan.kinds.images import REPOSITORY
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Left, Step
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC
-from clusterous_cli.plan.kinds.volume import efs
+from clusterous_cli.plan.kinds.volume import ebs, efs
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.program import load
 from clusterous_cli.program.load import Load
 from clusterous_cli.terminal import spell
 
+FULL: Final = 0.05  # of which nothing more is free
 SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
 PARTS: Final = ("network", "access", "files", "volume", "machines", "add-ons")
 ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
@@ -201,7 +202,47 @@ def cluster_data(cluster: Cluster, price: cost.Cost, now: datetime) -> dict[str,
         "gateway": cluster.gateway_ip,
         "controller": cluster.controller_ip,
         "nodes": [_node_data(node) for node in cluster.nodes],
+        "volume": _volume_data(cluster),
     }
+
+
+def _volume_data(cluster: Cluster) -> dict[str, Any] | None:
+    """Return what is known of the shared volume; sizes, where they are told, in bytes."""
+    asked = ClusterConfig.from_record(cluster.record["config"]).volume
+    if asked.type is VolumeType.NONE:
+        return None
+    told = _view(cluster).get("volume") or {}
+    known = {
+        "id": told.get("volume") or asked.id,
+        "state": told.get("phase") or "not known",
+        "size": told.get("size") or None,
+        "free": told.get("free") if told.get("size") else None,
+        "error": told.get("error") or None,
+    }
+    return {"type": str(asked.type), **(known if asked.served else {})}
+
+
+def volume_words(cluster: Cluster) -> list[str]:
+    """Say what the shared volume is, and how full."""
+    found = _volume_data(cluster)
+    if found is None:
+        return []
+    if "state" not in found:
+        return [f"  volume: {found['type']}"]
+    size, free = found["size"], found["free"]
+    used = f"{spell.size(size - free)} of {spell.size(size)} used, " if size else ""
+    return [f"  volume: {found['type']} {found['id'] or ''}".rstrip() + f", {used}{found['state']}"]
+
+
+def volume_troubles(cluster: Cluster) -> list[str]:
+    """Say what is wrong with the shared volume."""
+    found = _volume_data(cluster) or {}
+    full = found.get("size") and found["free"] < found["size"] * FULL
+    more = "a larger volume.size in the cluster file grows it while programs go on"
+    return [
+        *([f"the shared volume: {found['error']}"] if found.get("error") else []),
+        *([f"the shared volume has {spell.size(found['free'])} left: {more}"] if full else []),
+    ]
 
 
 def _node_data(node: Node) -> dict[str, Any]:
@@ -325,7 +366,14 @@ def cluster_table(cluster: Cluster, price: cost.Cost, now: datetime, inside: Ins
         rows.append(("all", "", "", "", *_shares(inside.load)))
     errors = [f"  {node.name}: {node.error.strip()}" for node in cluster.nodes if node.error]
     return "\n".join(
-        [head, spell.table(rows), *errors, *_warnings(cluster, inside), *_apps(inside)]
+        [
+            head,
+            spell.table(rows),
+            *volume_words(cluster),
+            *errors,
+            *_warnings(cluster, inside),
+            *_apps(inside),
+        ]
     )
 
 
@@ -349,7 +397,10 @@ def _warnings(cluster: Cluster, inside: Inside) -> list[str]:
     by_name = {node.node_name: node.name for node in cluster.nodes}
     known = inside.load.nodes if inside.load else ()
     troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in known if n.trouble]
-    return [f"  ! {words}" for words in (*missing(cluster), *addon_words(cluster), *troubled)]
+    all_words = (
+        *missing(cluster), *addon_words(cluster), *volume_troubles(cluster), *troubled
+    )  # fmt: skip
+    return [f"  ! {words}" for words in all_words]
 
 
 def _apps(inside: Inside) -> list[str]:
@@ -371,17 +422,50 @@ def _left_data(one: Left) -> dict[str, Any]:
     return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
 
 
-def removal_words(who: Identity, found: Sequence[Found]) -> str:
-    """Say what destroy is about to remove."""
+def removal_words(who: Identity, found: Sequence[Found], *, keep: bool = False) -> str:
+    """Say what destroy is about to remove, and what it is to *keep*."""
     machines = sum(len(one.id.split()) for one in found if one.kind is MACHINES and one.ours)
     sizes = [one.value.size for one in found if one.kind is efs.FILE_SYSTEM]
     images = sum(one.kind is REPOSITORY for one in found)
     things = [spell.plural(machines, "machine")] if machines else []
     things += ["the network"] if any(one.kind is VPC and one.ours for one in found) else []
-    things += [f"the volume with {spell.size(sum(sizes))} of data"] if sizes else []
+    data = [f"the volume with {spell.size(sum(sizes))} of data"] if sizes else []
+    data += [f"the volume {ebs.spelled(one)}" for one in found if one.kind is ebs.VOLUME]
+    things += [] if keep else data
     things += [spell.plural(images, "image repository")] if images else []
     what = ", ".join(things) or "what is left of it"
-    return f"This removes {who.name} in {who.region} (account {who.account}): {what}."
+    stays = [f" The volume {id} stays." for id, _ in _kept(found, who.region, keep=keep)]
+    return (
+        f"This removes {who.name} in {who.region} (account {who.account}): {what}.{''.join(stays)}"
+    )
+
+
+def _kept(found: Sequence[Found], region: str, *, keep: bool) -> list[tuple[str, float]]:
+    """Return the volumes that outlast their cluster, with the dollars of a month."""
+    factor = prices.FACTORS.get(region, 1.0)
+    on_ebs = [one for one in found if one.kind is ebs.GIVEN or (keep and one.kind is ebs.VOLUME)]
+    on_efs = [one for one in found if keep and one.kind is efs.FILE_SYSTEM]
+    return [
+        *((one.id, ebs.monthly(one.value) * factor) for one in on_ebs),
+        *((one.id, efs.monthly(one.value) * factor) for one in on_efs),
+    ]
+
+
+def kept_words(found: Sequence[Found], region: str, *, keep: bool) -> list[str]:
+    """Say which volumes outlast their cluster, what they cost, and how the next one takes them."""
+    taken = ": the next cluster takes it by volume: {{id: {}}}"
+    return [
+        f"the volume {id} is kept, {monthly:.2f} $ a month"
+        f"{taken.format(id) if id.startswith('vol-') else ''}"
+        for id, monthly in _kept(found, region, keep=keep)
+    ]
+
+
+def kept_data(found: Sequence[Found], region: str, *, keep: bool) -> list[dict[str, Any]]:
+    """Return for programs which volumes outlast their cluster."""
+    return [
+        {"id": id, "monthly": round(monthly, 2)} for id, monthly in _kept(found, region, keep=keep)
+    ]
 
 
 def managed_words(found: Sequence[Found]) -> str:

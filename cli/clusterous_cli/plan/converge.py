@@ -273,6 +273,7 @@ class Destroy:
     lines: Lines
     pauses: wait.Pauses
     managed: bool = False  # also what AWS made by itself in the network
+    keep: bool = False  # but not the shared volume
 
     def run(self, found: Sequence[Found]) -> tuple[str, ...]:
         """Remove what was *found* and whatever shows itself later; raise if something stays.
@@ -292,19 +293,35 @@ class Destroy:
         for _ in range(ROUNDS):
             found = adopted(found) if self.managed else found
             foreign = strangers(found)
-            outcome = self.execute(found, SECONDS_WITH_FOREIGN if foreign else SECONDS)
+            seconds = SECONDS_WITH_FOREIGN if foreign else SECONDS
+            outcome = self.execute(self.going(found), seconds)
             stopped = [e for _, e in outcome.failed if isinstance(e, wait.Stopped)]
             if stopped:
                 raise first_of(outcome)
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             networks |= networks_of(found)
             found = inventory.take(self.cloud, self.who, deep=True)
-            if not left(found) or strangers(adopted(found) if self.managed else found):
+            if not left(self.going(found)):
+                self.let_go(found)
+                break
+            if strangers(adopted(found) if self.managed else found):
                 break
         seen = sweep.look(self.cloud, self.who, networks)
         if seen.left:
             raise left_behind(seen, reasons, {id for one in found for id in one.id.split()})
         return seen.unseen
+
+    def going(self, found: Sequence[Found]) -> Sequence[Found]:
+        """Leave out what is kept."""
+        return [one for one in found if not (self.keep and one.kind.keep)]
+
+    def let_go(self, found: Sequence[Found]) -> None:
+        """Make what is kept nobody's: no other destroy takes it for this cluster's."""
+        site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
+        for one in found:
+            if self.keep and one.kind.keep and one.ours:
+                one.kind.keep(site, one)
+                self.lines.set(one.kind.part, f"{one.id} is kept", done=True)
 
     def execute(self, found: Sequence[Found], seconds: float) -> Outcome:
         """Delete everything of ours among *found*."""

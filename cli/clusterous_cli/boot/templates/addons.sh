@@ -85,7 +85,7 @@ same_addons() {
 # Images of the node's own pods come by an archive alone: a kubelet that makes room leaves them, and
 # what somebody removed is taken in again.
 pin_images() {
-    cat "$K3S"/agent/pod-manifests/addon-*.yaml 2>/dev/null | sed -n 's/^.* image: *//p' | sort -u |
+    cat "$K3S"/agent/pod-manifests/addon-*.yaml 2>/dev/null | sed -n 's/^ *"image": "\([^"]*\)".*/\1/p' | sort -u |
         while read -r image; do
             k3s ctr images label "$image" @PIN@ </dev/null && continue
             for archive in "$K3S"/agent/images/addon-*; do

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clusterous_cli.addons import table
+from clusterous_cli.addons import addon, table, volumeserver
 from clusterous_cli.addons.addon import Setting
 from clusterous_cli.boot.bootstrap import PIN
 from clusterous_cli.cluster import config
@@ -113,9 +113,13 @@ def test_the_table_of_every_addon_is_in_the_form_that_is_followed(controller: Co
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def pod_of(image: str) -> str:
+    return addon.spelled([volumeserver.pod(image, {})]).decode()
+
+
 def volume_server(controller: Controller, pod: str) -> tuple[str, str]:
     archive = controller.put("boot/image/volume-2.tar", "image")
-    manifest = controller.put("server/1/volume-server.yaml", f"containers:\n- image: {pod}\n")
+    manifest = controller.put("server/1/volume-server.yaml", pod_of(pod))
     return (
         f"volume-server 12ab images addon-volume.tar {archive}",
         f"volume-server 12ab pods addon-volume-server.yaml {manifest}",
@@ -128,7 +132,7 @@ def test_a_pod_of_the_node_itself_comes_where_its_kubelet_reads_and_goes_with_it
     controller.table(*volume_server(controller, "volume:2"))
     controller.run("first_addons")
     place = "agent/pod-manifests/addon-volume-server.yaml"
-    assert controller.files[place] == "containers:\n- image: volume:2\n"
+    assert controller.files[place] == pod_of("volume:2")
 
     controller.table(*operator(controller, "objects", "image"))
     controller.run("look_at_addons")

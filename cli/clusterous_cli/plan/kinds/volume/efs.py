@@ -1,14 +1,16 @@
 """The shared volume on EFS: a file system and its address in the network."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import belongs_to, is_ours, tags_of
-from clusterous_cli.plan.kinds.cloud import Cloud, Site
+from clusterous_cli.plan.kinds.cloud import TOKENS, Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
     Id,
@@ -30,9 +32,12 @@ MOUNT_SECONDS: Final = 600
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileSystem(Value):
-    """The file system; *size* is how many bytes are on it."""
+    """The file system; *size* is how many bytes are on it.
 
-    token: str
+    It says its *token* only where it is to be made.
+    """
+
+    token: str | None = None
     encrypted: bool
     size: int | None = None
 
@@ -70,7 +75,8 @@ def _want_mount_target(wish: Wish) -> list[Resource]:
 def _look_file_systems(at: Scope) -> list[Found]:
     found = []
     for one in at.cloud.pages("efs", "describe_file_systems", "FileSystems"):
-        named = one["CreationToken"] == at.who.role("volume")  # which nobody can change later
+        # Which nobody can change later; a number is behind it where one of that name was kept.
+        named = re.fullmatch(rf"{re.escape(at.who.role('volume'))}(-[0-9]+)?", one["CreationToken"])
         if not (is_ours(one, at.who) and named) or one["LifeCycleState"] == "deleted":
             continue
         id = one["FileSystemId"]
@@ -80,7 +86,6 @@ def _look_file_systems(at: Scope) -> list[Found]:
                 one,
                 id=id,
                 value=FileSystem(
-                    token=one["CreationToken"],
                     encrypted=bool(one.get("Encrypted")),
                     size=int(one.get("SizeInBytes", {}).get("Value", 0)),
                 ),
@@ -112,16 +117,24 @@ def _mount_target(one: Item) -> Found:
 
 
 def _make_file_system(to: Site, step: Step, wanted: FileSystem) -> str:
-    answer = to.cloud.call(
-        "efs",
-        "create_file_system",
-        CreationToken=wanted.token,
-        Encrypted=True,
-        PerformanceMode="generalPurpose",
-        ThroughputMode="elastic",
-        Tags=to.tags(step.key),
-    )
-    return str(answer["FileSystemId"])
+    for number in range(TOKENS):
+        token = f"{wanted.token}-{number + 1}" if number else wanted.token
+        answer = to.cloud.attempt(
+            "efs",
+            "create_file_system",
+            "FileSystemAlreadyExists",
+            CreationToken=token,
+            Encrypted=True,
+            PerformanceMode="generalPurpose",
+            ThroughputMode="elastic",
+            Tags=to.tags(step.key),
+        )
+        if answer is not None:
+            return str(answer["FileSystemId"])
+        (there,) = to.cloud.call("efs", "describe_file_systems", CreationToken=token)["FileSystems"]
+        if is_ours(there, to.who):
+            return str(there["FileSystemId"])
+    raise FailedError(f"There are {TOKENS} file systems that earlier clusters of this name left.")
 
 
 def _make_mount_target(to: Site, step: Step, wanted: MountTarget) -> str:
@@ -161,6 +174,13 @@ def _remove_file_system(to: Site, found: Found) -> None:
     to.gone(state, "Deleting the volume")
 
 
+def _keep_file_system(to: Site, found: Found) -> None:
+    kept = [{"Key": names.TAG_KEPT, "Value": to.who.name}]
+    ours = [names.TAG_ROLE, names.TAG_CLUSTER, names.TAG_UID]
+    to.cloud.call("efs", "tag_resource", ResourceId=found.id, Tags=kept)
+    to.cloud.call("efs", "untag_resource", ResourceId=found.id, TagKeys=ours)
+
+
 def _remove_mount_target(to: Site, found: Found) -> None:
     if found.value is None or found.value.state not in ("deleting", "deleted"):
         to.cloud.call("efs", "delete_mount_target", MountTargetId=found.id)
@@ -186,6 +206,11 @@ def _walk_file_systems(cloud: Cloud, who: Identity) -> list[Left]:
     ]
 
 
+def monthly(value: FileSystem) -> float:
+    """Return the dollars of us-east-1 that a file system costs in a month."""
+    return (value.size or 0) / (1 << 30) * prices.EFS_GIB_MONTH
+
+
 def _hourly(one: Item) -> float:
     size = float(one.get("SizeInBytes", {}).get("Value", 0)) / (1 << 30)
     return size * prices.EFS_GIB_MONTH / prices.HOURS_PER_MONTH
@@ -200,6 +225,7 @@ FILE_SYSTEM: Final = Kind(
     look=_look_file_systems,
     make=_make_file_system,
     remove=_remove_file_system,
+    keep=_keep_file_system,
     after=("mount-target",),
     walked=_walk_file_systems,
 )

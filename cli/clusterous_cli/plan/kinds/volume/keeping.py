@@ -19,9 +19,9 @@ SPELLED: Final = {
     VolumeType.NONE: "none",
 }
 OTHER: Final = (
-    "No change of the file replaces a volume, so that no data is lost. Put it back in the file. For"
-    " another one, create another cluster, and copy with `get` and `put`; or take this one along:"
-    " `clusterous destroy --leave-shared-volume` keeps it, for volume: {id: …} of the next cluster."
+    "No change of the file replaces a volume, so that no data is lost. Put it back in the file. Or"
+    " create another cluster, and copy with `get` and `put`; or destroy the cluster and create it"
+    " anew: `clusterous destroy --leave-shared-volume` keeps this volume, for volume: {id: …}."
 )
 
 
