@@ -1,5 +1,6 @@
 """The click group, and the boundary where our errors become exit codes."""
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -129,6 +130,9 @@ def run(argv: list[str] | None = None) -> int:
     """Run the command line; our errors become one message and an exit code."""
     if SYSTEM != "posix":
         return _told("Clusterous runs on Linux and macOS; on Windows, in WSL.", 2)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # an old locale's lack of ✓ is no error
     with signals.as_interrupts() as received:
         code = _run(argv)
     return 128 + received[0] if received else code

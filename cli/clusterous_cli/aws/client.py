@@ -236,6 +236,8 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
         session = boto3.Session(profile_name=settings.profile)
     except botocore_errors.ProfileNotFound as error:
         raise UserError(f"{error}. `aws configure list-profiles` shows those there are.") from error
+    except botocore_errors.BotoCoreError as error:  # of the files themselves
+        raise wrong_settings(error) from error
     # boto3 reads AWS_DEFAULT_REGION, but not AWS_REGION, which the other tools read first.
     usual = os.environ.get("AWS_REGION") or session.region_name
     chosen = settings.region or region or usual
@@ -296,6 +298,16 @@ def translated(service: str, action: str, region: str, session: Any = None) -> I
         if isinstance(error, LOGIN) or not _has_keys(session):
             raise login_ended(str(error)) from error
         raise errors.AwsFailed(f"{_name(service, action)}: {error}") from error
+    except ValueError as error:  # an endpoint that is none, a helper's answer that is no JSON
+        raise wrong_settings(error) from error
+
+
+def wrong_settings(error: Exception) -> UserError:
+    """Say that what AWS's own tools are set to cannot be used."""
+    return UserError(
+        f"AWS's own settings cannot be used: {str(error).rstrip('.')}. Look at ~/.aws/config, what"
+        " credential_process there answers, and the variables that begin with AWS_."
+    )
 
 
 def _has_keys(session: Any) -> bool:
@@ -305,7 +317,7 @@ def _has_keys(session: Any) -> bool:
     try:
         credentials = session.get_credentials()
         return credentials is not None and bool(credentials.get_frozen_credentials().access_key)
-    except (botocore_errors.BotoCoreError, botocore_errors.ClientError):
+    except (botocore_errors.BotoCoreError, botocore_errors.ClientError, ValueError):
         return False
 
 

@@ -25,7 +25,11 @@ from clusterous_cli.cluster.identity import repositories
 # `image: NAME` or `image: NAME:TAG`.
 BUILD_PREFIX: Final = f"{names.DOMAIN}/build."
 CONTAINERFILES: Final = ("Containerfile", "Dockerfile")
-IGNORE_FILES: Final = (".containerignore", ".dockerignore")
+DOCKERIGNORE: Final = ".dockerignore"  # which all builders know
+IGNORE_FILES: Final = (
+    *(".containerignore", DOCKERIGNORE),
+    *(f"{recipe}{DOCKERIGNORE}" for recipe in CONTAINERFILES),
+)
 # What every builder is asked beside the folder: the nodes are Intel's and AMD's, whatever the
 # laptop is. All of it is in the tag, so that what is built otherwise is another image.
 ASKED: Final = ("--platform", "linux/amd64")
@@ -149,16 +153,20 @@ def _add(digest: Any, *parts: bytes) -> None:
 
 
 def context_files(folder: Path) -> list[str]:
-    """What the builder sees of *folder*, as sorted relative paths: files, links and folders."""
-    rules = ignore_rules(_ignore_text(folder))
-    return sorted(path for path in _walk(folder, "") if not is_ignored(path, rules))
+    """What any builder sees of *folder*, as sorted relative paths: files, links and folders.
+
+    Each obeys other ignore files: what one of them leaves in may be in the image.
+    """
+    several = [ignore_rules(text) for text in _ignore_texts(folder)]
+    return sorted(
+        path for path in _walk(folder, "") if not all(is_ignored(path, rules) for rules in several)
+    )
 
 
-def _ignore_text(folder: Path) -> str:
-    for name in IGNORE_FILES:
-        if (folder / name).is_file():
-            return (folder / name).read_text(errors="replace")
-    return ""
+def _ignore_texts(folder: Path) -> list[str]:
+    there = [name for name in IGNORE_FILES if (folder / name).is_file()]
+    texts = [(folder / name).read_text(errors="replace") for name in there]
+    return texts if DOCKERIGNORE in there else ["", *texts]
 
 
 def _walk(folder: Path, prefix: str) -> Iterator[str]:

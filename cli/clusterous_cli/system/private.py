@@ -33,12 +33,13 @@ def folder(path: Path) -> None:
 
 def write(path: Path, text: str) -> None:
     """Write a file that only we may read, at no moment half; if it says so already, leave it."""
-    if path.exists() and path.read_text() == text:
+    content = text.encode()
+    if path.exists() and path.read_bytes() == content:
         return
     folder(path.parent)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(content)
     fresh.replace(path)
 
 

@@ -1,6 +1,7 @@
 """The command line's frame: quick help, lazy commands, exit codes."""
 
 import ast
+import io
 import os
 import signal
 import subprocess
@@ -223,3 +224,12 @@ def test_a_signal_does_what_ctrl_c_would_do_just_then() -> None:
         signal.signal(signal.SIGINT, before)
 
     assert (seen, received) == ([signal.SIGINT], [signal.SIGTERM])
+
+
+def test_a_terminal_that_lacks_our_signs_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(main.cli, "main", lambda **_: print("✓ reef", flush=True))
+
+    assert main.run([]) == 0
+    assert raw.getvalue() == b"? reef\n"

@@ -1,6 +1,8 @@
 """Errors of the way to AWS: what they become, and what a person is told."""
 
+import os
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import botocore.exceptions as botocore_errors
@@ -9,8 +11,9 @@ from boto3.exceptions import S3UploadFailedError
 from botocore.compat import HAS_CRT
 from botocore.credentials import Credentials
 
-from clusterous_api.errors import ClusterousError
+from clusterous_api.errors import ClusterousError, UserError
 from clusterous_cli.aws import client, errors
+from clusterous_cli.terminal.options import Settings
 
 URL = "https://ec2.eu-west-1.amazonaws.com/"
 
@@ -201,3 +204,35 @@ def test_what_ends_an_upload_is_told_by_what_aws_answered() -> None:
         client.translated("s3", "put_object", "eu-west-1"),
     ):
         raise error
+
+
+# -- AWS's own settings ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("config", "more"),
+    [
+        pytest.param(b"\xff\xfe[default", {}, id="no text"),
+        pytest.param(b"[default\nregion", {}, id="no settings"),
+        pytest.param(b"[default]\ncredential_process = echo hi\n", {}, id="no JSON"),
+        pytest.param(
+            b"", {"AWS_ENDPOINT_URL": "nonsense", "AWS_ACCESS_KEY_ID": "a",
+                  "AWS_SECRET_ACCESS_KEY": "b"}, id="no endpoint",
+        ),
+    ],
+)  # fmt: skip
+def test_settings_of_aws_that_cannot_be_used_are_told(
+    config: bytes, more: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    (tmp_path / "config").write_bytes(config)
+    given = {
+        "AWS_CONFIG_FILE": f"{tmp_path}/config",
+        "AWS_SHARED_CREDENTIALS_FILE": f"{tmp_path}/x",
+    }
+    for name, value in (given | more).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(UserError, match="AWS's own settings cannot be used: "):
+        client.connect(Settings(region="eu-west-1")).call("sts", "get_caller_identity")

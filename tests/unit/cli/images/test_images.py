@@ -69,6 +69,16 @@ def test_containerignore_goes_before_dockerignore(folder: Path) -> None:
     assert "src/b.py" not in contexts.context_files(folder)
 
 
+@pytest.mark.parametrize("name", [".containerignore", "Containerfile.dockerignore"])
+def test_what_any_builder_sees_counts(folder: Path, name: str) -> None:
+    (folder / name).write_text("src/b.py\n")
+    before = contexts.content_tag(folder)
+
+    (folder / "src/b.py").write_text("another")
+
+    assert contexts.content_tag(folder) != before
+
+
 @pytest.mark.parametrize(
     ("rules", "path", "ignored"),
     [
