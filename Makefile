@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs
+.PHONY: release pins debs volumes
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -18,6 +18,11 @@ fresh:                      ## a minimal Debian in a virtual machine, a clean cl
 	$(LOOK) "make fresh" vm
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.vm fresh
+
+volumes:                    ## a shared volume's life in virtual machines: build/volumes.json (VOLUMES="any_user full")
+	$(LOOK) "make volumes" vm
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m tests.vm volumes $(VOLUMES)
 
 test:                       ## parts first, then style, types, import contracts and every test
 	$(LOOK) "make test"

@@ -7,7 +7,7 @@ them and to the machine there are three files:
 - ORDER, written by the machine's boot: lines `id=vol-…`, `given=yes|no` (somebody's own volume,
   named by its id) and `marked=yes|no` (its tag says that it was formatted);
 - STATUS, what is seen, as JSON, for the node's report;
-- SERVED, the number of the device that may be served.
+- SERVED, the number of the device that may be served; beside it IDENTITY, its UUID as blkid has it.
 
 A volume that is not marked is made, and then waits for its mark: what was never marked was never
 mounted, so nothing on it is anybody's.
@@ -36,6 +36,7 @@ ORDER: Final = Path("/etc/clusterous/volume")
 RUN: Final = Path("/run/clusterous/volumeserver")
 STATUS: Final = RUN / "status.json"
 SERVED: Final = RUN / "served"
+IDENTITY: Final = RUN / "blkid.tab"
 LINKS: Final = Path("/dev/disk/by-id")
 BLOCKS: Final = Path("/sys/class/block")
 MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -328,6 +329,15 @@ def reserve() -> None:
     run("mount", "-t", "ext4", "-o", "loop,sync,nosuid,nodev,noexec", str(disk), str(RECOVERY))
 
 
+def identify(path: Path) -> None:
+    """Write down the UUID of the file system, for who may not read its device.
+
+    It goes into every file handle. Without it ganesha takes the number of the device, which may be
+    another one on the next machine: every file that a node holds open would be stale.
+    """
+    run("blkid", "-c", str(IDENTITY), str(path))
+
+
 def grow(kind: str, path: Path) -> None:
     """Let the file system fill its device; one that does is left as it is."""
     if kind == "xfs":
@@ -392,6 +402,8 @@ class Keeper:
         """Look after a mounted volume; what fails here keeps nobody from its files."""
         open_to_programs()
         troubles = list(self._cared_for(there, device))
+        if not SERVED.exists():
+            identify(device.path)
         _replace(SERVED, device.number)
         room = os.statvfs(PLACE)
         return replace(
@@ -465,7 +477,8 @@ def serve() -> NoReturn:
         while not may_serve():
             time.sleep(0.5)
         began = time.monotonic()
-        status = subprocess.run(GANESHA, check=False).returncode
+        environment = {**os.environ, "BLKID_FILE": str(IDENTITY)}
+        status = subprocess.run(GANESHA, env=environment, check=False).returncode
         print(f"the server ended with {status}", flush=True)
         time.sleep(0.2 if time.monotonic() - began > 10 else 5)
 

@@ -178,3 +178,39 @@ def test_its_programs_find_all_that_they_load(tmp_path: Path) -> None:
         "import sys; sys.path[0] = '/app'; import keeper",
     ]
     subprocess.run(python, check=True)
+
+
+MADE = """
+import sys; sys.path[0] = "/app"
+import keeper, pathlib
+order, path = keeper.Order(volume="vol-0abc"), pathlib.Path("/disk")
+with path.open("wb") as file:
+    file.truncate(int(sys.argv[1]))
+assert keeper.step(order, keeper.probe(order, path)) is keeper.Step.MAKE
+at, words = keeper.witness(order, int(sys.argv[1]))
+keeper._write(path, at, words)
+keeper.run("mkfs.xfs", "-q", "-K", str(path))
+cut = keeper.probe(order, path)
+assert cut.begun and cut.tags["TYPE"] == "xfs", cut
+keeper.make(order, path, again=True)
+assert keeper.step(order, keeper.probe(order, path)) is keeper.Step.WAIT
+marked = keeper.Order(volume="vol-0abc", marked=True)
+keeper._write(path, 0, bytes(65536))
+try:
+    keeper.step(marked, keeper.probe(marked, path))
+except keeper.RefusedError as error:
+    assert error.reason == "damaged"
+else:
+    raise AssertionError("a superblock that is gone was taken for something")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="runs programs of another root")
+@pytest.mark.skipif(archive() is None and not os.environ.get("CI"), reason="not made yet")
+@pytest.mark.parametrize("gib", [1, 20, 1000])
+def test_mkfs_leaves_the_witness_that_it_was_begun(tmp_path: Path, gib: int) -> None:
+    there = archive()
+    assert there
+    volume_image.unpack(there, tmp_path)
+
+    subprocess.run(["chroot", str(tmp_path), "python", "-c", MADE, str(gib << 30)], check=True)

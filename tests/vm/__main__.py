@@ -1,7 +1,8 @@
-"""`python -m tests.vm fresh|demo`: a virtual machine with Debian's own kernel, and the demo in it.
+"""`python -m tests.vm fresh|demo|volumes`: virtual machines with Debian's own kernel.
 
 `fresh` proves that a fresh machine and a clean clone are enough, and writes build/fresh.json.
 `demo` is the way for who has no rights on the machine: QEMU is an ordinary program.
+`volumes` is a shared volume's life, in several of them (volumes.py); CASE names what to run of it.
 """
 
 import os
@@ -17,7 +18,7 @@ import click
 
 from tests.host import facts
 from tests.region.parts import cache, host
-from tests.vm import fresh, image, luggage, qemu
+from tests.vm import fresh, image, luggage, qemu, volumes
 from tests.vm.channel import SilentError
 
 BUILD: Final = luggage.ROOT / "build"
@@ -33,11 +34,14 @@ _TROUBLES: Final = (
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("what", type=click.Choice(["fresh", "demo"]))
-def main(what: str) -> None:
-    """Run the demo in a virtual machine with a kernel of its own."""
+@click.argument("what", type=click.Choice(["fresh", "demo", "volumes"]))
+@click.argument("cases", nargs=-1, type=click.Choice([one.__name__ for one in volumes.CASES]))
+def main(what: str, cases: tuple[str, ...]) -> None:
+    """Run the demo, or a volume's life, in virtual machines with a kernel of their own."""
     signal.signal(signal.SIGTERM, _end)
     signal.signal(signal.SIGHUP, _end)
+    if what == "volumes":
+        sys.exit(volumes.main(click.echo, cases))
     run = fresh.Run(tell=click.echo)
     missing: list[str] = []
     commit = fresh.head()

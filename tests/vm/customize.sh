@@ -21,18 +21,21 @@ mv "$root/kernel/boot/vmlinuz-$release" "$root/vmlinuz"
 rm -r "$root/kernel" "$archives"/*.deb
 chroot "$root" depmod "$release"
 
-fetch $VM_PACKAGES
-mkdir "$root/srv/packages"
-mv "$archives"/*.deb "$root/srv/packages/"
-for package in "$root"/srv/packages/*.deb; do
-    dpkg-deb --field "$package"
-    echo "Filename: ./$(basename "$package")"
-    echo "Size: $(stat --format %s "$package")"
-    echo "SHA256: $(sha256sum "$package" | cut -d' ' -f1)"
-    echo
-done >"$root/srv/packages/Packages"
+if [ -n "$VM_PACKAGES" ]; then
+    fetch $VM_PACKAGES
+    mkdir "$root/srv/packages"
+    mv "$archives"/*.deb "$root/srv/packages/"
+    for package in "$root"/srv/packages/*.deb; do
+        dpkg-deb --field "$package"
+        echo "Filename: ./$(basename "$package")"
+        echo "Size: $(stat --format %s "$package")"
+        echo "SHA256: $(sha256sum "$package" | cut -d' ' -f1)"
+        echo
+    done >"$root/srv/packages/Packages"
+fi
 
 cp -r "$here/guest/." "$root/"
+mkdir -p "$root/etc/systemd/system/multi-user.target.wants"
 ln -s /etc/systemd/system/channel.service \
     "$root/etc/systemd/system/multi-user.target.wants/channel.service"
 # mmdebstrap has copied what the machine outside is called, and whom it asks for names.

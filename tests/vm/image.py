@@ -1,6 +1,7 @@
 """The virtual machine's disk and kernel: a minimal Debian 12 as people install it, made once.
 
-Root makes it in a minute; somebody else makes the same under fakechroot, which takes three.
+Root makes it in a minute; somebody else makes the same under fakechroot, which takes three. Another
+is bare: without systemd it is up in seconds, where that is what counts.
 """
 
 import os
@@ -8,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,12 @@ INSTALLED: Final = (
 )
 # What the project installs by itself when it starts; the machine's own mirror has these only.
 WANTED: Final = tuple(sorted({*host.TOOLS.values(), *host.FOR_TESTS.values()}))
+# What a node has that serves or uses a volume: containers, and an NFS client.
+BARE: Final = (
+    *("udev", "kmod", "iproute2", "procps", "netbase", "mount", "fdisk", "python3"),
+    *("runc", "nfs-common"),
+)
+BARE_SIZE: Final = "4G"
 TOOLS: Final[Mapping[str, str]] = {
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
@@ -40,11 +48,12 @@ class Image:
     kernel: Path
 
 
-def ensure(tell: Tell) -> Image:
+def ensure(tell: Tell, recipe: Recipe | None = None) -> Image:
     """Make the disk if it is not in the cache, and return it with its kernel."""
+    what = recipe or RECIPE
     root = cache.default_root()
-    found = cache.ensure({RECIPE.name: RECIPE}, [RECIPE.name], root=root, tell=tell)
-    return Image(disk=found[RECIPE.name] / "disk.ext4", kernel=found[RECIPE.name] / "vmlinuz")
+    found = cache.ensure({what.name: what}, [what.name], root=root, tell=tell)[what.name]
+    return Image(disk=found / "disk.ext4", kernel=found / "vmlinuz")
 
 
 def tools(*, is_root: bool) -> Mapping[str, str]:
@@ -64,12 +73,12 @@ def as_root(argv: Sequence[str], *, is_root: bool) -> list[str]:
     return [*argv] if is_root else ["fakeroot", *argv]
 
 
-def bootstrap(archive: Path, how: Sequence[str]) -> list[str]:
+def bootstrap(archive: Path, how: Sequence[str], installed: Sequence[str] = INSTALLED) -> list[str]:
     """Return the command that makes the tree and packs it into *archive*."""
     return [
         *("mmdebstrap", "--quiet", "--variant=apt", *how, "--format=tar"),
         *("--dpkgopt=force-unsafe-io", '--aptopt=Acquire::Languages "none"'),
-        f"--include={','.join(INSTALLED)}",
+        f"--include={','.join(installed)}",
         f"--customize-hook={HERE / 'customize.sh'}",
         *(SUITE, str(archive)),
     ]
@@ -94,18 +103,27 @@ def run(argv: Sequence[str], *, environment: Mapping[str, str] | None = None) ->
         raise OSError(f"{argv[0]} ended with {done.returncode}: {done.stderr.strip()[-2000:]}")
 
 
-def _build(target: Path, found: Found, tell: Tell) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Disk:
+    installed: Sequence[str]
+    wanted: Sequence[str]
+    size: str
+
+
+def _build(disk: _Disk, target: Path, found: Found, tell: Tell) -> None:
     is_root = os.geteuid() == 0
     archive, tree = target / "tree.tar", target / "tree"
-    tell("a minimal Debian 12, its kernel, and the packages that will be asked for")
+    more = ", and the packages that will be asked for" if disk.wanted else ""
+    tell(f"a minimal Debian 12, its kernel{more}")
     how = mode(is_root=is_root, can_mount=facts.can_mount())
-    run(bootstrap(archive, how), environment={"VM_PACKAGES": " ".join(WANTED)})
+    packages = {"VM_PACKAGES": " ".join(disk.wanted)}
+    run(bootstrap(archive, how, disk.installed), environment=packages)
     tell("its disk")
     tree.mkdir()
     steps = (
         f"tar -xf '{archive}' -C '{tree}'",
         f"mv '{tree}/vmlinuz' '{target}'",
-        write_disk(tree, target / "disk.ext4", SIZE),
+        write_disk(tree, target / "disk.ext4", disk.size),
     )
     # In one go: who pretends to be root remembers the owners no longer than that.
     run(as_root(["sh", "-c", " && ".join(steps)], is_root=is_root))
@@ -120,10 +138,16 @@ def _remove(tree: Path) -> None:
     shutil.rmtree(tree)
 
 
-RECIPE: Final = Recipe(
-    name="vm",
-    build=_build,
-    versions={"suite": SUITE, "size": SIZE, "packages": " ".join((*INSTALLED, "+", *WANTED))},
-    sources=(Path(__file__), HERE / "customize.sh", HERE / "guest"),
-    estimate_seconds=60,
-)
+def _recipe(name: str, disk: _Disk) -> Recipe:
+    packages = " ".join((*disk.installed, "+", *disk.wanted))
+    return Recipe(
+        name=name,
+        build=partial(_build, disk),
+        versions={"suite": SUITE, "size": disk.size, "packages": packages},
+        sources=(Path(__file__), HERE / "customize.sh", HERE / "guest"),
+        estimate_seconds=60,
+    )
+
+
+RECIPE: Final = _recipe("vm", _Disk(installed=INSTALLED, wanted=WANTED, size=SIZE))
+BARE_RECIPE: Final = _recipe("vm_bare", _Disk(installed=BARE, wanted=(), size=BARE_SIZE))

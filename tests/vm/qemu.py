@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -26,14 +27,38 @@ _GIB: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """A disk that keeps what is written to it, as EBS does, by its serial number."""
+
+    path: Path
+    serial: str
+    is_virtio: bool = False  # QEMU's NVMe does not tell a machine that runs of another size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """A link to another machine here: two ports of loopback, *ours* and the other's."""
+
+    name: str
+    ours: int
+    theirs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What the virtual machine is made of; *luggage* is its second disk."""
+    """What the virtual machine is made of; *luggage* is its second disk.
+
+    *first* is its first process, if that is not systemd.
+    """
 
     image: Image
     luggage: Path
     cpus: int
     memory_mib: int
     has_network: bool = False
+    disks: Sequence[Disk] = ()
+    wires: Sequence[Wire] = ()
+    first: str = ""
 
 
 def memory_mib(available_mib: int) -> int:
@@ -42,7 +67,8 @@ def memory_mib(available_mib: int) -> int:
 
 
 def argv(machine: Machine, *, folder: Path, accelerator: str) -> list[str]:
-    """Return QEMU's command line. Both disks forget what was written when the machine ends."""
+    """Return QEMU's command line. Both first disks forget what was written when it ends."""
+    first = f" init={machine.first}" if machine.first else ""
     disks = (("root", machine.image.disk), ("luggage", machine.luggage))
     return [
         # QEMU ends with whoever started it, even if that one is killed.
@@ -52,9 +78,15 @@ def argv(machine: Machine, *, folder: Path, accelerator: str) -> list[str]:
         *("-smp", str(machine.cpus), "-m", str(machine.memory_mib)),
         *("-kernel", str(machine.image.kernel)),
         # One name for its link at all times: udev would give it another some time after boot.
-        *("-append", f"root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0 {_JOURNAL}"),
+        *(
+            "-append",
+            f"root=/dev/nvme0n1 rw console=ttyS0 panic=-1 net.ifnames=0 {_JOURNAL}{first}",
+        ),
         *(word for name, path in disks for word in _disk(name, path)),
+        *(word for disk in machine.disks for word in _kept(disk)),
+        *(word for wire in machine.wires for word in _wired(wire)),
         *("-device", "virtio-rng-pci"),
+        *("-monitor", f"unix:{folder / 'monitor'},server=on,wait=off"),
         *("-serial", f"file:{folder / CONSOLE}"),
         *("-chardev", f"socket,id=channel,path={folder / 'channel'},server=on,wait=off"),
         *("-serial", "chardev:channel"),
@@ -82,6 +114,24 @@ def _disk(name: str, path: Path) -> Sequence[str]:
     )
 
 
+def _kept(disk: Disk) -> Sequence[str]:
+    kind = "virtio-blk-pci" if disk.is_virtio else "nvme"
+    return (
+        *("-drive", f"file={disk.path},id={disk.serial},format=raw,if=none,cache=writeback"),
+        *("-device", f"{kind},drive={disk.serial},serial={disk.serial[:20]}"),
+    )
+
+
+def _wired(wire: Wire) -> Sequence[str]:
+    there, here = f"127.0.0.1:{wire.theirs}", f"127.0.0.1:{wire.ours}"
+    # All machines would bear the same address else.
+    mac = f"52:54:00:00:{wire.ours >> 8:02x}:{wire.ours & 255:02x}"
+    return (
+        *("-netdev", f"socket,id={wire.name},udp={there},localaddr={here}"),
+        *("-device", f"virtio-net-pci,netdev={wire.name},mac={mac}"),
+    )
+
+
 def accelerators(device: Path = KVM) -> Sequence[str]:
     """Return what to try, in this order."""
     return ("kvm", "tcg") if os.access(device, os.R_OK | os.W_OK) else ("tcg",)
@@ -93,15 +143,34 @@ class Running:
 
     channel: Channel
     accelerator: str
+    pid: int
+    folder: Path
+
+    def order(self, words: str) -> None:
+        """Give an order to QEMU's monitor, and wait until it was carried out."""
+        with socket.socket(socket.AF_UNIX) as wire:
+            wire.settimeout(30)
+            wire.connect(str(self.folder / "monitor"))
+            _until_prompt(wire)
+            wire.sendall(f"{words}\n".encode())
+            _until_prompt(wire)
+
+
+def _until_prompt(wire: socket.socket) -> None:
+    said = b""
+    while not said.endswith(b"(qemu) "):
+        said += wire.recv(4096)
 
 
 @contextlib.contextmanager
-def booted(machine: Machine, tell: Tell, logs: Path) -> Iterator[Running]:
+def booted(
+    machine: Machine, tell: Tell, logs: Path, which: Sequence[str] = ()
+) -> Iterator[Running]:
     """Boot the machine with the first accelerator that works; it ends with the block.
 
     What it and QEMU said lies in *logs* afterwards, and while it runs.
     """
-    *attempts, last = accelerators()
+    *attempts, last = which or accelerators()
     for accelerator in attempts:
         try:
             with _started(machine, accelerator, KVM_SECONDS, tell, logs) as running:
@@ -131,7 +200,7 @@ def _started(
         words = argv(machine, folder=folder, accelerator=accelerator)
         with _process(words, folder / "qemu.log") as process:
             wire = _await_boot(process, folder, seconds, tell)
-            yield Running(channel=wire, accelerator=accelerator)
+            yield Running(channel=wire, accelerator=accelerator, pid=process.pid, folder=folder)
 
 
 def _await_boot(

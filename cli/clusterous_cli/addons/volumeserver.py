@@ -140,6 +140,8 @@ def _server(image: str) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)},
         },
         "volumeMounts": [
+            # To look at: of which device a mount is. To open one it has no right.
+            {**_at("devices", "/dev"), "readOnly": True},
             {**_at("home", HOME), "mountPropagation": "HostToContainer"},
             {**_at("state", STATE), "mountPropagation": "HostToContainer"},
             {**_at("run", RUN), "readOnly": True},
