@@ -43,6 +43,7 @@ def bundle(
     is_privileged = bool(rights.get("privileged"))
     capabilities = [f"CAP_{one}" for one in _ALL if is_privileged or one in _added(rights)]
     binds = [_bind(one, places[one["name"]]) for one in container["volumeMounts"]]
+    taken = [one["destination"] for one in binds]
     return {
         "ociVersion": "1.0.2",
         "process": {
@@ -55,7 +56,11 @@ def bundle(
             "rlimits": [{"type": "RLIMIT_NOFILE", "hard": 1048576, "soft": 1048576}],
         },
         "root": {"path": root, "readonly": rights["readOnlyRootFilesystem"]},
-        "mounts": [*_usual(is_privileged, [one["destination"] for one in binds]), *binds],
+        # As containerd sorts them.
+        "mounts": sorted(
+            [*_usual(is_privileged, taken), *binds, _ended(name, container)],
+            key=lambda one: len(one["destination"].split("/")),
+        ),
         "linux": {
             "namespaces": [{"type": one} for one in _NAMESPACES],
             "rootfsPropagation": "rshared" if is_privileged else "rslave",
@@ -83,11 +88,21 @@ def _bind(mount: Mapping[str, Any], volume: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
+def _ended(name: str, container: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the file for a container's last words, which kubelet mounts into each."""
+    path = container.get("terminationMessagePath", "/dev/termination-log")
+    source = f"/run/ended-{name}"
+    return {"destination": path, "type": "bind", "source": source, "options": ["rbind", "rw"]}
+
+
 def _usual(is_privileged: bool, taken: Sequence[str]) -> list[dict[str, Any]]:
     mode = "rw" if is_privileged else "ro"
     usual = (
         ("/proc", "proc", ["nosuid", "noexec", "nodev"]),
         ("/dev", "tmpfs", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        ("/dev/pts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
+        ("/dev/shm", "tmpfs", ["nosuid", "noexec", "nodev", "mode=1777"]),
+        ("/dev/mqueue", "mqueue", ["nosuid", "noexec", "nodev"]),
         ("/sys", "sysfs", ["nosuid", "noexec", "nodev", mode]),
         ("/sys/fs/cgroup", "cgroup", ["nosuid", "noexec", "nodev", "relatime", mode]),
     )

@@ -272,6 +272,7 @@ def worker(place: Place, name: str, wire: Wire, net: str) -> Guest:
     return guest
 
 
+RECORDS: Final = f"{volumeserver.STATE}/recovery/v4recov"
 PROGRAM: Final = "python3 /luggage/worker.py"
 LOG: Final = "/run/append.log"
 
@@ -378,6 +379,7 @@ def restored(story: Story) -> None:
 def full(story: Story) -> None:
     """Fill it; let a new worker open and lock then; kill the server; make room."""
     with story.trial.case("volume full") as found:
+        story.worker.do("touch /data/lock-of-2")
         errno = story.worker.do(f"{PROGRAM} fill /data/filler", 600)
         found["the program gets ENOSPC"] = errno == "ENOSPC"
         found["on the controller, too"] = (
@@ -390,6 +392,8 @@ def full(story: Story) -> None:
         other = story.other()
         behind(other, f"{PROGRAM} hold /data/lock-of-2 /run/held")
         other.until("the lock", "grep -q held /run/held", 120)
+        records = story.controller.do(f"find {RECORDS} -mindepth 2 -maxdepth 2 -type d | wc -l")
+        found["who came then is written down"] = int(records) >= 2
         story.controller.do("pkill -KILL ganesha.nfsd")
         story.controller.do(f"rm -f {DATA}/filler2")
         story.worker.do("rm /data/filler", 300)

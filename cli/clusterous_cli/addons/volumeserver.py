@@ -110,7 +110,14 @@ def _host(name: str, path: str, kind: str = "DirectoryOrCreate") -> dict[str, An
 
 
 def _container(name: str, image: str, argument: str) -> dict[str, Any]:
-    return {"name": name, "image": image, "imagePullPolicy": "Never", "args": [argument]}
+    return {
+        "name": name,
+        "image": image,
+        "imagePullPolicy": "Never",
+        "args": [argument],
+        # Else a file of the machine's own /dev, which one of the two may not write to.
+        "terminationMessagePath": "/tmp/ended",
+    }
 
 
 def _keeper(image: str) -> dict[str, Any]:
