@@ -200,7 +200,7 @@ def report(
 def served(cloud: Aws, who: Identity) -> dict[str, Any] | None:
     """Play the volume server: format what is ours, serve what is marked or given, and grow it."""
     told = record.read_object(cloud, who, VOLUME)
-    if told is None:
+    if told is None or b"id=fs-" in told:
         return None
     order = dict(line.split("=") for line in told.decode().splitlines())
     (volume,) = cloud.pages(

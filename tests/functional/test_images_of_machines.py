@@ -7,7 +7,7 @@ import pytest
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
 from clusterous_cli.output import show
-from clusterous_cli.plan import cost
+from clusterous_cli.plan import cost, design
 from tests.functional import cloud
 from tests.region.aws import images
 
@@ -37,9 +37,20 @@ def test_an_image_that_a_file_names_is_shown_with_its_name_and_owner(world: clou
 
 
 def test_an_image_by_its_known_name_is_nothing_to_look_at(world: cloud.World) -> None:
-    drawn = world.design(config.parse("name: reef\nimage: debian-12\n"))
+    drawn = world.design(config.parse("name: reef\nimage: debian-12\nvolume: none\n"))
 
     assert show.image_words(drawn) == []
+
+
+@pytest.mark.parametrize("volume", ["ebs", "efs"])
+@pytest.mark.parametrize("image", design.WITHOUT_NFS)
+def test_an_image_that_cannot_mount_the_volume_is_refused_before_anything_is_made(
+    world: cloud.World, image: str, volume: str
+) -> None:
+    with pytest.raises(UserError, match=f"image {image} has no NFS client"):
+        world.design(config.parse(f"name: reef\nimage: {image}\nvolume: {volume}\n"))
+
+    assert world.mutating() == []
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.commands import opening
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost, nodes
-from clusterous_cli.plan.kinds.volume import ebs
+from clusterous_cli.plan.kinds.volume import attachment, ebs
 from clusterous_cli.system import wait
 from tests.functional import cloud
 
@@ -145,6 +145,27 @@ def test_a_damaged_volume_is_an_error_that_names_the_newest_snapshot(
 
     with pytest.raises(FailedError, match=rf"{words}\n  Its newest snapshot is {snapshot}"):
         world.create(REEF, view={"volume": damaged})
+
+
+def test_an_existing_file_system_is_taken_and_never_ours(world: cloud.World) -> None:
+    made = world.cloud.call("efs", "create_file_system", CreationToken="theirs", Encrypted=True)
+    id = made["FileSystemId"]
+    given = with_volume(f"{{id: {id}}}")
+    world.create(given)
+
+    listed = world.cloud.call("efs", "describe_mount_targets", FileSystemId=id)["MountTargets"]
+    assert [one["IpAddress"] for one in listed] == ["10.40.16.11"]
+    assert world.design(given).plan.pending == ()
+    with pytest.raises(UserError, match=f"the shared volume is {id}, not on EFS"):
+        world.design(with_volume("efs"))
+    with pytest.raises(UserError, match=f"{id} is mounted in the network vpc-"):
+        world.design(replace(given, name="reef-2"))
+
+    world.destroy("reef")
+    (kept,) = shared(world)
+    assert (kept["id"], kept["tags"]) == (id, {})
+    with pytest.raises(UserError, match="there is no volume fs-0123456789abcdef0"):
+        world.design(with_volume("{id: fs-0123456789abcdef0}"))
 
 
 @pytest.mark.parametrize("kind", ["ebs", "efs"])
@@ -429,6 +450,29 @@ def test_a_new_controller_gets_the_volume_of_the_old_one(world: cloud.World) -> 
     (made,) = volumes(world)
     assert made["Attachments"][0]["InstanceId"] == machine(world, "controller") != old
     assert touched(world, before) == ["ec2:AttachVolume"]
+
+
+def test_a_volume_that_another_machine_holds_is_waited_for_and_never_taken(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attachment, "ATTACH_SECONDS", 1.0)
+    world.converge(REEF).execute()
+    id, worker = volumes(world)[0]["VolumeId"], machine(world, "worker")
+    world.cloud.call("ec2", "detach_volume", VolumeId=id)
+    wait.until(
+        lambda: volumes(world)[0]["State"] == "available" or None, "detaching", wait.Pauses(),
+        timeout=20,
+    )  # fmt: skip
+    world.cloud.call("ec2", "attach_volume", VolumeId=id, InstanceId=worker, Device="/dev/sdf")
+    before = world.mutating()
+
+    with pytest.raises(
+        NotBeforeError, match=rf"{id} is still held by {worker} \(running\)"
+    ) as told:
+        world.converge(REEF).change()
+
+    assert told.value.exit_code == 75
+    assert touched(world, before) == []
 
 
 def test_aws_takes_a_second_change_only_later(world: cloud.World) -> None:

@@ -12,9 +12,11 @@ from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tagged, tags_of
 from tests.functional import cloud
+from tests.region.aws import images
 
 REEF = config.parse("name: reef\nworkers: 1\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+DEBIAN = next(one.id("eu-west-1") for one in images.IMAGES if "debian-12-amd64" in one.name)
 NEWER = "v1.99.0+k3s1"
 
 
@@ -39,7 +41,7 @@ def pool(**changes: Any) -> config.ClusterConfig:
     [
         (pool(disk=30), ["worker runs with a disk of 20 GiB, not 30: only machines that"]),
         (
-            replace(REEF, image="debian-12"),
+            replace(REEF, image=DEBIAN),
             ["gateway runs with image ami-", "controller", "worker"],
         ),
         (replace(REEF, k3s=NEWER), [f"the controller runs k3s {REEF.k3s}, not {NEWER}: create"]),

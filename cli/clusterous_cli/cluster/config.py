@@ -228,8 +228,6 @@ class _Reader(yamltree.Reader):
         given = self.section(values, "volume")
         meaning = "the id of a volume, such as vol-0123456789abcdef0 or fs-0123456789abcdef0"
         id = self.pattern(given.get("id"), "volume.id", VOLUME_ID, meaning)
-        if id and not id.startswith("vol-"):
-            self.wrong(given["id"], f"volume.id: {id} is on EFS; only volumes on EBS can be given")
         figures = [name for name in FIGURES if name in given]
         of_id = PREFIXES[id.partition("-")[0]] if id else None
         implied = of_id or (VolumeType.EBS if figures else before)  # only EBS has a size

@@ -444,7 +444,9 @@ def _kept(found: Sequence[Found], region: str, *, keep: bool) -> list[tuple[str,
     """Return the volumes that outlast their cluster, with the dollars of a month."""
     factor = prices.FACTORS.get(region, 1.0)
     on_ebs = [one for one in found if one.kind is ebs.GIVEN or (keep and one.kind is ebs.VOLUME)]
-    on_efs = [one for one in found if keep and one.kind is efs.FILE_SYSTEM]
+    on_efs = [
+        one for one in found if one.kind is efs.GIVEN or (keep and one.kind is efs.FILE_SYSTEM)
+    ]
     return [
         *((one.id, ebs.monthly(one.value) * factor) for one in on_ebs),
         *((one.id, efs.monthly(one.value) * factor) for one in on_efs),
@@ -453,10 +455,9 @@ def _kept(found: Sequence[Found], region: str, *, keep: bool) -> list[tuple[str,
 
 def kept_words(found: Sequence[Found], region: str, *, keep: bool) -> list[str]:
     """Say which volumes outlast their cluster, what they cost, and how the next one takes them."""
-    taken = ": the next cluster takes it by volume: {{id: {}}}"
     return [
-        f"the volume {id} is kept, {monthly:.2f} $ a month"
-        f"{taken.format(id) if id.startswith('vol-') else ''}"
+        f"the volume {id} is kept, {monthly:.2f} $ a month: the next cluster takes it by"
+        f" volume: {{id: {id}}}"
         for id, monthly in _kept(found, region, keep=keep)
     ]
 

@@ -15,7 +15,7 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import bootstrap, pki, releases
 from clusterous_cli.cluster import record
-from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.config import IMAGES, ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, planner
@@ -23,7 +23,7 @@ from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
 from clusterous_cli.plan.kinds.machines import MACHINES
-from clusterous_cli.plan.kinds.network import SUBNET
+from clusterous_cli.plan.kinds.network import SUBNET, VPC
 from clusterous_cli.plan.kinds.volume import ebs, keeping
 from clusterous_cli.plan.kinds.volume.keeping import Present
 from clusterous_cli.plan.planner import Plan
@@ -37,6 +37,8 @@ what is new, destroy the cluster and create it anew once no program needs it."""
 # Where the publishers of the images say which is the newest; the account is trusted, not the name.
 UBUNTU: Final = "/aws/service/canonical/ubuntu/server"
 ARCHITECTURE: Final = "x86_64"  # of all machines that a cluster file can name
+# What their publishers leave out; of an image by its id only its machines know, and say so.
+WITHOUT_NFS: Final = ("debian-12", "ubuntu-24.04", "ubuntu-22.04")
 PARAMETERS: Final = {
     "amazon-linux-2023": "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-x86_64",
     "ubuntu-24.04": f"{UBUNTU}/24.04/stable/current/amd64/hvm/ebs-gp3/ami-id",
@@ -284,9 +286,9 @@ def _is_deaf(found: tuple[Found, ...], reports: Reports) -> bool:
 def _given(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...]) -> list[Found]:
     """Look at the volume that the file names, unless the cluster has it already."""
     id = config.volume.id
-    if id is None or any(one.id == id for one in found if one.kind in (ebs.VOLUME, ebs.GIVEN)):
+    if id is None or any(one.id == id for one in found):
         return []
-    return ebs.given(cloud, id)
+    return ebs.existing(cloud, id, [one.id for one in found if one.kind is VPC])
 
 
 def _volume(
@@ -344,6 +346,12 @@ def fitting(config: ClusterConfig, image: Image) -> None:
         for one in config.pools
         if one.pool.count and one.pool.disk < image.disk
     ]
+    if config.image in WITHOUT_NFS and config.volume.type is not VolumeType.NONE:
+        wrong.append(
+            f"image {config.image} has no NFS client (/sbin/mount.nfs4), by which machines have the"
+            f" shared volume: take {IMAGES[0]}, an image of your own with one (of Debian and"
+            " Ubuntu: the package nfs-common), or volume: none."
+        )
     if image.architecture != ARCHITECTURE:
         wrong.append(
             f"image {image.id} ({image.name}) is for {image.architecture}; machines are"

@@ -32,6 +32,7 @@ ALL: Final[tuple[Kind, ...]] = (
     files.OBJECT,
     addons.ADDONS,
     efs.FILE_SYSTEM,
+    efs.GIVEN,
     efs.MOUNT_TARGET,
     ebs.VOLUME,
     ebs.GIVEN,

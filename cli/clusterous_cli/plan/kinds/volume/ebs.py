@@ -1,6 +1,6 @@
 """The shared volume on EBS: ours to make, or an existing one that is never ours to remove."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -25,7 +25,7 @@ from clusterous_cli.plan.kinds.kind import (
     facts,
 )
 from clusterous_cli.plan.kinds.network import LOCK
-from clusterous_cli.plan.kinds.volume import attachment, note
+from clusterous_cli.plan.kinds.volume import attachment, efs, note
 from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 
@@ -84,14 +84,17 @@ def _look(at: Scope) -> list[Found]:
     noted = note.look(at)
     for one in noted:
         if one.value.volume not in {item["VolumeId"] for item in own}:
-            found += given(at.cloud, one.value.volume)
+            found += existing(at.cloud, one.value.volume, at.networks)
     return [*found, *noted]
+
+
+def existing(cloud: Cloud, id: str, networks: Collection[str]) -> list[Found]:
+    """Find an existing volume of either kind."""
+    return efs.given(cloud, id, networks) if id.startswith("fs-") else given(cloud, id)
 
 
 def given(cloud: Cloud, id: str) -> list[Found]:
     """Find an existing volume by its id, and who has it; it is nobody's to remove."""
-    if not id.startswith("vol-"):
-        return []
     # By filter: what is not there is no error.
     which = [{"Name": "volume-id", "Values": [id]}]
     listed = cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)

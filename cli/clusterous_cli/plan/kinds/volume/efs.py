@@ -1,7 +1,7 @@
 """The shared volume on EFS: a file system and its address in the network."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,12 +34,17 @@ MOUNT_SECONDS: Final = 600
 class FileSystem(Value):
     """The file system; *size* is how many bytes are on it.
 
-    It says its *token* only where it is to be made.
+    It says its *token* only where it is to be made; *zone* where it is in one only; *elsewhere* is
+    the network of others in which it is mounted, *owner* the cluster whose own it is.
     """
 
     token: str | None = None
-    encrypted: bool
+    encrypted: bool | None = None
     size: int | None = None
+    state: str | None = None
+    zone: str | None = None
+    elsewhere: str | None = None
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +60,16 @@ class MountTarget(Value):
 
 
 def _want_file_system(wish: Wish) -> list[Resource]:
+    if not wish.on_efs or wish.config.volume.id:
+        return []
     value = FileSystem(token=wish.who.role("volume"), encrypted=True)
-    return [Resource(kind=FILE_SYSTEM, key="volume", value=value)] if wish.on_efs else []
+    return [Resource(kind=FILE_SYSTEM, key="volume", value=value)]
+
+
+def _want_given(wish: Wish) -> list[Resource]:
+    if not wish.on_efs or not wish.config.volume.id:
+        return []
+    return [Resource(kind=GIVEN, key="volume", value=FileSystem())]
 
 
 def _want_mount_target(wish: Wish) -> list[Resource]:
@@ -69,7 +82,9 @@ def _want_mount_target(wish: Wish) -> list[Resource]:
     )
     if not wish.on_efs:
         return []
-    return [Resource(kind=MOUNT_TARGET, key="volume-target", value=value)]
+    # By the note a destroy finds it, for mount targets bear no tags.
+    needs = ("volume-note",) if wish.config.volume.id else ()
+    return [Resource(kind=MOUNT_TARGET, key="volume-target", value=value, needs=needs)]
 
 
 def _look_file_systems(at: Scope) -> list[Found]:
@@ -95,6 +110,29 @@ def _look_file_systems(at: Scope) -> list[Found]:
         targets = at.cloud.find("efs", "describe_mount_targets", FileSystemId=id) or {}
         found += [_mount_target(target) for target in targets.get("MountTargets", ())]
     return found
+
+
+def given(cloud: Cloud, id: str, networks: Collection[str]) -> list[Found]:
+    """Find an existing file system by its id, and its address in our *networks*."""
+    answer = cloud.find("efs", "describe_file_systems", FileSystemId=id) or {}
+    listed = [one for one in answer.get("FileSystems", ()) if _lasting([one])]
+    if not listed:
+        return []
+    (one,) = listed
+    targets = cloud.find("efs", "describe_mount_targets", FileSystemId=id) or {}
+    living = [target for target in targets.get("MountTargets", ()) if _lasting([target])]
+    ours = [target for target in living if target.get("VpcId") in networks]
+    others = [str(target.get("VpcId")) for target in living if target not in ours]
+    tags = tags_of(one)
+    value = FileSystem(
+        size=int(one.get("SizeInBytes", {}).get("Value", 0)),
+        state=one["LifeCycleState"],
+        zone=one.get("AvailabilityZoneName"),
+        elsewhere=others[0] if others else None,
+        owner=tags.get(names.TAG_CLUSTER) if tags.get(names.TAG_UID) else None,
+    )
+    there = Found(kind=GIVEN, key="volume", id=id, value=value)
+    return [there, *(_mount_target(target) for target in ours)]
 
 
 def _mount_target(one: Item) -> Found:
@@ -229,6 +267,7 @@ FILE_SYSTEM: Final = Kind(
     after=("mount-target",),
     walked=_walk_file_systems,
 )
+GIVEN: Final = Kind(name="given-file-system", part=PART, wants=_want_given)
 MOUNT_TARGET: Final = Kind(
     name="mount-target",
     part=PART,

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.cluster.config import PREFIXES, VolumeType
 from clusterous_cli.cluster.config import Volume as Asked
-from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.plan.kinds.kind import Found, facts
 from clusterous_cli.plan.kinds.machines import GRAVE, MACHINES
 from clusterous_cli.plan.kinds.volume import ebs, efs
@@ -51,13 +51,13 @@ def present(found: Iterable[Found], asked: Asked, recorded: Mapping[str, Any] | 
     things = list(found)
     note = next((one.value for one in things if one.kind is NOTE), None)
     own = [one for one in things if one.kind is ebs.VOLUME]
-    others = {one.id: one for one in things if one.kind is ebs.GIVEN}
+    others = {one.id: one for one in things if one.kind in (ebs.GIVEN, efs.GIVEN)}
     noted = others.get(str(note.volume)) if note else None
     type = VolumeType(recorded["type"]) if recorded else None
     if any(one.kind is efs.FILE_SYSTEM for one in things):
         type = VolumeType.EFS
     elif own or note:
-        type = VolumeType.EBS
+        type = PREFIXES[str(note.volume).partition("-")[0]] if note else VolumeType.EBS
     preferred = [one for one in own if note and one.id == note.volume] or own
     return Present(
         type=type,
@@ -110,7 +110,7 @@ def refuse(asked: Asked, there: Present, found: Sequence[Found]) -> None:
 
 
 def _replaced(asked: Asked, there: Present) -> list[str]:
-    if there.type is None or (lost(there) and asked.type is VolumeType.EBS):
+    if there.type is None or (lost(there) and asked.type is there.type):
         return []
     if there.own is not None and asked.id == there.own.id:
         return [f"{asked.id} is the cluster's own volume: say volume: ebs."]
@@ -124,11 +124,16 @@ def _replaced(asked: Asked, there: Present) -> list[str]:
 
 
 def _of_others(asked: Asked, there: Present) -> list[str]:
-    if asked.id is None or asked.type is not VolumeType.EBS:
+    if asked.id is None:
         return []
     if there.asked is None:
         return [f"volume.id: there is no volume {asked.id} in this region."]
-    owner = there.asked.value.owner
+    owner, elsewhere = there.asked.value.owner, facts(there.asked.value).get("elsewhere")
+    if elsewhere:
+        return [
+            f"volume.id: {asked.id} is mounted in the network {elsewhere}, and AWS lets a file"
+            " system be in one network only: remove its mount targets there first."
+        ]
     if owner is None:
         return []
     keep = f"`clusterous destroy {owner} --leave-shared-volume`"

@@ -26,7 +26,7 @@ from clusterous_cli.plan.kinds.kind import (
 )
 
 PART: Final = "volume"
-TEXT: Final = re.compile(r"id=(vol-[0-9a-f]+)\ngiven=(yes|no)\nmarked=(yes|no)\n")
+TEXT: Final = re.compile(r"id=((?:vol|fs)-[0-9a-f]+)\ngiven=(yes|no)\nmarked=(yes|no)\n")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,9 +45,9 @@ class Note(Value):
 
 def _want(wish: Wish) -> list[Resource]:
     asked = wish.config.volume
-    if not asked.served:
-        return []
     is_given = asked.id is not None
+    if not asked.served and not is_given:
+        return []
     value = Note(volume=Ref("volume"), given=is_given, formatted=is_given or wish.formatted)
     return [Resource(kind=NOTE, key="volume-note", value=value, needs=CLOSED)]
 
