@@ -34,6 +34,8 @@ _LINKS = (
     "unshare --net sh -c 'ip link add look0 type veth peer name look1"
     " && ip link add look2 type vxlan id 1 dstport 4789 dev look0'"
 )
+# For machines whose kernel has no NFS; to open it loads the module.
+_FUSE = ": <>/dev/fuse"
 
 
 def gather() -> Facts:
@@ -52,6 +54,7 @@ def gather() -> Facts:
         name_spaces=_trouble(_NAME_SPACES),
         overlay=_overlay(),
         links=_trouble(_LINKS) if _which("ip") else "",
+        fuse=_trouble(_FUSE),
         cgroups=cgroups(CGROUPS),
         has_parts=any(_cache().glob("parts/go-*")),
         disk_mib=min(_free_mib(_cache()), _free_mib(STATE)),

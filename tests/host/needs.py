@@ -63,6 +63,7 @@ class Facts:
     name_spaces: str = ""
     overlay: str = ""
     links: str = ""
+    fuse: str = ""
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(version=2, controllers=CONTROLLERS))
     has_parts: bool = False
     disk_mib: int = 100 * GIB
@@ -148,6 +149,10 @@ def _kernel(facts: Facts) -> list[Finding]:
         "network links of the kinds veth and vxlan": (
             facts.links,
             "load the kernel's modules `veth` and `vxlan`",
+        ),
+        "file systems of programs, /dev/fuse": (
+            facts.fuse,
+            "load the kernel's module `fuse`; start a container with `--device /dev/fuse`",
         ),
     }
     found = [

@@ -39,6 +39,7 @@ OUT_OF_REACH = "10.40.1.201"
 GROUPS = (
     samples.group("sg-open", ingress=samples.EVERYTHING),
     samples.group("sg-shut"),
+    samples.group("sg-nfs", ingress=(samples.rule("tcp", 2049, groups=("sg-open",)),)),
 )
 
 
@@ -536,7 +537,7 @@ def test_two_machines_share_a_file_system(lab: Lab, front: Instance) -> None:
     [
         pytest.param(f"{OUT_OF_REACH}:/", "retry=0", "Connection timed out", id="group-shut"),
         pytest.param(f"{TARGET}:/none", "hard", "No such file or directory", id="no-folder"),
-        pytest.param("10.40.0.5:/", "port=22", "access denied by server", id="no-export"),
+        pytest.param("10.40.0.5:/", "retry=0", "Connection refused", id="no-server"),
         pytest.param("fs-zz.efs.eu-west-1.amazonaws.com:/", "hard", "resolve", id="no-name"),
         pytest.param(f"{TARGET}:/", "nfsvers=3", "Protocol not supported", id="version-3"),
         pytest.param(f"{TARGET}:/", "colour=red", "incorrect mount option", id="option"),

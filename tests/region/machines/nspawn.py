@@ -67,9 +67,12 @@ def _nspawn(name: str, folders: Folders, shared: Path) -> Sequence[str]:
         "--timezone=off",
         "--console=read-only",
         "--capability=all",
-        # What containers in the machine need: session keyrings, and rules of control groups.
-        "--system-call-filter=@keyring bpf",
+        # What containers in the machine need: session keyrings, rules of control groups, and files
+        # by their handles, as an NFS server opens them.
+        "--system-call-filter=@keyring bpf open_by_handle_at",
         "--bind=/dev/kmsg",
+        # For the NFS client, and for what users' programs mount.
+        "--bind=/dev/fuse",
         f"--bind={shared}:/srv/efs",
         # Layers of container images cannot lie on the overlay that the machine's root is.
         f"--bind={folders.rancher}:/var/lib/rancher",

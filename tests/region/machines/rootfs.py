@@ -14,6 +14,7 @@ from pathlib import Path
 from release import locks
 
 HERE = Path(__file__).parent
+NFS = "usr/local/lib/region/nfs4"
 IMAGE = HERE / "image"
 # The AWS program is installed at the version in the lock; the key need not know all other lines.
 SOURCES = (Path(__file__), IMAGE)
@@ -42,14 +43,18 @@ MASKED = (
 Tell = Callable[[str], None]
 
 
-def build(target: Path, tell: Tell) -> None:
-    """Make the root file system in *target*, which must not exist; about a minute."""
+def build(target: Path, nfs: Path, tell: Tell) -> None:
+    """Make the root file system in *target*, which must not exist; about a minute.
+
+    *nfs* is the client that its mount.nfs starts, for the kernel may have none.
+    """
     tell("Debian packages")
     _bootstrap(target)
     tell("the AWS program")
     _install_aws(target)
     tell("configuration")
     _copy_image(target)
+    shutil.copy(nfs, target / NFS)
     _identify_as_aws(target)
     _enable_units(target)
     _forget(target)

@@ -33,13 +33,15 @@ def sources(module: Path) -> tuple[Path, ...]:
 def build_metrics(target: Path, found: Found, tell: Tell) -> None:
     """Write TARGET/metrics-server."""
     stamp = f"-X sigs.k8s.io/metrics-server/pkg/version.gitVersion={METRICS_VERSION}"
-    _build(METRICS, f"sigs.k8s.io/metrics-server/cmd/{METRICS_PROGRAM}", stamp, target)
+    package = f"sigs.k8s.io/metrics-server/cmd/{METRICS_PROGRAM}"
+    compile_go(METRICS, package, stamp, target / METRICS_PROGRAM)
 
 
 def build_cloud(target: Path, found: Found, tell: Tell) -> None:
     """Write TARGET/aws-cloud-controller-manager."""
     stamp = f"-X k8s.io/component-base/version.gitVersion={CLOUD_VERSION}"
-    _build(CLOUD, f"k8s.io/cloud-provider-aws/cmd/{CLOUD_PROGRAM}", stamp, target)
+    package = f"k8s.io/cloud-provider-aws/cmd/{CLOUD_PROGRAM}"
+    compile_go(CLOUD, package, stamp, target / CLOUD_PROGRAM)
 
 
 def build_registry(target: Path, found: Found, tell: Tell) -> None:
@@ -56,10 +58,11 @@ def build_registry(target: Path, found: Found, tell: Tell) -> None:
         images.store(image, CLOUD_REPOSITORY, CLOUD_VERSION, target)
 
 
-def _build(module: Path, package: str, stamp: str, target: Path) -> None:
+def compile_go(module: Path, package: str, stamp: str, program: Path) -> None:
+    """Compile *package* of a *module* of ours to the static file *program*."""
     flags = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {stamp}")
     done = subprocess.run(
-        ["nice", "go", "build", *flags, "-o", f"{target}/", package],
+        ["nice", "go", "build", *flags, "-o", program, package],
         cwd=module,
         env={**os.environ, "CGO_ENABLED": "0"},
         stdout=subprocess.PIPE,

@@ -20,6 +20,7 @@ from tests.region.parts import (
     images,
     kubectl,
     minors,
+    nfs_client,
     operator_image,
     release,
     standin,
@@ -149,7 +150,7 @@ def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
 
 
 def _build_rootfs(target: Path, found: Found, tell: Tell) -> None:
-    rootfs.build(target / "tree", tell)
+    rootfs.build(target / "tree", found["nfs_client"] / nfs_client.PROGRAM, tell)
 
 
 def _modules(*modules: object) -> tuple[Path, ...]:
@@ -246,10 +247,17 @@ def _recipes() -> Sequence[Recipe]:
             estimate_seconds=15,
         ),
         Recipe(
+            name="nfs_client",
+            build=nfs_client.build,
+            sources=(nfs_client.MODULE, *_modules(nfs_client)),
+            estimate_seconds=25,
+        ),
+        Recipe(
             name="rootfs",
             build=_build_rootfs,
             versions={"aws": _aws_version()},
             sources=tuple(rootfs.SOURCES),
+            needs=("nfs_client",),
             estimate_seconds=70,
         ),
         *minors.recipes(),

@@ -61,6 +61,7 @@ def test_finds_nothing_where_all_is_there(facts: Facts) -> None:
         (replace(GOOD, name_spaces="No space left on device"), "tried: No space left on device"),
         (replace(GOOD, overlay="wrong fs type"), "overlay mounts in /var/tmp (tried: wrong"),
         (replace(GOOD, links="Unknown device type."), "veth and vxlan"),
+        (replace(GOOD, fuse="No such file or directory"), "/dev/fuse (tried: No such file"),
         (replace(GOOD, cgroups=Cgroups(version=0)), "control groups in /sys/fs/cgroup"),
         (
             replace(GOOD, cgroups=replace(V2, controllers=CONTROLLERS - {"memory"})),
