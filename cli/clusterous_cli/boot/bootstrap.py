@@ -215,7 +215,7 @@ def _after(config: ClusterConfig, role: str, volume: str) -> str:
 
 def _reporting(volume: str, is_served: bool) -> str:
     text = assets.template("report.sh")
-    marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON}
+    marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON, "SPACE": names.NAMESPACE}
     follow = "follow_volume >/dev/null 2>&1 &" if is_served else ""
     return assets.render(text, VOLUME=volume, STATUS=VOLUME_STATUS, FOLLOW=follow, **marks)
 

@@ -3,12 +3,13 @@
 
 # What installing the operator's chart failed with.
 CHART='{{range .status.conditions}}{{if eq .type "Failed"}}{{if eq .status "True"}}{{.reason}}: {{.message}}{{end}}{{end}}{{end}}'
+# Only what is in our own namespaces counts: anybody may put a mark on pods of theirs.
 # A line for each container that is not ready: NAMESPACE POD MARK CONTAINER RESTARTS REASON MESSAGE
-CONTAINERS='{{range .items}}{{$pod := .metadata}}{{range .status.containerStatuses}}{{if not .ready}}{{$pod.namespace}} {{$pod.name}} {{with $pod.annotations}}{{or (index . "@MARK@") "-"}}{{else}}-{{end}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}'
+CONTAINERS='{{range .items}}{{$pod := .metadata}}{{if (or (eq $pod.namespace "kube-system") (eq $pod.namespace "@SPACE@"))}}{{range .status.containerStatuses}}{{if not .ready}}{{$pod.namespace}} {{$pod.name}} {{with $pod.annotations}}{{or (index . "@MARK@") "-"}}{{else}}-{{end}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}'
 
 # A line for each workload that bears a mark: MARK NAME GENERATION and, of the controller's pods,
 # the generation it saw, how many are wanted, are new, are available, and are there at all.
-ROLLOUTS='{{range .items}}{{$meta := .metadata}}{{$spec := .spec}}{{$is := .status}}{{with .spec.template.metadata.annotations}}{{with index . "@MARK@"}}{{.}} {{$meta.name}} {{$meta.generation}} {{or $is.observedGeneration 0}} {{or $is.desiredNumberScheduled $spec.replicas 0}} {{or $is.updatedNumberScheduled $is.updatedReplicas 0}} {{or $is.numberAvailable $is.availableReplicas 0}} {{or $is.currentNumberScheduled $is.replicas 0}}{{"\n"}}{{end}}{{end}}{{end}}'
+ROLLOUTS='{{range .items}}{{$meta := .metadata}}{{$spec := .spec}}{{$is := .status}}{{if (or (eq $meta.namespace "kube-system") (eq $meta.namespace "@SPACE@"))}}{{with .spec.template.metadata.annotations}}{{with index . "@MARK@"}}{{.}} {{$meta.name}} {{$meta.generation}} {{or $is.observedGeneration 0}} {{or $is.desiredNumberScheduled $spec.replicas 0}} {{or $is.updatedNumberScheduled $is.updatedReplicas 0}} {{or $is.numberAvailable $is.availableReplicas 0}} {{or $is.currentNumberScheduled $is.replicas 0}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}'
 
 # The containers of add-ons, and of the jobs that install charts, which are not ready.
 troubles() {
