@@ -23,6 +23,7 @@ def test_what_was_refused_asks_again_each_time_that_has_passed() -> None:
 
     assert (first, early) == ([], [])
     assert again == AGAIN_SECONDS - 10.0
+    assert refused.look_again({"sim-workers": 100.0}, 100.0 + AGAIN_SECONDS) == 0.0
     assert [one.name for one in late] == ["sim-workers"]
     assert since == {"sim-workers": 100.0 + AGAIN_SECONDS}
     assert after == ([], {})
