@@ -52,7 +52,9 @@ LATER: Final = frozenset(
     }
     | {"ResourceInUse", "Resource.AlreadyAssociated"}
 )
-EXPIRED: Final = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired"})
+EXPIRED: Final = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+)
 # A signature holds the time; these may all mean that ours is not AWS's.
 BY_THE_CLOCK: Final = frozenset(
     {"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "AuthFailure"}
@@ -63,10 +65,14 @@ MOST_SKEW: Final = 240.0
 UNKNOWN_KEY: Final = frozenset(
     {"InvalidClientTokenId", "UnrecognizedClientException", "InvalidAccessKeyId"}
     | {"SignatureDoesNotMatch", "IncompleteSignature", "AuthFailure"}
+    | {"InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken"}
 )
-DENIED: Final = frozenset(
-    {"AccessDenied", "UnauthorizedOperation", "AccessDeniedException", "OptInRequired", "403"}
+# New accounts are checked for some hours, and some must be paid for first.
+NOT_READY: Final = frozenset(
+    {"PendingVerification", "Blocked", "NotSignedUp", "SubscriptionRequiredException"}
+    | {"OptInRequired"}
 )
+DENIED: Final = frozenset({"AccessDenied", "UnauthorizedOperation", "AccessDeniedException", "403"})
 # What IAM calls otherwise than the call itself is called.
 PERMISSIONS: Final = {
     "s3:ListBuckets": "s3:ListAllMyBuckets",
@@ -74,7 +80,7 @@ PERMISSIONS: Final = {
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
 }
-QUOTAS: Final = re.compile(r"LimitExceeded$|QuotaExceeded$|TooManyBuckets|^LimitExceeded")
+QUOTAS: Final = re.compile(r"(Limit|Quota)Exceeded(Exception)?$|TooManyBuckets")
 # Every account has these; any other must be enabled first, and answers before as if the keys were
 # wrong. https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
 ALWAYS_ON: Final = frozenset(
@@ -403,6 +409,11 @@ def classify(
     of_things = code == "AuthFailure" and "credentials" not in text
     if code in UNKNOWN_KEY and not of_things:
         return errors.BadCredentials(f"AWS does not accept the credentials. {text} ({code})")
+    if code in NOT_READY:
+        return UserError(
+            f"Your AWS account may not do {name} yet: {text} ({code}). New accounts are checked for"
+            " some hours; the AWS console (Billing, Account) says what is missing."
+        )
     if code in DENIED or of_things:
         permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
         return errors.Denied(f"You may not do {permission}. {_readable(text)}", call=permission)

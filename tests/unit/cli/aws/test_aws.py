@@ -236,3 +236,27 @@ def test_settings_of_aws_that_cannot_be_used_are_told(
 
     with pytest.raises(UserError, match="AWS's own settings cannot be used: "):
         client.connect(Settings(region="eu-west-1")).call("sts", "get_caller_identity")
+
+
+@pytest.mark.parametrize(
+    ("code", "becomes", "words"),
+    [
+        ("InvalidSignatureException", errors.BadCredentials, "does not accept the credentials"),
+        ("InvalidToken", errors.BadCredentials, "does not accept the credentials"),
+        ("TokenRefreshRequired", errors.Expired, "log in again"),
+        ("PendingVerification", UserError, "account may not do ec2:RunInstances yet"),
+        ("SubscriptionRequiredException", UserError, "account may not do ec2:RunInstances yet"),
+        ("OptInRequired", UserError, "account may not do ec2:RunInstances yet"),
+        ("ServiceQuotaExceededException", errors.QuotaReached, "limit of your AWS account"),
+        ("VcpuLimitExceeded", errors.QuotaReached, "limit of your AWS account"),
+        ("LimitExceeded", errors.QuotaReached, "limit of your AWS account"),
+        ("RequestLimitExceeded", errors.Throttled, "RequestLimitExceeded"),
+    ],
+)
+def test_each_service_has_codes_of_its_own_for_the_same(
+    code: str, becomes: type[ClusterousError], words: str
+) -> None:
+    error = client.classify(code, "x", 400, "ec2", "run_instances")
+
+    assert type(error) is becomes
+    assert words in str(error)
