@@ -35,7 +35,8 @@ START = (
 # Again until the unit of the one that was killed is forgotten.
 RESTART = f"until {START} 2>/dev/null; do sleep 0.1; done"
 KILL = "systemctl kill --signal=KILL ganesha"
-MOUNT = f"mkdir -p {HOME} && mount -t nfs4 -o nfsvers=4.1,hard,timeo=600"
+MOUNT = "mount -t nfs4 -o nfsvers=4.1,hard,timeo=600"
+BY_A_SERVICE = "systemd-run --quiet --collect --wait --"
 
 
 lab = test_machines.lab  # a fixture, of this module's own
@@ -83,10 +84,10 @@ def loop_device(file: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def worker(lab: Lab, server: Instance) -> Instance:
-    """A machine that has mounted the volume."""
+    """A machine that has mounted the volume, by a service that ended long ago."""
     made = make_instance(31)
     lab.boot(made)
-    lab.says(made, f"{MOUNT} {server.private_ip}:/ {HOME}")
+    lab.says(made, f"mkdir -p {HOME}; {BY_A_SERVICE} {MOUNT} {server.private_ip}:/ {HOME}")
     return made
 
 
@@ -249,7 +250,7 @@ def test_a_file_that_is_removed_while_it_is_open_stays(
 def test_the_lock_of_a_lost_machine_is_free_after_its_lease(lab: Lab, server: Instance) -> None:
     lost = make_instance(32)
     lab.boot(lost)
-    lab.says(lost, f"{MOUNT} {server.private_ip}:/ {HOME}; echo x > {HOME}/locked")
+    lab.says(lost, f"mkdir -p {HOME}; {MOUNT} {server.private_ip}:/ {HOME}; echo x > {HOME}/locked")
     hold = f"import fcntl, time; f = open('{HOME}/locked', 'w'); fcntl.lockf(f, 2); time.sleep(99)"
     lab.says(lost, f'systemd-run --quiet --unit=hold python3 -c "{hold}"')
     take = takes(f"{HOME}/locked")
