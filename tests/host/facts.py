@@ -34,8 +34,9 @@ _LINKS = (
     "unshare --net sh -c 'ip link add look0 type veth peer name look1"
     " && ip link add look2 type vxlan id 1 dstport 4789 dev look0'"
 )
-# For machines whose kernel has no NFS; to open it loads the module.
-_FUSE = ": <>/dev/fuse"
+# For machines whose kernel has no NFS, and for disks of volumes; to open it loads the module.
+_FUSE = ": </dev/fuse"
+_LOOP = ": </dev/loop-control"
 
 
 def gather() -> Facts:
@@ -55,6 +56,7 @@ def gather() -> Facts:
         overlay=_overlay(),
         links=_trouble(_LINKS) if _which("ip") else "",
         fuse=_trouble(_FUSE),
+        loop=_trouble(_LOOP),
         cgroups=cgroups(CGROUPS),
         has_parts=any(_cache().glob("parts/go-*")),
         disk_mib=min(_free_mib(_cache()), _free_mib(STATE)),

@@ -64,6 +64,7 @@ class Facts:
     overlay: str = ""
     links: str = ""
     fuse: str = ""
+    loop: str = ""
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(version=2, controllers=CONTROLLERS))
     has_parts: bool = False
     disk_mib: int = 100 * GIB
@@ -153,6 +154,10 @@ def _kernel(facts: Facts) -> list[Finding]:
         "file systems of programs, /dev/fuse": (
             facts.fuse,
             "load the kernel's module `fuse`; start a container with `--device /dev/fuse`",
+        ),
+        "loop devices, /dev/loop-control": (
+            facts.loop,
+            "load the kernel's module `loop`; a container needs `--privileged`",
         ),
     }
     found = [

@@ -11,6 +11,7 @@ from typing import Final
 from tests.region.machines import cgroups
 from tests.region.net import netns
 from tests.region.places import Places
+from tests.region.storage import ebs
 
 _MOUNTS: Final = Path("/proc/self/mountinfo")
 
@@ -22,6 +23,7 @@ def host(places: Places) -> list[str]:
         *(f"namespace {name}" for name in netns.names(places.prefix)),
         *(f"resolver {path}" for path in resolvers(places)),
         *(f"mount {path}" for path in mounts(places)),
+        *(f"loop device {path}" for path in ebs.loops(places.name)),
         *(f"control group {group}" for group in groups(places)),
         *([f"folder {places.state}"] if places.state.exists() else []),
     ]

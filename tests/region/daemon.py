@@ -24,6 +24,7 @@ from tests.region.net import addresses, netns, plan
 from tests.region.net.fabric import Fabric
 from tests.region.places import Places
 from tests.region.registry import ecr, hub, kubernetes
+from tests.region.storage.ebs import Ebs
 from tests.region.storage.efs import Efs
 
 if TYPE_CHECKING:
@@ -46,8 +47,15 @@ class Follower(Protocol):
 class Whole:
     aws: AwsServer
     machines: Machines | None
+    ebs: Ebs | None
     followers: tuple[Follower, ...]
     contents: dict[str, sites.Content]
+
+    def lose(self, instance_id: str) -> None:
+        """Let the host of a machine fail, with what the machine had not flushed to its volumes."""
+        if self.ebs and self.machines:
+            self.ebs.lose(instance_id)
+            self.machines.crash(instance_id)
 
     def withdraw(self) -> None:
         """Let there be no release of ours, as before the first one."""
@@ -99,13 +107,16 @@ def start(places: Places, settings: Settings, parts: ExitStack, *, bare: bool) -
     efs = Efs(region=places.name, folder=places.efs)
     parts.callback(efs.close)
     contents: dict[str, sites.Content] = {}
-    machines = None if bare else _start_built(places, files, fabric, aws, contents, parts)
+    ebs, machines = None, None
     if bare:
         _start_sites(places, files, contents, parts)
         laptop.prepare(places, {})
+    else:
+        ebs, machines = _start_built(places, files, fabric, aws, contents, parts)
     _write_facts(places, settings, aws)
-    followers = (fabric, efs, machines) if machines else (fabric, efs)
-    return Whole(aws=aws, machines=machines, followers=followers, contents=contents)
+    # Of a machine that ends the disks hear first: what it has not flushed by then is lost.
+    followers = tuple(part for part in (fabric, efs, ebs, machines) if part)
+    return Whole(aws=aws, machines=machines, ebs=ebs, followers=followers, contents=contents)
 
 
 def _service_addresses() -> list[str]:
@@ -153,7 +164,7 @@ def _start_built(
     aws: AwsServer,
     contents: dict[str, sites.Content],
     parts: ExitStack,
-) -> Machines:
+) -> tuple[Ebs, Machines]:
     """Start what is made of the parts that were built beforehand."""
     from tests.region.parts import parts as part_list
 
@@ -163,10 +174,12 @@ def _start_built(
     _start_sites(places, files, contents, parts)
     _start_registries(places, files, built, aws, parts)
     machines = Machines(places.state, built.rootfs, fabric, aws)
+    ebs = Ebs(region=places.name, folder=places.ebs, program=built.volume, pid=machines.pid)
+    parts.callback(ebs.close)
     parts.callback(machines.close)
-    aws.console = machines.console
+    aws.console, aws.volume_held = machines.console, ebs.is_held
     laptop.prepare(places, {"kubectl": built.kubectl, "helm": built.helm})
-    return machines
+    return ebs, machines
 
 
 def _start_registries(
@@ -213,6 +226,7 @@ def _verbs(whole: Whole, stop: threading.Event) -> dict[str, Callable[..., Any]]
         "ping": lambda: os.getpid(),
         "pid": lambda instance_id: machines and machines.pid(instance_id),
         "console": lambda instance_id: machines.console(instance_id) if machines else "",
+        "lose": whole.lose,
         "withdraw": whole.withdraw,
         "down": stop.set,
     }

@@ -48,6 +48,10 @@ class Places:
         return self.state / "efs"
 
     @property
+    def ebs(self) -> Path:
+        return self.state / "ebs"
+
+    @property
     def registry(self) -> Path:
         return self.state / "registry"
 

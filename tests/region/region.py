@@ -229,6 +229,10 @@ class Region:
         argv = ("aws", "ec2", "terminate-instances", "--instance-ids", instance_id)
         self.laptop_run(argv, check=True, capture_output=True)
 
+    def lose(self, instance_id: str) -> None:
+        """Let the host of a machine fail: what was not flushed to its volumes is lost with it."""
+        self._ask("lose", instance_id=instance_id)
+
     def exec(
         self, instance_id: str, argv: Argv, **options: Any
     ) -> "subprocess.CompletedProcess[Any]":

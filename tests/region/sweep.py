@@ -12,6 +12,7 @@ from tests.region import audit
 from tests.region.machines import cgroups, machines
 from tests.region.net import netns
 from tests.region.places import STATE_ROOT, Places
+from tests.region.storage import ebs
 
 _PATIENCE: Final = 20.0
 
@@ -28,6 +29,8 @@ def sweep(places: Places, *, sleep: Callable[[float], None] = time.sleep) -> Non
         netns.forget_resolver(resolver.name)
     for mount in audit.mounts(places):
         netns.command(["umount", "--lazy", str(mount)])
+    for loop in ebs.loops(places.name):
+        ebs.release(loop)
     _remove_state(places)
 
 

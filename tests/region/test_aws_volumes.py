@@ -141,6 +141,51 @@ def test_a_volume_outlives_its_machine_but_not_a_moment_before_it_has_ended(lab:
     assert 20 in sizes
 
 
+def test_a_detach_waits_until_the_machine_lets_go(lab: Lab) -> None:
+    volume, instance = lab.volume(), lab.instance()
+    held = True
+    lab.aws.server.volume_held = lambda id: held and id == volume
+    lab.aws.clock.advance(11)
+    lab.attach(volume, instance)
+    lab.aws.clock.advance(11)
+    lab.ec2.detach_volume(VolumeId=volume)
+    lab.aws.clock.advance(11)
+    busy = lab.state(volume)
+    again = refused(lab.ec2.detach_volume, VolumeId=volume)
+    held = False
+    lab.aws.clock.advance(1)
+    free = lab.state(volume)
+    held = True
+    lab.attach(volume, instance)
+    lab.aws.clock.advance(11)
+    lab.ec2.detach_volume(VolumeId=volume)
+    lab.ec2.detach_volume(VolumeId=volume, Force=True)
+    lab.aws.clock.advance(11)
+
+    assert (busy, again) == (("in-use", "busy"), "IncorrectState")
+    assert free == ("available", None)
+    assert lab.state(volume) == ("available", None)
+
+
+def test_machines_see_volumes_that_are_attached_and_no_roots(lab: Lab) -> None:
+    volume, instance = lab.ready(Size=7), lab.instance()
+    lab.aws.clock.advance(11)
+
+    def seen() -> list[tuple[str, int, str | None]]:
+        shown = lab.aws.server.snapshot().volumes
+        return [(one.id, one.size_gib, one.instance_id) for one in shown]
+
+    free = seen()
+    lab.attach(volume, instance)
+    early = seen()
+    lab.aws.clock.advance(11)
+    snapshot = lab.ec2.create_snapshot(VolumeId=volume)["SnapshotId"]
+
+    assert free == early == [(volume, 7, None)]
+    assert seen() == [(volume, 7, instance)]
+    assert [one.id for one in lab.aws.server.snapshot().volume_snapshots] == [snapshot]
+
+
 def test_a_larger_size_is_there_once_the_volume_is_optimizing(lab: Lab) -> None:
     volume = lab.ready()
 

@@ -4,6 +4,7 @@ The network is the real fabric with snapshots made by hand; only the AWS API in 
 except where a test says otherwise.
 """
 
+import shutil
 import subprocess
 import sys
 import time
@@ -19,14 +20,16 @@ from tests.region.aws import server
 from tests.region.aws.keys import Credentials
 from tests.region.aws.server import AwsServer
 from tests.region.aws.settings import Settings
-from tests.region.aws.view import Instance, MountTarget, Snapshot
+from tests.region.aws.view import Instance, MountTarget, Snapshot, Volume, VolumeSnapshot
 from tests.region.internet import tls
 from tests.region.machines import cgroups, link
 from tests.region.machines.machines import Machines, cleanup
 from tests.region.net import addresses, netns, samples
 from tests.region.net.fabric import Fabric
-from tests.region.parts import parts
+from tests.region.parts import host, parts
 from tests.region.places import Places
+from tests.region.storage import ebs
+from tests.region.storage.ebs import Ebs
 from tests.region.storage.efs import Efs
 
 pytestmark = pytest.mark.region
@@ -72,9 +75,12 @@ class Lab:
     state: Path
     fabric: Fabric
     efs: Efs
+    ebs: Ebs
     machines: Machines
     aws: Aws
     instances: dict[str, Instance] = field(default_factory=dict)
+    volumes: dict[str, Volume] = field(default_factory=dict)
+    taken: tuple[VolumeSnapshot, ...] = ()
 
     def show(self, *instances: Instance) -> None:
         """Let the region have these instances too, or in their new state."""
@@ -82,14 +88,17 @@ class Lab:
         snapshot = self.snapshot()
         self.fabric.reconcile(snapshot)
         self.efs.reconcile(snapshot)
+        self.ebs.reconcile(snapshot)
         self.machines.reconcile(snapshot)
 
     def snapshot(self) -> Snapshot:
-        return samples.network(
+        network = samples.network(
             instances=tuple(self.instances.values()),
             groups=GROUPS,
             mount_targets=(target("a", TARGET, "sg-open"), target("b", OUT_OF_REACH, "sg-shut")),
         )
+        volumes = tuple(self.volumes.values())
+        return replace(network, volumes=volumes, volume_snapshots=self.taken)
 
     def end(self, *instances: Instance) -> None:
         self.show(*(replace(instance, state="terminated") for instance in instances))
@@ -121,6 +130,43 @@ class Lab:
 
         until(is_up, f"{instance.id} has booted", lambda: self.machines.console(instance.id))
 
+    def place(self, volume: Volume, at: Instance | None) -> Volume:
+        """Let AWS show *volume* attached there, or nowhere."""
+        placed = replace(volume, instance_id=at.id if at else None)
+        self.volumes[volume.id] = placed
+        self.show()
+        return placed
+
+    def attach(self, volume: Volume, at: Instance) -> str:
+        """Attach, and answer the device's path once the machine has it."""
+        self.place(volume, at)
+        path = f"/dev/{ebs.BY_ID}/{ebs.LINK}{volume.id.replace('-', '')}"
+
+        def is_there() -> bool:
+            self.show()
+            return self.run(at, "test", "-b", path).returncode == 0
+
+        until(is_there, "the device is there")
+        return path
+
+    def detach(self, *volumes: Volume) -> None:
+        """Detach, and wait for the end of their disks."""
+        for volume in volumes:
+            self.place(volume, None)
+            self.await_end_of(volume)
+
+    def await_end_of(self, volume: Volume) -> None:
+        def is_gone() -> bool:
+            self.show()
+            return not any(name.endswith(volume.id) for name in ebs.loops(REGION).values())
+
+        until(is_gone, "the disk is unplugged")
+
+    def forget_volumes(self) -> None:
+        self.volumes.clear()
+        self.taken = ()
+        self.show()
+
 
 def target(name: str, ip: str, group: str) -> MountTarget:
     made = samples.mount_target(ip, groups=(group,))
@@ -146,8 +192,10 @@ def make_lab(state: Path) -> Lab:
     fabric = Fabric(region=REGION, aws_region="eu-west-1", state_dir=state)
     efs = Efs(region=REGION, folder=state / "efs")
     aws = Aws()
-    machines = Machines(state, parts.ensure(["rootfs"]).rootfs, fabric, aws)
-    return Lab(state=state, fabric=fabric, efs=efs, machines=machines, aws=aws)
+    built = parts.ensure(["rootfs", "volume"])
+    machines = Machines(state, built.rootfs, fabric, aws)
+    disks = Ebs(region=REGION, folder=state / "ebs", program=built.volume, pid=machines.pid)
+    return Lab(state=state, fabric=fabric, efs=efs, ebs=disks, machines=machines, aws=aws)
 
 
 @pytest.fixture(scope="module")
@@ -160,6 +208,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         yield made
     finally:
         made.machines.close()
+        made.ebs.close()
         made.efs.close()
         made.fabric.close()
     assert traces() == set()
@@ -183,6 +232,7 @@ def traces(besides: str = "nobody") -> set[str]:
             for pid in cgroups.pids(group)
         ),
         *netns.names(link.name(REGION, "")),
+        *ebs.loops(REGION),
     }
 
 
@@ -550,3 +600,166 @@ def test_a_mount_fails_as_it_would(
 
     assert done.returncode == 32
     assert words in done.stderr
+
+
+# --- volumes ----------------------------------------------------------------------------------
+
+XFS_TOOLS = ("mkfs.xfs", "xfs_growfs")
+APPEND = """
+import os, sys
+file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+for number in range(100):
+    os.write(file, b"%4d" % number)
+    os.fsync(file)
+"""
+
+
+def volume(number: int, size_gib: int = 1, **more: str) -> Volume:
+    return Volume(id=f"vol-{number:017x}", size_gib=size_gib, **more)
+
+
+def container(lab: Lab, instance: Instance) -> str:
+    """Make a root with tools of its own in the machine, as a privileged container has it."""
+    root = lab.state / "machines" / instance.id / "rancher/container"
+    for tool in XFS_TOOLS:
+        program = shutil.which(tool, path=host.SEARCH)
+        assert program
+        linked = subprocess.run(["ldd", program], capture_output=True, text=True, check=True)
+        libraries = [word for word in linked.stdout.split() if word.startswith("/")]
+        for path in (program, *libraries):
+            copy = root / path.removeprefix("/")
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    inside = "/var/lib/rancher/container"
+    lab.says(
+        instance,
+        f"cd {inside} && mkdir -p dev proc data && mount --rbind /dev dev && mount -t proc p proc",
+    )
+    return inside
+
+
+def test_a_volume_is_a_disk_that_grows_while_it_is_mounted(lab: Lab, front: Instance) -> None:
+    host.ensure(print, {"mkfs.xfs": "xfsprogs"})
+    one = volume(1)
+    device = lab.attach(one, front)
+    root = container(lab, front)
+
+    blank = lab.run(front, "blkid", "-p", device).returncode
+    lab.says(front, f"chroot {root} mkfs.xfs -q {device} && mount {device} {root}/data")
+    grown = replace(lab.volumes[one.id], size_gib=2)
+    lab.place(grown, front)
+    size = lab.says(front, f"blockdev --getsize64 {device}")
+    lab.says(front, f"chroot {root} xfs_growfs /data")
+    usable = lab.says(front, f"df --output=size -BM {root}/data | tail -1")
+    held = lab.ebs.is_held(one.id)
+    lab.says(front, f"umount {root}/data")
+
+    assert blank == 2
+    assert size == str(2 << 30)
+    assert int(usable.removesuffix("M")) > 1900
+    assert lab.says(front, f"readlink -f {device}") == "/dev/nvme1n1"
+    assert (held, lab.ebs.is_held(one.id)) == (True, False)
+    lab.detach(grown)
+    assert lab.says(front, "ls -A /dev/disk/by-id; ls /dev/nvme* 2>/dev/null || true") == ""
+    lab.says(front, f"umount -l -R {root}/dev {root}/proc")
+    lab.forget_volumes()
+    assert list((lab.state / "ebs/volumes").iterdir()) == []
+
+
+def test_a_lost_machine_loses_what_it_had_not_flushed(lab: Lab, front: Instance) -> None:
+    one, lost = volume(2), make_instance(30)
+    lab.boot(lost)
+    device = lab.attach(one, lost)
+    mounted = f"mkfs.ext4 -q {device} && mount {device} /mnt && cd /mnt"
+    lab.says(lost, f"{mounted} && python3 -c '{APPEND}' flushed && echo late > not-flushed")
+
+    lab.end(lost)
+    # AWS gives the volume back only now.
+    there = lab.attach(one, front)
+    found = lab.says(
+        front, f"mount {there} /mnt && stat -c %s /mnt/flushed && ls /mnt && umount /mnt"
+    )
+
+    assert found.split() == ["400", "flushed", "lost+found"]
+    lab.detach(one)
+    lab.forget_volumes()
+
+
+def started_again(lab: Lab, machine: Instance, one: Volume) -> str:
+    """Let AWS show a machine that is off as such, then start it; answer its disk's path."""
+    lab.show(replace(machine, state="stopped"))
+    lab.await_end_of(one)
+    lab.boot(machine)
+    return lab.attach(one, machine)
+
+
+def test_a_stopped_machine_has_written_all_down_and_finds_its_disk_again(lab: Lab) -> None:
+    one, machine = volume(3), make_instance(31)
+    lab.boot(machine)
+    device = lab.attach(one, machine)
+    lab.says(machine, f"mkfs.ext4 -q {device} && mount {device} /mnt && echo kept > /mnt/file")
+    lab.show(replace(machine, state="stopping"))
+    until(lab.machines.is_settled, "the machine is off")
+
+    there = started_again(lab, machine, one)
+
+    assert lab.says(machine, f"mount {there} /mnt && cat /mnt/file") == "kept"
+    lab.run(machine, "systemctl", "--no-block", "reboot")
+    until(lambda: lab.machines.pid(machine.id) is None, "it goes down")
+    lab.await_boot(machine)
+    again = lab.attach(one, machine)
+    assert lab.says(machine, f"mount {again} /mnt && cat /mnt/file") == "kept"
+    lab.end(machine)
+    lab.detach(one)
+    lab.forget_volumes()
+
+
+def test_a_snapshot_holds_what_was_flushed_by_then(lab: Lab, front: Instance) -> None:
+    one = volume(4)
+    device = lab.attach(one, front)
+    write = f"mkfs.ext4 -q {device} && mount {device} /mnt && cd /mnt && echo early > early"
+    lab.says(front, f"{write} && sync -f early && echo later > later")
+
+    lab.taken = (VolumeSnapshot(id="snap-1", volume_id=one.id),)
+    lab.show()
+    lab.says(front, "sync -f /mnt/later && umount /mnt")
+    two = volume(5, size_gib=2, snapshot_id="snap-1")
+    copy = lab.attach(two, front)
+
+    assert lab.says(front, f"mount {copy} /mnt && ls /mnt && umount /mnt").split()[0] == "early"
+    assert "later" not in lab.says(front, f"mount {copy} /mnt && ls /mnt && umount /mnt")
+    assert lab.says(front, f"blockdev --getsize64 {copy}") == str(2 << 30)
+    lab.detach(one, two)
+    lab.forget_volumes()
+    assert list((lab.state / "ebs/snapshots").iterdir()) == []
+
+
+def test_a_volume_that_is_taken_by_force_answers_no_more(lab: Lab, front: Instance) -> None:
+    one = volume(6)
+    device = lab.attach(one, front)
+    lab.says(front, f"mkfs.ext4 -q {device} && mount {device} /mnt && echo x > /mnt/x")
+
+    lab.place(one, None)
+
+    assert lab.run(front, "sync", "-f", "/mnt/x").returncode != 0
+    assert lab.run(front, "test", "-e", device).returncode != 0
+    lab.says(front, "umount /mnt")
+    lab.await_end_of(one)
+    lab.forget_volumes()
+
+
+def test_the_host_of_a_machine_fails_with_its_disks(lab: Lab) -> None:
+    one, machine = volume(7), make_instance(32)
+    lab.boot(machine)
+    device = lab.attach(one, machine)
+    lab.says(machine, f"mkfs.ext4 -q {device} && mount {device} /mnt && sync && echo x > /mnt/x")
+
+    lab.ebs.lose(machine.id)
+    lab.machines.crash(machine.id)
+    until(lambda: machine.id in lab.aws.stopped, "AWS is told")
+    there = started_again(lab, machine, one)
+
+    assert lab.says(machine, f"mount {there} /mnt && ls /mnt") == "lost+found"
+    lab.end(machine)
+    lab.detach(one)
+    lab.forget_volumes()

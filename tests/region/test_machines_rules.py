@@ -6,6 +6,7 @@ import pytest
 
 from tests.region.machines import console, disk, hardware
 from tests.region.machines.machines import Step, decide
+from tests.region.storage import ebs
 
 HOST = (
     "processor\t: 0\nmodel name\t: EPYC\ncore id\t\t: 0\n\nprocessor\t: 1\nmodel name\t: EPYC\n\n"
@@ -29,6 +30,28 @@ HOST = (
 )
 def test_decides(state: str | None, runs: bool, ended: bool, step: Step) -> None:
     assert decide(state, runs=runs, ended=ended) is step
+
+
+@pytest.mark.parametrize(
+    ("at", "plugged", "state", "step"),
+    [
+        pytest.param(None, None, None, ebs.Step.NOTHING, id="free"),
+        pytest.param("i-1", None, "running", ebs.Step.PLUG, id="attached"),
+        pytest.param("i-1", None, "stopped", ebs.Step.NOTHING, id="attached-to-a-stopped"),
+        pytest.param("i-1", "i-1", "running", ebs.Step.NOTHING, id="there"),
+        pytest.param("i-1", "i-1", "stopping", ebs.Step.NOTHING, id="until-it-is-off"),
+        pytest.param("i-1", "i-1", "stopped", ebs.Step.UNPLUG, id="off"),
+        pytest.param(None, "i-1", "running", ebs.Step.UNPLUG, id="detached"),
+        pytest.param("i-2", "i-1", "running", ebs.Step.UNPLUG, id="elsewhere"),
+        pytest.param("i-1", "i-1", "shutting-down", ebs.Step.LOSE, id="terminating"),
+        pytest.param("i-2", "i-1", "terminated", ebs.Step.LOSE, id="already-elsewhere"),
+        pytest.param(None, "i-1", None, ebs.Step.LOSE, id="forgotten"),
+    ],
+)
+def test_decides_about_volumes(
+    at: str | None, plugged: str | None, state: str | None, step: ebs.Step
+) -> None:
+    assert ebs.decide(at=at, plugged=plugged, state=state) is step
 
 
 @pytest.mark.parametrize(

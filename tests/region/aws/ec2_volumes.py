@@ -45,6 +45,8 @@ _DEVICE: Final = re.compile(r"/dev/(sd[a-z][1-9]?|xvd[a-d]?[a-z])")
 _ATTACHMENTS: Final = 28
 _PENDING_SNAPSHOTS: Final = 5
 _DAY: Final = 24 * 3600.0
+# How often a machine that has the volume mounted is asked whether it has let go.
+_BUSY_SECONDS: Final = 0.5
 
 
 # --- what is refused --------------------------------------------------------------------------
@@ -176,8 +178,9 @@ def _attach(_: World, backend: Any, params: Params) -> None:
 def _detach(_: World, backend: Any, params: Params) -> None:
     volume = backend.get_volume(params["VolumeId"])
     attachment = volume.attachment
-    if attachment is None or attachment.status == "detaching":
-        state = "detaching" if attachment else volume.status
+    going = attachment is not None and attachment.status in ("detaching", "busy")
+    if attachment is None or (going and params.get("Force") != "true"):
+        state = attachment.status if attachment else volume.status
         raise Refusal("IncorrectState", f"Volume '{volume.id}' is in the '{state}' state.")
     instance = attachment.instance
     given = params.get("InstanceId", instance.id), params.get("Device", attachment.device)
@@ -300,7 +303,12 @@ def _detached(world: World, request: Request, params: dict[str, str]) -> Answer:
     attachment.status = "detaching"
 
     def off() -> None:
-        if volume.attachment is attachment:
+        if volume.attachment is not attachment:
+            return
+        if params.get("Force") != "true" and world.volume_held(volume.id):
+            attachment.status = "busy"
+            world.timers.after(_BUSY_SECONDS, off)
+        else:
             backend.detach_volume(volume.id, attachment.instance.id, attachment.device)
 
     world.timers.after(world.settings.volume_detaching, off)

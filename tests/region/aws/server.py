@@ -164,6 +164,14 @@ class AwsServer:
     def console(self, value: Callable[[str], str]) -> None:
         self.world.console = value
 
+    @property
+    def volume_held(self) -> Callable[[str], bool]:
+        return self.world.volume_held
+
+    @volume_held.setter
+    def volume_held(self, value: Callable[[str], bool]) -> None:
+        self.world.volume_held = value
+
     # --- the registry ------------------------------------------------------------------------
 
     def ecr_check(self, token: str) -> bool:

@@ -40,6 +40,12 @@ def take(world: World) -> view.Snapshot:
             each.id: ec2_models.S3_NETWORKS if each.prefix_list_name.endswith(".s3") else ()
             for each in backend.managed_prefix_lists.values()
         },
+        volumes=tuple(_volume(one) for one in backend.volumes.values() if not _is_root(one)),
+        volume_snapshots=tuple(
+            view.VolumeSnapshot(id=one.id, volume_id=one.volume_id)
+            for one in backend.snapshots.values()
+            if one.from_ami is None
+        ),
     )
 
 
@@ -182,6 +188,21 @@ def role_of(instance: Any) -> str | None:
         if profile.arn == arn:
             return profile.roles[0].name if profile.roles else None
     return None
+
+
+def _is_root(volume: Any) -> bool:
+    at = volume.attachment
+    return at is not None and at.device == at.instance.root_device_name
+
+
+def _volume(volume: Any) -> view.Volume:
+    at = volume.attachment
+    return view.Volume(
+        id=volume.id,
+        size_gib=int(volume.size),
+        snapshot_id=volume.snapshot_id,
+        instance_id=at.instance.id if at and at.status != "attaching" else None,
+    )
 
 
 def _mount_target(target: Any) -> view.MountTarget:

@@ -112,6 +112,22 @@ class MountTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """*instance_id* is where it is attached; roots of machines are none of these."""
+
+    id: str
+    size_gib: int
+    snapshot_id: str | None = None
+    instance_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeSnapshot:
+    id: str
+    volume_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """*public_ips* maps each public address in use to the private one behind it.
 
@@ -130,3 +146,5 @@ class Snapshot:
     mount_targets: tuple[MountTarget, ...]
     public_ips: Mapping[str, str]
     prefix_lists: Mapping[str, tuple[str, ...]]
+    volumes: tuple[Volume, ...] = ()
+    volume_snapshots: tuple[VolumeSnapshot, ...] = ()

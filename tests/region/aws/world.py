@@ -35,6 +35,7 @@ class World:
     user: Credentials
     lock: threading.RLock = field(default_factory=threading.RLock)
     console: Callable[[str], str] = field(default=lambda _: "")
+    volume_held: Callable[[str], bool] = field(default=lambda _: False)
     ecr_image_deleted: Callable[[str, str, str | None], None] = field(
         default=lambda _repository, _digest, _tag: None
     )

@@ -134,6 +134,10 @@ class Machine:
             served.close()
         link.unplug(self._space)
 
+    def crash(self) -> None:
+        """Fail as its host does: at once; whoever watches the machine hears of it."""
+        cgroups.kill(self._group)
+
     def remove(self) -> None:
         """Throw the disk away."""
         disk.remove_tree(self._folders.base)

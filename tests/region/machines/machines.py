@@ -106,6 +106,10 @@ class Machines:
         slot = self._known.slots.get(instance_id)
         return slot.machine.pid if slot else None
 
+    def crash(self, instance_id: str) -> None:
+        """Let the host of a machine fail; AWS shows it stopped then."""
+        self._known.slots[instance_id].machine.crash()
+
     def is_settled(self) -> bool:
         """Whether nothing is under way, and nothing is left to do for the last snapshot."""
         with self._lock:

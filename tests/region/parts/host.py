@@ -31,6 +31,7 @@ TOOLS: Final[Mapping[str, str]] = {
 FOR_TESTS: Final[Mapping[str, str]] = {
     "bash": "bash",
     "dash": "dash",
+    "mkfs.xfs": "xfsprogs",
     "nc": "netcat-openbsd",
     "openssl": "openssl",
     "ss": "iproute2",

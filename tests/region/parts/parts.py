@@ -31,6 +31,7 @@ from tests.region.parts.cache import Found, Recipe, Tell
 
 HERE: Final = Path(__file__).parent
 GO: Final = HERE / "go"
+VOLUME: Final = HERE / "go-volume"
 PROGRAMS: Final = (
     "kube",
     "kwok",
@@ -61,6 +62,7 @@ class Parts:
     volume_image: Path
     wheels: Path
     rootfs: Path
+    volume: Path
     versions: Mapping[str, str]
 
 
@@ -81,6 +83,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "volume_image": ("volume_image", volume_image.ARCHIVE),
     "wheels": ("wheels", ""),
     "rootfs": ("rootfs", "tree"),
+    "volume": ("volume", "volume"),
 }
 NAMES: Final = tuple(PLACES)
 
@@ -151,6 +154,10 @@ def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
 
 def _build_rootfs(target: Path, found: Found, tell: Tell) -> None:
     rootfs.build(target / "tree", found["nfs_client"] / nfs_client.PROGRAM, tell)
+
+
+def _build_volume(target: Path, found: Found, tell: Tell) -> None:
+    addons.compile_go(VOLUME, ".", "", target / "volume")
 
 
 def _modules(*modules: object) -> tuple[Path, ...]:
@@ -259,6 +266,12 @@ def _recipes() -> Sequence[Recipe]:
             sources=tuple(rootfs.SOURCES),
             needs=("nfs_client",),
             estimate_seconds=70,
+        ),
+        Recipe(
+            name="volume",
+            build=_build_volume,
+            sources=(VOLUME,),
+            estimate_seconds=5,
         ),
         *minors.recipes(),
     )
