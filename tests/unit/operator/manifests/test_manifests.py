@@ -506,3 +506,19 @@ def test_nothing_but_data_is_wanted_of_what_was_cleared_away() -> None:
 
     assert {kind for kind, _ in wanted(make_app(), gone)} == {"PersistentVolumeClaim"}
     assert manifests.kept(make_app(), gone) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param({"nfs": {"server": "10.0.0.5"}}, id="nfs"),
+        pytest.param({"efs": {"fileSystemId": "fs-0123456789abcdef0", "server": "a"}}, id="efs"),
+        pytest.param(None, id="the cluster's own"),
+    ],
+)
+def test_what_programs_write_makes_nobody_root_on_a_machine(source: dict[str, Any] | None) -> None:
+    app = make_app() if source is None else make_app(sharedVolume={"existing": source})
+    facts = Facts(on_cluster_volume=source is None, cluster_volume=EFS)
+    (volume,) = [one for one in wanted(app, facts).values() if one["kind"] == "PersistentVolume"]
+
+    assert {"nosuid", "nodev"} <= set(volume["spec"]["mountOptions"])
