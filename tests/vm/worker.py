@@ -91,7 +91,7 @@ def fill(path: str) -> None:
     try:
         with open(path, "wb", buffering=0) as file:
             while True:
-                file.write(b"x" * (1 << 20))
+                file.write(b"x" * (1 << 23))
                 os.fsync(file.fileno())
     except OSError as error:
         print(errno.errorcode[error.errno or 0])

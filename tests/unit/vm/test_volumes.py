@@ -91,3 +91,13 @@ def test_a_goal_that_was_missed_is_no_success(found: dict[str, Any], error: str,
     trial = volumes.Trial(tell=print, seen={"a case": found}, error=error)
 
     assert volumes.report(trial, "tcg")["ok"] is ok
+
+
+def test_a_case_brings_along_what_it_stands_on() -> None:
+    assert volumes.wanted(["cut_short"]) == {
+        "cut_short",
+        "refused",
+        "killed_machine",
+        "snapshotted",
+    }
+    assert len(volumes.wanted([])) == len(volumes.CASES)
