@@ -175,4 +175,4 @@ def test_never_two_may_write_and_a_dead_holder_is_followed_in_time(seed: int) ->
             nobody_since = time
             if len(alive) > 1 and chance.random() < 0.005:
                 alive.remove(writers[0])
-        assert time - nobody_since <= 15
+        assert round(time - nobody_since, 6) <= 15  # tenths are no whole numbers to a machine
