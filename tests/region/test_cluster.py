@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import names
 from clusterous_cli.cluster import addresses
 from clusterous_cli.system import download
 from clusterous_operator.controller import lookup
@@ -720,9 +721,9 @@ def revise(region: Region) -> None:
         (archive.parent / name).write_text(line)
 
 
-def pods(region: Region, folder: Path, namespace: str, path: str) -> list[str]:
+def pods(region: Region, folder: Path, namespace: str, path: str, *which: str) -> list[str]:
     path = "jsonpath={range .items[*]}{" + path + '}{"\\n"}{end}'
-    return kubectl(region, folder, "-n", namespace, "get", "pods", "-o", path).split()
+    return kubectl(region, folder, "-n", namespace, "get", "pods", *which, "-o", path).split()
 
 
 def test_a_new_operator_reaches_the_cluster_that_lives_and_nothing_else_changes(
@@ -730,7 +731,9 @@ def test_a_new_operator_reaches_the_cluster_that_lives_and_nothing_else_changes(
 ) -> None:
     revise(region)
     machines = {each["id"] for each in region.instances()}
-    programs = set(pods(region, folder, "default", ".metadata.uid"))
+    # What was deleted above may still be ending.
+    which = ("-l", f"{names.LABEL_APP}=montecarlo")
+    programs = set(pods(region, folder, "default", ".metadata.uid", *which))
     operators = set(pods(region, folder, "clusterous-system", ".metadata.uid"))
 
     planned = laptop(region, folder, "clusterous", "plan", "hard.yaml")
@@ -743,7 +746,8 @@ def test_a_new_operator_reaches_the_cluster_that_lives_and_nothing_else_changes(
     assert not operators & set(pods(region, folder, "clusterous-system", ".metadata.uid"))
     assert {each["id"] for each in region.instances()} == machines
     # None is ended; what fills the cluster may still grow.
-    assert programs <= set(pods(region, folder, "default", ".metadata.uid"))
+    assert programs
+    assert programs <= set(pods(region, folder, "default", ".metadata.uid", *which))
     told = json.loads(laptop(region, folder, "clusterous", "status", "-o", "json").stdout)
     assert told["addons"]["operator"] == {"ready": True, "says": "ready"}
 
