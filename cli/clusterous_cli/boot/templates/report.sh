@@ -49,10 +49,11 @@ follow_nodes() {
     pools && orphans && followed=$nodes
 } >/dev/null 2>&1
 
-# Pools are told by the controller: what a kubelet says of its own node need not be true.
+# Pools are told by the controller: what a kubelet says of its own node need not be true. Its own it
+# knows by name: that a node is a control plane, k3s says some time after the node is there.
 pools() {
-    k3s kubectl label nodes -l 'node-role.kubernetes.io/control-plane,!@POOL@' @POOL@=controller &&
-        k3s kubectl label nodes -l '!node-role.kubernetes.io/control-plane,!@POOL@' @POOL@=worker
+    k3s kubectl label node "$NAME" @POOL@=controller --overwrite &&
+        k3s kubectl label nodes -l '!@POOL@' @POOL@=worker
 }
 
 # Pods of nodes that are no more: Kubernetes would collect them itself, but only a minute later.

@@ -450,10 +450,11 @@ ip-2 default orphan
 ip-3 kube-system silent"""
 
 
-def follow(bundle: bootstrap.Bundle, folder: Path, steps: str) -> list[str]:
+def follow(bundle: bootstrap.Bundle, folder: Path, steps: str, late: bool = False) -> list[str]:
     """Carry out *steps* with what the controller does when nodes come and go; return its calls.
 
-    There are the nodes ip-1 and ip-3; of ip-4 nobody can be asked.
+    There are the nodes ip-1 and ip-3; of ip-4 nobody can be asked. The controller is ip-1, and its
+    node is there from the second time on that it is labelled, if *late*.
     """
     text = script(bundle, "controller")
     functions = text[text.index("follow_nodes() {") : text.index("view() {")]
@@ -464,10 +465,12 @@ def follow(bundle: bootstrap.Bundle, folder: Path, steps: str) -> list[str]:
     *'get node ip-2'*) ;;
     *'get node ip-4'*) return 1 ;;
     *'get node '*) echo node/found ;;
+    *'label node '*) [ -z "$late" ] || {{ late=''; return 1; }} ;;
     esac
 }}"""
+    begin = f"followed='' NAME=ip-1 late={'yes' if late else ''}"
     subprocess.run(
-        ["sh", "-uc", f"{functions}\n{fake}\nfollowed=\n{steps}"], env={"PODS": PODS}, check=True
+        ["sh", "-uc", f"{functions}\n{fake}\n{begin}\n{steps}"], env={"PODS": PODS}, check=True
     )
     return (folder / "said").read_text().splitlines()
 
@@ -478,12 +481,20 @@ def test_pools_are_told_by_the_controller_once_for_each_set_of_nodes(
     said = follow(bundle, tmp_path, "nodes=a; follow_nodes; follow_nodes; nodes=b; follow_nodes")
 
     pool = "clusterous.io.node-restriction.kubernetes.io/pool"
-    control_plane = "node-role.kubernetes.io/control-plane"
     once = [
-        f"kubectl label nodes -l {control_plane},!{pool} {pool}=controller",
-        f"kubectl label nodes -l !{control_plane},!{pool} {pool}=worker",
+        f"kubectl label node ip-1 {pool}=controller --overwrite",
+        f"kubectl label nodes -l !{pool} {pool}=worker",
     ]
     assert [line for line in said if " label " in line] == [*once, *once]
+
+
+def test_no_node_is_a_worker_before_the_controllers_own_is_known(
+    bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    said = follow(bundle, tmp_path, "nodes=a; follow_nodes || :; follow_nodes", late=True)
+
+    labelled = [line.rpartition("=")[2] for line in said if " label " in line]
+    assert labelled == ["controller --overwrite", "controller --overwrite", "worker"]
 
 
 def test_pods_of_nodes_that_are_gone_are_removed_and_no_others(
