@@ -22,11 +22,11 @@ from typing import Any, Final
 
 from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
 from clusterous_cli.addons.rollout import State
-from clusterous_cli.boot.bootstrap import FACTS, VOLUME_STATUS
+from clusterous_cli.boot.bootstrap import FACTS, VOLUME_ORDER, VOLUME_STATUS
 
 NAME: Final = "clusterous-volume"
 PODS: Final = "/var/lib/rancher/k3s/agent/pod-manifests"
-ORDER: Final = f"{FACTS}/volume"
+ORDER: Final = VOLUME_ORDER
 STATUS: Final = VOLUME_STATUS
 RUN: Final = STATUS.rpartition("/")[0]
 STATE: Final = "/var/lib/clusterous/volume"

@@ -25,6 +25,7 @@ PROVIDER: Final = "/var/lib/rancher/credentialprovider"
 FACTS: Final = "/etc/clusterous"
 PIN: Final = "io.cri-containerd.pinned=pinned"
 # Where the volume server says how the shared volume is.
+VOLUME_ORDER: Final = f"{FACTS}/volume"  # which volume that is to serve
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 USER_DATA_LIMIT: Final = 4096
 # What stays for the kubelet (and on the controller for all of k3s), and for sshd and what serves
@@ -201,7 +202,7 @@ def _following(config: ClusterConfig) -> str:
         return followed
     places = {"PLACE": names.VOLUME_PATH, "GATE": names.VOLUME_GATE}
     text = assets.template("volume.sh")
-    return followed + assets.render(text, NOTE=VOLUME, ORDER=f"{FACTS}/volume", **places)
+    return followed + assets.render(text, NOTE=VOLUME, ORDER=VOLUME_ORDER, **places)
 
 
 def _after(config: ClusterConfig, role: str, volume: str) -> str:

@@ -99,24 +99,14 @@ def parse_checksum(text: str, artifact: Artifact) -> str:
 def fetched(artifact: Artifact, sha256: str, progress: Progress) -> Path:
     """Return the path of the file, downloaded if the cache lacks it; once, whoever else asks."""
     target = cache() / artifact.release / artifact.published_name
+
+    def get(part: Path) -> str:
+        download.fetch(artifact.url, part, partial(progress, artifact.name))
+        return artifact.url
+
+    wrong = f"does not have its published checksum {sha256}"
     with private.alone(target.with_name(f".{target.name}.lock")):
-        return _fetched(artifact, target, sha256, progress)
-
-
-def _fetched(artifact: Artifact, target: Path, sha256: str, progress: Progress) -> Path:
-    folder = target.parent
-    if target.exists() and download.sha256(target) == sha256:
-        return target
-    part = folder / f"{artifact.published_name}.part"
-    download.fetch(artifact.url, part, partial(progress, artifact.name))
-    if download.sha256(part) != sha256:
-        part.unlink()
-        raise FailedError(
-            f"{artifact.url} does not have its published checksum {sha256}; it was thrown away."
-            " Try again; if it stays so, somebody changed the file on its way."
-        )
-    part.replace(target)
-    return target
+        return download.kept(target, sha256, get, wrong)
 
 
 def caller_address() -> str:

@@ -10,6 +10,9 @@ from clusterous_cli.cluster.identity import Identity
 LIVE: Final = ("pending", "running", "stopping", "stopped")
 ENDED: Final = ("shutting-down", "terminated")  # which EC2 tells for about an hour
 
+# What says whose a thing is, and what for: without these it is nobody's.
+OWN: Final = (names.TAG_ROLE, names.TAG_CLUSTER, names.TAG_UID)
+
 
 def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     """Return the tags of an AWS answer as a mapping."""
@@ -55,3 +58,8 @@ def made_by_aws(item: Mapping[str, Any]) -> str:
             " back while GuardDuty watches this network"
         )
     return ""
+
+
+def owner_of(tags: Mapping[str, str]) -> str | None:
+    """Return the name of the cluster whose own a thing with these tags is."""
+    return tags.get(names.TAG_CLUSTER) if tags.get(names.TAG_UID) else None

@@ -232,7 +232,7 @@ def await_ready(
     )
     further = wait.Progress(clock=pauses.clock)
     delay = 1.0
-    chart_good = pull_good = volume_good = complete = pauses.clock()
+    lasting = wait.Lasting(clock=pauses.clock)
     while True:
         nodes = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
         now = progress(nodes, wanted, addons, volume)
@@ -245,22 +245,15 @@ def await_ready(
             raise failure(now.failed, nodes)
         if now.ready:
             return nodes
-        if not missing(nodes, wanted):
-            complete = pauses.clock()
-        elif pauses.clock() - complete >= LISTED_SECONDS:
-            raise ended(cloud, who, nodes, wanted)
-        if not now.trouble.chart:
-            chart_good = pauses.clock()
-        if not now.trouble.pulling:
-            pull_good = pauses.clock()
+        short = missing(nodes, wanted)
+        if lasting.seconds("machines", bool(short)) >= LISTED_SECONDS:
+            raise ended(cloud, who, nodes, short)
         refused = None if volume is None else volumeserver.refusal(view)
-        if refused is None:
-            volume_good = pauses.clock()
-        elif pauses.clock() - volume_good >= VOLUME_SECONDS:
+        if lasting.seconds(VOLUME, refused is not None) >= VOLUME_SECONDS and refused:
             lines.set(VOLUME, "refused", failed=True)
             raise volume_failure(cloud, refused)
-        stuck = pauses.clock() - chart_good >= CHART_SECONDS
-        stuck |= pauses.clock() - pull_good >= PULL_SECONDS
+        stuck = lasting.seconds("chart", now.trouble.chart) >= CHART_SECONDS
+        stuck |= lasting.seconds("pulling", now.trouble.pulling) >= PULL_SECONDS
         if now.trouble.crashing or stuck:
             for noun in now.down:
                 lines.set(noun, "failed", failed=True)
@@ -313,13 +306,16 @@ def missing(nodes: Iterable[Node], wanted: Mapping[str, int]) -> dict[str, int]:
 
 
 def ended(
-    cloud: Aws, who: Identity, nodes: Iterable[Node], wanted: Mapping[str, int]
+    cloud: Aws, who: Identity, nodes: Iterable[Node], short: Mapping[str, int]
 ) -> FailedError:
-    """Tell which machines have ended while they were waited for, and why, as EC2 says."""
+    """Tell which machines have ended while they were waited for, and why, as EC2 says.
+
+    *short* is how many of each role are missing.
+    """
     gone = record.ended(cloud, who)
     off = [node for node in nodes if node.state in ("stopping", "stopped")]
     told: list[Node] = []
-    for role, count in missing(nodes, wanted).items():
+    for role, count in short.items():
         told += [node for node in (*gone, *off) if node.role == role][-count:]
     lines = "".join(
         f"\n    {node.role} {node.instance_id} is {node.state}"
@@ -327,9 +323,9 @@ def ended(
         for node in told
     )
     said = f"\n  What the first of them said last:\n{console(cloud, told[0])}" if told else ""
-    count = sum(missing(nodes, wanted).values())
+    machines = spell.plural(sum(short.values()), "machine")
     return FailedError(
-        f"{spell.plural(count, 'machine')} ended instead of becoming ready:{lines}{said}\n"
+        f"{machines} ended instead of becoming ready:{lines}{said}\n"
         "  Run create again: it makes what is missing; or destroy."
     )
 

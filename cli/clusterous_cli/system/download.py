@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from clusterous_api.errors import TransientError, UserError
+from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.system import private
 
 AGENT: Final = "clusterous"
@@ -67,6 +67,26 @@ def fetch(
     The headers *private* are for this site alone, and not for where it may redirect us.
     """
     _again(lambda: _fetch(url, part, progress, private or {}))
+
+
+def kept(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> Path:
+    """Return *target*, got anew unless its sum is *wanted*.
+
+    *get* puts it to the path that it is given and says from where; *wrong* says what it means that
+    it has another sum.
+    """
+    if target.exists() and sha256(target) == wanted:
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    url = get(part)
+    if sha256(part) != wanted:
+        part.unlink()
+        raise FailedError(
+            f"{url} {wrong}; it was thrown away. Try again; if it stays so, somebody changed it on"
+            " its way."
+        )
+    return part.replace(target)
 
 
 def _fetch(

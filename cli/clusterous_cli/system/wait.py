@@ -83,6 +83,25 @@ class Progress:
 
 
 @dataclass(slots=True, kw_only=True)
+class Lasting:
+    """How long troubles last, each by its name: what passes by is none."""
+
+    clock: Callable[[], float] = time.monotonic
+    _free: dict[str, float] = field(default_factory=dict)
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def seconds(self, trouble: str, holds: bool) -> float:
+        """Return the seconds since *trouble* was last seen not to hold, or since the beginning."""
+        now = self.clock()
+        if not holds:
+            self._free[trouble] = now
+        return now - self._free.get(trouble, self._began)
+
+
+@dataclass(slots=True, kw_only=True)
 class Patience:
     """Asks again what got no answer: a connection that breaks for a moment ends no wait.
 

@@ -10,6 +10,7 @@ import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -58,30 +59,24 @@ def locked(text: str) -> tuple[str, tuple[Package, ...]]:
 
 def fetch(text: str, folder: Path, tell: Progress) -> list[Path]:
     """Return the packages of a lock; *folder* keeps them."""
-    folder.mkdir(parents=True, exist_ok=True)
     day, packages = locked(text)
     return [_fetched(one, day, folder, tell) for one in packages]
 
 
 def _fetched(package: Package, day: str, folder: Path, tell: Progress) -> Path:
-    path = folder / f"{package.sha256}.deb"
-    if path.exists() and download.sha256(path) == package.sha256:
-        return path
-    part = path.with_suffix(".part")
     first, last = package.urls(day)
-    try:
-        url = first
-        download.fetch(first, part, lambda have, all: tell(package.filename, have, all))
-    except download.Missing:
-        url = last
-        download.fetch(last, part, lambda have, all: tell(package.filename, have, all))
-    if download.sha256(part) != package.sha256:
-        part.unlink()
-        raise FailedError(
-            f"{url} has another checksum than this version of clusterous knows; it was thrown away."
-            " Try again; if it stays so, somebody changed it on its way."
-        )
-    return part.replace(path)
+
+    def get(part: Path) -> str:
+        try:
+            url = first
+            download.fetch(url, part, partial(tell, package.filename))
+        except download.Missing:
+            url = last
+            download.fetch(url, part, partial(tell, package.filename))
+        return url
+
+    wrong = "has another checksum than this version of clusterous knows"
+    return download.kept(folder / f"{package.sha256}.deb", package.sha256, get, wrong)
 
 
 def unpacked(package: Path) -> dict[str, Node]:

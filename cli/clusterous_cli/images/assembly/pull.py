@@ -11,6 +11,7 @@ import urllib.error
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final
@@ -89,24 +90,18 @@ class Registry:
         digest, size = str(described["digest"]), int(described["size"])
         if not _DIGEST.fullmatch(digest):
             raise FailedError(f"{self.reference} names a part {digest[:80]!r}, which is no digest.")
-        path = folder / digest.removeprefix("sha256:")
-        if not (path.exists() and _is(digest, path)):
-            self._fetch(digest, path, tell)
+        sha256 = digest.removeprefix("sha256:")
+        path = download.kept(
+            folder / sha256, sha256, partial(self._fetch, digest, tell), "is not what its name says"
+        )
         return Blob(path=path, digest=digest, size=size, media_type=str(described["mediaType"]))
 
-    def _fetch(self, digest: str, path: Path, tell: Progress) -> None:
-        part = path.with_name(f"{path.name}.part")
+    def _fetch(self, digest: str, tell: Progress, part: Path) -> str:
         self._open(f"blobs/{digest}", {}, method="HEAD").close()  # gets the token
         name = self.reference.repository.rpartition("/")[2]
         url = self._url(f"blobs/{digest}")
-        download.fetch(url, part, lambda have, all: tell(name, have, all), self._private)
-        if not _is(digest, part):
-            part.unlink()
-            raise FailedError(
-                f"{url} is not what its name says; it was thrown away. Try again; if it stays so,"
-                " somebody changed it on its way."
-            )
-        part.replace(path)
+        download.fetch(url, part, partial(tell, name), self._private)
+        return url
 
     def _url(self, what: str) -> str:
         registry = self.reference.registry
@@ -151,10 +146,6 @@ class Registry:
             f"{self.reference} cannot be read ({status}): it does not exist, or not for everybody."
             " An image of a private registry can be given as a file: docker save -o FILE IMAGE"
         )
-
-
-def _is(digest: str, path: Path) -> bool:
-    return f"sha256:{download.sha256(path)}" == digest
 
 
 def challenge(header: str) -> dict[str, str]:

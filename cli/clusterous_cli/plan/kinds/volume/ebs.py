@@ -9,7 +9,7 @@ from clusterous_api import names
 from clusterous_api.errors import FailedError, NotBeforeError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
-from clusterous_cli.cluster.tags import key_of, tagged, tags_of
+from clusterous_cli.cluster.tags import OWN, key_of, owner_of, tagged, tags_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Action,
@@ -24,13 +24,14 @@ from clusterous_cli.plan.kinds.kind import (
     Wish,
     facts,
 )
+from clusterous_cli.plan.kinds.machines import SHARED
 from clusterous_cli.plan.kinds.network import LOCK
 from clusterous_cli.plan.kinds.volume import attachment, efs, note
 from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 
 PART: Final = "volume"
-KEY: Final = "volume"
+KEY: Final = SHARED
 GONE: Final = ("deleting", "deleted")
 MODIFY_SECONDS: Final = 600
 # A machine that has ended lets go of its volumes, but AWS may show it a little later.
@@ -113,7 +114,7 @@ def _found(kind: Kind, one: Item) -> list[Found]:
         encrypted=bool(one.get("Encrypted")),
         formatted=names.TAG_FORMATTED in tags,
         state=one["State"],
-        owner=tags.get(names.TAG_CLUSTER) if tags.get(names.TAG_UID) else None,
+        owner=owner_of(tags),
     )
     held = attachment.found(one)
     return [Found(kind=kind, key=KEY, id=one["VolumeId"], value=value, uses=len(held)), *held]
@@ -197,7 +198,7 @@ def _remove(to: Site, found: Found) -> None:
 def _keep(to: Site, found: Found) -> None:
     _free(to, found)
     kept = [{"Key": names.TAG_KEPT, "Value": to.who.name}]
-    ours = [{"Key": key} for key in (names.TAG_ROLE, names.TAG_CLUSTER, names.TAG_UID)]
+    ours = [{"Key": key} for key in OWN]
     to.ec2("create_tags", Resources=[found.id], Tags=kept)
     to.ec2("delete_tags", Resources=[found.id], Tags=ours)
 

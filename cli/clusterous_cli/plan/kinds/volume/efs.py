@@ -9,7 +9,7 @@ from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.tags import belongs_to, is_ours, tags_of
+from clusterous_cli.cluster.tags import OWN, belongs_to, is_ours, owner_of, tags_of
 from clusterous_cli.plan.kinds.cloud import TOKENS, Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -102,7 +102,7 @@ def _look_file_systems(at: Scope) -> list[Found]:
                 id=id,
                 value=FileSystem(
                     encrypted=bool(one.get("Encrypted")),
-                    size=int(one.get("SizeInBytes", {}).get("Value", 0)),
+                    size=_bytes(one),
                 ),
                 broken=one["LifeCycleState"] == "deleting",
             )
@@ -123,13 +123,12 @@ def given(cloud: Cloud, id: str, networks: Collection[str]) -> list[Found]:
     living = [target for target in targets.get("MountTargets", ()) if _lasting([target])]
     ours = [target for target in living if target.get("VpcId") in networks]
     others = [str(target.get("VpcId")) for target in living if target not in ours]
-    tags = tags_of(one)
     value = FileSystem(
-        size=int(one.get("SizeInBytes", {}).get("Value", 0)),
+        size=_bytes(one),
         state=one["LifeCycleState"],
         zone=one.get("AvailabilityZoneName"),
         elsewhere=others[0] if others else None,
-        owner=tags.get(names.TAG_CLUSTER) if tags.get(names.TAG_UID) else None,
+        owner=owner_of(tags_of(one)),
     )
     there = Found(kind=GIVEN, key="volume", id=id, value=value)
     return [there, *(_mount_target(target) for target in ours)]
@@ -214,9 +213,8 @@ def _remove_file_system(to: Site, found: Found) -> None:
 
 def _keep_file_system(to: Site, found: Found) -> None:
     kept = [{"Key": names.TAG_KEPT, "Value": to.who.name}]
-    ours = [names.TAG_ROLE, names.TAG_CLUSTER, names.TAG_UID]
     to.cloud.call("efs", "tag_resource", ResourceId=found.id, Tags=kept)
-    to.cloud.call("efs", "untag_resource", ResourceId=found.id, TagKeys=ours)
+    to.cloud.call("efs", "untag_resource", ResourceId=found.id, TagKeys=list(OWN))
 
 
 def _remove_mount_target(to: Site, found: Found) -> None:
@@ -250,8 +248,11 @@ def monthly(value: FileSystem) -> float:
 
 
 def _hourly(one: Item) -> float:
-    size = float(one.get("SizeInBytes", {}).get("Value", 0)) / (1 << 30)
-    return size * prices.EFS_GIB_MONTH / prices.HOURS_PER_MONTH
+    return monthly(FileSystem(size=_bytes(one))) / prices.HOURS_PER_MONTH
+
+
+def _bytes(one: Item) -> int:
+    return int(one.get("SizeInBytes", {}).get("Value", 0))
 
 
 FILE_SYSTEM: Final = Kind(
