@@ -20,7 +20,7 @@ def told() -> dict[str, str]:
     """Return the data of the ConfigMap that comes with the operator."""
     image = Blob(key="boot/1/operator.tar", sha256="1" * 64)
     setting = Setting(
-        config=config.parse("name: reef\n"),
+        config=config.parse("name: reef\nvolume: efs\n"),
         region="eu-west-1",
         operator="ghcr.io/x/y:2",
         archives={"operator": image},

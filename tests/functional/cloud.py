@@ -126,16 +126,30 @@ class World:
 
 def offer(folder: Path) -> design.Offer:
     """Images of ours that hold nothing."""
+    return design.Offer(volume=lambda: volume_image(folder))
+
+
+def volume_image(folder: Path) -> design.OwnImage:
+    """The image of the volume server, with nothing in it."""
 
     def archive(tell: Any, progress: Any) -> Path:
         (folder / "volume.tar").write_bytes(b"volume")
         return folder / "volume.tar"
 
-    image = design.OwnImage(
+    return design.OwnImage(
         reference="example.org/volume:1", filename="volume-1-amd64.tar", origin="made",
         archive=archive, sha256=hashlib.sha256(b"volume").hexdigest(),
     )  # fmt: skip
-    return design.Offer(volume=lambda: image)
+
+
+def typing(patch: pytest.MonkeyPatch, world: World) -> None:
+    """Let commands find the world outside as the tests play it: no site, no image to be made."""
+    answers = outside()
+    patch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
+    patch.setattr("clusterous_cli.boot.releases.fetched", world.fetched)
+    patch.setattr(
+        "clusterous_cli.images.operatorimage.made", lambda *of: volume_image(world.folder)
+    )
 
 
 def outside() -> design.Outside:
@@ -203,10 +217,13 @@ def served(cloud: Aws, who: Identity) -> dict[str, Any] | None:
     if told is None or b"id=fs-" in told:
         return None
     order = dict(line.split("=") for line in told.decode().splitlines())
-    (volume,) = cloud.pages(
+    volumes = cloud.pages(
         "ec2", "describe_volumes", "Volumes",
         Filters=[{"Name": "volume-id", "Values": [order["id"]]}],
     )  # fmt: skip
+    if not volumes:
+        return None  # destroyed, and its machine is going
+    (volume,) = volumes
     found = {"volume": order["id"], "made": True, "size": 0, "free": 0, "reason": "", "error": ""}
     if volume["State"] != "in-use":
         return {**found, "phase": "waiting", "made": False}

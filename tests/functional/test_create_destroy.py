@@ -252,7 +252,7 @@ def test_something_foreign_in_the_network_is_named(
     # What the interface holds, and the record, so that the next destroy still knows the cluster.
     assert {"network interface eni", "subnet subnet", "network vpc"} <= kinds
     assert "bucket clusterous-reef-" in str(told.value)
-    assert not {"machine i", "NAT gateway nat", "public address eipalloc", "volume fs"} & kinds
+    assert not {"machine i", "NAT gateway nat", "public address eipalloc", "disk vol"} & kinds
     assert "role " not in str(told.value)
     ec2.delete_network_interface(NetworkInterfaceId=foreign)
     world.destroy("reef")
@@ -288,7 +288,7 @@ def test_the_last_look_finds_what_destroy_overlooks(world: cloud.World) -> None:
 
 
 def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) -> None:
-    world.create(config.parse("name: reef-2\nworkers: 1\n"))
+    world.create(config.parse("name: reef-2\nworkers: 1\nvolume: efs\n"))
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
 
     assert sweep.look(world.cloud, who, ()) == sweep.Seen()

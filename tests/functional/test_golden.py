@@ -28,7 +28,7 @@ from tests.functional import cloud
 
 GOLDEN = Path(__file__).parent / "golden"
 READS = ("Describe", "Get", "List", "Head")
-REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
+REEF = config.parse("name: reef\nworkers:\n  count: 2\nvolume: efs\n")
 # What another volume is: only what differs is in files of its own.
 ON_EBS = config.parse(
     "name: reef\nworkers:\n  count: 2\nvolume: {size: 100, iops: 4000, throughput: 250}\n"

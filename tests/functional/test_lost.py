@@ -15,7 +15,7 @@ from clusterous_cli.system import wait
 from tests.functional import cloud
 from tests.region.aws import ec2_models, store
 
-REEF = config.parse("name: reef\nworkers: 1\n")
+REEF = config.parse("name: reef\nworkers: 1\nvolume: efs\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 ROLE = WHO.role("worker")
 OWNER = {"Bucket": WHO.bucket, "ExpectedBucketOwner": WHO.account}

@@ -26,7 +26,7 @@ from tests.functional import cloud, dockerhub
 from tests.functional.dockerhub import Site
 
 pytestmark = programs.needs("docker-registry")
-CONFIG = configured("name: reef\nworkers: 1\n")
+CONFIG = configured("name: reef\nworkers: 1\nvolume: none\n")
 
 
 @pytest.fixture

@@ -64,9 +64,8 @@ def test_what_machines_that_run_do_not_get_is_told_and_is_no_success_of_plan(
 
 
 def typed_plan(world: cloud.World, wanted: config.ClusterConfig) -> int:
-    answers = cloud.outside()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
+        cloud.typing(patch, world)
         patch.setattr("clusterous_cli.commands.opening.wanted", lambda *_: (world.cloud, wanted))
         return main.run(["plan", "--quiet"])
 

@@ -171,6 +171,7 @@ def _start_built(
     built = part_list.ensure(tell=logger.info)
     contents.update(sites.releases(built, built.versions["k3s"], built.versions["clusterous"]))
     contents.update(sites.index(built.wheels))
+    contents.update(sites.pool(built.debs))
     _start_sites(places, files, contents, parts)
     _start_registries(places, files, built, aws, parts)
     machines = Machines(places.state, built.rootfs, fabric, aws)

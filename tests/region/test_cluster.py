@@ -34,6 +34,7 @@ name: {NAME}
 region: eu-west-1
 controller: {{type: t3.medium}}
 workers: {{type: t3.medium, count: 2}}
+volume: efs
 """
 
 BUSYBOX = "rancher/mirrored-library-busybox:1.36.1"  # of k3s' own archive

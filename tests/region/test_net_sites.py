@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.region.internet import server, sites, tls
 
 K3S = "/k3s-io/k3s/releases/download/v1.35.4%2Bk3s1"
+PACKAGE = "debian/pool/main/e/e2fsprogs/e2fsprogs_1.47.0-2+b2_amd64.deb"
 
 
 @dataclass
@@ -65,7 +66,14 @@ def web(tmp_path_factory: pytest.TempPathFactory, built: Built) -> Iterator[Web]
     files = tls.write(tmp_path_factory.mktemp("tls"), tls.names("eu-west-1"), ["192.0.2.40"])
     wheels = tmp_path_factory.mktemp("wheels")
     (wheels / "prometheus_client-1.0-py3-none-any.whl").write_bytes(b"wheel")
-    contents = {**sites.releases(built, "v1.35.4+k3s1", "2.0.0.dev0"), **sites.index(wheels)}
+    package = tmp_path_factory.mktemp("debs") / PACKAGE
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"package")
+    contents = {
+        **sites.releases(built, "v1.35.4+k3s1", "2.0.0.dev0"),
+        **sites.index(wheels),
+        **sites.pool(package.parents[5]),
+    }
     listener = socket.create_server(("127.0.0.1", 0))
     running = server.serve([(listener, tls.context(files))], sites.handler(contents), "sites")
     yield Web(port=listener.getsockname()[1], ca=files.ca)
@@ -81,6 +89,13 @@ def test_a_wheel_is_found_by_its_name_and_has_its_sum(web: Web) -> None:
     host, path, sha256 = (part.decode() for part in found.groups())
     assert hashlib.sha256(web.ask(host, path)[2]).hexdigest() == sha256
     assert web.ask("pypi.org", "/simple/nothing/")[0] == 404
+
+
+def test_a_package_is_where_debian_has_it(web: Web) -> None:
+    found = web.ask("deb.debian.org", f"/{PACKAGE.replace('+', '%2b')}")
+
+    assert (found[0], found[2]) == (200, b"package")
+    assert web.ask("snapshot.debian.org", f"/archive/{PACKAGE}")[0] == 404
 
 
 def test_a_release_can_be_withdrawn(built: Built) -> None:

@@ -1,7 +1,6 @@
 """A cluster whose shared volume is on EBS: its own machines, its own server, its own packets."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_cli.images import maker
-from tests.region.parts import parts, volume_image
+from clusterous_cli.cluster import addresses
 from tests.region.region import Region
 
 pytestmark = pytest.mark.region
@@ -22,12 +20,15 @@ controller: {type: t3.medium}
 workers: {type: t3.medium, count: 1}
 volume: {size: %d}
 """
-PROGRAM = """\
+BUSYBOX = "rancher/mirrored-library-busybox:1.36.1"  # of k3s' own archive
+SERVER = "10.40.16.10"  # the controller
+KNOCK = f"exec 3<>/dev/tcp/{SERVER}/2049"
+PROGRAM = f"""\
 apiVersion: clusterous.io/v1
 kind: ClusterousApp
-metadata: {name: writer}
+metadata: {{name: writer}}
 spec:
-  image: rancher/mirrored-library-busybox:1.36.1
+  image: {BUSYBOX}
   master:
     command: [sh, -c, "echo of a pod on $HOSTNAME >/home/data/pod; sleep 3600"]
   workers:
@@ -40,11 +41,6 @@ spec:
 def region() -> Iterator[Region]:
     made = Region("crtide")
     made.up(tell=print)
-    # The region has no mirror of Debian's: the image is made as on the laptop, but before.
-    kept = Path(made.laptop_env()["HOME"]) / ".cache/clusterous/images"
-    kept.mkdir(parents=True)
-    archive = parts.ensure(["volume_image"]).volume_image
-    shutil.copy(archive, kept / maker.plan(volume_image.FOLDER).filename)
     try:
         yield made
     finally:
@@ -62,11 +58,16 @@ def clusterous(region: Region, folder: Path, *argv: str) -> str:
     return str(done.stdout)
 
 
-def on(region: Region, role: str, script: str) -> str:
+def the(region: Region, role: str) -> dict[str, Any]:
     (machine,) = (
         each for each in region.instances() if each["tags"].get("clusterous.io/role") == role
     )
-    done = region.exec(machine["id"], ["sh", "-c", script], capture_output=True, text=True)
+    return machine
+
+
+def on(region: Region, role: str, script: str) -> str:
+    argv = ["sh", "-c", script]
+    done = region.exec(the(region, role)["id"], argv, capture_output=True, text=True)
     return f"{done.stdout}{done.stderr}".strip()
 
 
@@ -100,6 +101,74 @@ def test_what_is_put_is_seen_by_workers_and_pods_write_to_the_same(
 
     until(lambda: on(region, "controller", "cat /home/data/pod").startswith("of a pod"), "a pod")
     until(lambda: on(region, "controller", "cat /home/data/worker") == "of a worker", "a worker")
+
+
+# A file that is open for all of its life; each line is on the volume before the next is written.
+WRITER = """\
+exec >>/home/data/counted 2>/run/writer.err
+count=0
+while sleep 0.1; do count=$((count + 1)); echo $count; sync -d /home/data/counted; done
+"""
+
+
+def counted(region: Region) -> list[int]:
+    return [int(line) for line in on(region, "controller", "cat /home/data/counted").split()]
+
+
+def test_a_file_that_is_open_goes_on_after_the_server_was_killed(
+    region: Region, folder: Path
+) -> None:
+    on(region, "worker", f"cat >/run/writer <<'E'\n{WRITER}E\nsetsid sh /run/writer & ")
+    until(lambda: counted(region), "it writes")
+    server = on(region, "controller", "pgrep -x ganesha.nfsd")
+    assert server.isdigit()
+
+    on(region, "controller", f"kill -9 {server}")
+    before = len(counted(region))
+
+    until(lambda: len(counted(region)) > before + 10, "it writes on")
+    assert on(region, "controller", "pgrep -x ganesha.nfsd") not in ("", server)
+    on(region, "worker", "pkill -f /run/writer")
+    lines = counted(region)
+    assert lines == list(range(1, len(lines) + 1))
+    assert on(region, "worker", "cat /run/writer.err") == ""
+
+
+def knocks(region: Region, folder: Path, pod: str) -> bool:
+    """Whether a pod reaches the server of the volume, by the controller's address."""
+    script = f"timeout 4 nc -w 3 {SERVER} 2049 </dev/null"
+    argv = ("clusterous", "kubectl", "exec", pod, "--", "sh", "-c", script)
+    done = region.laptop_run(argv, cwd=folder, capture_output=True, text=True)
+    return bool(done.returncode == 0)
+
+
+@pytest.mark.parametrize(
+    ("role", "rule"),
+    [
+        ("worker", f"FORWARD -i cni0 -d {SERVER} -p tcp --dport 2049 -j DROP"),
+        ("controller", "INPUT -i cni0 -p tcp --dport 2049 -j DROP"),
+    ],
+)
+def test_a_pod_reaches_the_volume_by_its_machines_mount_alone(
+    region: Region, folder: Path, role: str, rule: str
+) -> None:
+    machine, pod = the(region, role), f"knock-{role}"
+    node = addresses.node_name(machine["private_dns_name"], machine["id"])
+    spec = {"nodeName": node, "tolerations": [{"operator": "Exists"}]}
+    overrides = f"--overrides={json.dumps({'spec': spec})}"
+    argv = ("run", pod, f"--image={BUSYBOX}", "--restart=Never", overrides, "--command", "--")
+    clusterous(region, folder, "kubectl", *argv, "sleep", "100000")
+    ready = ("wait", f"pod/{pod}", "--for=condition=Ready", "--timeout=60s")
+    clusterous(region, folder, "kubectl", *ready)
+
+    assert on(region, "worker", f"timeout 3 bash -c '{KNOCK}' && echo open") == "open"
+    assert not knocks(region, folder, pod)
+    on(region, role, f"iptables -w -t mangle -D {rule}")
+    try:
+        assert knocks(region, folder, pod), "something else keeps it out as well"
+    finally:
+        on(region, role, f"iptables -w -t mangle -I {rule}")
+    assert not knocks(region, folder, pod)
 
 
 def test_it_grows_while_it_is_used(region: Region, folder: Path) -> None:

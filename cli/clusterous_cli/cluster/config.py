@@ -73,7 +73,7 @@ class Volume:
     *size* in GiB, *throughput* in MiB/s, of EBS only; of an existing one, what is None stays.
     """
 
-    type: VolumeType = VolumeType.EFS
+    type: VolumeType
     id: str | None = None
     size: int | None = None
     iops: int | None = None
@@ -117,7 +117,7 @@ class ClusterConfig:
     gateway: Pool = field(default_factory=lambda: Pool(type="t3.nano", disk=8))
     controller: Pool = field(default_factory=lambda: Pool(type="t3.medium", disk=20))
     workers: Pool = field(default_factory=lambda: Pool(type="t3.large", count=2, disk=20))
-    volume: Volume = field(default_factory=Volume)
+    volume: Volume = field(default_factory=lambda: _sized(VolumeType.EBS, {}))
     tags: tuple[tuple[str, str], ...] = ()
 
     @property

@@ -1,7 +1,7 @@
-"""The web sites that Clusterous needs, by their real names: releases, wheels, what is my address.
+"""The web sites that Clusterous needs, by their real names: releases, packages, what is my address.
 
-`releases` and `index` decide what there is to fetch; `handler` serves it as the real ones do,
-with ranges, and with GitHub's redirect to another host.
+`releases`, `index` and `pool` decide what there is to fetch; `handler` serves it as the real ones
+do, with ranges, and with GitHub's redirect to another host.
 """
 
 import hashlib
@@ -17,6 +17,7 @@ from urllib.parse import unquote, urlsplit
 
 GITHUB: Final = "github.com"
 GITHUB_FILES: Final = "objects.githubusercontent.com"
+DEBIAN: Final = "deb.debian.org"
 PYPI: Final = "pypi.org"
 PYPI_FILES: Final = "files.pythonhosted.org"
 KUBERNETES: Final = "artifacts.k8s.io"
@@ -87,6 +88,11 @@ def index(wheels: Path) -> dict[str, Content]:
         found[place] = wheel
         found[f"{PYPI}/simple/{name}/"] = Page(files={f"https://{place}": wheel})
     return found
+
+
+def pool(debs: Path) -> dict[str, Content]:
+    """Answer the part of Debian's archives that lies in *debs*, each package at its place there."""
+    return {f"{DEBIAN}/{one.relative_to(debs)}": one for one in sorted(debs.rglob("*.deb"))}
 
 
 def of_ours(contents: Mapping[str, Content]) -> list[str]:

@@ -38,6 +38,7 @@ def names(aws_region: str) -> tuple[str, ...]:
         "github.com",
         "*.githubusercontent.com",
         "artifacts.k8s.io",
+        "*.debian.org",
         "pypi.org",
         "files.pythonhosted.org",
         "registry.k8s.io",

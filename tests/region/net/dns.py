@@ -22,6 +22,8 @@ _WEB_NAMES: Final = (
     "githubusercontent.com",
     "artifacts.k8s.io",
     "checkip.amazonaws.com",
+    "deb.debian.org",
+    "snapshot.debian.org",
     "pypi.org",
     "files.pythonhosted.org",
 )

@@ -16,6 +16,7 @@ from tests.region.parts import (
     airgap,
     cache,
     debian,
+    debs,
     host,
     images,
     kubectl,
@@ -61,6 +62,7 @@ class Parts:
     operator_image: Path
     volume_image: Path
     wheels: Path
+    debs: Path
     rootfs: Path
     volume: Path
     versions: Mapping[str, str]
@@ -82,6 +84,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "operator_image": ("operator_image", operator_image.ARCHIVE),
     "volume_image": ("volume_image", volume_image.ARCHIVE),
     "wheels": ("wheels", ""),
+    "debs": ("debs", ""),
     "rootfs": ("rootfs", "tree"),
     "volume": ("volume", "volume"),
 }
@@ -240,6 +243,12 @@ def _recipes() -> Sequence[Recipe]:
             estimate_seconds=5,
         ),
         Recipe(
+            name="debs",
+            build=debs.build,
+            sources=debs.SOURCES,
+            estimate_seconds=5,
+        ),
+        Recipe(
             name="operator_image",
             build=operator_image.build,
             sources=operator_image.SOURCES,
@@ -250,7 +259,7 @@ def _recipes() -> Sequence[Recipe]:
             name="volume_image",
             build=volume_image.build,
             sources=volume_image.SOURCES,
-            needs=("debian", "hub"),
+            needs=("debian", "hub", "debs"),
             estimate_seconds=15,
         ),
         Recipe(

@@ -35,7 +35,9 @@ def test_the_chart_is_packed_the_same_way_each_time() -> None:
 
 
 def test_the_operator_comes_with_its_definition_and_what_it_should_know() -> None:
-    found = objects(operatorchart.ADDON)
+    on_efs = replace(SETTING, config=config.parse("name: reef\nvolume: efs\n"))
+
+    found = objects(operatorchart.ADDON, on_efs)
 
     # Definition and namespace first: what comes after is of the one and lies in the other.
     assert [kind for kind, _ in found] == [
@@ -140,6 +142,8 @@ def test_the_table_names_images_before_the_objects_that_need_them() -> None:
         ("operator", "images", "addon-operator.tar"),
         ("operator", "manifests", "addon-operator.yaml"),
         ("cloud-controller", "manifests", "addon-cloud-controller.yaml"),
+        ("volume-server", "images", "addon-volume.tar"),
+        ("volume-server", "pods", "addon-volume-server.yaml"),
     ]
     assert [(blob.key, blob.sha256) for blob in made.blobs] == [tuple(line[4:]) for line in lines]
     # Whoever runs a worker need not know what the controller is given.
