@@ -38,6 +38,7 @@ TAG_POOL: Final = f"{DOMAIN}/pool"
 # On machines: what they were started with, which AWS does not say with the machine.
 TAG_K3S: Final = f"{DOMAIN}/k3s"
 TAG_DISK: Final = f"{DOMAIN}/disk-gib"
+TAG_MARKS: Final = f"{DOMAIN}/marks"  # a digest of their nodes' labels and taints
 # On the shared volume: that its file system was made, which is never done twice; and whose it was,
 # when it was kept as its cluster was destroyed.
 TAG_FORMATTED: Final = f"{DOMAIN}/formatted"

@@ -17,6 +17,7 @@ LIMITS = [
 ]
 # Where a key's value is in the configuration, when not under the key's own name.
 PLACES = {"network.cidr": "cidr", "network.zone": "zone", "gateway.allow": "allow"}
+POOLS = {"gateway": "gateway", "controller": "controller", "workers": "worker"}
 
 
 def with_value(key: str, value: object) -> config.ClusterConfig:
@@ -26,6 +27,11 @@ def with_value(key: str, value: object) -> config.ClusterConfig:
 
 
 def value_of(key: str, of: config.ClusterConfig) -> object:
+    section, _, field = key.partition(".")
+    if key == "pools":
+        return [one for one in of.workers if one.name != POOLS["workers"]]
+    if section in POOLS and key not in PLACES:
+        return getattr(of.pool(POOLS[section]), field)
     value: object = of
     for part in PLACES.get(key, key).split("."):
         value = getattr(value, part)

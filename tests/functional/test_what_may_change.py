@@ -33,7 +33,7 @@ def workers(world: cloud.World) -> list[dict[str, Any]]:
 
 
 def pool(**changes: Any) -> config.ClusterConfig:
-    return replace(REEF, workers=replace(REEF.workers, **changes))
+    return REEF.changed("worker", **changes)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -13,10 +13,18 @@ from clusterous_api import names
 from clusterous_api.mounts import EFS_OPTIONS
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
-from clusterous_cli.cluster.config import ClusterConfig, VolumeType
+from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
 from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ADDONS, ROLES, SECRETS_KEY, VOLUME, Blob, Machine
+from clusterous_cli.cluster.payload import (
+    ADDONS,
+    HOMES,
+    ROLES,
+    SECRETS_KEY,
+    VOLUME,
+    Blob,
+    Machine,
+)
 from clusterous_cli.system import assets
 
 K3S: Final = "/var/lib/rancher/k3s"
@@ -65,11 +73,13 @@ def bundle(
     released: Mapping[str, Blob],
     version: str,
 ) -> Bundle:
-    """Return the files and user data of all kinds of machine."""
+    """Return the files and user data of all pools."""
     files = {role: _files(role, who, secrets, released) for role in ROLES}
     scripts = {
-        role: content("boot", f"{role}.sh", _script(role, config, who, files[role], version))
-        for role in ROLES
+        one.name: content(
+            "boot", f"{one.role}.sh", _script(one, config, who, files[one.role], version)
+        )
+        for one in config.pools
     }
     kept = content("", SECRETS_KEY, secrets.to_json().encode())
     blobs = {file.blob.key: file.blob for role in ROLES for file in files[role]}
@@ -77,8 +87,12 @@ def bundle(
     return Bundle(
         blobs=(kept, *blobs.values()),
         machines=tuple(
-            Machine(role=role, user_data=user_data(who, secrets.ssh_public, scripts[role]))
-            for role in ROLES
+            Machine(
+                pool=one.name,
+                role=one.role,
+                user_data=user_data(who, secrets.ssh_public, scripts[one.name]),
+            )
+            for one in config.pools
         ),
     )
 
@@ -156,9 +170,9 @@ def credential_provider(who: Identity) -> bytes:
 
 
 def _script(
-    role: str, config: ClusterConfig, who: Identity, files: Iterable[File], version: str
+    pool: Pool, config: ClusterConfig, who: Identity, files: Iterable[File], version: str
 ) -> bytes:
-    server = role == names.ROLE_CONTROLLER
+    role, server = pool.role, pool.role == names.ROLE_CONTROLLER
     on_efs = config.volume.type is VolumeType.EFS
     volume = addresses(config.cidr).volume if on_efs else "none"
     mounts = config.volume.served and not server
@@ -169,7 +183,7 @@ def _script(
         steps = assets.render(
             assets.template("node.sh"),
             FILES="\n".join(table),
-            CONFIG=server_config(config) if server else agent_config(config),
+            CONFIG=server_config(config) if server else agent_config(config, pool),
             CLUSTER=config.name,
             COMMAND="server" if server else "agent",
             RESERVED=RESERVED[role],
@@ -218,7 +232,8 @@ def _reporting(volume: str, is_served: bool) -> str:
     text = assets.template("report.sh")
     marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON, "SPACE": names.NAMESPACE}
     follow = "follow_volume >/dev/null 2>&1 &" if is_served else ""
-    return assets.render(text, VOLUME=volume, STATUS=VOLUME_STATUS, FOLLOW=follow, **marks)
+    places = {"VOLUME": volume, "STATUS": VOLUME_STATUS, "HOMES": HOMES}
+    return assets.render(text, FOLLOW=follow, **places, **marks)
 
 
 def _mounting(config: ClusterConfig) -> str:
@@ -269,11 +284,18 @@ write-kubeconfig-mode: "0600"
 egress-selector-mode: disabled"""
 
 
-def agent_config(config: ClusterConfig) -> str:
-    """Return a worker's part of k3s' configuration."""
+def agent_config(config: ClusterConfig, pool: Pool) -> str:
+    """Return a worker's part of k3s' configuration. Which pool it is of, the controller tells."""
+    labels = _listed("node-label", [f"{key}={value}" for key, value in pool.labels])
     return f"""\
 token-file: /etc/rancher/k3s/token
+{labels}{_listed("node-taint", pool.taints)}\
 server: https://{addresses(config.cidr).controller}:6443"""
+
+
+def _listed(key: str, values: Sequence[str]) -> str:
+    lines = "".join(f'  - "{value}"\n' for value in values)
+    return f"{key}:\n{lines}" if values else ""
 
 
 def user_data(who: Identity, ssh_public: str, script: Blob) -> str:

@@ -2,8 +2,8 @@
 
 import ipaddress
 import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -29,17 +29,28 @@ TYPE: Final = re.compile(
     r"[a-z][a-z0-9-]*\.(nano|micro|small|medium|large|[0-9]*xlarge|metal(-[0-9]+xl)?)"
 )
 ARM: Final = re.compile(r"(a1|[a-z]+[0-9]+g[a-z]*)\.")
+# Of Kubernetes; a key may have a domain before it. What lies in Kubernetes' own domains the kubelet
+# refuses, or others take for its word.
+LABEL_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+LABEL_DOMAIN: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+LABEL_KEY: Final = re.compile(rf"({LABEL_DOMAIN}/)?{LABEL_NAME}")
+LABEL_VALUE: Final = re.compile(rf"({LABEL_NAME})?")
+TAINT: Final = re.compile(
+    rf"(?P<key>{LABEL_KEY.pattern})(=({LABEL_NAME})?)?:(NoSchedule|PreferNoSchedule|NoExecute)"
+)
+OF_OTHERS: Final = re.compile(r"([a-z0-9.-]+\.)?(kubernetes\.io|k8s\.io|clusterous\.io)/.*")
 REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 
-# The keys that hold keys of their own.
+# The keys of a pool of workers, and those that hold keys of their own.
+POOL: Final = ("type", "count", "disk", "labels", "taints")
 SECTIONS: Final = {
     "network": ("cidr", "zone"),
     "gateway": ("type", "disk", "allow"),
     "controller": ("type", "disk"),
-    "workers": ("type", "count", "disk"),
+    "workers": POOL,
     "volume": ("type", "size", "iops", "throughput", "id"),
 }
-KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "tags")
+KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "pools", "tags")
 MOST_TAGS: Final = 40  # EC2 takes 50, and some are ours
 # Of gp3, each from, to, in: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 FIGURES: Final = {
@@ -85,22 +96,52 @@ class Volume:
         return self.type is VolumeType.EBS
 
 
+# What the machines are that a cluster has in any case; other pools are called by their users. With
+# the predecessor, nobody's pool was called like a machine that served the cluster.
+FIXED: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
+RESERVED: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, "nat", "central-logging")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """Machines of one kind; *disk* in GiB."""
+    """Machines of one kind; its *role* is what they do, and what they may. *disk* in GiB.
 
-    type: str
-    count: int = 1
-    disk: int = 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NamedPool:
-    """A pool by its name; its *role* is what its machines do, and what they may."""
+    *labels* and *taints* (`KEY=VALUE:EFFECT`) are those that its nodes register with.
+    """
 
     name: str
     role: str
-    pool: Pool
+    type: str
+    count: int = 1
+    disk: int = 20
+    labels: tuple[tuple[str, str], ...] = ()
+    taints: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Return what the plan calls its machines."""
+        return pool_key(self.name)
+
+    @property
+    def spelled(self) -> str:
+        """Return what people call it."""
+        return "workers" if self.name == names.ROLE_WORKER else self.key
+
+
+def pool_key(name: str) -> str:
+    """Return what the plan calls the machines of a pool: never like a thing of another kind."""
+    return name if name in FIXED else f"pool {name}"
+
+
+GATEWAY: Final = Pool(
+    name=names.ROLE_GATEWAY, role=names.ROLE_GATEWAY, type="t3.nano", count=1, disk=8
+)
+CONTROLLER: Final = Pool(
+    name=names.ROLE_CONTROLLER, role=names.ROLE_CONTROLLER, type="t3.medium", count=1, disk=20
+)
+WORKERS: Final = Pool(
+    name=names.ROLE_WORKER, role=names.ROLE_WORKER, type="t3.large", count=2, disk=20
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,45 +155,46 @@ class ClusterConfig:
     cidr: str = "10.40.0.0/16"
     zone: str | None = None
     allow: tuple[str, ...] = ()
-    gateway: Pool = field(default_factory=lambda: Pool(type="t3.nano", disk=8))
-    controller: Pool = field(default_factory=lambda: Pool(type="t3.medium", disk=20))
-    workers: Pool = field(default_factory=lambda: Pool(type="t3.large", count=2, disk=20))
+    pools: tuple[Pool, ...] = (GATEWAY, CONTROLLER, WORKERS)
     volume: Volume = field(default_factory=lambda: _sized(VolumeType.EBS, {}))
     tags: tuple[tuple[str, str], ...] = ()
 
+    def pool(self, name: str) -> Pool:
+        """Return the pool *name*, which must be one of the cluster's."""
+        return next(one for one in self.pools if one.name == name)
+
     @property
-    def pools(self) -> tuple[NamedPool, ...]:
-        """The pools of machines, each with its name and what its machines are for."""
-        return (
-            NamedPool(name=names.ROLE_GATEWAY, role=names.ROLE_GATEWAY, pool=self.gateway),
-            NamedPool(name=names.ROLE_CONTROLLER, role=names.ROLE_CONTROLLER, pool=self.controller),
-            NamedPool(name=names.ROLE_WORKER, role=names.ROLE_WORKER, pool=self.workers),
-        )
+    def workers(self) -> tuple[Pool, ...]:
+        """Return the pools on which programs run."""
+        return tuple(one for one in self.pools if one.role == names.ROLE_WORKER)
+
+    def changed(self, pool: str, **changes: Any) -> "ClusterConfig":
+        """Return the configuration with another pool of that name."""
+        pools = tuple(replace(one, **changes) if one.name == pool else one for one in self.pools)
+        return replace(self, pools=pools)
 
     def to_record(self) -> dict[str, Any]:
         """Spell the configuration for the record."""
-        kept = asdict(self)
-        for name in ("gateway", "controller", "workers"):
-            del kept[name]
-        pools = {one.name: {"role": one.role, **asdict(one.pool)} for one in self.pools}
-        return {**kept, "pools": pools}
+        return {**asdict(self), "pools": {one.name: _kept(one) for one in self.pools}}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "ClusterConfig":
         """Read what `to_record` wrote."""
         tags = tuple((str(key), str(value)) for key, value in record["tags"])
         volume = Volume(**{**record["volume"], "type": VolumeType(record["volume"]["type"])})
+        pools = tuple(_pool(name, pool) for name, pool in record["pools"].items())
         kept = {**record, "allow": tuple(record["allow"]), "tags": tags, "volume": volume}
-        pools = {
-            name: Pool(**{key: value for key, value in pool.items() if key != "role"})
-            for name, pool in kept.pop("pools").items()
-        }
-        return ClusterConfig(
-            **kept,
-            gateway=pools[names.ROLE_GATEWAY],
-            controller=pools[names.ROLE_CONTROLLER],
-            workers=pools[names.ROLE_WORKER],
-        )
+        return ClusterConfig(**{**kept, "pools": pools})
+
+
+def _kept(pool: Pool) -> dict[str, Any]:
+    said = {key: value for key, value in asdict(pool).items() if key != "name"}
+    return {**said, "labels": dict(pool.labels), "taints": list(pool.taints)}
+
+
+def _pool(name: str, said: Mapping[str, Any]) -> Pool:
+    labels = tuple((str(key), str(value)) for key, value in said["labels"].items())
+    return Pool(**{**said, "name": name, "labels": labels, "taints": tuple(said["taints"])})
 
 
 def read(path: Path) -> ClusterConfig:
@@ -201,8 +243,8 @@ class _Reader(yamltree.Reader):
             self.wrong(root, "name is missing: what shall the cluster be called?")
         network = self.section(values, "network")
         gateway = self.section(values, "gateway")
-        workers = self.pool(values, "workers", before.workers, counted=True)
-        cidr = self.cidr(network.get("cidr"), before.cidr, workers)
+        workers = self.workers(values)
+        cidr = self.cidr(network.get("cidr"), before.cidr, sum(one.count for one in workers))
         name, k3s = self.name(values.get("name")), self.k3s(values.get("k3s"), before.k3s)
         region = self.pattern(values.get("region"), "region", REGION, "a region, such as eu-west-1")
         zone = self.zone(network.get("zone"))
@@ -214,9 +256,11 @@ class _Reader(yamltree.Reader):
             cidr=cidr,
             zone=zone,
             allow=self.addresses(gateway.get("allow")),
-            gateway=self.machine(gateway, "gateway", before.gateway, 1),
-            controller=self.pool(values, "controller", before.controller, counted=False),
-            workers=workers,
+            pools=(
+                self.machine(gateway, "gateway", GATEWAY),
+                self.machine(self.section(values, "controller"), "controller", CONTROLLER),
+                *workers,
+            ),
             volume=self.volume(values, before.volume.type),
             tags=self.tags(values.get("tags")),
         )
@@ -281,21 +325,81 @@ class _Reader(yamltree.Reader):
     def section(self, values: Mapping[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
         return self.known(values[name], SECTIONS[name], name) if name in values else {}
 
-    def pool(
-        self, values: Mapping[str, yaml.Node], name: str, before: Pool, *, counted: bool
-    ) -> Pool:
-        node = values.get(name)
-        if counted and isinstance(node, yaml.ScalarNode):
-            count = self.whole(node, name, 0, MOST_WORKERS, before.count)
-            return Pool(type=before.type, count=count, disk=before.disk)
-        given = self.section(values, name)
-        count = self.whole(given.get("count"), f"{name}.count", 0, MOST_WORKERS, before.count)
-        return self.machine(given, name, before, count)
+    def workers(self, values: Mapping[str, yaml.Node]) -> tuple[Pool, ...]:
+        """The pools of workers: `workers`, and those of `pools`; what is not said has two."""
+        listed = self.entries(values["pools"], "pools") if "pools" in values else {}
+        found = []
+        if "workers" in values or "pools" not in values:
+            found = [self.pool(values.get("workers"), "workers", WORKERS)]
+        for name, (key, node) in listed.items():
+            if name == names.ROLE_WORKER and "workers" in values:
+                self.wrong(key, "pools.worker: `workers` is this pool already; leave one out")
+            elif name in RESERVED or not NAME.fullmatch(name):
+                meaning = "a pool's name: 1 to 30 small letters, digits and -, a letter first"
+                taken = f"; {', '.join(RESERVED)} are the cluster's own"
+                self.wrong(key, f"pools: {name!r} is not {meaning}{taken}")
+            else:
+                usual = replace(WORKERS, name=name)
+                found.append(self.pool(node, f"pools.{name}", usual))
+        self.together(values.get("pools"), found)
+        return tuple(found)
 
-    def machine(self, given: Mapping[str, yaml.Node], name: str, before: Pool, count: int) -> Pool:
-        disk = self.whole(given.get("disk"), f"{name}.disk", 8, 16384, before.disk, "GiB")
-        chosen = self.type(given.get("type"), f"{name}.type", before.type)
-        return Pool(type=chosen, count=count, disk=disk)
+    def together(self, node: yaml.Node | None, found: Sequence[Pool]) -> None:
+        count = sum(one.count for one in found)
+        if node is not None and not found:
+            self.wrong(node, "pools has no pool in it; give one or leave it out")
+        if node is not None and count > MOST_WORKERS:
+            words = f"pools are {count} machines together; the most are {MOST_WORKERS}"
+            self.wrong(node, words)
+
+    def pool(self, node: yaml.Node | None, where: str, usual: Pool) -> Pool:
+        """A pool of workers, for which its number alone is enough."""
+        if node is None or isinstance(node, yaml.ScalarNode):
+            return replace(usual, count=self.whole(node, where, 0, MOST_WORKERS, usual.count))
+        given = self.known(node, POOL, where)
+        count = self.whole(given.get("count"), f"{where}.count", 0, MOST_WORKERS, usual.count)
+        return replace(
+            self.machine(given, where, usual),
+            count=count,
+            labels=self.labels(given.get("labels"), f"{where}.labels"),
+            taints=self.taints(given.get("taints"), f"{where}.taints"),
+        )
+
+    def machine(self, given: Mapping[str, yaml.Node], where: str, usual: Pool) -> Pool:
+        disk = self.whole(given.get("disk"), f"{where}.disk", 8, 16384, usual.disk, "GiB")
+        return replace(
+            usual, type=self.type(given.get("type"), f"{where}.type", usual.type), disk=disk
+        )
+
+    def labels(self, node: yaml.Node | None, where: str) -> tuple[tuple[str, str], ...]:
+        found = []
+        for name, (key, value) in ({} if node is None else self.entries(node, where)).items():
+            text = self.text(value, f"{where}.{name}")
+            if not LABEL_KEY.fullmatch(name):
+                self.wrong(key, f"{where}: {name!r} is not a label's name that Kubernetes takes")
+            elif OF_OTHERS.fullmatch(name):
+                self.wrong(key, f"{where}: {name} is Kubernetes' or clusterous' own to give")
+            elif text is not None and not LABEL_VALUE.fullmatch(text):
+                self.wrong(value, f"{where}.{name}: {text!r} is not a value that Kubernetes takes")
+            elif text is not None:
+                found.append((name, text))
+        return tuple(sorted(found))
+
+    def taints(self, node: yaml.Node | None, where: str) -> tuple[str, ...]:
+        found = []
+        for item in () if node is None else self.items(node, where):
+            text = self.text(item, where)
+            read = TAINT.fullmatch(text or "")
+            if text is not None and read is None:
+                meaning = "a taint, such as gpu=true:NoSchedule (or PreferNoSchedule, NoExecute)"
+                self.wrong(item, f"{where}: {text!r} is not {meaning}")
+            elif read and OF_OTHERS.fullmatch(read["key"]):
+                self.wrong(
+                    item, f"{where}: {read['key']} is Kubernetes' or clusterous' own to give"
+                )
+            elif text is not None:
+                found.append(text)
+        return tuple(sorted(found))
 
     def type(self, node: yaml.Node | None, where: str, before: str) -> str:
         found = self.pattern(node, where, TYPE, "an EC2 type, such as t3.large")
@@ -385,7 +489,7 @@ class _Reader(yamltree.Reader):
             self.wrong(node, f"{where}: {word!r} is no IPv4 network: {_why(word, error)}")
             return None
 
-    def cidr(self, node: yaml.Node | None, before: str, workers: Pool) -> str:
+    def cidr(self, node: yaml.Node | None, before: str, workers: int) -> str:
         network = (
             ipaddress.IPv4Network(before) if node is None else self.network(node, "network.cidr")
         )
@@ -401,8 +505,8 @@ class _Reader(yamltree.Reader):
             self.wrong(
                 node, f"network.cidr: {network} belongs to the internet; take a part of 10.0.0.0/8"
             )
-        if workers.count > network.num_addresses // 2 - 16:
-            self.wrong(node, f"network.cidr: {network} is too small for {workers.count} workers")
+        if workers > network.num_addresses // 2 - 16:
+            self.wrong(node, f"network.cidr: {network} is too small for {workers} workers")
         return str(network)
 
 

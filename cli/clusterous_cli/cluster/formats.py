@@ -12,7 +12,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import UserError
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 Record = dict[str, Any]
 
 
@@ -60,4 +60,16 @@ def _volume(record: Record) -> Record:
     return {**record, "config": config}
 
 
-STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {1: _pools, 2: _tags, 3: _volume}
+def _labels(record: Record) -> Record:
+    """Format 5 knows what the nodes of a pool register with."""
+    bare: Record = {"labels": {}, "taints": []}
+    pools = {name: {**pool, **bare} for name, pool in record["config"]["pools"].items()}
+    return {**record, "config": {**record["config"], "pools": pools}}
+
+
+STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {
+    1: _pools,
+    2: _tags,
+    3: _volume,
+    4: _labels,
+}

@@ -12,6 +12,7 @@ NODES: Final = "nodes/"
 LOCK_KEY: Final = "lock.json"  # who changes the cluster just now
 ADDONS: Final = "server/addons"  # the table that the controller follows
 VOLUME: Final = "server/volume"  # what the controller is told of the shared volume
+HOMES: Final = "server/pools"  # and which node is of which pool
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 
@@ -27,7 +28,8 @@ class Blob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """What a kind of machine boots from; everything else follows from the config."""
+    """What the machines of a pool boot from; everything else follows from the config."""
 
+    pool: str
     role: str
     user_data: str = field(repr=False)

@@ -29,6 +29,7 @@ class Node:
     name: str
     instance_id: str
     role: str
+    pool: str
     type: str
     state: str
     launched: str
@@ -283,12 +284,13 @@ class Reports:
 def merge(
     found: Iterable[Mapping[str, Any]], reports: Mapping[str, Mapping[str, Any]]
 ) -> tuple[Node, ...]:
-    """Join EC2's view and the nodes' own, in the order of gateway, controller, workers."""
+    """Join EC2's view and the nodes' own: gateway, controller, and the pools of workers."""
     order = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
     ranked = sorted(
         found,
         key=lambda one: (
             order.index(_role(one)),
+            _pool(one),
             str(one.get("LaunchTime", "")),
             int(one.get("AmiLaunchIndex", 0)),
             one["InstanceId"],
@@ -297,9 +299,9 @@ def merge(
     counts: dict[str, int] = {}
     nodes = []
     for one in ranked:
-        role = _role(one)
-        counts[role] = counts.get(role, 0) + 1
-        name = f"{role}-{counts[role]}" if role == names.ROLE_WORKER else role
+        role, pool = _role(one), _pool(one)
+        counts[pool] = counts.get(pool, 0) + 1
+        name = f"{pool}-{counts[pool]}" if role == names.ROLE_WORKER else role
         nodes.append(_node(name, role, one, reports.get(one["InstanceId"], {})))
     return tuple(nodes)
 
@@ -309,12 +311,17 @@ def _role(one: Mapping[str, Any]) -> str:
     return role if role in (names.ROLE_GATEWAY, names.ROLE_CONTROLLER) else names.ROLE_WORKER
 
 
+def _pool(one: Mapping[str, Any]) -> str:
+    return tags_of(one).get(names.TAG_POOL) or _role(one)
+
+
 def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Node:
     launched = one.get("LaunchTime", "")
     return Node(
         name=name,
         instance_id=one["InstanceId"],
         role=role,
+        pool=_pool(one),
         type=one.get("InstanceType", ""),
         state=one["State"]["Name"],
         reason=str((one.get("StateReason") or {}).get("Message", "")),

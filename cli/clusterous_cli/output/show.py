@@ -1,5 +1,6 @@
 """How plans, clusters and costs look: tables for people, mappings for programs. Pure."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -7,7 +8,7 @@ from typing import Any, Final, Protocol
 from clusterous_api import names
 from clusterous_cli.addons import rollout
 from clusterous_cli.cluster import prices
-from clusterous_cli.cluster.config import ClusterConfig, VolumeType
+from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.plan import cost, nodes, sweep
@@ -25,7 +26,6 @@ from clusterous_cli.terminal import spell
 FULL: Final = 0.05  # of which nothing more is free
 SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
 PARTS: Final = ("network", "access", "files", "volume", "machines", "add-ons")
-ROLES: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
 
 
 def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
@@ -250,6 +250,7 @@ def _node_data(node: Node) -> dict[str, Any]:
         "name": node.name,
         "id": node.instance_id,
         "role": node.role,
+        "pool": node.pool,
         "type": node.type,
         "state": state(node),
         "node": node.node_name,
@@ -288,13 +289,20 @@ class Inside(Protocol):
 
 def missing(cluster: Cluster) -> list[str]:
     """Say which machines should be there and are not."""
-    there = {role: [n for n in cluster.nodes if n.role == role] for role in ROLES}
+    there = Counter(node.pool for node in cluster.nodes)
     config = ClusterConfig.from_record(cluster.record["config"])
-    wanted, workers = config.workers.count, len(there[names.ROLE_WORKER])
-    gone = [f"the {role} is gone: {GONE[role]}" for role in GONE if not there[role]]
-    if workers < wanted:
-        gone.append(f"{wanted - workers} of {spell.plural(wanted, 'worker')} are gone")
+    gone = [f"the {pool} is gone: {GONE[pool]}" for pool in GONE if not there[pool]]
+    for pool in config.workers:
+        if (short := pool.count - there[pool.name]) > 0:
+            all_of = _counted(pool)
+            gone.append(f"{short} of {all_of} are gone")
     return gone
+
+
+def _counted(pool: Pool) -> str:
+    if pool.name == names.ROLE_WORKER:
+        return spell.plural(pool.count, "worker")
+    return f"{pool.count} in {pool.key}"
 
 
 # What it means that a machine is no more.

@@ -117,9 +117,7 @@ class Create:
         """Make what is missing, then wait for the machines."""
         doubtful = self.change().doubtful if self.design.plan.pending else ()
         config = self.design.config
-        wanted: dict[str, int] = {}
-        for one in config.pools:
-            wanted[one.role] = wanted.get(one.role, 0) + one.pool.count
+        wanted = {one.name: one.count for one in config.pools}
         ready = nodes.await_ready(
             self.cloud, self.design.who, wanted, self.design.awaited, self.lines, self.pauses,
             volume=(config.volume.size or 0) if config.volume.served else None, notice=self.notice,

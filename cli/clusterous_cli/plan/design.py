@@ -341,10 +341,10 @@ def _published(k3s: str, outside: Outside) -> Published:
 def fitting(config: ClusterConfig, image: Image) -> None:
     """Refuse what AWS would refuse when the network is made already and costs."""
     wrong = [
-        f"{one.name}: its disk of {one.pool.disk} GiB is too small, image {image.id} ({image.name})"
+        f"{one.name}: its disk of {one.disk} GiB is too small, image {image.id} ({image.name})"
         f" takes {image.disk}. Say disk: {image.disk} or more."
         for one in config.pools
-        if one.pool.count and one.pool.disk < image.disk
+        if one.count and one.disk < image.disk
     ]
     if config.image in WITHOUT_NFS and config.volume.type is not VolumeType.NONE:
         wrong.append(
@@ -441,7 +441,7 @@ def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...], volume: s
     if volume and config.zone:
         zone = _whole(config.zone, cloud.region)
         _beside(volume, zone, f"network.zone is {zone}")
-    types = {config.gateway.type, config.controller.type, config.workers.type}
+    types = {one.type for one in config.pools}
     offered = cloud.pages(
         "ec2",
         "describe_instance_type_offerings",

@@ -9,7 +9,7 @@ from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.addons import addon, rollout, table, volumeserver
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.cluster import record
+from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
 from clusterous_cli.plan.kinds.volume import ebs, keeping
@@ -23,11 +23,7 @@ SECONDS: Final = 900.0
 LISTED_SECONDS: Final = 30.0
 
 VOLUME: Final = "shared volume"
-LINES: Final = {
-    names.ROLE_GATEWAY: "gateway",
-    names.ROLE_CONTROLLER: "controller",
-    names.ROLE_WORKER: "workers",
-}
+WORKERS: Final = "workers"
 # So often a crash is no accident: Kubernetes would go on starting the same thing for ever.
 RESTARTS: Final = 3
 # Installing is tried again by itself, and the first try may come before the API server is whole.
@@ -120,34 +116,39 @@ def progress(
     addons: Mapping[str, str],
     volume: int | None = None,
 ) -> Progress:
-    """Judge what is known of the machines against how many of each role are wanted.
+    """Judge what is known of the machines against how many of each pool are wanted.
 
     *addons* are the digests of those that must be ready; *volume* is the GiB of one that the
     controller serves.
     """
     all_nodes = list(nodes)
-    by_role = {role: [n for n in all_nodes if n.role == role] for role in wanted}
+    by_pool = {pool: [n for n in all_nodes if n.pool == pool] for pool in wanted}
     view = cluster_view(all_nodes)
     ready = {
-        role: [node for node in found if is_ready(node, view)] for role, found in by_role.items()
+        pool: [node for node in found if is_ready(node, view)] for pool, found in by_pool.items()
     }
     states, why = addon_states(view, addons), trouble(view, addons)
     if volume is not None:
         states[VOLUME] = volumeserver.state(view, volume)
     down = [noun for noun, state in states.items() if not state.ready]
     waiting = [f"the {noun}" for noun in down]
-    waiting += [n.name for role in wanted for n in by_role[role] if n not in ready[role]]
-    enough = [LINES[role] for role, count in wanted.items() if len(ready[role]) >= count]
+    waiting += [n.name for pool in wanted for n in by_pool[pool] if n not in ready[pool]]
+    enough = [line(pool) for pool, count in wanted.items() if len(ready[pool]) >= count]
     return Progress(
         ready=len(enough) == len(wanted) and not down,
         failed=tuple(node for node in all_nodes if node.phase == "failed"),
-        lines={LINES[role]: _line(by_role[role], ready[role], wanted[role]) for role in wanted}
+        lines={line(pool): _line(by_pool[pool], ready[pool], wanted[pool]) for pool in wanted}
         | {noun: _addon_line(state, view, why) for noun, state in states.items()},
         done=frozenset(enough) | (states.keys() - down),
         waiting=tuple(waiting),
         down=tuple(down),
         trouble=why if down else Trouble(),
     )
+
+
+def line(pool: str) -> str:
+    """Name the line that tells of a pool."""
+    return WORKERS if pool == names.ROLE_WORKER else config.pool_key(pool)
 
 
 def addon_states(view: Mapping[str, Any], addons: Mapping[str, str]) -> dict[str, rollout.State]:
@@ -300,9 +301,9 @@ def _indented(words: Iterable[str]) -> str:
 
 
 def missing(nodes: Iterable[Node], wanted: Mapping[str, int]) -> dict[str, int]:
-    """Count the machines of each role that are wanted and do not run, nor will."""
-    coming = Counter(node.role for node in nodes if node.state in ("pending", "running"))
-    return {role: count - coming[role] for role, count in wanted.items() if count > coming[role]}
+    """Count the machines of each pool that are wanted and do not run, nor will."""
+    coming = Counter(node.pool for node in nodes if node.state in ("pending", "running"))
+    return {pool: count - coming[pool] for pool, count in wanted.items() if count > coming[pool]}
 
 
 def ended(
@@ -310,15 +311,15 @@ def ended(
 ) -> FailedError:
     """Tell which machines have ended while they were waited for, and why, as EC2 says.
 
-    *short* is how many of each role are missing.
+    *short* is how many of each pool are missing.
     """
     gone = record.ended(cloud, who)
     off = [node for node in nodes if node.state in ("stopping", "stopped")]
     told: list[Node] = []
-    for role, count in short.items():
-        told += [node for node in (*gone, *off) if node.role == role][-count:]
+    for pool, count in short.items():
+        told += [node for node in (*gone, *off) if node.pool == pool][-count:]
     lines = "".join(
-        f"\n    {node.role} {node.instance_id} is {node.state}"
+        f"\n    {node.pool} {node.instance_id} is {node.state}"
         f" ({node.reason or 'EC2 does not say why'})"
         for node in told
     )

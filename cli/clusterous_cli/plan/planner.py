@@ -14,6 +14,7 @@ from clusterous_cli.plan.kinds.kind import (
     Step,
     facts,
     resolved,
+    settled,
 )
 from clusterous_cli.plan.kinds.machines import MACHINES, Machines, grave_of, lasting
 
@@ -53,7 +54,10 @@ LIVING: Final = (
 def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
     """Compare and return the steps; refuse what would mean to make a living thing anew."""
     wanted = [one for one in wanted if one.key in observed.found or not _is_empty(one)]
-    ids = {key: found.id for key, found in observed.found.items()}
+    # Of a pool that grows, not all ids are known: what holds them is done anew.
+    ids = {
+        key: one.id for key, one in observed.found.items() if key not in _growing(wanted, observed)
+    }
     steps = [_step(resource, observed.found.get(resource.key), ids) for resource in wanted]
     refuse([step for step in steps if step.action is Action.CHANGE])
     surplus = [_surplus(found) for found in observed.surplus]
@@ -63,8 +67,18 @@ def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
             words
             for resource in wanted
             for words in (*_too_many(resource, observed), *_older(resource, observed))
-        ),
+        )
+        + _forgotten(wanted, observed),
     )
+
+
+def _growing(wanted: Iterable[Resource], observed: Observed) -> set[str]:
+    there = {key: one.value for key, one in observed.found.items() if one.kind is MACHINES}
+    return {
+        one.key
+        for one in wanted
+        if (has := there.get(one.key)) is not None and has.count < one.value.count
+    }
 
 
 def _is_empty(resource: Resource) -> bool:
@@ -77,7 +91,18 @@ def _too_many(resource: Resource, observed: Observed) -> list[str]:
     if resource.kind is not MACHINES or found is None or found.value is None:
         return []
     there, asked = found.value.count, resource.value.count
-    return [f"{resource.key}s: {there} run, {asked} wanted. {REMOVE}"] if there > asked else []
+    return [_told(resource.key, there, asked)] if there > asked else []
+
+
+def _forgotten(wanted: Iterable[Resource], observed: Observed) -> tuple[str, ...]:
+    """Name the pools that the file has no more."""
+    keys = {one.key for one in wanted}
+    pools = [one for one in observed.found.values() if one.kind is MACHINES and one.value]
+    return tuple(_told(one.key, one.value.count, 0) for one in pools if one.key not in keys)
+
+
+def _told(key: str, there: int, asked: int) -> str:
+    return f"{key}: {there} run, {asked} wanted. {REMOVE}"
 
 
 def _older(resource: Resource, observed: Observed) -> list[str]:
@@ -129,7 +154,8 @@ def _surplus(found: Found) -> Step:
 def differences(resource: Resource, found: Found, ids: Mapping[str, str]) -> tuple[str, ...]:
     """Name the facts that are not as wanted; facts that were not looked at do not count."""
     if resource.kind.differ:
-        return () if found.value is None else resource.kind.differ(resource.value, found.value)
+        wanted = settled(resource.value, ids)
+        return () if found.value is None else resource.kind.differ(wanted, found.value)
     there = facts(found.value)
     return tuple(
         name

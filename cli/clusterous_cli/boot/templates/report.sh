@@ -46,14 +46,25 @@ last_words() {
 # What is to be done when nodes have come or gone.
 follow_nodes() {
     [ "$nodes" != "$followed" ] || return 0
-    pools && orphans && followed=$nodes
+    _done=1
+    pools || _done=0
+    orphans && [ $_done = 1 ] && followed=$nodes
 } >/dev/null 2>&1
 
 # Pools are told by the controller: what a kubelet says of its own node need not be true. Its own it
-# knows by name: that a node is a control plane, k3s says some time after the node is there.
+# knows by name: that a node is a control plane, k3s says some time after the node is there. The
+# others it knows by the laptop, which writes @HOMES@ when it has started them.
 pools() {
-    k3s kubectl label node "$NAME" @POOL@=controller --overwrite &&
-        k3s kubectl label nodes -l '!@POOL@' @POOL@=worker
+    k3s kubectl label node "$NAME" @POOL@=controller --overwrite || return 1
+    _bare=$(k3s kubectl get nodes -l '!@POOL@' -o name) || return 1
+    [ -n "$_bare" ] || return 0
+    s3 GET @HOMES@ $NOTHING -o "$STATE/pools" || return 1
+    _late=
+    for _node in $_bare; do
+        pool=$(sed -n "s/^${_node#node/} i-[0-9a-f]* \([a-z0-9-]*\)\$/\1/p" "$STATE/pools")
+        { [ -n "$pool" ] && k3s kubectl label "$_node" "@POOL@=$pool"; } || _late=$_node
+    done
+    [ -z "$_late" ]
 }
 
 # Pods of nodes that are no more: Kubernetes would collect them itself, but only a minute later.

@@ -1,5 +1,7 @@
 """The machines, a pool at a time, with their disks."""
 
+import hashlib
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,8 +10,8 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster import prices
-from clusterous_cli.cluster.config import ClusterConfig, NamedPool
-from clusterous_cli.cluster.payload import SECRETS_KEY
+from clusterous_cli.cluster.config import FIXED, ClusterConfig, Pool, pool_key
+from clusterous_cli.cluster.payload import RECORD, SECRETS_KEY
 from clusterous_cli.cluster.tags import LIVE, is_ours, key_of, tagged, tags_of
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
@@ -43,11 +45,13 @@ SIDES: Final = {
 class Machines(Value):
     """The machines of one pool; *states* are EC2's words for those that there are, by id.
 
-    Of those that there are, *type*, *image*, *disk* and *k3s* list all that they have.
+    Of those that there are, *type*, *image*, *disk*, *k3s* and *marks*, a digest of labels and
+    taints, list all that they have.
     """
 
     count: int
     type: str
+    pool: str | None = None
     role: str | None = None
     disk: int | str | None = None
     image: str | None = None
@@ -58,28 +62,32 @@ class Machines(Value):
     group: Id | None = None
     profile: str | None = None
     user_data: str | None = field(default=None, repr=False)
+    marks: str | None = None
     states: Mapping[str, str] | None = None
 
 
 def _want(wish: Wish) -> list[Resource]:
-    texts = {machine.role: machine.user_data for machine in wish.machines}
-    return [_pool(wish, pool, texts[pool.role]) for pool in wish.config.pools]
+    texts = {machine.pool: machine.user_data for machine in wish.machines}
+    return [_pool(wish, pool, texts[pool.name]) for pool in wish.config.pools]
 
 
-def _pool(wish: Wish, pool: NamedPool, user_data: str) -> Resource:
+def _pool(wish: Wish, pool: Pool, user_data: str) -> Resource:
     role, side = pool.role, SIDES[pool.role]
     return Resource(
         kind=MACHINES,
-        key=pool.name,
+        key=pool.key,
         # Not NAT: machines boot from S3 by the endpoint, and NAT takes minutes.
         needs=(f"{role}-rules", f"{role}-policy", f"{role}-profile-role", f"s3:{SECRETS_KEY}")
+        # So that who goes on from the record never takes machines for too many.
+        + (f"s3:{RECORD}",)
         + (f"{side}-link", "s3-endpoint", "vpc-dns")
         + (("public-route",) if side == "public" else ()),
         value=Machines(
-            count=pool.pool.count,
-            type=pool.pool.type,
+            count=pool.count,
+            type=pool.type,
+            pool=pool.name,
             role=role,
-            disk=pool.pool.disk,
+            disk=pool.disk,
             image=wish.image,
             k3s=wish.k3s,
             address=wish.addresses.controller if role == names.ROLE_CONTROLLER else "",
@@ -88,8 +96,15 @@ def _pool(wish: Wish, pool: NamedPool, user_data: str) -> Resource:
             group=Ref(f"{role}-group"),
             profile=wish.who.role(role),
             user_data=user_data,
+            marks=marks(pool),
         ),
     )
+
+
+def marks(pool: Pool) -> str:
+    """Return a digest of what nodes of a pool register with; nothing where that is nothing."""
+    said = json.dumps([pool.labels, pool.taints])
+    return hashlib.sha256(said.encode()).hexdigest()[:12] if pool.labels or pool.taints else ""
 
 
 def _look(at: Scope) -> list[Found]:
@@ -98,12 +113,19 @@ def _look(at: Scope) -> list[Found]:
     by_pool: dict[str, list[Item]] = {}
     for machine in (each for group in listed for each in group["Instances"]):
         if at.owns(machine, machine.get("VpcId", "")):
-            pool = tags_of(machine).get(names.TAG_POOL) or key_of(machine, at.who)
+            pool = pool_of(machine)
             by_pool.setdefault(pool, []).append(machine)
     return [found for pool, machines in by_pool.items() for found in _there(pool, machines)]
 
 
+def pool_of(machine: Item) -> str:
+    """Return the name of a machine's pool, by its tags."""
+    tags = tags_of(machine)
+    return tags.get(names.TAG_POOL) or tags.get(names.TAG_ROLE, "")
+
+
 def _there(pool: str, machines: list[Item]) -> list[Found]:
+    key = pool_key(pool)
     states = {one["InstanceId"]: one["State"]["Name"] for one in machines}
     # Those that are ending count, too: AWS answers with them to the token that they were made by.
     dead = sorted(id for id, state in states.items() if state not in LIVE)
@@ -115,10 +137,12 @@ def _there(pool: str, machines: list[Item]) -> list[Found]:
         disk=_all(tags_of(one).get(names.TAG_DISK, "") for one in living) or None,
         image=_all(one.get("ImageId", "") for one in living) or None,
         k3s=_all(tags_of(one).get(names.TAG_K3S, "") for one in living) or None,
+        pool=pool,
+        marks=", ".join(sorted({tags_of(one).get(names.TAG_MARKS, "") for one in living})),
         states=states,
     )
-    found = [Found(kind=MACHINES, key=pool, id=" ".join(ids), value=value)] if ids else []
-    grave = [Found(kind=GRAVE, key=grave_of(pool), id=" ".join(dead))] if dead else []
+    found = [Found(kind=MACHINES, key=key, id=" ".join(ids), value=value)] if ids else []
+    grave = [Found(kind=GRAVE, key=grave_of(key), id=" ".join(dead))] if dead else []
     return [*found, *grave]
 
 
@@ -126,9 +150,9 @@ def _all(words: Iterable[str]) -> str:
     return ", ".join(sorted(set(words) - {""}))
 
 
-def grave_of(pool: str) -> str:
+def grave_of(key: str) -> str:
     """Return the key under which the dead machines of a pool are found."""
-    return f"dead {pool}"
+    return f"dead {key}"
 
 
 def _look_strangers(at: Scope) -> list[Found]:
@@ -164,11 +188,15 @@ def drift(wanted: Machines, there: Machines) -> tuple[str, ...]:
 def lasting(wanted: Machines, there: Machines) -> tuple[str, ...]:
     """Say in what machines that run differ from those that are started from now on."""
     pairs = (("disk", "a disk of {} GiB"), ("image", "image {}"))
-    return tuple(
-        f"runs with {how.format(has)}, not {asked}"
-        for name, how in pairs
-        if (has := getattr(there, name)) is not None
-        and str(has) != str(asked := getattr(wanted, name))
+    other = (there.marks or "") != (wanted.marks or "")
+    return (
+        *(
+            f"runs with {how.format(has)}, not {asked}"
+            for name, how in pairs
+            if (has := getattr(there, name)) is not None
+            and str(has) != str(asked := getattr(wanted, name))
+        ),
+        *(["runs with other labels and taints"] if other else []),
     )
 
 
@@ -183,6 +211,7 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
     hour = to.once(step.key, _hour)
     token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, hour)
     facts = {names.TAG_K3S: wanted.k3s or "", names.TAG_DISK: str(wanted.disk)}
+    facts |= {names.TAG_MARKS: wanted.marks} if wanted.marks else {}
     answer = to.ec2(
         "run_instances",
         MinCount=missing,
@@ -191,7 +220,7 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
         **launch(wanted),
         **_root_disk(to, wanted),
         TagSpecifications=[
-            {"ResourceType": kind, "Tags": _tags(to, step.key, wanted, **more)}
+            {"ResourceType": kind, "Tags": _tags(to, wanted, **more)}
             for kind, more in {"instance": facts, "volume": {}, "network-interface": {}}.items()
         ],
     )
@@ -202,7 +231,8 @@ def _hour() -> int:
     return int(time.time() // 3600)
 
 
-def _tags(to: Site, pool: str, wanted: Machines, **more: str) -> list[dict[str, str]]:
+def _tags(to: Site, wanted: Machines, **more: str) -> list[dict[str, str]]:
+    pool = wanted.pool or ""
     own = {names.TAG_ROLE: wanted.role or pool, names.TAG_POOL: pool, **more}
     return to.tags(pool, **own)
 
@@ -274,15 +304,20 @@ def _step_words(step: Step) -> str:
     assert step.resource is not None
     wanted: Machines = step.resource.value
     there = len(step.found.id.split()) if step.found else 0
-    return f"{spell.plural(wanted.count - there, step.key)} ({wanted.type})"
+    return f"{_counted(wanted.count - there, wanted)} ({wanted.type})"
+
+
+def _counted(count: int, wanted: Machines) -> str:
+    """Count machines: 2 workers; of a pool that its user named: 2 of cpu."""
+    pool = wanted.pool or ""
+    return spell.plural(count, pool) if pool in FIXED else f"{count} of {pool}"
 
 
 def _prices(config: ClusterConfig) -> list[Price]:
     found = []
-    for named in config.pools:
-        pool = named.pool
+    for pool in config.pools:
         machine = prices.MACHINES.get(pool.type)
-        public = prices.PUBLIC_ADDRESS if SIDES[named.role] == "public" else 0.0
+        public = prices.PUBLIC_ADDRESS if SIDES[pool.role] == "public" else 0.0
         disk = pool.disk * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
         unknown = {pool.type: pool.count} if machine is None else None
         hourly = ((machine or 0.0) + disk + public) * pool.count

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from clusterous_cli.plan.kinds import access, addons, files, images, machines, network
+from clusterous_cli.plan.kinds import access, addons, files, homes, images, machines, network
 from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
 from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note
 
@@ -39,6 +39,7 @@ ALL: Final[tuple[Kind, ...]] = (
     attachment.ATTACHMENT,
     note.NOTE,
     machines.MACHINES,
+    homes.HOMES,
     machines.GRAVE,
     machines.DISK,
     machines.SNAPSHOT,

@@ -453,11 +453,19 @@ ip-2 default orphan
 ip-3 kube-system silent"""
 
 
-def follow(bundle: bootstrap.Bundle, folder: Path, steps: str, late: bool = False) -> list[str]:
+HOMES = """\
+ip-3 i-0123456789abcdef3 cpu
+ip-30 i-0123456789abcdef0 big"""
+
+
+def follow(
+    bundle: bootstrap.Bundle, folder: Path, steps: str, late: bool = False, homes: str = HOMES
+) -> list[str]:
     """Carry out *steps* with what the controller does when nodes come and go; return its calls.
 
     There are the nodes ip-1 and ip-3; of ip-4 nobody can be asked. The controller is ip-1, and its
-    node is there from the second time on that it is labelled, if *late*.
+    node is there from the second time on that it is labelled, if *late*. The laptop's table is told
+    by *homes*, and no node has a pool yet.
     """
     text = script(bundle, "controller")
     functions = text[text.index("follow_nodes() {") : text.index("view() {")]
@@ -465,15 +473,18 @@ def follow(bundle: bootstrap.Bundle, folder: Path, steps: str, late: bool = Fals
     echo "$*" >>{folder}/said
     case "$*" in
     *'get pods'*) printf '%s\\n' "$PODS" ;;
+    *'get nodes -l !'*) printf 'node/ip-3\\n' ;;
     *'get node ip-2'*) ;;
     *'get node ip-4'*) return 1 ;;
     *'get node '*) echo node/found ;;
     *'label node '*) [ -z "$late" ] || {{ late=''; return 1; }} ;;
     esac
 }}"""
-    begin = f"followed='' NAME=ip-1 late={'yes' if late else ''}"
+    fetch = 's3() { [ -n "$TABLE" ] && printf "%s\\n" "$TABLE" >"$5"; }'
+    begin = f"followed='' NAME=ip-1 NOTHING=e3 STATE={folder} late={'yes' if late else ''}"
+    said = {"PODS": PODS, "TABLE": homes}
     subprocess.run(
-        ["sh", "-uc", f"{functions}\n{fake}\n{begin}\n{steps}"], env={"PODS": PODS}, check=True
+        ["sh", "-uc", f"{functions}\n{fake}\n{fetch}\n{begin}\n{steps}"], env=said, check=True
     )
     return (folder / "said").read_text().splitlines()
 
@@ -486,9 +497,41 @@ def test_pools_are_told_by_the_controller_once_for_each_set_of_nodes(
     pool = "clusterous.io.node-restriction.kubernetes.io/pool"
     once = [
         f"kubectl label node ip-1 {pool}=controller --overwrite",
-        f"kubectl label nodes -l !{pool} {pool}=worker",
+        f"kubectl label node/ip-3 {pool}=cpu",
     ]
     assert [line for line in said if " label " in line] == [*once, *once]
+
+
+@pytest.mark.parametrize("homes", ["", "ip-30 i-0123456789abcdef0 big"])
+def test_a_node_that_the_laptop_has_not_told_of_yet_is_in_no_pool(
+    bundle: bootstrap.Bundle, tmp_path: Path, homes: str
+) -> None:
+    said = follow(bundle, tmp_path, "nodes=a; follow_nodes || follow_nodes || :", homes=homes)
+
+    labelled = [line.rpartition("=")[2] for line in said if " label " in line]
+    assert labelled == ["controller --overwrite"] * 2  # and it is asked for again
+    assert "kubectl get pods -A" in "\n".join(said)  # which keeps nothing else from being done
+
+
+def test_nodes_register_with_the_labels_and_taints_of_their_pool(secrets: pki.Secrets) -> None:
+    made = make_bundle(
+        secrets,
+        "name: reef\npools:\n  plain: 1\n"
+        "  big: {labels: {a: 'yes', b: ''}, taints: ['g:NoSchedule']}\n",
+    )
+
+    texts = [
+        blob.content.decode()
+        for blob in made.blobs
+        if blob.content and blob.key.endswith("/worker.sh")
+    ]
+    configs = [text.split("<<CONFIG\n")[1].split("\nCONFIG")[0] for text in texts]
+    plain, big = (yaml.safe_load(one) for one in configs)
+    assert "node-label" not in plain
+    assert "node-taint" not in plain
+    assert big["node-label"] == ["a=yes", "b="]
+    assert big["node-taint"] == ["g:NoSchedule"]
+    assert len({one.user_data for one in made.machines}) == 4
 
 
 def test_no_node_is_a_worker_before_the_controllers_own_is_known(
@@ -497,7 +540,7 @@ def test_no_node_is_a_worker_before_the_controllers_own_is_known(
     said = follow(bundle, tmp_path, "nodes=a; follow_nodes || :; follow_nodes", late=True)
 
     labelled = [line.rpartition("=")[2] for line in said if " label " in line]
-    assert labelled == ["controller --overwrite", "controller --overwrite", "worker"]
+    assert labelled == ["controller --overwrite", "controller --overwrite", "cpu"]
 
 
 def test_pods_of_nodes_that_are_gone_are_removed_and_no_others(

@@ -14,7 +14,7 @@ from clusterous_cli.cluster import config
 def test_three_lines_are_enough() -> None:
     found = config.parse("name: reef\nworkers:\n  count: 2\n")
 
-    assert (found.name, found.workers.count, found.cidr) == ("reef", 2, "10.40.0.0/16")
+    assert (found.name, found.pool("worker").count, found.cidr) == ("reef", 2, "10.40.0.0/16")
     assert config.ClusterConfig.from_record(found.to_record()) == found
 
 
@@ -37,6 +37,31 @@ def test_three_lines_are_enough() -> None:
         pytest.param("name: a\ngateway: {allow: [0.0.0.0/0]}\n", "whole world", id="world"),
         pytest.param("name: a\nimage: ubuntu-24.4\n", "did you mean ubuntu-24.04?", id="image"),
         pytest.param("name: [\n", "this is not YAML", id="yaml"),
+        pytest.param("name: a\npools:\n  x:\n    tpye: t3.nano\n", "4:5  pools.x.tpye", id="pool"),
+        pytest.param("name: a\npools: {gateway: 1}\n", "are the cluster's own", id="reserved"),
+        pytest.param("name: a\npools: {Big_One: 1}\n", "is not a pool's name", id="pool-name"),
+        pytest.param("name: a\npools: {x: {count: 251}}\n", "pools.x.count is 251", id="pool-many"),
+        pytest.param("name: a\npools: {x: 200, y: 51}\n", "251 machines together", id="together"),
+        pytest.param("name: a\npools: {}\n", "has no pool in it", id="no-pool"),
+        pytest.param("name: a\nworkers: 1\npools: {worker: 1}\n", "is this pool already"),
+        pytest.param("name: a\npools: {x: {type: big}}\n", "pools.x.type: 'big' is not", id="x"),
+        pytest.param(
+            "name: a\nnetwork: {cidr: 10.40.0.0/24}\npools: {x: 60, y: 60}\n",
+            "is too small for 120 workers",
+            id="pools-and-network",
+        ),
+        pytest.param("name: a\nworkers: {labels: {-x: a}}\n", "not a label's name", id="label"),
+        pytest.param("name: a\nworkers: {labels: {x: 'a b'}}\n", "is not a value", id="value"),
+        pytest.param("name: a\nworkers: {labels: {x: 2}}\n", 'write "2"', id="number"),
+        pytest.param("name: a\nworkers: {labels: {kubernetes.io/os: x}}\n", "own to give"),
+        pytest.param(
+            "name: a\nworkers: {labels: {clusterous.io.node-restriction.kubernetes.io/pool: x}}\n",
+            "own to give",
+            id="restricted",
+        ),
+        pytest.param("name: a\nworkers: {taints: [gpu]}\n", "is not a taint", id="taint"),
+        pytest.param("name: a\nworkers: {taints: ['a=b:Never']}\n", "is not a taint", id="effect"),
+        pytest.param("name: a\nworkers: {taints: ['node.kubernetes.io/x:NoExecute']}\n", "own to"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:
@@ -45,6 +70,46 @@ def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:
 
     assert told in str(error.value)
     assert str(error.value).startswith("reef.yaml:")
+
+
+POOLS = """\
+name: reef
+pools:
+  cpu: {type: c7i.xlarge, count: 4}
+  big:
+    type: m6i.large
+    count: 1
+    disk: 200
+    labels: {tier: big, example.org/x: ""}
+    taints: ["gpu=true:NoSchedule", "slow:PreferNoSchedule"]
+"""
+
+
+def test_pools_are_read_and_kept() -> None:
+    read = config.parse(POOLS)
+
+    cpu, big = read.workers
+    assert (cpu.name, cpu.type, cpu.count, cpu.disk) == ("cpu", "c7i.xlarge", 4, 20)
+    assert (big.name, big.type, big.count, big.disk) == ("big", "m6i.large", 1, 200)
+    assert big.labels == (("example.org/x", ""), ("tier", "big"))
+    assert big.taints == ("gpu=true:NoSchedule", "slow:PreferNoSchedule")
+    kept = json.loads(json.dumps(read.to_record()))
+    assert config.ClusterConfig.from_record(kept) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "pools"),
+    [
+        pytest.param("name: a\n", [("worker", 2)], id="nothing said"),
+        pytest.param("name: a\nworkers: 3\n", [("worker", 3)], id="short"),
+        pytest.param("name: a\npools: {cpu: 4}\n", [("cpu", 4)], id="pools alone"),
+        pytest.param("name: a\nworkers: 1\npools: {b: 1, a: 2}\n",
+                     [("worker", 1), ("b", 1), ("a", 2)], id="both"),
+        pytest.param("name: a\npools: {worker: 5}\n", [("worker", 5)], id="by its name"),
+    ],
+)  # fmt: skip
+def test_workers_are_the_short_form_of_one_pool(text: str, pools: list[tuple[str, int]]) -> None:
+    assert [(one.name, one.count) for one in config.parse(text).workers] == pools
 
 
 def test_all_mistakes_are_told_at_once() -> None:

@@ -32,8 +32,10 @@ def test_each_form_is_read_as_today(number: int) -> None:
     assert read["format"] == formats.FORMAT
     assert read["zone"] == "eu-west-1a"
     found = ClusterConfig.from_record(read["config"])
-    assert found.workers == Pool(type="c7i.xlarge", count=4, disk=40)
-    assert found.gateway == Pool(type="t3.nano", count=1, disk=8)
+    worker = Pool(name="worker", role="worker", type="c7i.xlarge", count=4, disk=40)
+    gateway = Pool(name="gateway", role="gateway", type="t3.nano", count=1, disk=8)
+    assert found.workers == (worker,)
+    assert found.pool("gateway") == gateway
     assert found.allow == ("203.0.113.7/32",)
     newest = formats.current(sample(formats.FORMAT))["config"]
     assert json.loads(json.dumps(found.to_record())) == newest

@@ -295,7 +295,7 @@ def test_disks_are_ours_by_their_tags_and_busy_while_a_machine_has_them() -> Non
 
 
 def test_a_plan_says_how_many_machines_come() -> None:
-    value = machines.Machines(count=4, type="c7i.xlarge")
+    value = machines.Machines(count=4, type="c7i.xlarge", pool="worker")
     wanted = Resource(kind=machines.MACHINES, key="worker", value=value)
     there = Found(kind=machines.MACHINES, key="worker", id="i-1")
     step = Step(action=Action.CREATE, key="worker", kind=machines.MACHINES, resource=wanted)
@@ -304,6 +304,8 @@ def test_a_plan_says_how_many_machines_come() -> None:
     assert machines._words([step]) == "4 workers (c7i.xlarge)"
     assert machines._words([replace(step, found=there)]) == "3 workers (c7i.xlarge)"
     assert machines._words([failed, step]) == "remove failed worker, 4 workers (c7i.xlarge)"
+    named = replace(wanted, key="pool cpu", value=replace(value, pool="cpu"))
+    assert machines._words([replace(step, resource=named)]) == "4 of cpu (c7i.xlarge)"
 
 
 def test_machines_cost_their_type_their_disk_and_the_gateway_its_address() -> None:
@@ -313,7 +315,7 @@ def test_machines_cost_their_type_their_disk_and_the_gateway_its_address() -> No
     found = [one.hourly for one in machines._prices(reef)]
 
     expected = [
-        (prices.MACHINES[each.pool.type] + each.pool.disk * month) * each.pool.count
+        (prices.MACHINES[each.type] + each.disk * month) * each.count
         + (prices.PUBLIC_ADDRESS if each.role == names.ROLE_GATEWAY else 0.0)
         for each in reef.pools
     ]

@@ -16,8 +16,9 @@ STARTING = "operator@12ab clusterous-operator 1 1 1 1 0 1\n"
 
 def machine(role: str, number: int, view: dict[str, Any] | None = None) -> Node:
     return Node(
-        name=role, instance_id=f"i-{number}", role=role, type="t3.large", state="running",
-        launched="", node_name=f"ip-{number}", phase="ready", report={"cluster": view or {}},
+        name=role, instance_id=f"i-{number}", role=role, pool=role, type="t3.large",
+        state="running", launched="", node_name=f"ip-{number}", phase="ready",
+        report={"cluster": view or {}},
     )  # fmt: skip
 
 

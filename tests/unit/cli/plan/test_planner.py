@@ -1,6 +1,7 @@
 """The planner: pure, so that orders and differences are tested without AWS."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -14,6 +15,7 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
 from clusterous_cli.plan import planner
 from clusterous_cli.plan.kinds import access, kind, table
+from clusterous_cli.plan.kinds.homes import Homes
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Resource, Wish
 from clusterous_cli.plan.kinds.machines import MACHINES, Machines
 from clusterous_cli.plan.kinds.network import SUBNET
@@ -24,15 +26,19 @@ NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
 def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
+    read = config.parse(text)
     return table.wanted(
         Wish(
-            config=config.parse(text),
+            config=read,
             who=WHO,
             zone="eu-west-1a",
             image="ami-1",
             k3s="v1.35.4+k3s1",
             allow=("203.0.113.10/32",),
-            machines=tuple(Machine(role=role, user_data="#cloud-config") for role in ROLES),
+            machines=tuple(
+                Machine(pool=one.name, role=one.role, user_data="#cloud-config")
+                for one in read.pools
+            ),
             blobs=(Blob(key=SECRETS_KEY, sha256="0" * 64, content=b"{}"),),
         )
     )
@@ -128,9 +134,47 @@ def test_workers_that_are_too_many_are_kept_and_told(count: int) -> None:
 
     assert planned.pending == ()
     assert [words.splitlines()[0] for words in planned.unchanged] == [
-        f"workers: 2 run, {count} wanted. create does not remove machines yet. For each that shall"
+        f"worker: 2 run, {count} wanted. create does not remove machines yet. For each that shall"
         " go"
     ]
+
+
+POOLS = "name: reef\npools:\n  cpu: 2\n  big: 1\n"
+
+
+def grown(**pools: str) -> Observed:
+    """The cluster with these machines of its pools, of all of which the controller was told."""
+    found = all_there(wanted(POOLS))
+    for pool, ids in pools.items():
+        value = replace(found[f"pool {pool}"].value, count=len(ids.split()))
+        found[f"pool {pool}"] = replace(found[f"pool {pool}"], id=ids, value=value)
+    told = Homes(pools=tuple(pools.values()))
+    return Observed(found={**found, "homes": replace(found["homes"], value=told)})
+
+
+@pytest.mark.parametrize(
+    ("there", "pending"),
+    [
+        pytest.param({"cpu": "i-1 i-2", "big": "i-3"}, [], id="as wanted"),
+        pytest.param({"cpu": "i-1", "big": "i-3"}, ["homes", "pool cpu"], id="one more comes"),
+    ],
+)
+def test_the_controller_is_told_when_machines_come(
+    there: dict[str, str], pending: list[str]
+) -> None:
+    planned = planner.plan(wanted(POOLS), grown(**there)).pending
+
+    assert sorted(step.key for step in planned) == pending
+    if pending:
+        assert [step.key for step in planned] == ["pool cpu", "homes"]
+
+
+def test_the_controller_may_know_machines_that_are_gone() -> None:
+    observed = grown(cpu="i-1 i-2", big="i-3")
+    told = Homes(pools=("i-0 i-1 i-2", "i-3"))
+    found = {**observed.found, "homes": replace(observed.found["homes"], value=told)}
+
+    assert planner.plan(wanted(POOLS), Observed(found=found)).pending == ()
 
 
 def test_no_workers_wanted_and_none_there_is_as_wanted() -> None:
