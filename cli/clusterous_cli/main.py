@@ -19,6 +19,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "plan": ("Clusters", "Show what create would do, and what it would cost."),
     "create": ("Clusters", "Create a cluster, or finish and mend one."),
     "status": ("Clusters", "Show the cluster's machines, programs and cost."),
+    "add-nodes": ("Clusters", "Add machines to a pool of workers."),
+    "rm-nodes": ("Clusters", "Drain machines, and remove them."),
     "destroy": ("Clusters", "Remove the cluster and everything that costs money."),
     "run": ("Programs", "Run a program on the cluster."),
     "connect": ("Programs", "Open the pages that a running program exposes."),
@@ -63,7 +65,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command = import_module(f"clusterous_cli.commands.{cmd_name}").command
+        module = cmd_name.replace("-", "_")
+        command = import_module(f"clusterous_cli.commands.{module}").command
         assert isinstance(command, click.Command)
         command.name = cmd_name
         return command

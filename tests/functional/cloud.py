@@ -26,7 +26,7 @@ from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ADDONS, LOCK_KEY, VOLUME
 from clusterous_cli.cluster.tags import tags_of
-from clusterous_cli.plan import converge, design, inventory, lock
+from clusterous_cli.plan import converge, design, inventory, leaving, lock
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options
@@ -63,8 +63,8 @@ class World:
     def mutating(self) -> list[str]:
         return [f"{c.service}:{c.action}" for c in self.server.log() if c.mutating]
 
-    def design(self, config: ClusterConfig) -> design.Design:
-        return design.draw(self.cloud, config, outside(), offer(self.folder))
+    def design(self, config: ClusterConfig, leave: frozenset[str] = frozenset()) -> design.Design:
+        return design.draw(self.cloud, config, outside(), offer(self.folder), leave)
 
     def renew(self) -> None:
         """Become a new process: nothing is remembered, and the lock of the one before ran out."""
@@ -87,6 +87,8 @@ class World:
         seconds: float = 20,
         failing: str = "",
         view: Mapping[str, Any] | None = None,
+        leave: frozenset[str] = frozenset(),
+        drain: leaving.Drain | None = None,
     ) -> tuple[record.Node, ...]:
         stop = threading.Event()
         cloud = Aws(self.cloud.session, "eu-west-1")
@@ -95,19 +97,25 @@ class World:
         nodes = threading.Thread(target=pretend, args=arguments, daemon=True)
         nodes.start()
         try:
-            return self.converge(config).run(seconds=seconds)
+            return self.converge(config, leave, drain).run(seconds=seconds)
         finally:
             stop.set()
             nodes.join()
 
-    def converge(self, config: ClusterConfig) -> converge.Create:
+    def converge(
+        self,
+        config: ClusterConfig,
+        leave: frozenset[str] = frozenset(),
+        drain: leaving.Drain | None = None,
+    ) -> converge.Create:
         quiet = TimedLines(Ui(Options(quiet=True)))
         return converge.Create(
             cloud=self.cloud,
-            design=self.design(config),
+            design=self.design(config, leave),
             lines=quiet,
             pauses=wait.Pauses(),
             fetched=self.fetched,
+            drain=drain or (lambda nodes, tell: iter(nodes)),
         )
 
     def fetched(self, artifact: Any, sha256: str, progress: Any) -> Path:

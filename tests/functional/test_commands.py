@@ -73,15 +73,15 @@ def test_what_create_does_not_change_is_told(
     world: cloud.World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main.run(["create", "--yes"]) == 0
-    Path("fewer.yaml").write_text("name: reef\nworkers: 0\n")
+    Path("larger.yaml").write_text("name: reef\nworkers: {count: 1, disk: 30}\n")
     capsys.readouterr()
 
-    assert main.run(["plan", "fewer.yaml", "-o", "json"]) == 4
+    assert main.run(["plan", "larger.yaml", "-o", "json"]) == 4
     told = json.loads(capsys.readouterr().out)["unchanged"]
-    assert told[0].startswith("workers: 1 run, 0 wanted.")
-    assert main.run(["create", "fewer.yaml", "--yes"]) == 0
+    assert told[0].startswith("worker runs with a disk of 20 GiB, not 30")
+    assert main.run(["create", "larger.yaml", "--yes"]) == 0
     assert told[0] in capsys.readouterr().err.partition("reef is ready")[2]
-    assert main.run(["plan", "fewer.yaml"]) == 4
+    assert main.run(["plan", "larger.yaml"]) == 4
     assert "not as the file wants it" in capsys.readouterr().out
 
 

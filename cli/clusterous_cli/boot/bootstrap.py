@@ -334,8 +334,12 @@ def record(
     zone: str,
     created: str,
     version: str,
+    leaving: Iterable[str] = (),
 ) -> Blob:
-    """Return the record: what is wanted, for the next command on any laptop."""
+    """Return the record: what is wanted, for the next command on any laptop.
+
+    *leaving* are the ids of machines that are being drained: they are named until they are gone.
+    """
     kept: dict[str, Any] = {
         "format": FORMAT,
         "name": who.name,
@@ -348,4 +352,6 @@ def record(
         "zone": zone,
         "config": config.to_record(),
     }
+    if going := sorted(leaving):
+        kept["leaving"] = going
     return content("", "record.json", json.dumps(kept, indent=1).encode())

@@ -168,6 +168,13 @@ class ClusterConfig:
         """Return the pools on which programs run."""
         return tuple(one for one in self.pools if one.role == names.ROLE_WORKER)
 
+    def too_many(self) -> str:
+        """Say why its network or Kubernetes cannot hold so many workers; nothing if they can."""
+        count = sum(one.count for one in self.workers)
+        if count > MOST_WORKERS:
+            return f"{count} workers are too many; the most are {MOST_WORKERS}"
+        return _beyond(ipaddress.IPv4Network(self.cidr), count)
+
     def changed(self, pool: str, **changes: Any) -> "ClusterConfig":
         """Return the configuration with another pool of that name."""
         pools = tuple(replace(one, **changes) if one.name == pool else one for one in self.pools)
@@ -505,9 +512,14 @@ class _Reader(yamltree.Reader):
             self.wrong(
                 node, f"network.cidr: {network} belongs to the internet; take a part of 10.0.0.0/8"
             )
-        if workers > network.num_addresses // 2 - 16:
-            self.wrong(node, f"network.cidr: {network} is too small for {workers} workers")
+        if words := _beyond(network, workers):
+            self.wrong(node, words)
         return str(network)
+
+
+def _beyond(network: ipaddress.IPv4Network, workers: int) -> str:
+    fits = workers <= network.num_addresses // 2 - 16
+    return "" if fits else f"network.cidr: {network} is too small for {workers} workers"
 
 
 def _sized(type: VolumeType, told: Mapping[str, int], id: str | None = None) -> Volume:

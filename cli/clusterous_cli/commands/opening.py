@@ -115,6 +115,31 @@ def wanted(settings: Settings, file: str | None) -> tuple[client.Aws, ClusterCon
     return session, ClusterConfig.from_record(kept["config"])
 
 
+def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
+    """Return the session and the configuration of a cluster that is there, as its record has it."""
+    goal = target(settings)
+    name = record.choose(goal.name, goal.cloud)
+    who = Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
+    kept = record.read(goal.cloud, who)
+    if kept is None:
+        raise record.absent(who)
+    return goal.cloud, ClusterConfig.from_record(kept["config"])
+
+
+def outdated(wanted: ClusterConfig) -> tuple[str, ...]:
+    """Say where the cluster file of this folder says another number of machines than *wanted*."""
+    file = _file_here(wanted.name)
+    if file is None:
+        return ()
+    said = {one.name: one.count for one in file.workers}
+    return tuple(
+        f"{config.FILE} here says {said.get(one.name, 0)} for {one.spelled}: say {one.count}"
+        " there, or the next create goes back to that"
+        for one in wanted.workers
+        if said.get(one.name, 0) != one.count
+    )
+
+
 def offer(operator_image: str | None) -> "Offer":
     """Return where our images may come from: the option, a release, or this machine."""
     from clusterous_cli.images import operatorimage

@@ -102,6 +102,21 @@ def surplus_words(plan: Plan) -> list[str]:
     ]
 
 
+def leaving_words(plan: Plan) -> str:
+    """Say which machines are to leave, and what that means; nothing where none is."""
+    parts = [
+        f"{', '.join(ids)} of {step.found.value.pool}"
+        for step in plan.leaving
+        if step.found and (ids := step.found.id.split())
+    ]
+    if not parts:
+        return ""
+    return (
+        f"These machines leave, with what is on their disks: {'; '.join(parts)}. Programs there are"
+        " asked to end, and run elsewhere where there is room; within 10 min, or the machines stay."
+    )
+
+
 def operator_words(design: Design) -> list[str]:
     """Say where our images come from, if not from a release, and what is not pinned."""
     if not design.plan.pending:

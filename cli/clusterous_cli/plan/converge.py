@@ -16,7 +16,7 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import inventory, lock, nodes, planner, sweep
+from clusterous_cli.plan import inventory, leaving, lock, nodes, planner, sweep
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
 from clusterous_cli.plan.kinds.access import RULES
@@ -112,20 +112,36 @@ class Create:
     lines: Lines
     pauses: wait.Pauses
     fetched: Callable[[releases.Artifact, str, Progress], Any] | None = None
+    drain: leaving.Drain | None = None  # how machines that are too many may be let go
 
     def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
-        """Make what is missing, then wait for the machines."""
+        """Make what is missing, wait for the machines, then let those go that are too many."""
         doubtful = self.change().doubtful if self.design.plan.pending else ()
         config = self.design.config
         wanted = {one.name: one.count for one in config.pools}
+        going = {id for one in self.design.plan.leaving if one.found for id in one.found.id.split()}
         ready = nodes.await_ready(
             self.cloud, self.design.who, wanted, self.design.awaited, self.lines, self.pauses,
             volume=(config.volume.size or 0) if config.volume.served else None, notice=self.notice,
-            seconds=seconds,
+            leaving=going, seconds=seconds,
         )  # fmt: skip
         if doubtful:
             self.tidy()
-        return ready
+        if going and self.drain:
+            self.let_go([one for one in ready if one.instance_id in going], self.drain)
+        return tuple(one for one in ready if one.instance_id not in going)
+
+    def let_go(self, nodes: Sequence[Node], drain: leaving.Drain) -> None:
+        """Drain machines and end them, while no other create or destroy is at work."""
+        content = self.design.record.content
+        assert content is not None
+        taken = lock.Lock(
+            cloud=self.cloud, who=self.design.who, doing="a create", pauses=self.pauses
+        )
+        with lock.held(taken, self.lines):
+            leaving.Leave(
+                site=self.site(), nodes=nodes, drain=drain, record=content, lines=self.lines
+            ).run()
 
     def notice(self, view: Mapping[str, Any]) -> None:
         """Mark the shared volume when its file system was made: it is not served before."""

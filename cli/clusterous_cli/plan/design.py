@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import IMAGES, ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
-from clusterous_cli.plan import inventory, planner
+from clusterous_cli.plan import inventory, leaving, planner
 from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
@@ -113,6 +114,7 @@ class Design:
     created: str
     awaited: Mapping[str, str]  # the digests of the add-ons that create waits for
     operator: OwnImage
+    record: Blob  # as it is once the machines that are leaving have gone
     volume_server: OwnImage | None  # where the controller serves the shared volume
     redraw: "Callable[[OwnImage, OwnImage | None], Design]" = field(repr=False)
 
@@ -166,8 +168,12 @@ def draw(
     config: ClusterConfig,
     outside: Outside | None = None,
     offer: Offer | None = None,
+    leave: frozenset[str] = frozenset(),
 ) -> Design:
-    """Ask what exists and what is needed, and return the plan between."""
+    """Ask what exists and what is needed, and return the plan between.
+
+    The machines with the ids *leave* shall go, whether they are too many or not.
+    """
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -193,7 +199,7 @@ def draw(
             return _drawn(
                 config, who, k3s, everything, volume, reports.result(), before.result() or {},
                 secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
-                operator, server, drawn,
+                operator, server, leave, drawn,
             )  # fmt: skip
 
         there = found.result()
@@ -216,6 +222,7 @@ def _drawn(
     outside: Outside,
     operator: OwnImage,
     server: OwnImage | None,
+    leave: frozenset[str],
     redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
@@ -229,16 +236,21 @@ def _drawn(
     made = addons.made(setting)
     bundle = bootstrap.bundle(config, who, secrets, released=archives, version=version)
     created = before.get("created") or outside.now().isoformat(timespec="seconds")
-    written = bootstrap.record(
-        config, who, image=image.id, zone=zone, created=created, version=version
+    failed = _failed(reports)
+    going = leaving.choose(
+        inventory.index(found, failed), config, named=leave,
+        before=frozenset(before.get("leaving", ())), ready=_ready(reports),
+    )  # fmt: skip
+    recorded = partial(
+        bootstrap.record, config, who, image=image.id, zone=zone, created=created, version=version
     )
-    blobs = (*bundle.blobs, *made.blobs, written)
+    blobs = (*bundle.blobs, *made.blobs, recorded(leaving=going))
     wish = Wish(
         config=config, who=who, zone=zone, image=image.id, k3s=k3s, allow=allow,
         machines=bundle.machines, blobs=blobs, addons=made,
         formatted=keeping.is_formatted(volume),
     )  # fmt: skip
-    plan = planner.plan(table.wanted(wish), inventory.index(found, _failed(reports)))
+    plan = planner.plan(table.wanted(wish), inventory.index(found, failed, going))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()
     return Design(
         config=config,
@@ -254,6 +266,7 @@ def _drawn(
         created=created,
         awaited=made.awaited,
         operator=operator,
+        record=recorded(),
         volume_server=server,
         redraw=redraw,
     )
@@ -311,6 +324,13 @@ def _volume(
 
 def _failed(reports: Reports) -> frozenset[str]:
     return frozenset(id for id, report in reports.items() if report.get("phase") == "failed")
+
+
+def _ready(reports: Reports) -> frozenset[str]:
+    """The machines whose nodes are Ready, as the controller saw them last."""
+    views = [report.get("cluster", {}).get("nodes", {}) for report in reports.values()]
+    ends = {name[-8:] for view in views for name, state in view.items() if state == "Ready"}
+    return frozenset(id for id in reports if id[-8:] in ends)  # as addresses.node_name has it
 
 
 def _secrets(kept: Mapping[str, Any] | None, name: str, now: datetime) -> pki.Secrets:

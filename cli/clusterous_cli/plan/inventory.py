@@ -29,8 +29,14 @@ def _looks(deep: bool) -> list[Callable[[Scope], list[Found]]]:
     return [*usual, *(kind.deep for kind in table.ALL if deep and kind.deep)]
 
 
-def index(found: Iterable[Found], failed: frozenset[str] = frozenset()) -> Observed:
+def index(
+    found: Iterable[Found],
+    failed: frozenset[str] = frozenset(),
+    leaving: frozenset[str] = frozenset(),
+) -> Observed:
     """Give each key its one thing; copies made by lost answers, and *failed* machines, are surplus.
+
+    Machines that are *leaving* are none that the cluster has.
 
     Of two networks the one in use is kept; things in the other one count as surplus too.
     """
@@ -38,12 +44,15 @@ def index(found: Iterable[Found], failed: frozenset[str] = frozenset()) -> Obser
     home = _home(things)
     kept: dict[str, Found] = {}
     surplus: list[Found] = []
+    going: list[Found] = []
     for one in sorted(things, key=_preference, reverse=True):
         if one.kind is MACHINES:
             healthy, broken = split(one, failed)
             surplus += [broken] if broken else []
-            if healthy is not None:
-                kept[one.key] = healthy
+            stays, goes = split(healthy, leaving) if healthy else (None, None)
+            going += [goes] if goes else []
+            if stays is not None:
+                kept[one.key] = stays
         elif one.key in kept or one.vpc not in ("", home):
             if one.kind.duplicated:
                 surplus.append(one)
@@ -51,7 +60,7 @@ def index(found: Iterable[Found], failed: frozenset[str] = frozenset()) -> Obser
             kept[one.key] = one
         else:
             surplus.append(one)
-    return Observed(found=kept, surplus=tuple(surplus))
+    return Observed(found=kept, surplus=tuple(surplus), leaving=tuple(going))
 
 
 def _home(things: Iterable[Found]) -> str:

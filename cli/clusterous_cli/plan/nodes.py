@@ -1,7 +1,7 @@
 """Waiting for machines and add-ons: what is reported, when all is ready, when one has failed."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -217,11 +217,15 @@ def await_ready(
     pauses: wait.Pauses,
     *,
     volume: int | None = None,
+    leaving: Set[str] = frozenset(),
     notice: Callable[[Mapping[str, Any]], None] = lambda view: None,
     seconds: float = SECONDS,
 ) -> tuple[Node, ...]:
     """Wait until all machines, *addons* and the *volume* are ready; what failed for good ends it at
-    once, and what has not come further for *seconds* in the end. *notice* hears of each look."""
+    once, and what has not come further for *seconds* in the end. *notice* hears of each look.
+
+    Machines that are *leaving* are none of those that are waited for.
+    """
     reports = record.Reports(cloud, who)
     # AWS was reached for the whole of the plan: what is lost now is a hiccup, or a laptop asleep.
     steady = wait.Patience(
@@ -235,7 +239,8 @@ def await_ready(
     delay = 1.0
     lasting = wait.Lasting(clock=pauses.clock)
     while True:
-        nodes = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
+        there = steady.ask(lambda: record.merge(record.machines(cloud, who), reports.read()))
+        nodes = tuple(one for one in there if one.instance_id not in leaving)
         now = progress(nodes, wanted, addons, volume)
         view = cluster_view(nodes)
         notice(view)
@@ -245,7 +250,7 @@ def await_ready(
         if now.failed:
             raise failure(now.failed, nodes)
         if now.ready:
-            return nodes
+            return there
         short = missing(nodes, wanted)
         if lasting.seconds("machines", bool(short)) >= LISTED_SECONDS:
             raise ended(cloud, who, nodes, short)

@@ -25,26 +25,27 @@ class Observed:
 
     found: Mapping[str, Found] = field(default_factory=dict)
     surplus: tuple[Found, ...] = ()
+    leaving: tuple[Found, ...] = ()  # machines that are to be drained, and then ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The steps, in an order that respects what each needs, and what none of them mends."""
+    """The steps, in an order that respects what each needs, and what none of them mends.
+
+    The machines of *leaving* are drained when all the rest is done and ready.
+    """
 
     steps: tuple[Step, ...]
     unchanged: tuple[str, ...] = ()
+    leaving: tuple[Step, ...] = ()
 
     @property
     def pending(self) -> tuple[Step, ...]:
         """Return the steps that change something."""
-        return tuple(step for step in self.steps if step.action is not Action.KEEP)
+        steps = (*self.steps, *self.leaving)
+        return tuple(step for step in steps if step.action is not Action.KEEP)
 
 
-REMOVE: Final = """create does not remove machines yet. For each that shall go
-(clusterous status -o json shows its node and its id):
-    clusterous kubectl drain NODE --ignore-daemonsets --delete-emptydir-data
-    clusterous kubectl delete node NODE
-    aws ec2 terminate-instances --instance-ids ID"""
 LIVING: Final = (
     "This cannot be changed while the cluster lives. Put it back in the file, or"
     " destroy the cluster and create it anew."
@@ -52,7 +53,10 @@ LIVING: Final = (
 
 
 def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
-    """Compare and return the steps; refuse what would mean to make a living thing anew."""
+    """Compare and return the steps; refuse what would mean to make a living thing anew.
+
+    Machines that are too many are among those that are leaving.
+    """
     wanted = [one for one in wanted if one.key in observed.found or not _is_empty(one)]
     # Of a pool that grows, not all ids are known: what holds them is done anew.
     ids = {
@@ -63,12 +67,8 @@ def plan(wanted: Sequence[Resource], observed: Observed) -> Plan:
     surplus = [_surplus(found) for found in observed.surplus]
     return Plan(
         steps=ordered([*(_replacing(step, observed) for step in steps), *surplus]),
-        unchanged=tuple(
-            words
-            for resource in wanted
-            for words in (*_too_many(resource, observed), *_older(resource, observed))
-        )
-        + _forgotten(wanted, observed),
+        unchanged=tuple(words for resource in wanted for words in _older(resource, observed)),
+        leaving=tuple(_leaving(one) for one in observed.leaving),
     )
 
 
@@ -83,26 +83,6 @@ def _growing(wanted: Iterable[Resource], observed: Observed) -> set[str]:
 
 def _is_empty(resource: Resource) -> bool:
     return isinstance(resource.value, Machines) and resource.value.count == 0
-
-
-def _too_many(resource: Resource, observed: Observed) -> list[str]:
-    # To end one safely, its programs must first move away, which AWS alone cannot be asked for.
-    found = observed.found.get(resource.key)
-    if resource.kind is not MACHINES or found is None or found.value is None:
-        return []
-    there, asked = found.value.count, resource.value.count
-    return [_told(resource.key, there, asked)] if there > asked else []
-
-
-def _forgotten(wanted: Iterable[Resource], observed: Observed) -> tuple[str, ...]:
-    """Name the pools that the file has no more."""
-    keys = {one.key for one in wanted}
-    pools = [one for one in observed.found.values() if one.kind is MACHINES and one.value]
-    return tuple(_told(one.key, one.value.count, 0) for one in pools if one.key not in keys)
-
-
-def _told(key: str, there: int, asked: int) -> str:
-    return f"{key}: {there} run, {asked} wanted. {REMOVE}"
 
 
 def _older(resource: Resource, observed: Observed) -> list[str]:
@@ -124,7 +104,8 @@ def _replacing(step: Step, observed: Observed) -> Step:
     if not is_machines:
         return replace(step, needs=needs)
     grave = observed.found.get(grave_of(step.key))
-    before = [found.id for found in (*broken, *([grave] if grave else []))]
+    going = [found for found in observed.leaving if found.key == step.key]
+    before = [found.id for found in (*broken, *going, *([grave] if grave else []))]
     return replace(step, needs=needs, replaces=" ".join(before))
 
 
@@ -148,6 +129,12 @@ def _surplus(found: Found) -> Step:
         key=f"surplus {found.id}",
         kind=found.kind,
         found=found,
+    )
+
+
+def _leaving(found: Found) -> Step:
+    return Step(
+        action=Action.DELETE, key=f"leaving {found.id}", kind=found.kind, found=found, drains=True
     )
 
 

@@ -113,6 +113,45 @@ class Api:
         after = self._patch(manifest)
         return after, before is None or _version(before) != _version(after)
 
+    def cordon(self, node: str) -> bool:
+        """Let nothing new come to a *node*; False where there is no such node."""
+        path = f"/api/v1/nodes/{quote(node, safe='')}"
+        change = json.dumps({"spec": {"unschedulable": True}})
+        status, body = self.transport("PATCH", path, change, "application/merge-patch+json")
+        if status == 404:
+            return False
+        _checked(status, body)
+        return True
+
+    def evict(self, pod: Mapping[str, Any]) -> str:
+        """Ask this very pod to end, as far as disruption budgets allow; return why not (yet)."""
+        metadata = pod["metadata"]
+        place, name = quote(metadata["namespace"], safe=""), quote(metadata["name"], safe="")
+        eviction = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": metadata["name"], "namespace": metadata["namespace"]},
+            "deleteOptions": {"preconditions": {"uid": metadata["uid"]}},
+        }
+        status, body = self.transport(
+            "POST",
+            f"/api/v1/namespaces/{place}/pods/{name}/eviction",
+            json.dumps(eviction),
+            "application/json",
+        )
+        if status in (404, 409):  # it is gone, or another has its name by now
+            return ""
+        if status == 429:
+            return _message(body) or "a disruption budget keeps it"
+        _checked(status, body)
+        return ""
+
+    def delete(self, path: str) -> None:
+        """Remove the object at *path*, which may be gone already."""
+        status, body = self.transport("DELETE", path, None, "application/json")
+        if status != 404:
+            _checked(status, body)
+
     def annotate(self, path: str, key: str, value: str) -> Object:
         """Set one annotation of the object at *path*; nothing else of it is claimed."""
         change = json.dumps({"metadata": {"annotations": {key: value}}})
@@ -174,6 +213,16 @@ def _checked(status: int, body: str, what: str = "") -> Object:
     if status in (429, 500, 503, 504):
         raise TransientError(f"The cluster's API server is busy: {message}")
     raise ApiError(f"The cluster's API server refused {what or 'a request'}: {message}")
+
+
+def _message(body: str) -> str:
+    """What a refusal says; of a budget the cause says more than the message."""
+    try:
+        said = json.loads(body)
+        causes = [str(one["message"]) for one in said.get("details", {}).get("causes", ())]
+        return next(iter(causes), str(said.get("message", "")))
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return ""
 
 
 def _title(manifest: Mapping[str, Any]) -> str:

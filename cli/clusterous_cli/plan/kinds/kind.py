@@ -227,6 +227,7 @@ class Step:
     found: Found | None = None
     drift: tuple[str, ...] = ()
     replaces: str = ""  # machines that are dead or failed, in whose place new ones come
+    drains: bool = False  # its machines go when their programs have
 
     @property
     def part(self) -> str:

@@ -43,7 +43,8 @@ SIDES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machines(Value):
-    """The machines of one pool; *states* are EC2's words for those that there are, by id.
+    """The machines of one pool; *states* are EC2's words for those that there are, by id, and
+    *launched* when each was.
 
     Of those that there are, *type*, *image*, *disk*, *k3s* and *marks*, a digest of labels and
     taints, list all that they have.
@@ -64,6 +65,7 @@ class Machines(Value):
     user_data: str | None = field(default=None, repr=False)
     marks: str | None = None
     states: Mapping[str, str] | None = None
+    launched: Mapping[str, str] | None = None
 
 
 def _want(wish: Wish) -> list[Resource]:
@@ -140,10 +142,16 @@ def _there(pool: str, machines: list[Item]) -> list[Found]:
         pool=pool,
         marks=", ".join(sorted({tags_of(one).get(names.TAG_MARKS, "") for one in living})),
         states=states,
+        launched={one["InstanceId"]: _launched(one) for one in living},
     )
     found = [Found(kind=MACHINES, key=key, id=" ".join(ids), value=value)] if ids else []
     grave = [Found(kind=GRAVE, key=grave_of(key), id=" ".join(dead))] if dead else []
     return [*found, *grave]
+
+
+def _launched(machine: Item) -> str:
+    # Machines of one launch began at once, and have numbers.
+    return f"{machine.get('LaunchTime', '')} {machine.get('AmiLaunchIndex', 0):06}"
 
 
 def _all(words: Iterable[str]) -> str:
@@ -281,6 +289,11 @@ def _remove(to: Site, found: Found) -> None:
     ids = found.id.split()
     # The order matters little to a machine that is thrown away, and a shutdown takes its time.
     to.ec2("terminate_instances", InstanceIds=ids)
+    ended(to, ids)
+
+
+def ended(to: Site, ids: Sequence[str]) -> None:
+    """Wait until machines are gone."""
     to.gone(lambda: _alive(to, ids), "Ending the machines")
 
 
@@ -299,6 +312,9 @@ def _words(steps: Sequence[Step]) -> str:
 
 
 def _step_words(step: Step) -> str:
+    if step.drains and step.found:
+        ids = step.found.id.split()
+        return f"{len(ids)} of {step.found.value.pool} drained and removed ({', '.join(ids)})"
     if step.action is Action.DELETE and step.found:
         return f"remove failed {step.found.key}"
     assert step.resource is not None

@@ -12,7 +12,7 @@ from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ROLES, SECRETS_KEY, Blob, Machine
+from clusterous_cli.cluster.payload import RECORD, ROLES, SECRETS_KEY, Blob, Machine
 from clusterous_cli.plan import planner
 from clusterous_cli.plan.kinds import access, kind, table
 from clusterous_cli.plan.kinds.homes import Homes
@@ -39,7 +39,9 @@ def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
                 Machine(pool=one.name, role=one.role, user_data="#cloud-config")
                 for one in read.pools
             ),
-            blobs=(Blob(key=SECRETS_KEY, sha256="0" * 64, content=b"{}"),),
+            blobs=tuple(
+                Blob(key=key, sha256="0" * 64, content=b"{}") for key in (SECRETS_KEY, RECORD)
+            ),
         )
     )
 
@@ -126,17 +128,17 @@ def test_a_living_network_is_not_made_anew() -> None:
         planner.plan(wanted("name: reef\nnetwork: {cidr: 10.50.0.0/16}\n"), Observed(found=found))
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_workers_that_are_too_many_are_kept_and_told(count: int) -> None:
-    planned = planner.plan(
-        wanted(f"name: reef\nworkers: {count}\n"), Observed(found=all_there(wanted()))
-    )
+def test_machines_that_leave_are_no_step_of_the_graph_but_pending() -> None:
+    observed = grown(cpu="i-1", big="i-3")
+    going = replace(observed.found["pool cpu"], id="i-2")
 
-    assert planned.pending == ()
-    assert [words.splitlines()[0] for words in planned.unchanged] == [
-        f"worker: 2 run, {count} wanted. create does not remove machines yet. For each that shall"
-        " go"
-    ]
+    planned = planner.plan(wanted(POOLS), replace(observed, leaving=(going,)))
+
+    assert [(step.action, step.found) for step in planned.leaving] == [(Action.DELETE, going)]
+    assert set(planned.leaving) <= set(planned.pending)
+    assert not set(planned.leaving) & set(planned.steps)
+    (comes,) = (step for step in planned.steps if step.key == "pool cpu")
+    assert comes.replaces == "i-2"  # by which its launch is not taken for that of the one that goes
 
 
 POOLS = "name: reef\npools:\n  cpu: 2\n  big: 1\n"

@@ -1,0 +1,44 @@
+"""`clusterous add-nodes [N] [POOL]`."""
+
+import click
+
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("words", nargs=-1, metavar="[N] [POOL]")
+@click.option("--count", type=int, metavar="N", help="How many; 1 if not given.")
+@options.with_settings
+def command(settings: Settings, words: tuple[str, ...], count: int | None) -> int:
+    """Add N machines (or one) to POOL, and wait until they are ready.
+
+    POOL may be left out where there is only one pool of workers. A cluster file that says another
+    number is told: create with it would go back.
+    """
+    from clusterous_cli.commands import changing, opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import cost, design
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    cloud, before = opening.existing(settings)
+    number, name = changing.amount(words, count)
+    pool = changing.pool(before, name)
+    config = changing.checked(before.changed(pool.name, count=pool.count + number))
+    drawn = design.draw(cloud, config, offer=opening.offer(None))
+    price = cost.of(config, cloud.region)
+    screen.tell(show.plan_table(drawn, price))
+    where = f"{config.name} in {cloud.region} (account {cloud.account})"
+    if not screen.confirm(f"add {number} to {pool.spelled} of {where}?  {price.spelled()} [y/N]"):
+        screen.warn("Nothing was added.")
+        return 1
+    cluster = changing.carried_out(
+        screen, cloud, drawn, f"clusterous create --cluster {config.name}"
+    )
+    if not screen.for_people:
+        screen.emit(show.cluster_data(cluster, price, opening.now()))
+    for words_ in opening.outdated(config):
+        screen.warn(f"  ! {words_}")
+    screen.hint("Next: clusterous status")
+    return 0

@@ -1,0 +1,152 @@
+"""What commands share that change a cluster: which machines are meant, and carrying it out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clusterous_api import names
+from clusterous_api.errors import UserError
+from clusterous_cli.aws import client
+from clusterous_cli.cluster import local, record
+from clusterous_cli.cluster.config import ClusterConfig, Pool
+from clusterous_cli.cluster.record import Cluster, Node
+from clusterous_cli.program.convert import dns_label
+from clusterous_cli.system import wait
+from clusterous_cli.terminal import spell
+from clusterous_cli.terminal.screen import Ui
+
+if TYPE_CHECKING:
+    from clusterous_cli.plan.design import Design
+    from clusterous_cli.plan.leaving import Drain
+
+
+def pool(config: ClusterConfig, name: str | None) -> Pool:
+    """Return the pool that is meant: *name*, as environment files have it, or the only one."""
+    known = {one.name: one for one in config.workers}
+    if name is None and len(known) == 1:
+        return next(iter(known.values()))
+    if name is None:
+        raise UserError(f"{config.name} has the pools {', '.join(known)}: say which.")
+    if (label := dns_label(name)) in known:
+        return known[label]
+    raise UserError(f"{config.name} has no pool {name}; it has {', '.join(known)}.")
+
+
+def amount(words: Sequence[str], count: int | None) -> tuple[int, str | None]:
+    """Return how many machines of which pool *words* mean, such as `2 cpu` or `cpu`."""
+    numbers = [int(word) for word in words if word.isdecimal()]
+    names = [word for word in words if not word.isdecimal()]
+    numbers += [] if count is None else [count]
+    if len(numbers) > 1 or len(names) > 1:
+        raise UserError("Say one number and one pool at most, such as: add-nodes 2 cpu")
+    number = numbers[0] if numbers else 1
+    if number < 1:
+        raise UserError(f"{number} machines are none: say 1 or more.")
+    return number, names[0] if names else None
+
+
+def checked(config: ClusterConfig) -> ClusterConfig:
+    """Refuse what a cluster file with these numbers would be refused for."""
+    if words := config.too_many():
+        raise UserError(f"{words}. Nothing was changed.")
+    return config
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What is wanted when machines leave, and the *ids* of those that were named."""
+
+    config: ClusterConfig
+    ids: frozenset[str] = frozenset()
+
+
+def leaving(
+    cloud: client.Aws,
+    before: ClusterConfig,
+    words: Sequence[str],
+    count: int | None,
+    *,
+    replace: bool,
+) -> Chosen:
+    """Return what `rm-nodes` is to do; machines that are leaving already are not counted again."""
+    if not words and count is None:
+        return Chosen(config=before)
+    if count is not None or any(word.isdecimal() for word in words):
+        number, name = amount(words, count)
+        one = pool(before, name)
+        if replace:
+            raise UserError(
+                "--replace takes the names of machines, which `clusterous status` shows."
+            )
+        if number > one.count:
+            raise UserError(f"{one.spelled}: {number} are to go, and {one.count} are wanted.")
+        return Chosen(config=before.changed(one.name, count=one.count - number))
+    cluster = record.open_cluster(before.name, cloud)
+    going = set(cluster.record.get("leaving", ()))
+    config, named = before, [_machine(cluster.nodes, word) for word in words]
+    for node in {node.instance_id: node for node in named}.values():
+        if node.instance_id not in going and not replace and node.pool in _counts(config):
+            fewer = max(_counts(config)[node.pool] - 1, 0)
+            config = config.changed(node.pool, count=fewer)
+    return Chosen(config=config, ids=frozenset(node.instance_id for node in named))
+
+
+def _counts(config: ClusterConfig) -> dict[str, int]:
+    return {one.name: one.count for one in config.workers}
+
+
+def _machine(nodes: Sequence[Node], word: str) -> Node:
+    found = [one for one in nodes if word in (one.name, one.instance_id, one.node_name)]
+    workers = [one for one in nodes if one.role == names.ROLE_WORKER]
+    if not found:
+        there = ", ".join(one.name for one in workers) or "none"
+        raise UserError(f"There is no machine {word}; workers are: {there}.")
+    if found[0] not in workers:
+        raise UserError(
+            f"{word} serves the cluster itself: only workers are removed. `clusterous create`"
+            " replaces what is lost."
+        )
+    return found[0]
+
+
+def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> Cluster:
+    """Carry out a design, and return the cluster as it is then; *again* goes on after Ctrl-C."""
+    from clusterous_cli.plan import converge
+
+    who, pauses = drawn.who, wait.Pauses()
+    local.remember(who)
+    with (
+        screen.lines() as lines,
+        converge.resumable(pauses, screen, lines, again),
+        converge.accounted(cloud, who),
+    ):
+        whole = converge.with_image(drawn, lines, pauses)
+        converge.Create(
+            cloud=cloud,
+            design=whole,
+            lines=lines,
+            pauses=pauses,
+            drain=draining(cloud, who.name, pauses),
+        ).run()
+    cluster = record.open_cluster(who.name, cloud)
+    screen.tell(f"✓ {who.name} is ready after {spell.duration(screen.passed)}.")
+    for words in drawn.plan.unchanged:
+        screen.warn(f"  ! {words}")
+    return cluster
+
+
+def draining(cloud: client.Aws, name: str, pauses: wait.Pauses) -> "Drain":
+    """Return how machines of the cluster *name* are drained: by its Kubernetes."""
+
+    def drain(nodes: Sequence[Node], tell: Callable[[str], None]) -> Iterator[Node]:
+        from clusterous_cli.reach import drain, session
+
+        tell("asking the cluster itself, through its gateway")
+        reached = session.link(record.open_cluster(name, cloud))
+        steady = wait.Patience(
+            mend=reached.tunnel.ensure, tell=tell, clock=pauses.clock, sleep=pauses.sleep
+        )
+        api = session.api(reached)
+        return drain.drained(api, nodes, tell=tell, pauses=pauses, steady=steady)
+
+    return drain

@@ -1,0 +1,50 @@
+"""`clusterous rm-nodes [NODE…]`."""
+
+import click
+
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("words", nargs=-1, metavar="[NODE]... | N [POOL]")
+@click.option("--count", type=int, metavar="N", help="How many of a pool, in place of names.")
+@click.option("--replace", is_flag=True, help="Put a new machine in the place of each NODE.")
+@options.with_settings
+def command(settings: Settings, words: tuple[str, ...], count: int | None, replace: bool) -> int:
+    """Drain machines and remove them: each NODE by its name in status, or N of POOL.
+
+    Nothing new comes to a machine that leaves. Its programs are asked to end, as fast as their
+    disruption budgets allow, and run elsewhere where there is room; after 10 minutes the command
+    ends (exit code 75), and the same one goes on. Then Kubernetes forgets the node, and the machine
+    is ended, with what is on its disk.
+
+    Without words it goes on with those that are leaving already.
+    """
+    from clusterous_cli.commands import changing, opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import cost, design
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    cloud, before = opening.existing(settings)
+    chosen = changing.leaving(cloud, before, words, count, replace=replace)
+    drawn = design.draw(cloud, chosen.config, offer=opening.offer(None), leave=chosen.ids)
+    price = cost.of(chosen.config, cloud.region)
+    if not drawn.plan.leaving:
+        screen.tell("No machine is to leave.")
+        return 0
+    screen.tell(show.plan_table(drawn, price))
+    where = f"{before.name} in {cloud.region} (account {cloud.account})"
+    if not screen.confirm(f"{show.leaving_words(drawn.plan)}\nremove from {where}? [y/N]"):
+        screen.warn("Nothing was removed.")
+        return 1
+    cluster = changing.carried_out(
+        screen, cloud, drawn, f"clusterous rm-nodes --cluster {before.name}"
+    )
+    if not screen.for_people:
+        screen.emit(show.cluster_data(cluster, price, opening.now()))
+    for told in opening.outdated(chosen.config):
+        screen.warn(f"  ! {told}")
+    screen.hint("Next: clusterous status")
+    return 0

@@ -1,0 +1,144 @@
+"""How nodes leave: what is asked of Kubernetes, and in which order."""
+
+import json
+import re
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from clusterous_api.errors import UserError
+from clusterous_cli.cluster.record import Node
+from clusterous_cli.reach import drain, kube
+from clusterous_cli.system import wait
+
+BUDGET = "The disruption budget sim needs 2 healthy pods and has 2 currently"
+
+
+def pod(name: str, node: str = "ip-1", owner: str = "ReplicaSet", **status: Any) -> dict[str, Any]:
+    owners = [{"kind": owner, "controller": True}] if owner else []
+    metadata = {"name": name, "namespace": "default", "uid": f"u-{name}", "ownerReferences": owners}
+    return {
+        "metadata": metadata,
+        "spec": {"nodeName": node},
+        "status": {"phase": "Running"} | status,
+    }
+
+
+@dataclass
+class Cluster:
+    """Nodes and pods; a pod that is evicted is gone, unless a budget *keeps* it so often."""
+
+    nodes: set[str]
+    pods: list[dict[str, Any]]
+    keeps: dict[str, int] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+        if method == "GET":
+            return 200, json.dumps({"items": self.pods})
+        name = re.sub(r".*/(pods|nodes)/([^/]+).*", r"\2", path)
+        self.calls.append(f"{method} {name}")
+        if method == "POST":
+            return self.evicted(name, json.loads(body or ""))
+        known = name in self.nodes
+        if method == "DELETE":
+            self.nodes.discard(name)
+        else:
+            assert json.loads(body or "") == {"spec": {"unschedulable": True}}
+        return (200, "{}") if known else (404, "{}")
+
+    def evicted(self, name: str, eviction: dict[str, Any]) -> tuple[int, str]:
+        assert eviction["deleteOptions"] == {"preconditions": {"uid": f"u-{name}"}}
+        if self.keeps.get(name, 0) > 0:
+            self.keeps[name] -= 1
+            causes = {"causes": [{"reason": "DisruptionBudget", "message": BUDGET}]}
+            return 429, json.dumps({"message": "Cannot evict pod", "details": causes})
+        self.pods = [one for one in self.pods if one["metadata"]["name"] != name]
+        return 201, "{}"
+
+
+class Clock(threading.Event):
+    """Time that passes only while somebody sleeps."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.now += timeout or 0.0
+        return False
+
+
+def machine(number: int) -> Node:
+    return Node(
+        name=f"worker-{number}", instance_id=f"i-{number}", role="worker", pool="worker",
+        type="t3.large", state="running", launched="", node_name=f"ip-{number}",
+    )  # fmt: skip
+
+
+def left(cluster: Cluster, said: list[str], count: int = 1) -> list[str]:
+    clock = Clock()
+    pauses = wait.Pauses(clock=clock, event=clock)
+    steady = wait.Patience(mend=lambda: None, tell=said.append, clock=clock, sleep=pauses.sleep)
+    going = drain.drained(
+        kube.Api(cluster), [machine(n + 1) for n in range(count)], tell=said.append, pauses=pauses,
+        steady=steady,
+    )  # fmt: skip
+    return [f"{one.name} {len(cluster.calls)}" for one in going]
+
+
+def test_a_node_is_cordoned_then_emptied_then_forgotten() -> None:
+    cluster = Cluster({"ip-1", "ip-2"}, [pod("a"), pod("b"), pod("other", node="ip-2")])
+
+    assert left(cluster, []) == ["worker-1 4"]
+
+    assert cluster.calls == ["PATCH ip-1", "POST a", "POST b", "DELETE ip-1"]
+    assert [one["metadata"]["name"] for one in cluster.pods] == ["other"]
+
+
+def test_what_is_the_nodes_own_or_is_over_is_not_asked_to_leave() -> None:
+    mirror = pod("static", owner="Node")
+    mirror["metadata"]["annotations"] = {drain.MIRROR: "x"}
+    over = pod("over", owner="", phase="Succeeded")
+    cluster = Cluster({"ip-1"}, [pod("flannel", owner="DaemonSet"), mirror, over])
+
+    left(cluster, [])
+
+    assert cluster.calls == ["PATCH ip-1", "DELETE ip-1"]
+
+
+def test_a_budget_is_waited_for_and_told() -> None:
+    cluster = Cluster({"ip-1"}, [pod("a")], keeps={"a": 2})
+    said: list[str] = []
+
+    assert left(cluster, said) == ["worker-1 5"]
+
+    assert cluster.calls == ["PATCH ip-1", *["POST a"] * 3, "DELETE ip-1"]
+    assert said[0] == f"1 pod still runs on worker-1: default/a; default/a: {BUDGET}"
+
+
+def test_after_the_deadline_the_node_stays_cordoned_and_is_not_forgotten() -> None:
+    cluster = Cluster({"ip-1", "ip-2"}, [pod("a"), pod("b", node="ip-2")], keeps={"a": 10**6})
+
+    with pytest.raises(drain.Held, match="After 10 min 0 s, 1 pod still runs on worker-1") as told:
+        left(cluster, [], count=2)
+
+    assert told.value.exit_code == 75
+    assert "DELETE ip-2" in cluster.calls
+    assert "DELETE ip-1" not in cluster.calls
+
+
+def test_what_nothing_would_start_again_is_told_before_anything_is_done() -> None:
+    cluster = Cluster({"ip-1"}, [pod("a"), pod("by-hand", owner="")])
+
+    with pytest.raises(UserError, match=r"default/by-hand on worker-1\. Nothing was drained"):
+        left(cluster, [])
+
+    assert cluster.calls == []
+
+
+def test_a_machine_that_never_joined_goes_at_once() -> None:
+    assert left(Cluster(set(), []), []) == ["worker-1 1"]
