@@ -102,13 +102,16 @@ def test_labels_and_taints_of_machines_that_run_stay_which_is_told(world: cloud.
         world.converge(other).execute()
 
 
-def test_a_pool_that_the_file_has_no_more_is_told(world: cloud.World) -> None:
+def test_a_pool_that_the_file_has_no_more_is_to_leave(world: cloud.World) -> None:
     world.converge(REEF).execute()
     fewer = config.parse(TWO.replace("  big:", "  # big:"))
 
-    (words,) = world.design(fewer).plan.unchanged
+    (step,) = world.design(fewer).plan.leaving
 
-    assert words.startswith("pool big: 1 run, 0 wanted")
+    assert step.found is not None
+    assert [step.found.id] == [
+        one["InstanceId"] for one in workers(world) if tags_of(one)[names.TAG_POOL] == "big"
+    ]
 
 
 def test_status_tells_what_is_gone_of_which_pool(world: cloud.World) -> None:
