@@ -72,7 +72,11 @@ func kineCommand() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 			defer stop()
-			return kine.Serve(ctx, path, listen, func() { fmt.Fprintln(os.Stderr, "kine is ready") })
+			endpoint, err := kine.Default(path)
+			if err != nil {
+				return err
+			}
+			return kine.Serve(ctx, endpoint, listen, func() { fmt.Fprintln(os.Stderr, "kine is ready") })
 		},
 	}
 	command.Flags().StringVar(&path, "path", "state.db", "the SQLite file")

@@ -1,7 +1,8 @@
 // Package kine serves the etcd API from an SQLite file, as k3s does by default.
 //
 // Only the parts of github.com/k3s-io/kine that SQLite needs are imported: its endpoint package
-// would bring NATS, PostgreSQL, MySQL and an S3 store into the build.
+// would bring NATS, PostgreSQL, MySQL and an S3 store into the build. What an endpoint means is
+// kine's own to say: its registry of drivers parses it.
 package kine
 
 import (
@@ -29,17 +30,20 @@ const (
 	etcdVersion    = "3.6.13"
 )
 
-// Serve answers on listen ("host:port" or "unix:///path") until ctx ends. The file at path is
-// created if it is missing; ready is called as soon as clients can connect.
-func Serve(ctx context.Context, path, listen string, ready func()) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
+// Default is the endpoint of the file at path, with what kine takes where nobody names one. Its
+// folder is made then, and only then.
+func Default(path string) (string, error) {
+	return "sqlite://" + path + "?" + sqlite.DefaultParams, os.MkdirAll(filepath.Dir(path), 0o700)
+}
+
+// Serve answers on listen ("host:port" or "unix:///path") until ctx ends. The file of the endpoint
+// is created if it is missing; ready is called as soon as clients can connect.
+func Serve(ctx context.Context, endpoint, listen string, ready func()) error {
 	backendCtx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_, backend, err := sqlite.New(backendCtx, &sync.WaitGroup{}, driverConfig(path))
+	_, backend, err := drivers.New(backendCtx, &sync.WaitGroup{}, driverConfig(endpoint))
 	if err != nil {
-		return fmt.Errorf("open %s: %w", path, err)
+		return fmt.Errorf("open %s: %w", endpoint, err)
 	}
 	if err := backend.Start(backendCtx); err != nil {
 		return fmt.Errorf("start the store: %w", err)
@@ -68,11 +72,9 @@ func Serve(ctx context.Context, path, listen string, ready func()) error {
 	return nil
 }
 
-func driverConfig(path string) *drivers.Config {
+func driverConfig(endpoint string) *drivers.Config {
 	return &drivers.Config{
-		Endpoint:              "sqlite://" + path,
-		Scheme:                "sqlite",
-		DataSourceName:        path + "?_journal=WAL&_busy_timeout=30000&_synchronous=NORMAL&_txlock=immediate",
+		Endpoint:              endpoint,
 		CompactInterval:       5 * time.Minute,
 		CompactIntervalJitter: 5,
 		CompactTimeout:        5 * time.Second,

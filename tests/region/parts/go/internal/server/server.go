@@ -117,10 +117,16 @@ func (s *Server) Run(ctx context.Context, ready func()) error {
 
 func (s *Server) startStore(ctx context.Context) (string, error) {
 	socket := "unix://" + filepath.Join(s.options.dir, "kine.sock")
-	path := filepath.Join(s.options.dir, "db", "state.db")
+	endpoint := s.settings.Text("datastore-endpoint", "")
+	if endpoint == "" {
+		var err error
+		if endpoint, err = kine.Default(filepath.Join(s.options.dir, "db", "state.db")); err != nil {
+			return "", err
+		}
+	}
 	answers := make(chan struct{})
 	go func() {
-		if err := kine.Serve(ctx, path, socket, func() { close(answers) }); err != nil {
+		if err := kine.Serve(ctx, endpoint, socket, func() { close(answers) }); err != nil {
 			s.group.Fail(err)
 		}
 	}()

@@ -49,7 +49,7 @@ var serverKeys = map[string]kind{
 	"egress-selector-mode": text, "write-kubeconfig": text, "write-kubeconfig-mode": text,
 	"disable-cloud-controller": flag, "disable-network-policy": flag, "disable-agent": flag,
 	"disable-kube-proxy": flag, "disable-helm-controller": flag, "cluster-init": flag,
-	"secrets-encryption": flag, "advertise-address": text,
+	"secrets-encryption": flag, "advertise-address": text, "datastore-endpoint": text,
 }
 
 var environment = map[string]string{
@@ -57,6 +57,7 @@ var environment = map[string]string{
 	"K3S_AGENT_TOKEN": "agent-token", "K3S_AGENT_TOKEN_FILE": "agent-token-file",
 	"K3S_NODE_NAME": "node-name", "K3S_DATA_DIR": "data-dir", "K3S_RESOLV_CONF": "resolv-conf",
 	"K3S_KUBECONFIG_MODE": "write-kubeconfig-mode", "K3S_KUBECONFIG_OUTPUT": "write-kubeconfig",
+	"K3S_DATASTORE_ENDPOINT": "datastore-endpoint",
 }
 
 // Settings are the values by key, lists in the order given. Read it with Text, Flag and List.
@@ -295,6 +296,9 @@ func (s *Settings) check() error {
 	}
 	if s.Text("server", "") != "" {
 		return errors.New("the k3s stand-in has one server only: it cannot join another (option server)")
+	}
+	if store := s.Text("datastore-endpoint", "sqlite://"); !strings.HasPrefix(store, "sqlite://") {
+		return fmt.Errorf("the k3s stand-in keeps its state in SQLite (sqlite://PATH?OPTIONS), not in %q", store)
 	}
 	if backend := s.Text("flannel-backend", "vxlan"); backend != "vxlan" && backend != "none" {
 		return fmt.Errorf("the k3s stand-in has the flannel-backend vxlan or none, not %q", backend)

@@ -122,6 +122,7 @@ func TestWhatIsNotUnderstoodIsRefused(t *testing.T) {
 		"no server":      {Agent, "token: x", nil, "--server is required"},
 		"second server":  {Server, "server: https://x:6443", nil, "one server only"},
 		"other backend":  {Server, "flannel-backend: wireguard-native", nil, "vxlan"},
+		"other store":    {Server, "datastore-endpoint: mysql://x", nil, "SQLite"},
 		"no truth value": {Server, "cluster-init: maybe", nil, "true or false"},
 		"list for text":  {Server, "token: [a, b]", nil, "one value"},
 		"missing value":  {Server, "", []string{"--token"}, "needs a value"},
