@@ -12,6 +12,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from moto.core.utils import utcnow
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces
 from moto.ec2.models import nat_gateways as moto_nats
 from moto.ec2.models import vpcs as moto_vpcs
@@ -365,6 +366,7 @@ def _start(self: Any) -> Any:
     if previous.name in ("running", "pending"):
         return previous
     _ORIGINAL["start"](self)
+    self.launch_time = utcnow()  # which EC2 gives anew, and moto does not
     self.region_since = current().clock()
     _set_state(self, "pending")
     _later(current().settings.pending, self, "pending", "running")
