@@ -16,5 +16,6 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
 @pytest.fixture
 def world(account: cloud.World) -> cloud.World:
     account.server.reset()
+    account.server.world.settings = cloud.QUICK  # which a test may have slowed down
     account.renew()
     return account
