@@ -24,7 +24,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ADDONS, LOCK_KEY, VOLUME
+from clusterous_cli.cluster.payload import ADDONS, BEGUN, LOCK_KEY, STATE, VOLUME
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.plan import converge, design, inventory, leaving, lock
 from clusterous_cli.system import wait
@@ -73,6 +73,15 @@ class World:
         clients = self.cloud._clients  # to make them anew costs a second each time
         self.cloud = Aws(self.cloud.session, "eu-west-1")
         self.cloud._clients = clients
+
+    def end(self, *ids: str) -> None:
+        """Terminate machines as somebody who means it: their protection goes first."""
+        for id in ids:
+            off = {"Value": False}
+            self.cloud.call(
+                "ec2", "modify_instance_attribute", InstanceId=id, DisableApiTermination=off
+            )
+        self.cloud.call("ec2", "terminate_instances", InstanceIds=list(ids))
 
     def fault(self, **fault: Any) -> None:
         self.server.world.faults.add(faults.parse(fault))
@@ -205,8 +214,11 @@ def report(
         **(seen or {}),
     }
     view = {key: told for key, told in view.items() if told is not None}
+    kept = keeping(cloud, who)
     for one in found:
         body = {"phase": "ready", "host_key": HOST_KEY, "cluster": view}
+        if tags_of(one)[names.TAG_ROLE] == names.ROLE_CONTROLLER and kept is not None:
+            body = body | kept
         if tags_of(one)[names.TAG_ROLE] == failing:
             body = {"phase": "failed", "error": "ctr: write: no space left on device\n"}
         if said.get(one["InstanceId"]) == json.dumps(body):
@@ -217,6 +229,20 @@ def report(
             Key=f"{who.reports}/{one['InstanceId']}.json",
             Body=json.dumps(body).encode(),
         )
+
+
+def keeping(cloud: Aws, who: Identity) -> dict[str, Any] | None:
+    """Play the controller's boot: format the volume of its state, and wait until it is marked."""
+    told = record.read_object(cloud, who, STATE)
+    if told is None:
+        return None
+    order = dict(line.split("=") for line in told.decode().splitlines())
+    state = {"volume": order["id"], "phase": "made"}
+    if order["marked"] == "no":
+        return {"phase": "waiting for its state volume", "state": state, "cluster": None}
+    body = f"{order['id']} i-0 2026-11-22T00:00:00Z\n".encode()
+    cloud.client("s3", reads=True).put_object(Bucket=who.bucket, Key=BEGUN, Body=body)
+    return {"state": {**state, "phase": "mounted"}}
 
 
 def served(cloud: Aws, who: Identity) -> dict[str, Any] | None:

@@ -109,7 +109,7 @@ def boot_files(world: cloud.World) -> None:
 def machine(kind: str) -> Callable[[cloud.World], None]:
     def ended(world: cloud.World) -> None:
         ids = [id for id, role in machines(world).items() if role == kind]
-        ec2(world, "terminate_instances", InstanceIds=ids)
+        world.end(*ids)
 
     return ended
 
@@ -203,6 +203,6 @@ def test_keys_that_are_lost_while_machines_run_are_not_made_anew(world: cloud.Wo
 def test_keys_that_are_lost_with_all_machines_are_made_anew(world: cloud.World) -> None:
     world.converge(REEF).execute()
     world.cloud.call("s3", "delete_object", Key=SECRETS_KEY, **OWNER)
-    ec2(world, "terminate_instances", InstanceIds=list(machines(world)))
+    world.end(*machines(world))
 
     assert world.converge(REEF).execute().failed == ()

@@ -24,6 +24,7 @@ from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.commands import opening
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost, nodes
+from clusterous_cli.plan.kinds.machines import STATE
 from clusterous_cli.plan.kinds.volume import attachment, ebs
 from clusterous_cli.system import wait
 from tests.functional import cloud
@@ -38,9 +39,13 @@ def with_volume(volume: str) -> config.ClusterConfig:
 
 
 def volumes(world: cloud.World) -> list[dict[str, Any]]:
-    """List the volumes that are no machine's own disk."""
+    """List the volumes that are no machine's own disk, nor its state's."""
     listed = world.cloud.pages("ec2", "describe_volumes", "Volumes")
-    return [one for one in listed if names.TAG_POOL not in tags_of(one)]
+    return [
+        one
+        for one in listed
+        if names.TAG_POOL not in tags_of(one) and tags_of(one).get(names.TAG_ROLE) != STATE
+    ]
 
 
 def machine(world: cloud.World, role: str) -> str:
@@ -243,7 +248,7 @@ def test_a_volume_that_somebody_attached_elsewhere_is_not_taken_from_there(
         "ec2", "run_instances", ImageId=world.design(REEF).image.id, InstanceType="t3.nano",
         MinCount=1, MaxCount=1, Placement={"AvailabilityZone": "eu-west-1a"},
     )["Instances"][0]["InstanceId"]  # fmt: skip
-    world.cloud.call("ec2", "terminate_instances", InstanceIds=[old])
+    world.end(old)
     wait.until(
         lambda: volumes(world)[0]["State"] == "available" or None, "ending", wait.Pauses(),
         timeout=20,
@@ -315,7 +320,7 @@ def test_no_change_of_the_file_replaces_a_volume(world: cloud.World) -> None:
         for volume, said in REFUSED.items():
             with pytest.raises(UserError, match=said):
                 world.design(with_volume(volume))
-        world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, terminated)])
+        world.end(machine(world, terminated))
 
     for volume, said in REFUSED.items():
         with pytest.raises(UserError, match=said):
@@ -404,7 +409,7 @@ def test_a_volume_that_is_lost_is_told_with_its_newest_snapshot(world: cloud.Wor
     (own,) = volumes(world)
     id = own["VolumeId"]
     snapshot = world.cloud.call("ec2", "create_snapshot", VolumeId=id)["SnapshotId"]
-    world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, "controller")])
+    world.end(machine(world, "controller"))
     lose(world, id)
     before = world.mutating()
 
@@ -421,7 +426,7 @@ def test_a_volume_that_is_lost_is_told_with_its_newest_snapshot(world: cloud.Wor
 
 def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: cloud.World) -> None:
     world.converge(REEF).execute()
-    world.cloud.call("ec2", "terminate_instances", InstanceIds=[machine(world, "controller")])
+    world.end(machine(world, "controller"))
     lose(world, volumes(world)[0]["VolumeId"])
 
     with pytest.raises(
@@ -442,14 +447,14 @@ def test_a_new_controller_gets_the_volume_of_the_old_one(world: cloud.World) -> 
     world.configure(shutting_down=1.0)
     world.converge(REEF).execute()
     old = machine(world, "controller")
-    world.cloud.call("ec2", "terminate_instances", InstanceIds=[old])
+    world.end(old)
     before = world.mutating()
 
     world.converge(REEF).execute()
 
     (made,) = volumes(world)
     assert made["Attachments"][0]["InstanceId"] == machine(world, "controller") != old
-    assert touched(world, before) == ["ec2:AttachVolume"]
+    assert touched(world, before) == ["ec2:AttachVolume", "ec2:AttachVolume"]  # its state's, too
 
 
 def test_a_volume_that_another_machine_holds_is_waited_for_and_never_taken(

@@ -18,9 +18,11 @@ from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import (
     ADDONS,
+    BEGUN,
     HOMES,
     ROLES,
     SECRETS_KEY,
+    STATE,
     VOLUME,
     Blob,
     Machine,
@@ -35,6 +37,22 @@ PIN: Final = "io.cri-containerd.pinned=pinned"
 # Where the volume server says how the shared volume is.
 VOLUME_ORDER: Final = f"{FACTS}/volume"  # which volume that is to serve
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
+# What Kubernetes knows, on a volume of its own; see state.sh.
+KEPT: Final = f"{K3S}/server"
+# k3s hands it to kine, whose usual options these are, but for one: its NORMAL syncs a commit only
+# with the next checkpoint, so that a machine that is lost loses what the API had acknowledged.
+DATASTORE: Final = (
+    f"sqlite://{KEPT}/db/state.db?_journal_mode=WAL&_busy_timeout=30000&_synchronous=FULL"
+    "&_txlock=immediate&_stmt_cache_size=20&cache=shared"
+)
+# Of the controller's files those on that volume are fetched when it is there.
+FETCH: Final = {
+    names.ROLE_CONTROLLER: f"""\
+    files | grep -v ' {KEPT}/' | fetch_all
+    keep_state
+    files | grep ' {KEPT}/' | fetch_all""",
+    names.ROLE_WORKER: "    files | fetch_all",
+}
 USER_DATA_LIMIT: Final = 4096
 # What stays for the kubelet (and on the controller for all of k3s), and for sshd and what serves
 # volumes, however full of programs a machine is.
@@ -193,6 +211,8 @@ def _script(
             PLACE=names.VOLUME_PATH,
             CIDR=config.cidr,
             PREPARE=f"{_cloud(config)}    first_addons" if server else "",
+            FETCH=FETCH[role],
+            NEEDS=_NEEDS if server else "",
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",
         )
@@ -210,8 +230,16 @@ def _script(
     ).encode()
 
 
+# A machine that starts again starts its units before its boot has mounted anything.
+_NEEDS: Final = f"""\
+ConditionPathIsMountPoint={KEPT}
+RequiresMountsFor={KEPT}
+"""
+
+
 def _following(config: ClusterConfig) -> str:
-    followed = assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
+    kept = assets.render(assets.template("state.sh"), NOTE=STATE, BEGUN=BEGUN, PLACE=KEPT)
+    followed = kept + assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
     if not config.volume.served:
         return followed
     places = {"PLACE": names.VOLUME_PATH, "GATE": names.VOLUME_GATE}
@@ -277,6 +305,7 @@ tls-san:
   - {addresses(config.cidr).controller}
 node-taint:
   - {names.CONTROL_PLANE_TAINT}=true:NoSchedule
+datastore-endpoint: "{DATASTORE}"
 disable:
   - traefik
   - servicelb

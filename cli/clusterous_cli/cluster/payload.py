@@ -13,6 +13,8 @@ LOCK_KEY: Final = "lock.json"  # who changes the cluster just now
 ADDONS: Final = "server/addons"  # the table that the controller follows
 VOLUME: Final = "server/volume"  # what the controller is told of the shared volume
 HOMES: Final = "server/pools"  # and which node is of which pool
+STATE: Final = "server/state"  # and of the one that its own state lies on
+BEGUN: Final = "server/begun"  # put by the first controller that was ready: there is a datastore
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 

@@ -4,7 +4,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import formats, local, report
 from clusterous_cli.cluster.addresses import node_name
+from clusterous_cli.cluster.away import Away, Seen, away
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
 from clusterous_cli.cluster.tags import ENDED, LIVE, tags_of
@@ -41,6 +43,7 @@ class Node:
     host_key: str = ""
     report: Mapping[str, Any] | None = None
     reason: str = ""  # why it is off or gone, as EC2 says
+    changed: str = ""  # EC2's words on its last change of state, with the time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +68,7 @@ class Cluster:
     admin_key: str
     server_ca: str
     record: Mapping[str, Any]
+    away: Away | None = None  # the controller, where it does not do its work
 
 
 def cluster_names(cloud: Aws) -> list[str]:
@@ -124,8 +128,28 @@ def open_cluster(name: str | None, cloud: Aws) -> Cluster:
     with ThreadPoolExecutor(max_workers=4) as pool:
         record = pool.submit(read, cloud, who)
         secret = pool.submit(read_json, cloud, who, SECRETS_KEY)
-        nodes = pool.submit(read_nodes, cloud, who)
-        return _opened(who, record.result(), secret.result(), nodes.result())
+        reports = pool.submit(Reports(cloud, who).read)
+        found = pool.submit(machines, cloud, who)
+        nodes = merge(found.result(), reports.result())
+        missing = _away(cloud, who, nodes, reports.result()) if record.result() else None
+        return replace(_opened(who, record.result(), secret.result(), nodes), away=missing)
+
+
+def _away(
+    cloud: Aws, who: Identity, nodes: Iterable[Node], reports: Mapping[str, Mapping[str, Any]]
+) -> Away | None:
+    role = names.ROLE_CONTROLLER
+    living = [_seen(node) for node in nodes if node.role == role]
+    gone = [] if living else [_seen(node) for node in ended(cloud, who) if node.role == role]
+    heard = {
+        id: said["time"] for id, said in reports.items()
+        if said.get("role") == role and said.get("time")
+    }  # fmt: skip
+    return away(living, gone, heard, datetime.now(UTC))
+
+
+def _seen(node: Node) -> Seen:
+    return Seen(id=node.instance_id, state=node.state, why=node.reason, changed=node.changed)
 
 
 def _opened(
@@ -317,6 +341,7 @@ def _pool(one: Mapping[str, Any]) -> str:
 
 def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Node:
     launched = one.get("LaunchTime", "")
+    said = {} if _is_of_before(said, launched) else said
     return Node(
         name=name,
         instance_id=one["InstanceId"],
@@ -324,6 +349,7 @@ def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any])
         pool=_pool(one),
         type=one.get("InstanceType", ""),
         state=one["State"]["Name"],
+        changed=str(one.get("StateTransitionReason", "")),
         reason=str((one.get("StateReason") or {}).get("Message", "")),
         launched=launched.isoformat() if hasattr(launched, "isoformat") else str(launched),
         private_ip=one.get("PrivateIpAddress", ""),
@@ -334,3 +360,10 @@ def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any])
         host_key=str(said.get("host_key", "")),
         report=said or None,
     )
+
+
+def _is_of_before(said: Mapping[str, Any], launched: Any) -> bool:
+    """Whether a machine said it before it was started (again), and has said nothing since."""
+    if not said.get("time") or not isinstance(launched, datetime):
+        return False
+    return datetime.fromisoformat(said["time"]) < launched

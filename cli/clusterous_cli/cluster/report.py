@@ -22,6 +22,7 @@ UNREADABLE: Final[Mapping[str, Any]] = {
 HOST_KEY: Final = re.compile(
     r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})"
 )
+TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 PHASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,40}")
 
 
@@ -36,11 +37,16 @@ def read(raw: bytes) -> Mapping[str, Any]:
     if not isinstance(said, dict):
         return UNREADABLE
     phase = _text(said.get("phase"))
-    read = {
+    read: dict[str, Any] = {
         "phase": phase if PHASE.fullmatch(phase) else UNREADABLE["phase"],
         "error": _text(said.get("error")),
         "host_key": host_key(said.get("host_key")),
+        "role": _text(said.get("role")),
+        "time": time if TIME.fullmatch(time := _text(said.get("time"))) else "",
     }
+    state = said.get("state")
+    if isinstance(state, dict):  # of the volume that the controller's state lies on
+        read["state"] = {key: _text(state.get(key)) for key in ("volume", "phase")}
     view = said.get("cluster")
     return {**read, "cluster": _view(view)} if isinstance(view, dict) else read
 

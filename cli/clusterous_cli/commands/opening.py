@@ -228,6 +228,8 @@ def inside(cluster: record.Cluster, tell: Callable[[str], None]) -> Inside:
     from clusterous_cli.program import apps, load
     from clusterous_cli.reach import session
 
+    if cluster.away:
+        return Inside(unreachable="its controller is away")
     if not (cluster.gateway_ip and cluster.controller_ip):
         return Inside(unreachable="it has no gateway or no controller")
     slow = threading.Timer(SLOW_SECONDS, tell, ["Asking the cluster itself, through its gateway…"])

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from clusterous_api import names
 from clusterous_cli.addons import rollout
-from clusterous_cli.cluster import prices
+from clusterous_cli.cluster import away, prices
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
@@ -202,6 +202,7 @@ def cluster_data(cluster: Cluster, price: cost.Cost, now: datetime) -> dict[str,
     created = str(cluster.record.get("created", ""))
     return {
         "name": cluster.name,
+        "away": away.data(cluster.away),
         "uid": cluster.uid,
         "account": cluster.account,
         "region": cluster.region,
@@ -323,7 +324,7 @@ def _counted(pool: Pool) -> str:
 # What it means that a machine is no more.
 GONE: Final = {
     names.ROLE_GATEWAY: "there is no way to the cluster, which goes on by itself",
-    names.ROLE_CONTROLLER: "Kubernetes, and with it what it knew of programs, ended with it",
+    names.ROLE_CONTROLLER: "Kubernetes is away with it",
 }
 
 
@@ -390,6 +391,7 @@ def cluster_table(cluster: Cluster, price: cost.Cost, now: datetime, inside: Ins
     errors = [f"  {node.name}: {node.error.strip()}" for node in cluster.nodes if node.error]
     return "\n".join(
         [
+            *away_words(cluster, now),
             head,
             spell.table(rows),
             *volume_words(cluster),
@@ -400,6 +402,33 @@ def cluster_table(cluster: Cluster, price: cost.Cost, now: datetime, inside: Ins
     )
 
 
+def away_words(cluster: Cluster, now: datetime) -> list[str]:
+    """Say that the controller is away, since when, and what to type."""
+    one = cluster.away
+    if one is None:
+        return []
+    did = DID.get(one.state, f"is {one.state}")
+    machine = f"its machine {one.id} {did}" if one.id else "EC2 knows its machine no more"
+    why = f" ({one.why})" if one.why else ""
+    times = [
+        f"{words} {time:%H:%M on %d %B} UTC, {spell.duration((now - time).total_seconds())} ago"
+        for words, time in (("since", one.since), ("last heard of at", one.heard))
+        if time
+    ]
+    mend = f"type: clusterous create --cluster {cluster.name}"
+    if one.state == "silent":
+        mend = (
+            f"look what it says (aws ec2 get-console-output --latest --instance-id {one.id}); what"
+            f" may help is aws ec2 reboot-instances --instance-ids {one.id}"
+        )
+    return [
+        f"! The controller of {cluster.name} is away: {', '.join([machine + why, *times])}."
+        " Programs on workers run on; until it is back none is started, changed or told of.",
+        f"  To bring it back, {mend}",
+    ]
+
+
+DID: Final = {"terminated": "was terminated", "silent": "runs, and says nothing"}
 SHARES: Final = ("CPU used/promised/all", "memory used/promised/all")
 
 

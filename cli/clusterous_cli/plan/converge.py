@@ -10,6 +10,7 @@ from functools import partial
 from types import FrameType
 from typing import Any, Final
 
+from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
@@ -25,7 +26,7 @@ from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC, Interface
-from clusterous_cli.plan.kinds.volume import ebs
+from clusterous_cli.plan.kinds.volume import ebs, state
 from clusterous_cli.system import wait
 from clusterous_cli.system.download import Progress
 from clusterous_cli.terminal import spell
@@ -143,9 +144,13 @@ class Create:
                 site=self.site(), nodes=nodes, drain=drain, record=content, lines=self.lines
             ).run()
 
-    def notice(self, view: Mapping[str, Any]) -> None:
-        """Mark the shared volume when its file system was made: it is not served before."""
-        told = view.get("volume") or {}
+    def notice(self, seen: Sequence[Node]) -> None:
+        """Mark volumes when their file system was made: they are not used before."""
+        for node in seen:
+            said = (node.report or {}).get("state") or {}
+            if node.role == names.ROLE_CONTROLLER and said.get("phase") == "made":
+                state.mark(self.site(), said["volume"])
+        told = nodes.cluster_view(seen).get("volume") or {}
         if self.design.config.volume.served and told.get("made") and told["phase"] == "made":
             ebs.mark(self.site(), told["volume"])
 

@@ -23,9 +23,9 @@ from clusterous_cli.plan import inventory, leaving, planner
 from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
-from clusterous_cli.plan.kinds.machines import MACHINES
+from clusterous_cli.plan.kinds.machines import MACHINES, split
 from clusterous_cli.plan.kinds.network import SUBNET, VPC
-from clusterous_cli.plan.kinds.volume import ebs, keeping
+from clusterous_cli.plan.kinds.volume import ebs, keeping, state
 from clusterous_cli.plan.kinds.volume.keeping import Present
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.system import assets, download, pins
@@ -191,15 +191,22 @@ def draw(
         image = pool.submit(_image, cloud, config, before.result())
         everything = (*found.result(), *_given(cloud, config, found.result()))
         volume = _volume(cloud, config, everything, before.result() or {}, failed)
-        zone = pool.submit(_zone, cloud, config, everything, keeping.zone_of(volume))
+        living = inventory.index(found.result(), failed).found
+        brain = state.present(found.result(), _living(found.result()))
+        state.refuse(
+            who, brain, living.get(names.ROLE_CONTROLLER),
+            str((before.result() or {}).get("zone", "")), partial(ebs.newest_snapshot, cloud),
+        )  # fmt: skip
+        where = keeping.zone_of(volume) or (brain.own.value.zone if brain.own else None)
+        zone = pool.submit(_zone, cloud, config, everything, where)
         check_keys(who, kept.result(), found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
 
         def drawn(operator: OwnImage, server: OwnImage | None) -> Design:
             return _drawn(
-                config, who, k3s, everything, volume, reports.result(), before.result() or {},
-                secrets, allow.result(), published.result(), image.result(), zone.result(), outside,
-                operator, server, leave, drawn,
+                config, who, k3s, everything, volume, brain, reports.result(),
+                before.result() or {}, secrets, allow.result(), published.result(),
+                image.result(), zone.result(), outside, operator, server, leave, drawn,
             )  # fmt: skip
 
         there = found.result()
@@ -212,6 +219,7 @@ def _drawn(
     k3s: str,
     found: tuple[Found, ...],
     volume: Present,
+    brain: state.Present,
     reports: Reports,
     before: Mapping[str, Any],
     secrets: pki.Secrets,
@@ -248,15 +256,17 @@ def _drawn(
     wish = Wish(
         config=config, who=who, zone=zone, image=image.id, k3s=k3s, allow=allow,
         machines=bundle.machines, blobs=blobs, addons=made,
-        formatted=keeping.is_formatted(volume),
+        formatted=keeping.is_formatted(volume), keeps_state=brain.kept,
+        state_formatted=brain.formatted,
     )  # fmt: skip
     plan = planner.plan(table.wanted(wish), inventory.index(found, failed, going))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()
+    older = () if brain.kept else (state.OLDER,)
     return Design(
         config=config,
         image=image,
         who=who,
-        plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s), *deaf)),
+        plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s), *deaf, *older)),
         found=found,
         blobs={blob.key: blob for blob in blobs},
         artifacts={
@@ -270,6 +280,13 @@ def _drawn(
         volume_server=server,
         redraw=redraw,
     )
+
+
+def _living(found: tuple[Found, ...]) -> list[str]:
+    """Name the pools of which machines live."""
+    return [
+        one.key for one in found if one.kind is MACHINES and one.ours and split(one, frozenset())[0]
+    ]
 
 
 def running_k3s(found: tuple[Found, ...], failed: frozenset[str]) -> str | None:

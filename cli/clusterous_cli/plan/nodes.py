@@ -218,7 +218,7 @@ def await_ready(
     *,
     volume: int | None = None,
     leaving: Set[str] = frozenset(),
-    notice: Callable[[Mapping[str, Any]], None] = lambda view: None,
+    notice: Callable[[Sequence[Node]], None] = lambda seen: None,
     seconds: float = SECONDS,
 ) -> tuple[Node, ...]:
     """Wait until all machines, *addons* and the *volume* are ready; what failed for good ends it at
@@ -243,7 +243,7 @@ def await_ready(
         nodes = tuple(one for one in there if one.instance_id not in leaving)
         now = progress(nodes, wanted, addons, volume)
         view = cluster_view(nodes)
-        notice(view)
+        notice(nodes)
         for name, text in now.lines.items():
             lines.set(name, text, done=name in now.done)
         lines.remind()

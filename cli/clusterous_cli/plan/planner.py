@@ -16,7 +16,7 @@ from clusterous_cli.plan.kinds.kind import (
     resolved,
     settled,
 )
-from clusterous_cli.plan.kinds.machines import MACHINES, Machines, grave_of, lasting
+from clusterous_cli.plan.kinds.machines import MACHINES, MENDED, Machines, grave_of, lasting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +157,13 @@ def refuse(changes: Iterable[Step]) -> None:
     for step in changes:
         assert step.found is not None
         assert step.resource is not None
-        if step.kind.changeable or step.drift == ("count",):
+        if step.kind.changeable or (step.kind is MACHINES and MENDED.issuperset(step.drift)):
             continue
         there, wanted = facts(step.found.value), facts(step.resource.value)
         wrong += [
             f"{step.key}: {name} is {there[name]}, not {wanted[name]}"
             for name in step.drift
-            if not isinstance(wanted[name], Ref | tuple) and name != "count"
+            if name not in MENDED and not isinstance(wanted[name], Ref | tuple)
         ] or [f"{step.key}: {', '.join(step.drift)} is not as create makes it"]
     if wrong:
         raise UserError("\n".join([*wrong, LIVING]))

@@ -29,6 +29,7 @@ report() {
         printf ',"host_key":%s' "$(cut -d ' ' -f 1-2 "$HOST_KEY" 2>/dev/null | tr -d '\n' | quoted |
             sed 's/\\n"$/"/')"
         [ -z "${2:-}" ] || printf ',"error":%s' "$(quoted <"$2")"
+        [ ! -s "$STATE/state.json" ] || printf ',"state":%s' "$(cat "$STATE/state.json")"
         [ ! -s "$STATE/cluster.json" ] || printf ',"cluster":%s' "$(cat "$STATE/cluster.json")"
         printf '}\n'
     } >"$_body"

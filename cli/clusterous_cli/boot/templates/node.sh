@@ -22,7 +22,7 @@ unit() {
 Description=Kubernetes of the cluster @CLUSTER@ (k3s @COMMAND@)
 After=network-online.target
 Wants=network-online.target
-
+@NEEDS@
 [Service]
 Type=notify
 ExecStartPre=-/sbin/modprobe br_netfilter
@@ -89,7 +89,7 @@ understood() {
 steps() {
     phase fetching
     can_mount
-    files | fetch_all
+@FETCH@
     mkdir -p "$ROOT/etc/rancher/k3s" "$ROOT/etc/systemd/system"
     (umask 077 && config >"$ROOT/etc/rancher/k3s/config.yaml")
     unit >"$ROOT/etc/systemd/system/@UNIT@.service"

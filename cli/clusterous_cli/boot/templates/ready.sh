@@ -7,3 +7,4 @@
         fi
         sleep 1
     done
+    tell_begun

@@ -55,7 +55,7 @@ follow_nodes() {
 # knows by name: that a node is a control plane, k3s says some time after the node is there. The
 # others it knows by the laptop, which writes @HOMES@ when it has started them.
 pools() {
-    k3s kubectl label node "$NAME" @POOL@=controller --overwrite || return 1
+    k3s kubectl label node "$NAME" @POOL@=controller --overwrite && successors || return 1
     _bare=$(k3s kubectl get nodes -l '!@POOL@' -o name) || return 1
     [ -n "$_bare" ] || return 0
     s3 GET @HOMES@ $NOTHING -o "$STATE/pools" || return 1
@@ -65,6 +65,14 @@ pools() {
         { [ -n "$pool" ] && k3s kubectl label "$_node" "@POOL@=$pool"; } || _late=$_node
     done
     [ -z "$_late" ]
+}
+
+# Who has the state is the controller, and there is one: the node of another is of a machine that is
+# no more. Kubernetes would find out itself, but only when it has asked the cloud.
+successors() {
+    k3s kubectl get nodes -l @POOL@=controller --no-headers 2>/dev/null | while read -r name _; do
+        [ "$name" = "$NAME" ] || k3s kubectl delete node "$name" --wait=false </dev/null
+    done
 }
 
 # Pods of nodes that are no more: Kubernetes would collect them itself, but only a minute later.

@@ -11,7 +11,7 @@ from clusterous_api.errors import FailedError
 from clusterous_cli.addons import table as addons
 from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ROLES
+from clusterous_cli.cluster.payload import BEGUN, ROLES
 from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
@@ -299,6 +299,15 @@ def policy(who: Identity, role: str, actions: Sequence[str] = ()) -> str:
             "Resource": f"{bucket}/nodes/${{ec2:SourceInstanceARN}}.json",
         },
     ]
+    if role == names.ROLE_CONTROLLER:
+        statements.append(
+            {
+                "Sid": "TellThatItBegan",
+                "Effect": "Allow",
+                "Action": "s3:PutObject",
+                "Resource": f"{bucket}/{BEGUN}",
+            }
+        )
     if role != names.ROLE_GATEWAY:
         statements += _pull(who)
     if role == names.ROLE_CONTROLLER and actions:

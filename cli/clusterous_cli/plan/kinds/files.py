@@ -8,7 +8,7 @@ from typing import Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ADDONS, HOMES, NODES, PRIVATE, RECORD, VOLUME
+from clusterous_cli.cluster.payload import ADDONS, HOMES, NODES, PRIVATE, RECORD, STATE, VOLUME
 from clusterous_cli.plan.kinds.access import spelled
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
@@ -152,7 +152,7 @@ def _look_objects(at: Scope) -> list[Found]:
             value=Object(bucket=at.who.bucket, key=key, sha256=digests.get(key)),
         )
         for key in keys
-        if not key.startswith(NODES) and key not in (ADDONS, HOMES, VOLUME)
+        if not key.startswith(NODES) and key not in (ADDONS, HOMES, VOLUME, STATE)
     ]
 
 
@@ -253,7 +253,7 @@ BUCKET: Final = Kind(
     make=_make_bucket,
     remove=_remove_bucket,
     # The record goes last: while anything is left, it can still be read.
-    after=("machines", "vpc", "file-system", "shared-volume"),
+    after=("machines", "vpc", "file-system", "shared-volume", "state-volume"),
     walked=_walk_buckets,
 )
 BLOCK: Final = Kind(

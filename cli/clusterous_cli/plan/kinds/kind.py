@@ -63,6 +63,8 @@ class Wish:
     blobs: tuple[Blob, ...]
     addons: Made | None = None
     formatted: bool = False  # whether the shared volume has had its file system made
+    keeps_state: bool = True  # whether the controller's state has a volume of its own
+    state_formatted: bool = False  # whether that has had its file system made
 
     @property
     def addresses(self) -> Addresses:

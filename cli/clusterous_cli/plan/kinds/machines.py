@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from clusterous_api import names
-from clusterous_api.errors import FailedError
+from clusterous_api.errors import FailedError, NotBeforeError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import FIXED, ClusterConfig, Pool, pool_key
 from clusterous_cli.cluster.payload import RECORD, SECRETS_KEY
@@ -33,7 +33,15 @@ from clusterous_cli.plan.kinds.network import gone_in
 from clusterous_cli.terminal import spell
 
 PART: Final = "machines"
-SHARED: Final = "volume"  # the key of the shared volume, which is no machine's own disk
+# The keys of the volumes that are no machine's own disk: the shared one, and the one that the
+# controller's state lies on.
+SHARED: Final = "volume"
+STATE: Final = "state"
+VOLUMES: Final = (SHARED, STATE)
+STATE_NOTE: Final = f"{STATE}-note"
+# So long a new machine waits for the end of the one whose address it gets.
+ENDING_SECONDS: Final = 600.0
+STOPPING_SECONDS: Final = 300.0
 SIDES: Final = {
     names.ROLE_GATEWAY: "public",
     names.ROLE_CONTROLLER: "control",
@@ -83,7 +91,9 @@ def _pool(wish: Wish, pool: Pool, user_data: str) -> Resource:
         # So that who goes on from the record never takes machines for too many.
         + (f"s3:{RECORD}",)
         + (f"{side}-link", "s3-endpoint", "vpc-dns")
-        + (("public-route",) if side == "public" else ()),
+        + (("public-route",) if side == "public" else ())
+        # A node without it is known to be of a release that knew of no such volume.
+        + ((STATE_NOTE,) if wish.keeps_state and role != names.ROLE_GATEWAY else ()),
         value=Machines(
             count=pool.count,
             type=pool.type,
@@ -183,14 +193,22 @@ def split(one: Found, failed: frozenset[str]) -> tuple[Found | None, Found | Non
 
 
 def _only(one: Found, ids: list[str]) -> Found:
-    return replace(one, id=" ".join(ids), value=replace(one.value, count=len(ids)))
+    states = {id: one.value.states[id] for id in ids}
+    return replace(one, id=" ".join(ids), value=replace(one.value, count=len(ids), states=states))
+
+
+# Of machines that somebody, or a failed host, has switched off.
+OFF: Final = "stopped"
+# What create can mend while the cluster lives.
+MENDED: Final = frozenset({"count", OFF})
 
 
 def drift(wanted: Machines, there: Machines) -> tuple[str, ...]:
     """Name what is not as wanted; the rest only those have that are started from now on."""
     fewer = ["count"] if there.count < wanted.count else []
+    off = [OFF] if set((there.states or {}).values()) & {"stopping", "stopped"} else []
     other = ["type"] if there.type != wanted.type else []
-    return (*fewer, *other)
+    return (*fewer, *off, *other)
 
 
 def lasting(wanted: Machines, there: Machines) -> tuple[str, ...]:
@@ -210,9 +228,13 @@ def lasting(wanted: Machines, there: Machines) -> tuple[str, ...]:
 
 def _make(to: Site, step: Step, wanted: Machines) -> str:
     there = step.found.id.split() if step.found else []
+    if OFF in step.drift and step.found:
+        _start(to, [id for id in there if step.found.value.states[id] in ("stopping", "stopped")])
     missing = wanted.count - len(there)
     if missing <= 0:
         return " ".join(there)
+    if wanted.address:
+        _await_end(to, wanted.address)
     # A launch that replaces machines must not be taken for the launch of those: AWS shows the
     # dead for about an hour, and after that the hour is another.
     # The hour of the first try: a second one may be in the next.
@@ -235,6 +257,45 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
     return " ".join([*there, *(machine["InstanceId"] for machine in answer["Instances"])])
 
 
+def _start(to: Site, ids: Sequence[str]) -> None:
+    """Start machines that are off; EC2 starts none that is still going off."""
+    deadline = to.pauses.clock() + STOPPING_SECONDS
+    while (
+        to.cloud.attempt("ec2", "start_instances", "IncorrectInstanceState", InstanceIds=list(ids))
+        is None
+    ):
+        if to.pauses.clock() > deadline:
+            raise NotBeforeError(
+                f"{', '.join(ids)} cannot be started yet: EC2 still stops it. Run create again when"
+                " that has ended."
+            )
+        to.say(PART, f"{', '.join(ids)} is being stopped")
+        to.pauses.sleep(2.0)
+
+
+def _await_end(to: Site, address: str) -> None:
+    """Wait until no machine of ours that ends has the *address* any more."""
+    deadline = to.pauses.clock() + ENDING_SECONDS
+    which = [
+        *tagged(to.who),
+        {"Name": "instance-state-name", "Values": ["shutting-down"]},
+        {"Name": "private-ip-address", "Values": [address]},
+    ]
+    while True:
+        listed = to.cloud.pages("ec2", "describe_instances", "Reservations", Filters=which)
+        ids = [one["InstanceId"] for group in listed for one in group["Instances"]]
+        if not ids:
+            return
+        words = f"{ids[0]}, which has the address {address}, is being ended"
+        to.say(PART, words)
+        if to.pauses.clock() > deadline:
+            raise NotBeforeError(
+                f"There can be no new machine yet: {words}. Its volumes are not taken from it by"
+                " force, which would lose data. Run create again when it has ended."
+            )
+        to.pauses.sleep(1.0)
+
+
 def _hour() -> int:
     return int(time.time() // 3600)
 
@@ -247,12 +308,16 @@ def _tags(to: Site, wanted: Machines, **more: str) -> list[dict[str, str]]:
 
 def launch(wanted: Machines) -> dict[str, Any]:
     """Return the launch parameters that follow from what is wanted."""
+    # Kubernetes, and with it all that knows of programs, is on one machine: that goes only when it
+    # is meant, and a power-off leaves it to be started again.
+    lasts = wanted.role == names.ROLE_CONTROLLER
     return {
+        **({"DisableApiTermination": True} if lasts else {}),
         "ImageId": wanted.image,
         "InstanceType": wanted.type,
         "IamInstanceProfile": {"Name": wanted.profile},
         "UserData": wanted.user_data,
-        "InstanceInitiatedShutdownBehavior": "terminate",
+        "InstanceInitiatedShutdownBehavior": "stop" if lasts else "terminate",
         "MetadataOptions": {
             "HttpTokens": "required",
             "HttpPutResponseHopLimit": 1,
@@ -287,6 +352,13 @@ def _root_disk(to: Site, wanted: Machines) -> dict[str, Any]:
 
 def _remove(to: Site, found: Found) -> None:
     ids = found.id.split()
+    if found.key == names.ROLE_CONTROLLER:
+        for id in ids:
+            off = {"Value": False}
+            to.cloud.attempt(
+                "ec2", "modify_instance_attribute", "IncorrectInstanceState", InstanceId=id,
+                DisableApiTermination=off,
+            )  # fmt: skip
     # The order matters little to a machine that is thrown away, and a shutdown takes its time.
     to.ec2("terminate_instances", InstanceIds=ids)
     ended(to, ids)
@@ -320,6 +392,8 @@ def _step_words(step: Step) -> str:
     assert step.resource is not None
     wanted: Machines = step.resource.value
     there = len(step.found.id.split()) if step.found else 0
+    if there >= wanted.count:
+        return f"start {wanted.pool} again"
     return f"{_counted(wanted.count - there, wanted)} ({wanted.type})"
 
 
@@ -383,7 +457,7 @@ def _look_disks(at: Scope) -> list[Found]:
             busy=bool(one["Attachments"]),
         )
         for one in at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
-        if at.owns(one) and key_of(one, at.who) != SHARED
+        if at.owns(one) and key_of(one, at.who) not in VOLUMES
     ]
 
 

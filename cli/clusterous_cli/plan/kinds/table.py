@@ -4,7 +4,7 @@ from typing import Final
 
 from clusterous_cli.plan.kinds import access, addons, files, homes, images, machines, network
 from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
-from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note
+from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note, state
 
 ALL: Final[tuple[Kind, ...]] = (
     network.VPC,
@@ -36,6 +36,8 @@ ALL: Final[tuple[Kind, ...]] = (
     efs.MOUNT_TARGET,
     ebs.VOLUME,
     ebs.GIVEN,
+    state.VOLUME,
+    state.NOTE,
     attachment.ATTACHMENT,
     note.NOTE,
     machines.MACHINES,

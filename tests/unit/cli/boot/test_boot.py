@@ -213,7 +213,7 @@ def carry_out(
     if client:
         (root / "sbin/mount.nfs4").touch(0o755)
     fakes = f"""
-first_addons() {{ :; }}
+first_addons() {{ :; }}; keep_state() {{ :; }}; tell_begun() {{ :; }}
 files() {{ :; }}; fetch_all() {{ cat; }}; start() {{ :; }}; phase() {{ echo "phase: $1"; }}
 k3s() {{ [ "$2" != version ]; }}; iptables() {{ [ "$4" = -I ] && echo "$*" >>{root}/rules; }}
 chattr() {{ echo "chattr $1 ${{2#$ROOT}}"; }}
@@ -459,7 +459,13 @@ ip-30 i-0123456789abcdef0 big"""
 
 
 def follow(
-    bundle: bootstrap.Bundle, folder: Path, steps: str, late: bool = False, homes: str = HOMES
+    bundle: bootstrap.Bundle,
+    folder: Path,
+    steps: str,
+    *,
+    late: bool = False,
+    homes: str = HOMES,
+    controllers: str = "ip-1",
 ) -> list[str]:
     """Carry out *steps* with what the controller does when nodes come and go; return its calls.
 
@@ -472,6 +478,7 @@ def follow(
     fake = f"""k3s() {{
     echo "$*" >>{folder}/said
     case "$*" in
+    *'get nodes -l clusterous'*) printf '%s\\n' $CONTROLLERS ;;
     *'get pods'*) printf '%s\\n' "$PODS" ;;
     *'get nodes -l !'*) printf 'node/ip-3\\n' ;;
     *'get node ip-2'*) ;;
@@ -482,7 +489,7 @@ def follow(
 }}"""
     fetch = 's3() { [ -n "$TABLE" ] && printf "%s\\n" "$TABLE" >"$5"; }'
     begin = f"followed='' NAME=ip-1 NOTHING=e3 STATE={folder} late={'yes' if late else ''}"
-    said = {"PODS": PODS, "TABLE": homes}
+    said = {"PODS": PODS, "TABLE": homes, "CONTROLLERS": controllers}
     subprocess.run(
         ["sh", "-uc", f"{functions}\n{fake}\n{fetch}\n{begin}\n{steps}"], env=said, check=True
     )
@@ -541,6 +548,18 @@ def test_no_node_is_a_worker_before_the_controllers_own_is_known(
 
     labelled = [line.rpartition("=")[2] for line in said if " label " in line]
     assert labelled == ["controller --overwrite", "controller --overwrite", "cpu"]
+
+
+def test_the_node_of_the_controller_before_goes_and_no_other(
+    bundle: bootstrap.Bundle, tmp_path: Path
+) -> None:
+    steps = "PODS=''; nodes=a; follow_nodes"
+
+    said = follow(bundle, tmp_path, steps, controllers="ip-0 ip-1")
+
+    assert [line for line in said if " delete " in line] == [
+        "kubectl delete node ip-0 --wait=false"
+    ]
 
 
 def test_pods_of_nodes_that_are_gone_are_removed_and_no_others(

@@ -198,6 +198,7 @@ def test_a_failed_machine_goes_before_its_successor_comes() -> None:
     assert [(step.action, step.key) for step in steps] == [
         (Action.DELETE, "surplus i-1"),
         (Action.CREATE, "controller"),
+        (Action.CHANGE, "state-attachment"),
         (Action.CHANGE, "volume-attachment"),
     ]
     assert steps[1].replaces == "i-1"

@@ -1,4 +1,4 @@
-"""Which machine has the shared volume. Only the command line attaches it: no machine's role may."""
+"""Which machine has a volume. Only the command line attaches them: no machine's role may."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,9 +8,11 @@ from clusterous_api.errors import FailedError, NotBeforeError
 from clusterous_cli.cluster.tags import ENDED
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import Found, Id, Item, Kind, Ref, Resource, Step, Value, Wish
+from clusterous_cli.plan.kinds.machines import SHARED, STATE
 
 PART: Final = "volume"
-DEVICE: Final = "/dev/sdf"
+# By the volume's key. What a machine calls them is another matter: there the volume's id counts.
+DEVICES: Final = {SHARED: "/dev/sdf", STATE: "/dev/sdg"}
 ATTACH_SECONDS: Final = 600.0
 
 
@@ -24,18 +26,28 @@ class Attachment(Value):
 
 
 def _want(wish: Wish) -> list[Resource]:
-    if not wish.config.volume.served:
-        return []
-    value = Attachment(volume=Ref("volume"), instance=Ref(names.ROLE_CONTROLLER))
-    return [Resource(kind=ATTACHMENT, key="volume-attachment", value=value)]
+    keys = [STATE] * wish.keeps_state + [SHARED] * wish.config.volume.served
+    return [
+        Resource(
+            kind=ATTACHMENT,
+            key=key_of(key),
+            value=Attachment(volume=Ref(key), instance=Ref(names.ROLE_CONTROLLER)),
+        )
+        for key in keys
+    ]
 
 
-def found(one: Item) -> list[Found]:
-    """Read who has a volume that AWS lists."""
+def key_of(volume: str) -> str:
+    """Return the key of the attachment of the volume with this key."""
+    return f"{volume}-attachment"
+
+
+def found(one: Item, volume: str = SHARED) -> list[Found]:
+    """Read who has a volume that AWS lists; *volume* is its key."""
     return [
         Found(
             kind=ATTACHMENT,
-            key="volume-attachment",
+            key=key_of(volume),
             id=one["VolumeId"],
             value=Attachment(
                 volume=one["VolumeId"],
@@ -52,7 +64,7 @@ def _make(to: Site, step: Step, wanted: Attachment) -> str:
     volume, instance = str(wanted.volume), str(wanted.instance)
     deadline = to.pauses.clock() + ATTACH_SECONDS
     while True:
-        waits = _next(to, volume, instance)
+        waits = _next(to, volume, instance, DEVICES[step.key.removesuffix("-attachment")])
         if not waits:
             return volume
         to.say(PART, waits)
@@ -64,7 +76,7 @@ def _make(to: Site, step: Step, wanted: Attachment) -> str:
         to.pauses.sleep(1.0)
 
 
-def _next(to: Site, volume: str, instance: str) -> str:
+def _next(to: Site, volume: str, instance: str, device: str) -> str:
     """Take the next step that can be taken; return what is waited for, nothing when it is done."""
     listed = to.ec2("describe_volumes", VolumeIds=[volume])["Volumes"]
     for held in found(listed[0]):
@@ -86,7 +98,7 @@ def _next(to: Site, volume: str, instance: str) -> str:
         raise FailedError(f"{instance} ended before it could have {volume}: {why}.")
     if machine["State"]["Name"] != "running":
         return f"{instance} does not run yet"
-    to.ec2("attach_volume", VolumeId=volume, InstanceId=instance, Device=DEVICE)
+    to.ec2("attach_volume", VolumeId=volume, InstanceId=instance, Device=device)
     return f"{volume} is being attached"
 
 

@@ -81,7 +81,7 @@ def _figures(config: ClusterConfig) -> Volume:
 def _look(at: Scope) -> list[Found]:
     listed = at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
     own = [one for one in listed if at.owns(one) and key_of(one, at.who) == KEY]
-    found = [thing for one in own for thing in _found(VOLUME, one)]
+    found = [thing for one in own for thing in listed_as(VOLUME, one)]
     noted = note.look(at)
     for one in noted:
         if one.value.volume not in {item["VolumeId"] for item in own}:
@@ -99,10 +99,11 @@ def given(cloud: Cloud, id: str) -> list[Found]:
     # By filter: what is not there is no error.
     which = [{"Name": "volume-id", "Values": [id]}]
     listed = cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
-    return [thing for one in listed for thing in _found(GIVEN, one)]
+    return [thing for one in listed for thing in listed_as(GIVEN, one)]
 
 
-def _found(kind: Kind, one: Item) -> list[Found]:
+def listed_as(kind: Kind, one: Item, key: str = KEY) -> list[Found]:
+    """Read a volume that AWS lists, as one of this *kind*, and who has it."""
     if one["State"] in GONE:
         return []
     tags = tags_of(one)
@@ -116,8 +117,8 @@ def _found(kind: Kind, one: Item) -> list[Found]:
         state=one["State"],
         owner=owner_of(tags),
     )
-    held = attachment.found(one)
-    return [Found(kind=kind, key=KEY, id=one["VolumeId"], value=value, uses=len(held)), *held]
+    held = attachment.found(one, key)
+    return [Found(kind=kind, key=key, id=one["VolumeId"], value=value, uses=len(held)), *held]
 
 
 def differ(wanted: Volume, there: Volume) -> tuple[str, ...]:
@@ -129,7 +130,8 @@ def differ(wanted: Volume, there: Volume) -> tuple[str, ...]:
     )
 
 
-def _make(to: Site, step: Step, wanted: Volume) -> str:
+def make(to: Site, step: Step, wanted: Volume) -> str:
+    """Make it, or change what can be changed."""
     if step.found is not None:
         return _modified(to, step.found, wanted)
     figures = [facts(wanted)[name] for name in FIGURES]
@@ -141,7 +143,7 @@ def _make(to: Site, step: Step, wanted: Volume) -> str:
             VolumeType="gp3",
             Encrypted=True,
             **{FIGURES[name]: facts(wanted)[name] for name in FIGURES},
-            ClientToken=to.token("volume", wanted.zone, *figures, *([more] if more else [])),
+            ClientToken=to.token(step.key, wanted.zone, *figures, *([more] if more else [])),
             TagSpecifications=to.tagged("volume", step.key),
         )
         return str(answer["VolumeId"])
@@ -189,7 +191,8 @@ def _is_modified(to: Site, id: str) -> str | None:
     return id if state in ("optimizing", "completed") else None
 
 
-def _remove(to: Site, found: Found) -> None:
+def remove(to: Site, found: Found) -> None:
+    """Delete it, once no machine has it."""
     _free(to, found)
     to.ec2("delete_volume", VolumeId=found.id)
     to.gone(lambda: _state(to.cloud, found.id), "Deleting the volume")
@@ -235,10 +238,16 @@ def _prices(config: ClusterConfig) -> list[Price]:
     asked = config.volume
     if not asked.served or asked.id:  # which costs with and without the cluster
         return []
-    return [Price(hourly=monthly(_figures(config)) / prices.HOURS_PER_MONTH)]
+    return [price(_figures(config))]
 
 
-def _words(steps: Sequence[Step]) -> str:
+def price(value: Volume) -> Price:
+    """Return what a volume costs in an hour."""
+    return Price(hourly=monthly(value) / prices.HOURS_PER_MONTH)
+
+
+def words(steps: Sequence[Step]) -> str:
+    """Say what is made or changed."""
     (step,) = steps
     assert step.resource is not None
     wanted: Volume = step.resource.value
@@ -259,12 +268,17 @@ def mark(to: Site, told: str) -> None:
     for one in found:
         if one.kind is not VOLUME or one.id != told:
             continue
-        if not one.value.formatted:
-            tag = {"Key": names.TAG_FORMATTED, "Value": "xfs"}
-            to.cloud.find("ec2", "create_tags", Resources=[told], Tags=[tag])
+        mark_formatted(to, one, "xfs")
         marked = note.Note(volume=told, given=False, formatted=True)
         if any(other.kind is note.NOTE and other.value != marked for other in found):
             note.put(to, marked)
+
+
+def mark_formatted(to: Site, found: Found, system: str) -> None:
+    """Tag a volume as one whose file system was made."""
+    if not found.value.formatted:
+        tag = {"Key": names.TAG_FORMATTED, "Value": system}
+        to.cloud.find("ec2", "create_tags", Resources=[found.id], Tags=[tag])
 
 
 def newest_snapshot(cloud: Cloud, id: str) -> Mapping[str, Any] | None:
@@ -278,11 +292,11 @@ def newest_snapshot(cloud: Cloud, id: str) -> Mapping[str, Any] | None:
 VOLUME: Final = Kind(
     name="shared-volume",
     part=PART,
-    words=_words,
+    words=words,
     wants=_want,
     look=_look,
-    make=_make,
-    remove=_remove,
+    make=make,
+    remove=remove,
     keep=_keep,
     after=("machines",),
     differ=differ,
@@ -292,9 +306,9 @@ VOLUME: Final = Kind(
 GIVEN: Final = Kind(
     name="given-volume",
     part=PART,
-    words=_words,
+    words=words,
     wants=_want_given,
-    make=_make,
+    make=make,
     differ=differ,
     changeable=True,
 )

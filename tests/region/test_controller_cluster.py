@@ -1,0 +1,185 @@
+"""A cluster whose controller is lost, with what was not flushed: programs run on, and are known.
+
+The machine is terminated, then its host fails: each time the disks forget what was not flushed.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterous_cli.images import maker
+from tests.region.parts import parts, volume_image
+from tests.region.region import Region
+
+pytestmark = pytest.mark.region
+
+CLUSTER = """\
+name: mind
+region: eu-west-1
+controller: {type: t3.medium}
+workers: {type: t3.medium, count: 1}
+volume: {size: 2}
+"""
+PROGRAM = """\
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata: {name: writer}
+spec:
+  image: rancher/mirrored-library-busybox:1.36.1
+  workers:
+    replicas: 2
+    command: [sh, -c, "while date +%s >>/home/data/$HOSTNAME; do sleep 1; done"]
+"""
+ACKNOWLEDGED = 20
+WRITE = f"""
+for i in $(seq {ACKNOWLEDGED}); do
+    k3s kubectl create configmap kept-$i >/dev/null && echo $i
+done | tail -n 1
+"""
+
+
+@pytest.fixture(scope="module")
+def region() -> Iterator[Region]:
+    made = Region("crmind")
+    made.up(tell=print)
+    # The region has no mirror of Debian's: the image is made as on the laptop, but before.
+    kept = Path(made.laptop_env()["HOME"]) / ".cache/clusterous/images"
+    kept.mkdir(parents=True)
+    archive = parts.ensure(["volume_image"]).volume_image
+    shutil.copy(archive, kept / maker.plan(volume_image.FOLDER).filename)
+    try:
+        yield made
+    finally:
+        made.down(tell=print)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("laptop")
+
+
+def run(region: Region, folder: Path, *argv: str) -> str:
+    done = region.laptop_run(argv, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
+    return str(done.stdout)
+
+
+def clusterous(region: Region, folder: Path, *argv: str) -> str:
+    return run(region, folder, "clusterous", *argv)
+
+
+def machine(region: Region, role: str) -> dict[str, Any]:
+    (found,) = (
+        each
+        for each in region.instances()
+        if each["tags"].get("clusterous.io/role") == role and each["state"] != "terminated"
+    )
+    return dict(found)
+
+
+def on(region: Region, role: str, script: str) -> str:
+    id = machine(region, role)["id"]
+    done = region.exec(id, ["sh", "-c", script], capture_output=True, text=True)
+    return f"{done.stdout}{done.stderr}".strip()
+
+
+def until(check: Callable[[], Any], what: str, seconds: float = 120.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
+        time.sleep(1.0)
+
+
+def asked(region: Region, folder: Path, what: str) -> list[dict[str, Any]]:
+    said = clusterous(region, folder, "kubectl", "get", what, "-o", "json")
+    return list(json.loads(said)["items"])
+
+
+def lives(region: Region, folder: Path) -> dict[str, tuple[str, int]]:
+    """Each container of the program: which, and how often it was restarted."""
+    return {
+        one["metadata"]["name"]: (state["containerID"], state["restartCount"])
+        for one in asked(region, folder, "pods")
+        for state in one["status"]["containerStatuses"]
+    }
+
+
+def ready(region: Region, folder: Path) -> bool:
+    (app,) = asked(region, folder, "clusterousapps")
+    return bool(app.get("status", {}).get("workers") == "2/2")
+
+
+def written(region: Region) -> int:
+    return int(on(region, "worker", "cat /home/data/writer-* 2>/dev/null | wc -l") or 0)
+
+
+def test_a_cluster_is_made_and_a_program_writes(region: Region, folder: Path) -> None:
+    (folder / "mind.yaml").write_text(CLUSTER)
+    clusterous(region, folder, "create", "mind.yaml", "--yes")
+    (folder / "app.yaml").write_text(PROGRAM)
+    clusterous(region, folder, "kubectl", "apply", "-f", "app.yaml")
+
+    until(lambda: written(region) > 5, "the program writes")
+    until(lambda: ready(region, folder), "its status")
+    place = "/var/lib/rancher/k3s/server"
+    assert on(region, "controller", f"findmnt -n -o FSTYPE {place}") == "ext4"
+
+
+def test_its_machine_is_terminated_and_replaced(region: Region, folder: Path) -> None:
+    before, worker, old = lives(region, folder), machine(region, "worker"), machine(
+        region, "controller"
+    )  # fmt: skip
+    ids = ("--instance-ids", old["id"])
+    refused = region.laptop_run(
+        ("aws", "ec2", "terminate-instances", *ids), capture_output=True, text=True
+    )
+    assert "OperationNotPermitted" in refused.stderr
+    assert on(region, "controller", WRITE) == str(ACKNOWLEDGED)
+    run(
+        region, folder, "aws", "ec2", "modify-instance-attribute", "--instance-id", old["id"],
+        "--no-disable-api-termination",
+    )  # fmt: skip
+    run(region, folder, "aws", "ec2", "terminate-instances", *ids)
+    said = clusterous(region, folder, "status")
+    assert said.startswith(f"! The controller of mind is away: its machine {old['id']}")
+
+    clusterous(region, folder, "create", "mind.yaml", "--yes")
+
+    new = machine(region, "controller")
+    assert (new["id"] != old["id"], new["private_ip"]) == (True, old["private_ip"])
+    assert machine(region, "worker")["id"] == worker["id"]
+    assert lives(region, folder) == before
+    kept = [one["metadata"]["name"] for one in asked(region, folder, "configmaps")]
+    assert sum(name.startswith("kept-") for name in kept) == ACKNOWLEDGED
+    until(lambda: ready(region, folder), "its status")
+    until(lambda: len(asked(region, folder, "nodes")) == 2, "the node of the old one goes")
+    many = written(region)
+    until(lambda: written(region) > many, "the program writes on")
+
+
+def test_its_host_fails_and_the_machine_is_started_again(region: Region, folder: Path) -> None:
+    before, old = lives(region, folder), machine(region, "controller")
+    clusterous(region, folder, "kubectl", "delete", "configmaps", "--all")
+    assert on(region, "controller", WRITE) == str(ACKNOWLEDGED)
+    region.lose(old["id"])
+    until(lambda: machine(region, "controller")["state"] == "stopped", "AWS shows it")
+
+    clusterous(region, folder, "create", "mind.yaml", "--yes")
+
+    assert machine(region, "controller")["id"] == old["id"]
+    assert lives(region, folder) == before
+    kept = [one["metadata"]["name"] for one in asked(region, folder, "configmaps")]
+    assert sum(name.startswith("kept-") for name in kept) == ACKNOWLEDGED
+    many = written(region)
+    until(lambda: written(region) > many, "the program writes on")
+
+
+def test_destroy_leaves_nothing(region: Region, folder: Path) -> None:
+    clusterous(region, folder, "destroy", "mind", "--yes")
+
+    assert region.leftovers() == []

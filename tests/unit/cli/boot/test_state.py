@@ -1,0 +1,224 @@
+"""The controller's boot and the volume of its state: a file as the device, the real mkfs on it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from clusterous_cli.boot import bootstrap
+from clusterous_cli.cluster.payload import BEGUN, STATE
+from clusterous_cli.system import assets
+from tests import programs
+
+pytestmark = programs.needs("mkfs.ext4", "blkid")
+
+MIB = 1 << 20
+SIZE = 64 * MIB
+VOLUME = "vol-0123456789abcdef0"
+LINK = "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
+WITNESS = SIZE * 3 // 4 - MIB
+
+# The bucket is a folder, a mount only shows itself, and a laptop marks what it is told of.
+FAKES = """
+ROOT={root} STATE={root}/run NOTHING=e3 BUCKET=reef INSTANCE=i-1 FETCH_TRIES=3 FETCH_PAUSE=0
+digest() {{ echo hash; }}
+phase() {{
+    echo "phase: $1"
+    if [ -e "$STATE/state.json" ] && {marks}; then sed -i s/=no/=yes/ "$ROOT/bucket/{state}"; fi
+}}
+s3() {{
+    [ "$1" = GET ] || {{ cp "${{5#@}}" "$ROOT/bucket/$2"; return; }}
+    case $* in *http_code*)
+        {answers} || {{ printf 000; return 6; }}
+        [ -e "$ROOT/bucket/$2" ] && printf 200 || {{ printf 403; return 22; }}
+        return ;;
+    esac
+    cp "$ROOT/bucket/$2" "$5"
+}}
+blockdev() {{ stat -c %s "$2"; }}
+mountpoint() {{ false; }}
+mount() {{ echo "mount $*"; }}
+umount() {{ echo "umount $*"; }}
+"""
+
+
+class Machine:
+    """A controller that boots, with its bucket."""
+
+    def __init__(self, root: Path, *, marked: bool = False) -> None:
+        self.root = root
+        (root / "run").mkdir()
+        (root / "bucket/server").mkdir(parents=True)
+        (root / "dev/disk/by-id").mkdir(parents=True)
+        self.device = root / "dev/nvme1n1"
+        with self.device.open("wb") as file:
+            file.truncate(SIZE)
+        self.note(marked)
+
+    def note(self, marked: bool) -> None:
+        words = f"id={VOLUME}\nmarked={'yes' if marked else 'no'}\n"
+        (self.root / "bucket" / STATE).write_text(words)
+
+    def attach(self) -> None:
+        (self.root / LINK).symlink_to(self.device)
+
+    def boot(
+        self, *, marks: bool = True, answers: bool = True, then: str = "", attached: bool = True
+    ) -> list[str]:
+        if attached and not (self.root / LINK).exists():
+            self.attach()
+        text = assets.render(
+            assets.template("state.sh"), NOTE=STATE, BEGUN=BEGUN, PLACE=bootstrap.KEPT
+        )
+        fakes = FAKES.format(
+            root=self.root, state=STATE, marks=str(marks).lower(), answers=str(answers).lower()
+        )
+        argv = ["sh", "-uc", f"{text}\n{fakes}\n(set -e; keep_state; {then}:); echo code $?"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        said = done.stdout.replace(str(self.root), "")
+        return said.splitlines()
+
+    def write(self, at: int, what: bytes) -> None:
+        with self.device.open("r+b") as file:
+            file.seek(at)
+            file.write(what)
+
+    def datastore(self, content: str = "SQLite") -> None:
+        """Lie on the volume, when it is mounted."""
+        folder = self.root / bootstrap.KEPT[1:] / "db"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "state.db").write_text(content)
+
+    @property
+    def kind(self) -> str:
+        argv = ["blkid", "-p", "-o", "value", "-s", "TYPE", str(self.device)]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+
+MOUNTED = f"mount -t ext4 -o nosuid,nodev,noatime /dev/nvme1n1 {bootstrap.KEPT}"
+WAITS = "phase: waiting for its state volume"
+
+
+def test_a_blank_volume_is_formatted_marked_and_then_mounted(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+
+    assert machine.boot() == [WAITS, WAITS, MOUNTED, "code 0"]
+
+    assert machine.kind == "ext4"
+    said = (tmp_path / "run/state.json").read_text()
+    assert said == f'{{"volume":"{VOLUME}","phase":"mounted"}}'
+    folder = tmp_path / bootstrap.KEPT[1:]
+    assert oct((folder / "db").stat().st_mode & 0o777) == oct(folder.stat().st_mode & 0o777)
+    with machine.device.open("rb") as file:
+        file.seek(WITNESS)
+        assert not any(file.read(MIB))
+
+
+def test_nothing_is_mounted_before_it_is_marked(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+
+    said = machine.boot(marks=False)
+
+    assert said == [WAITS, WAITS, f"nobody marked {VOLUME} as formatted", "code 1"]
+    assert (tmp_path / "run/state.json").read_text() == f'{{"volume":"{VOLUME}","phase":"made"}}'
+    before = machine.device.read_bytes()
+    assert machine.boot()[-2:] == [MOUNTED, "code 0"]
+    assert machine.device.read_bytes() == before  # it was not made once more
+
+
+def test_a_marked_volume_is_mounted_as_it_is(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.boot()
+    machine.datastore()
+    before = machine.device.read_bytes()
+
+    assert machine.boot() == [WAITS, MOUNTED, "code 0"]
+    assert machine.device.read_bytes() == before
+
+
+def test_a_file_system_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.write(WITNESS, f"clusterous begins {VOLUME}\n".encode().ljust(MIB, b"\0"))
+    machine.write(8192, b"half of a table")
+
+    assert machine.boot() == [WAITS, WAITS, MOUNTED, "code 0"]
+    assert machine.kind == "ext4"
+
+
+@pytest.mark.parametrize("at", [0, 8192, SIZE - 1])
+def test_what_is_not_blank_is_not_formatted(tmp_path: Path, at: int) -> None:
+    machine = Machine(tmp_path)
+    machine.write(at, b"\n")
+    before = machine.device.read_bytes()
+
+    said = machine.boot()
+
+    assert said[1:] == [
+        f"{VOLUME} is neither blank nor does it hold a file system of ours. It is not formatted.",
+        "code 1",
+    ]
+    assert machine.device.read_bytes() == before
+
+
+def test_a_marked_volume_that_is_blank_or_damaged_is_never_formatted(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, marked=True)
+    before = machine.device.read_bytes()
+
+    said = machine.boot()
+
+    assert said[1] == (
+        f"{VOLUME} was formatted, and nothing is found on it. It is not touched: mend it, or"
+    )
+    assert said[-1] == "code 1"
+    assert machine.device.read_bytes() == before
+
+
+def test_a_volume_that_does_not_come_is_told(tmp_path: Path) -> None:
+    said = Machine(tmp_path).boot(attached=False)
+
+    assert said == [
+        WAITS,
+        f"{VOLUME}, which has the state, is not attached to this machine",
+        "code 1",
+    ]
+
+
+def test_the_device_is_the_one_whose_card_has_the_number(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    card = tmp_path / "sys/class/block/nvme1n1/device"
+    card.mkdir(parents=True)
+    (card / "serial").write_text("vol0000000000000000  \n")
+
+    assert "is not attached to this machine" in machine.boot()[1]
+    (card / "serial").write_text("vol0123456789abcdef0 \n")
+    assert machine.boot()[-1] == "code 0"
+
+
+def test_where_a_datastore_has_begun_none_begins_anew(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    assert machine.boot(then="tell_begun; ")[-1] == "code 0"
+    begun = (tmp_path / "bucket" / BEGUN).read_text()
+    assert begun.startswith(f"{VOLUME} i-1 ")
+
+    said = machine.boot()
+    assert said[2].startswith(f"There is no datastore on {VOLUME}, and this cluster has one")
+    assert said[-2:] == [f"umount {bootstrap.KEPT}", "code 1"]
+
+    machine.root.joinpath(bootstrap.KEPT[1:], "db").rmdir()
+    machine.datastore("")
+    assert machine.boot()[-1] == "code 1"
+    machine.root.joinpath(bootstrap.KEPT[1:], "db/state.db").write_text("SQLite")
+    assert machine.boot(then="tell_begun; ")[-1] == "code 0"
+    assert (tmp_path / "bucket" / BEGUN).read_text() == begun
+
+
+def test_a_bucket_that_does_not_answer_is_nobodys_leave_to_begin(tmp_path: Path) -> None:
+    said = Machine(tmp_path).boot(answers=False)
+
+    assert said[-3:] == [
+        "the bucket reef does not answer whether a datastore has begun",
+        f"umount {bootstrap.KEPT}",
+        "code 1",
+    ]
