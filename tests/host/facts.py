@@ -36,6 +36,8 @@ _LINKS = (
 )
 # For machines whose kernel has no NFS, and for disks of volumes; to open it loads the module.
 _FUSE = ": </dev/fuse"
+# Kubernetes' rules have to see what goes over a bridge; the region loads what that needs.
+_BRIDGE = "test -e /proc/sys/net/bridge || modprobe --dry-run br_netfilter"
 _LOOP = ": </dev/loop-control"
 
 
@@ -57,6 +59,7 @@ def gather() -> Facts:
         links=_trouble(_LINKS) if _which("ip") else "",
         fuse=_trouble(_FUSE),
         loop=_trouble(_LOOP),
+        bridge=_trouble(_BRIDGE),
         cgroups=cgroups(CGROUPS),
         has_parts=any(_cache().glob("parts/go-*")),
         disk_mib=min(_free_mib(_cache()), _free_mib(STATE)),

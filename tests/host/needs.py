@@ -65,6 +65,7 @@ class Facts:
     links: str = ""
     fuse: str = ""
     loop: str = ""
+    bridge: str = ""
     cgroups: Cgroups = field(default_factory=lambda: Cgroups(version=2, controllers=CONTROLLERS))
     has_parts: bool = False
     disk_mib: int = 100 * GIB
@@ -154,6 +155,10 @@ def _kernel(facts: Facts) -> list[Finding]:
         "file systems of programs, /dev/fuse": (
             facts.fuse,
             "load the kernel's module `fuse`; start a container with `--device /dev/fuse`",
+        ),
+        "rules for bridges, br_netfilter": (
+            facts.bridge,
+            "load the kernel's module `br_netfilter`, or install the modules of this kernel",
         ),
         "loop devices, /dev/loop-control": (
             facts.loop,

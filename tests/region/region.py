@@ -16,6 +16,7 @@ from http.client import HTTPConnection
 from typing import Any, Final, NoReturn
 
 from tests.region import audit, control, laptop, sweep
+from tests.region.machines import modules
 from tests.region.net import addresses, netns
 from tests.region.places import CHECKOUT, DEFAULT_NAME, LONGEST_NAME, Places
 
@@ -68,6 +69,8 @@ class Region:
             return False
         _require_root()
         self._clear(tell)
+        if not bare and not modules.load():
+            raise RegionError("The kernel has no module br_netfilter, which Kubernetes needs.")
         _ensure_parts(tell, bare=bare)
         tell("starting the daemon")
         self._start(bare=bare)

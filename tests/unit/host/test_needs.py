@@ -62,6 +62,7 @@ def test_finds_nothing_where_all_is_there(facts: Facts) -> None:
         (replace(GOOD, overlay="wrong fs type"), "overlay mounts in /var/tmp (tried: wrong"),
         (replace(GOOD, links="Unknown device type."), "veth and vxlan"),
         (replace(GOOD, fuse="No such file or directory"), "/dev/fuse (tried: No such file"),
+        (replace(GOOD, bridge="modprobe: not found"), "br_netfilter (tried: modprobe: not found"),
         (replace(GOOD, loop="No such file or directory"), "loop-control (tried: No such file"),
         (replace(GOOD, cgroups=Cgroups(version=0)), "control groups in /sys/fs/cgroup"),
         (
@@ -150,6 +151,7 @@ def test_the_worst_machine_is_told_on_one_screen() -> None:
         overlay="mount: wrong fs type, bad option, bad superblock on overlay",
         links="Error: Unknown device type.",
         loop="sh: 1: cannot open /dev/loop-control: No such file",
+        bridge="sh: 1: modprobe: not found",
         cgroups=Cgroups(version=0),
         disk_mib=10,
         memory_mib=10,
