@@ -20,6 +20,7 @@ ROWS = {
     "tests/region/test_story": "region",
     "tests/chaos/": "plane",
     "tests/cluster/": "plane",
+    "tests/region/test_controller_cluster": "controller",
     "tests/region/test_volume_cluster": "volume",
     "tests/functional/test_create_destroy": "account",
     "tests/functional/": "laptop",

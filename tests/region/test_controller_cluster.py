@@ -4,7 +4,6 @@ The machine is terminated, then its host fails: each time the disks forget what 
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 
 import pytest
 
-from clusterous_cli.images import maker
-from tests.region.parts import parts, volume_image
 from tests.region.region import Region
 
 pytestmark = pytest.mark.region
@@ -47,11 +44,6 @@ done | tail -n 1
 def region() -> Iterator[Region]:
     made = Region("crmind")
     made.up(tell=print)
-    # The region has no mirror of Debian's: the image is made as on the laptop, but before.
-    kept = Path(made.laptop_env()["HOME"]) / ".cache/clusterous/images"
-    kept.mkdir(parents=True)
-    archive = parts.ensure(["volume_image"]).volume_image
-    shutil.copy(archive, kept / maker.plan(volume_image.FOLDER).filename)
     try:
         yield made
     finally:
