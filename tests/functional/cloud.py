@@ -240,8 +240,9 @@ def keeping(cloud: Aws, who: Identity) -> dict[str, Any] | None:
     state = {"volume": order["id"], "phase": "made"}
     if order["marked"] == "no":
         return {"phase": "waiting for its state volume", "state": state, "cluster": None}
-    body = f"{order['id']} i-0 2026-11-22T00:00:00Z\n".encode()
-    cloud.client("s3", reads=True).put_object(Bucket=who.bucket, Key=BEGUN, Body=body)
+    if record.read_object(cloud, who, BEGUN) is None:
+        body = f"{order['id']} i-0 2026-11-22T00:00:00Z\n".encode()
+        cloud.client("s3", reads=True).put_object(Bucket=who.bucket, Key=BEGUN, Body=body)
     return {"state": {**state, "phase": "mounted"}}
 
 
