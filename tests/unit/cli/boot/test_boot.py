@@ -202,6 +202,20 @@ def test_the_name_of_a_node_is_of_its_address_and_its_instance(
     assert said != node_name("ip-10-0-0-7.eu-west-1.compute.internal", "i-0123456789abcdef1")
 
 
+def test_the_datastore_is_on_its_volume_and_syncs_what_it_acknowledges(
+    bundle: bootstrap.Bundle,
+) -> None:
+    scheme, _, place = node_config(bundle, "controller")["datastore-endpoint"].partition("://")
+    path, _, options = place.partition("?")
+
+    assert scheme == "sqlite"
+    assert path == f"{bootstrap.KEPT}/db/state.db"
+    assert "_synchronous=FULL" in options.split("&")
+    assert "datastore-endpoint" not in node_config(bundle, "worker")
+    unit = script(bundle, "controller")
+    assert f"ConditionPathIsMountPoint={bootstrap.KEPT}\n" in unit
+
+
 def carry_out(
     bundle: bootstrap.Bundle, role: str, root: Path, *, log: str = "", client: bool = True
 ) -> list[str]:
