@@ -16,7 +16,7 @@ from http.client import HTTPConnection
 from typing import Any, Final, NoReturn
 
 from tests.region import audit, control, laptop, sweep
-from tests.region.machines import modules
+from tests.region.machines import kernel
 from tests.region.net import addresses, netns
 from tests.region.places import CHECKOUT, DEFAULT_NAME, LONGEST_NAME, Places
 
@@ -69,7 +69,7 @@ class Region:
             return False
         _require_root()
         self._clear(tell)
-        if not bare and not modules.load():
+        if not bare and not kernel.prepare():
             raise RegionError("The kernel has no module br_netfilter, which Kubernetes needs.")
         _ensure_parts(tell, bare=bare)
         tell("starting the daemon")
