@@ -31,6 +31,15 @@ spec:
   workers:
     replicas: 2
     command: [sh, -c, "while date +%s >>/home/data/$HOSTNAME; do sleep 1; done"]
+---
+apiVersion: clusterous.io/v1
+kind: ClusterousApp
+metadata: {name: caller}
+spec:
+  image: rancher/mirrored-library-busybox:1.36.1
+  workers:
+    replicas: 1
+    command: [sh, -c, "while sleep 1; do nslookup kubernetes.default.svc.cluster.local; done"]
 """
 ACKNOWLEDGED = 20
 WRITE = f"""
@@ -102,12 +111,21 @@ def lives(region: Region, folder: Path) -> dict[str, tuple[str, int]]:
 
 
 def ready(region: Region, folder: Path) -> bool:
-    (app,) = asked(region, folder, "clusterousapps")
-    return bool(app.get("status", {}).get("workers") == "2/2")
+    said = {
+        app["metadata"]["name"]: app.get("status", {}).get("workers")
+        for app in asked(region, folder, "clusterousapps")
+    }
+    return said == {"writer": "2/2", "caller": "1/1"}
 
 
 def written(region: Region) -> int:
     return int(on(region, "worker", "cat /home/data/writer-* 2>/dev/null | wc -l") or 0)
+
+
+def resolved(region: Region) -> int:
+    """Count the names that a program on the worker has looked up."""
+    logs = "/var/log/pods/default_caller-*/*/*.log"
+    return int(on(region, "worker", f"cat {logs} 2>/dev/null | grep -c 'Address.*10.43.0.1$'"))
 
 
 def test_a_cluster_is_made_and_a_program_writes(region: Region, folder: Path) -> None:
@@ -118,6 +136,7 @@ def test_a_cluster_is_made_and_a_program_writes(region: Region, folder: Path) ->
 
     until(lambda: written(region) > 5, "the program writes")
     until(lambda: ready(region, folder), "its status")
+    until(lambda: resolved(region) > 0, "names resolve")
     place = "/var/lib/rancher/k3s/server"
     assert on(region, "controller", f"findmnt -n -o FSTYPE {place}") == "ext4"
 
@@ -139,6 +158,8 @@ def test_its_machine_is_terminated_and_replaced(region: Region, folder: Path) ->
     run(region, folder, "aws", "ec2", "terminate-instances", *ids)
     said = clusterous(region, folder, "status")
     assert said.startswith(f"! The controller of mind is away: its machine {old['id']}")
+    many = resolved(region)
+    until(lambda: resolved(region) > many + 5, "names resolve while it is away")
 
     clusterous(region, folder, "create", "mind.yaml", "--yes")
 

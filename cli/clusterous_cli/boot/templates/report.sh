@@ -48,6 +48,7 @@ follow_nodes() {
     [ "$nodes" != "$followed" ] || return 0
     _done=1
     pools || _done=0
+    names || _done=0
     orphans && [ $_done = 1 ] && followed=$nodes
 } >/dev/null 2>&1
 
@@ -73,6 +74,19 @@ successors() {
     k3s kubectl get nodes -l @POOL@=controller --no-headers 2>/dev/null | while read -r name _; do
         [ "$name" = "$NAME" ] || k3s kubectl delete node "$name" --wait=false </dev/null
     done
+}
+
+# The cluster's names are answered on workers, so that they resolve while the controller is away: by
+# two where there are two. k3s' own manifest says neither how many nor where, and leaves what does.
+names() {
+    _workers=$(k3s kubectl get nodes -l '!node-role.kubernetes.io/control-plane' --no-headers) || return 1
+    case $(echo "$_workers" | grep -c ' Ready ') in
+    0) return 0 ;;
+    1) _many=1 ;;
+    *) _many=2 ;;
+    esac
+    k3s kubectl -n kube-system patch deployment coredns -p "$(printf '{"spec":{"replicas":%s,"template":%s}}' $_many \
+        '{"spec":{"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":100,"preference":{"matchExpressions":[{"key":"node-role.kubernetes.io/control-plane","operator":"DoesNotExist"}]}}]}}}}')"
 }
 
 # Pods of nodes that are no more: Kubernetes would collect them itself, but only a minute later.

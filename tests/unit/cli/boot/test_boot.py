@@ -480,6 +480,7 @@ def follow(
     late: bool = False,
     homes: str = HOMES,
     controllers: str = "ip-1",
+    workers: str = "",
 ) -> list[str]:
     """Carry out *steps* with what the controller does when nodes come and go; return its calls.
 
@@ -492,6 +493,7 @@ def follow(
     fake = f"""k3s() {{
     echo "$*" >>{folder}/said
     case "$*" in
+    *'control-plane --no-headers'*) printf '%s\\n' "$WORKERS" ;;
     *'get nodes -l clusterous'*) printf '%s\\n' $CONTROLLERS ;;
     *'get pods'*) printf '%s\\n' "$PODS" ;;
     *'get nodes -l !'*) printf 'node/ip-3\\n' ;;
@@ -503,7 +505,7 @@ def follow(
 }}"""
     fetch = 's3() { [ -n "$TABLE" ] && printf "%s\\n" "$TABLE" >"$5"; }'
     begin = f"followed='' NAME=ip-1 NOTHING=e3 STATE={folder} late={'yes' if late else ''}"
-    said = {"PODS": PODS, "TABLE": homes, "CONTROLLERS": controllers}
+    said = {"PODS": PODS, "TABLE": homes, "CONTROLLERS": controllers, "WORKERS": workers}
     subprocess.run(
         ["sh", "-uc", f"{functions}\n{fake}\n{fetch}\n{begin}\n{steps}"], env=said, check=True
     )
@@ -562,6 +564,32 @@ def test_no_node_is_a_worker_before_the_controllers_own_is_known(
 
     labelled = [line.rpartition("=")[2] for line in said if " label " in line]
     assert labelled == ["controller --overwrite", "controller --overwrite", "cpu"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "many"),
+    [
+        ("ip-3   NotReady   <none>   1m   v1.35.4", None),
+        ("ip-3   Ready   <none>   1m   v1.35.4", 1),
+        ("ip-3   Ready   <none>   1m   v1\nip-4   Ready   <none>   1m   v1\nip-5   Ready  a", 2),
+    ],
+)
+def test_names_are_answered_on_workers_once_there_are_some(
+    bundle: bootstrap.Bundle, tmp_path: Path, workers: str, many: int | None
+) -> None:
+    said = follow(bundle, tmp_path, "PODS=''; nodes=a; follow_nodes", workers=workers)
+
+    patched = [json.loads(line.partition(" -p ")[2]) for line in said if " patch " in line]
+    assert [one["spec"]["replicas"] for one in patched] == ([] if many is None else [many])
+    for one in patched:
+        (where,) = one["spec"]["template"]["spec"]["affinity"]["nodeAffinity"][
+            "preferredDuringSchedulingIgnoredDuringExecution"
+        ]
+        (wanted,) = where["preference"]["matchExpressions"]
+        assert wanted == {
+            "key": "node-role.kubernetes.io/control-plane",
+            "operator": "DoesNotExist",
+        }
 
 
 def test_the_node_of_the_controller_before_goes_and_no_other(
