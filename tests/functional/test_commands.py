@@ -2,7 +2,6 @@
 
 import json
 import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,10 +9,9 @@ import pytest
 
 from clusterous_api import names
 from clusterous_cli import main
-from clusterous_cli.cluster import config, record
+from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from tests.functional import cloud
-from tests.region.aws import settings
 
 FILE = "name: reef\nworkers:\n  count: 1\n"
 
@@ -22,23 +20,12 @@ FILE = "name: reef\nworkers:\n  count: 1\n"
 def world(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
-    account.server.reset()
-    account.configure(user_policy=dict(settings.ADMINISTRATOR))
-    account.renew()
-    monkeypatch.chdir(tmp_path)
     # The gateway is only played: nobody answers, which is told at once.
     (tmp_path / "ssh").write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
     (tmp_path / "ssh").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    cloud.typing(monkeypatch, account)
-    Path("clusterous.yaml").write_text(FILE)
-    stop = threading.Event()
-    arguments = (account.cloud, config.parse(FILE), stop, "")
-    nodes = threading.Thread(target=cloud.pretend, args=arguments, daemon=True)
-    nodes.start()
-    yield account
-    stop.set()
-    nodes.join()
+    with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
+        yield world
 
 
 def test_a_cluster_from_plan_to_nothing(

@@ -1,7 +1,6 @@
 """Machines are added and removed by commands, as a person types them."""
 
 import json
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +9,10 @@ from types import SimpleNamespace
 import pytest
 
 from clusterous_cli import main
-from clusterous_cli.cluster import config, record
+from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.reach import kube
 from tests.functional import cloud
-from tests.region.aws import settings
 
 FILE = "name: reef\nvolume: none\nworkers: 1\n"
 
@@ -23,21 +21,8 @@ FILE = "name: reef\nvolume: none\nworkers: 1\n"
 def world(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
-    account.server.reset()
-    account.configure(user_policy=dict(settings.ADMINISTRATOR))
-    account.renew()
-    monkeypatch.chdir(tmp_path)
-    answers = cloud.outside()
-    monkeypatch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
-    monkeypatch.setattr("clusterous_cli.boot.releases.fetched", account.fetched)
-    Path("clusterous.yaml").write_text(FILE)
-    stop = threading.Event()
-    arguments = (account.cloud, config.parse(FILE), stop, "")
-    nodes = threading.Thread(target=cloud.pretend, args=arguments, daemon=True)
-    nodes.start()
-    yield account
-    stop.set()
-    nodes.join()
+    with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
+        yield world
 
 
 @dataclass
