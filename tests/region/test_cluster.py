@@ -23,6 +23,7 @@ from clusterous_api import names
 from clusterous_cli.cluster import addresses
 from clusterous_cli.system import download
 from clusterous_operator.controller import lookup
+from tests.region import story
 from tests.region.demo import EXAMPLE
 from tests.region.region import Region
 
@@ -52,12 +53,8 @@ Argv = tuple[str, ...]
 
 @pytest.fixture(scope="module")
 def region() -> Iterator[Region]:
-    made = Region("crhard")
-    made.up(tell=print)
-    try:
+    with story.up("crhard") as made:
         yield made
-    finally:
-        made.down(tell=print)
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +127,7 @@ def kubectl(region: Region, folder: Path, *argv: str) -> str:
 
 
 def until(check: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(1.0)
+    story.until(check, what, seconds)
 
 
 def by_role(region: Region, role: str) -> list[dict[str, Any]]:

@@ -4,14 +4,15 @@ The machine is terminated, then its host fails: each time the disks forget what 
 """
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.region import story
 from tests.region.region import Region
+from tests.region.story import clusterous, machine, on, run, until
 
 pytestmark = pytest.mark.region
 
@@ -51,49 +52,13 @@ done | tail -n 1
 
 @pytest.fixture(scope="module")
 def region() -> Iterator[Region]:
-    made = Region("crmind")
-    made.up(tell=print)
-    try:
+    with story.up("crmind") as made:
         yield made
-    finally:
-        made.down(tell=print)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("laptop")
-
-
-def run(region: Region, folder: Path, *argv: str) -> str:
-    done = region.laptop_run(argv, cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, f"{argv}: {done.stdout}{done.stderr}"
-    return str(done.stdout)
-
-
-def clusterous(region: Region, folder: Path, *argv: str) -> str:
-    return run(region, folder, "clusterous", *argv)
-
-
-def machine(region: Region, role: str) -> dict[str, Any]:
-    (found,) = (
-        each
-        for each in region.instances()
-        if each["tags"].get("clusterous.io/role") == role and each["state"] != "terminated"
-    )
-    return dict(found)
-
-
-def on(region: Region, role: str, script: str) -> str:
-    id = machine(region, role)["id"]
-    done = region.exec(id, ["sh", "-c", script], capture_output=True, text=True)
-    return f"{done.stdout}{done.stderr}".strip()
-
-
-def until(check: Callable[[], Any], what: str, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(1.0)
 
 
 def asked(region: Region, folder: Path, what: str) -> list[dict[str, Any]]:

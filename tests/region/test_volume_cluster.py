@@ -1,15 +1,15 @@
 """A cluster whose shared volume is on EBS: its own machines, its own server, its own packets."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from clusterous_cli.cluster import addresses
+from tests.region import story
 from tests.region.region import Region
+from tests.region.story import clusterous, machine, on, until
 
 pytestmark = pytest.mark.region
 
@@ -39,43 +39,13 @@ spec:
 
 @pytest.fixture(scope="module")
 def region() -> Iterator[Region]:
-    made = Region("crtide")
-    made.up(tell=print)
-    try:
+    with story.up("crtide") as made:
         yield made
-    finally:
-        made.down(tell=print)
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("laptop")
-
-
-def clusterous(region: Region, folder: Path, *argv: str) -> str:
-    done = region.laptop_run(("clusterous", *argv), cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout)
-
-
-def the(region: Region, role: str) -> dict[str, Any]:
-    (machine,) = (
-        each for each in region.instances() if each["tags"].get("clusterous.io/role") == role
-    )
-    return machine
-
-
-def on(region: Region, role: str, script: str) -> str:
-    argv = ["sh", "-c", script]
-    done = region.exec(the(region, role)["id"], argv, capture_output=True, text=True)
-    return f"{done.stdout}{done.stderr}".strip()
-
-
-def until(check: Callable[[], Any], what: str, seconds: float = 120.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not check():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(1.0)
 
 
 def test_a_cluster_is_made_with_its_volume(region: Region, folder: Path) -> None:
@@ -152,8 +122,8 @@ def knocks(region: Region, folder: Path, pod: str) -> bool:
 def test_a_pod_reaches_the_volume_by_its_machines_mount_alone(
     region: Region, folder: Path, role: str, rule: str
 ) -> None:
-    machine, pod = the(region, role), f"knock-{role}"
-    node = addresses.node_name(machine["private_dns_name"], machine["id"])
+    there, pod = machine(region, role), f"knock-{role}"
+    node = addresses.node_name(there["private_dns_name"], there["id"])
     spec = {"nodeName": node, "tolerations": [{"operator": "Exists"}]}
     overrides = f"--overrides={json.dumps({'spec': spec})}"
     argv = ("run", pod, f"--image={BUSYBOX}", "--restart=Never", overrides, "--command", "--")

@@ -34,8 +34,8 @@ PROVIDER: Final = "/var/lib/rancher/credentialprovider"
 # Where the controller writes what it knows of its place, for what runs on it; see cloud.sh.
 FACTS: Final = "/etc/clusterous"
 PIN: Final = "io.cri-containerd.pinned=pinned"
-# Where the volume server says how the shared volume is.
-VOLUME_ORDER: Final = f"{FACTS}/volume"  # which volume that is to serve
+# Which volume the volume server is to serve, and where it says how that is.
+VOLUME_ORDER: Final = f"{FACTS}/volume"
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 # What Kubernetes knows, on a volume of its own; see state.sh.
 KEPT: Final = f"{K3S}/server"

@@ -36,9 +36,5 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None) -> in
     cluster = changing.carried_out(
         screen, cloud, drawn, f"clusterous create --cluster {config.name}"
     )
-    if not screen.for_people:
-        screen.emit(show.cluster_data(cluster, price, opening.now()))
-    for words_ in opening.outdated(config):
-        screen.warn(f"  ! {words_}")
-    screen.hint("Next: clusterous status")
+    changing.shown(screen, cluster, price, config)
     return 0

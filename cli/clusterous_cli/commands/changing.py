@@ -16,6 +16,7 @@ from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
+    from clusterous_cli.plan import cost
     from clusterous_cli.plan.design import Design
     from clusterous_cli.plan.leaving import Drain
 
@@ -133,6 +134,18 @@ def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> C
     for words in drawn.plan.unchanged:
         screen.warn(f"  ! {words}")
     return cluster
+
+
+def shown(screen: Ui, cluster: Cluster, price: "cost.Cost", config: ClusterConfig) -> None:
+    """Tell of a cluster whose number of machines was changed, and what its file says otherwise."""
+    from clusterous_cli.commands import opening
+    from clusterous_cli.output import show
+
+    if not screen.for_people:
+        screen.emit(show.cluster_data(cluster, price, opening.now()))
+    for words in opening.outdated(config):
+        screen.warn(f"  ! {words}")
+    screen.hint("Next: clusterous status")
 
 
 def draining(cloud: client.Aws, name: str, pauses: wait.Pauses) -> "Drain":

@@ -42,9 +42,5 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None, repla
     cluster = changing.carried_out(
         screen, cloud, drawn, f"clusterous rm-nodes --cluster {before.name}"
     )
-    if not screen.for_people:
-        screen.emit(show.cluster_data(cluster, price, opening.now()))
-    for told in opening.outdated(chosen.config):
-        screen.warn(f"  ! {told}")
-    screen.hint("Next: clusterous status")
+    changing.shown(screen, cluster, price, chosen.config)
     return 0

@@ -10,8 +10,8 @@ from clusterous_cli.images.assembly import debs
 from clusterous_cli.system import download
 from tests.region.parts import operator_image
 from tests.region.parts.cache import Found, Tell
+from tests.region.parts.volume_image import FOLDER
 
-FOLDER: Final = operator_image.ROOT / "images" / "volume"
 SOURCES: Final = (FOLDER / "packages.lock", Path(__file__))
 
 

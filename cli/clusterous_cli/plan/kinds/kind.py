@@ -92,6 +92,12 @@ class Scope:
         within = [{"Name": "vpc-id", "Values": list(self.networks)}]
         return self.cloud.pages("ec2", action, key, Filters=within)
 
+    def told(self, key: str) -> str | None:
+        """Read an object of the cluster's bucket as text; None if it is not there."""
+        owner = {"Bucket": self.who.bucket, "ExpectedBucketOwner": self.who.account}
+        answer = self.cloud.find("s3", "get_object", Key=key, **owner)
+        return None if answer is None else str(answer["Body"].read().decode("utf-8", "replace"))
+
     def owns(self, item: Item, *networks: str) -> bool:
         """Whether a thing that bears our tags is ours: it is in our network, or in none and named
         like ours. To others in the account a tag may be theirs to give; what they gave ours to

@@ -54,9 +54,7 @@ def _want(wish: Wish) -> list[Resource]:
 
 def look(at: Scope) -> list[Found]:
     """Read what the controller was told."""
-    owner = {"Bucket": at.who.bucket, "ExpectedBucketOwner": at.who.account}
-    answer = at.cloud.find("s3", "get_object", Key=OBJECT, **owner)
-    told = TEXT.fullmatch(answer["Body"].read().decode("utf-8", "replace")) if answer else None
+    told = TEXT.fullmatch(at.told(OBJECT) or "")
     if told is None:
         return []
     id, is_given, is_marked = told.groups()
