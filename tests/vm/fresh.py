@@ -21,8 +21,8 @@ CLONE: Final = "/root/clusterous"
 # processors that nobody else uses, the demo takes the better part of an hour.
 DEMO_SILENCE: Final = 3600.0
 STEP_SILENCE: Final = 1800.0
-# What is kept of a run: the demo's words with their time; the machine's console, with its journal
-# and load; and of a run that failed the whole journal and what the demo gathered.
+# What is kept of a run: the demo's words with their time; the machine's console, with its journal,
+# load and what that is; and of a run that failed the whole journal and what the demo gathered.
 LOGS: Final = ROOT / "build/vm"
 LAST_LINES: Final = 60
 
@@ -54,6 +54,7 @@ printf '[global]\\nfind-links = /root/.cache/wheels\\ncert = %s\\n' $trusted >/e
 _LOAD: Final = """\
 while sleep 60; do
     echo "$(date +%T) load $(cut -d' ' -f1-3 /proc/loadavg), $(grep MemAvailable: /proc/meminfo)"
+    top -b -n 1 -w 160 | sed -n '3p;8,13p'
 done >/dev/console 2>&1 &
 """
 _DEMO: Final = (

@@ -41,6 +41,11 @@ def test_is_emulated_or_not() -> None:
     assert "-accel kvm -cpu host" in started(accelerator="kvm")
 
 
+def test_a_machine_that_is_emulated_reads_its_clock_without_a_device() -> None:
+    assert "tsc=reliable clocksource=tsc" in started()
+    assert "tsc=" not in started(accelerator="kvm")
+
+
 def test_tries_kvm_first_where_its_device_can_be_opened(tmp_path: Path) -> None:
     device = tmp_path / "kvm"
     assert qemu.accelerators(device) == ("tcg",)
