@@ -69,7 +69,7 @@ debs: .venv/ready           ## Debian's packages of the volume server's image, b
 	$(PY) -m release.debs
 
 docs: .venv/ready           ## the pages that are made from the program
-	$(PY) docs/commands.py && $(PY) docs/picture.py
+	$(PY) docs/commands.py && $(PY) docs/picture.py && $(PY) docs/cluster_file.py
 
 bench-operator: .venv/ready ## the operator against its bound and a peer; build/bench/operator.json
 	$(PY) -m bench.operator run $(BENCH)

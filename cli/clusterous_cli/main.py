@@ -22,6 +22,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "add-nodes": ("Clusters", "Add machines to a pool of workers."),
     "rm-nodes": ("Clusters", "Drain machines, and remove them."),
     "destroy": ("Clusters", "Remove the cluster and everything that costs money."),
+    "schema": ("Clusters", "Print the JSON Schema of the cluster file, for editors."),
     "run": ("Programs", "Run a program on the cluster."),
     "connect": ("Programs", "Open the pages that a running program exposes."),
     "logs": ("Programs", "Show what a running program's containers say."),

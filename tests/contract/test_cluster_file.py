@@ -28,6 +28,8 @@ def with_value(key: str, value: object) -> config.ClusterConfig:
 
 def value_of(key: str, of: config.ClusterConfig) -> object:
     section, _, field = key.partition(".")
+    if key == "version":
+        return config.VERSION
     if key == "pools":
         return [one for one in of.workers if one.name != POOLS["workers"]]
     if section in POOLS and key not in PLACES:

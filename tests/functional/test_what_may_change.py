@@ -4,13 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli import main
 from clusterous_cli.cluster import config
+from clusterous_cli.cluster.file import fields
+from clusterous_cli.cluster.file.fields import Effect
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tagged, tags_of
+from clusterous_cli.plan import design
+from clusterous_cli.plan.kinds.kind import Action
 from tests.functional import cloud
 from tests.region.aws import images
 
@@ -68,6 +73,77 @@ def typed_plan(world: cloud.World, wanted: config.ClusterConfig) -> int:
         cloud.typing(patch, world)
         patch.setattr("clusterous_cli.commands.opening.wanted", lambda *_: (world.cloud, wanted))
         return main.run(["plan", "--quiet"])
+
+
+FILE: dict[str, Any] = {
+    "name": "reef",
+    "workers": {"count": 1},
+    "pools": {"cpu": {"count": 1}},
+    "volume": {"size": 20},
+}
+# For each key another value, and where it is refused, of what the refusal speaks.
+OTHERS: dict[str, tuple[Any, str]] = {
+    "version": (1, ""),
+    "name": ("atoll", ""),
+    "region": ("us-east-1", ""),
+    "image": (DEBIAN, ""),
+    "k3s": (NEWER, ""),
+    "network.cidr": ("10.50.0.0/16", "cidr is 10.40.0.0/16, not 10.50.0.0/16"),
+    "network.zone": ("b", "network.zone is eu-west-1a, not eu-west-1b"),
+    "gateway.type": ("t3.micro", "gateway: type is t3.nano, not t3.micro"),
+    "gateway.disk": (9, ""),
+    "gateway.allow": (["203.0.113.0/24"], ""),
+    "controller.type": ("t3.large", "controller: type is t3.medium, not t3.large"),
+    "controller.disk": (30, ""),
+    "workers.type": ("m7i.large", "worker: type is t3.large, not m7i.large"),
+    "workers.count": (2, ""),
+    "workers.disk": (30, ""),
+    "workers.labels": ({"tier": "big"}, ""),
+    "workers.taints": (["gpu:NoSchedule"], ""),
+    "pools": ({"big": 1}, ""),
+    "volume.type": ("efs", "No change of the file replaces a volume"),
+    "volume.size": (30, ""),
+    "volume.iops": (4000, ""),
+    "volume.throughput": (250, ""),
+    "volume.id": ("vol-0123456789abcdef0", "No change of the file replaces a volume"),
+    "tags": ({"owner": "ocean"}, ""),
+}
+
+
+def test_a_change_of_each_key_does_what_the_page_says(world: cloud.World) -> None:
+    world.converge(parsed(FILE)).execute()
+
+    seen = {key: effect(world, key, *other) for key, other in OTHERS.items()}
+
+    assert seen == {key: one.effect for key, one in fields.FIELDS.items()}
+
+
+def parsed(content: dict[str, Any]) -> config.ClusterConfig:
+    return config.parse(yaml.safe_dump(content))
+
+
+def effect(world: cloud.World, key: str, value: Any, refusal: str) -> Effect | str:
+    section, _, name = key.partition(".")
+    content = {**FILE, section: {**FILE.get(section, {}), name: value} if name else value}
+    if key in ("volume.type", "volume.id"):
+        content["volume"] = {name: value}  # which have no size
+    changed = parsed(content)
+    there = world.cloud.elsewhere(changed.region or "eu-west-1")
+    try:
+        plan = design.draw(there, changed, cloud.outside(), cloud.offer(world.folder)).plan
+    except UserError as error:
+        return Effect.REFUSED if refusal and refusal in str(error) else str(error)
+    acts = [step for step in plan.pending if step.part != "files"]
+    if not plan.pending:
+        return Effect.NOTHING
+    if all(step.action is Action.CREATE for step in plan.steps):
+        return Effect.OTHER
+    if acts:
+        return Effect.DONE if not plan.unchanged else str(plan.unchanged)
+    if plan.unchanged:
+        (words, *_) = plan.unchanged
+        return Effect.LATER if "create does not change that yet" in words else Effect.NEW
+    return Effect.FURTHER
 
 
 def test_a_new_worker_is_no_newer_than_its_controller(world: cloud.World) -> None:

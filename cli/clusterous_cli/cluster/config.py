@@ -12,7 +12,7 @@ import yaml
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_cli.system import yamltree
+from clusterous_cli.system import assets, yamltree
 
 FILE: Final = "clusterous.yaml"
 IMAGES: Final = ("amazon-linux-2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12")
@@ -40,6 +40,17 @@ TAINT: Final = re.compile(
 )
 OF_OTHERS: Final = re.compile(r"([a-z0-9.-]+\.)?(kubernetes\.io|k8s\.io|clusterous\.io)/.*")
 REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
+ZONE: Final = re.compile(rf"[a-z]|{REGION.pattern}[a-z]")
+K3S: Final = re.compile(r"v1\.[0-9]+\.[0-9]+\+k3s[0-9]+")
+AMI: Final = re.compile(r"ami-[0-9a-f]{8,17}")
+TAG_NAME: Final = re.compile(r"[\w .:/=+@-]{1,128}")
+TAG_VALUE: Final = re.compile(r"[\w .:/=+@-]{0,256}")
+
+# The form of the file: a change of what a key means raises it. One that says none has the first.
+VERSION: Final = 1
+DISK: Final = (8, 16384)  # GiB
+WIDEST: Final = 8  # bits of a network that may reach the gateway: none holds more of the world
+SIZES: Final = (16, 24)  # bits of the cluster's own network, from and to
 
 # The keys of a pool of workers, and those that hold keys of their own.
 POOL: Final = ("type", "count", "disk", "labels", "taints")
@@ -50,7 +61,25 @@ SECTIONS: Final = {
     "workers": POOL,
     "volume": ("type", "size", "iops", "throughput", "id"),
 }
-KEYS: Final = ("name", "region", "image", "k3s", *SECTIONS, "pools", "tags")
+KEYS: Final = ("version", "name", "region", "image", "k3s", *SECTIONS, "pools", "tags")
+# What the predecessor's files had, and what there is in its place.
+_NO_KEY: Final = """each cluster has SSH keys of its own, which create makes and keeps in the
+cluster's bucket, so that every colleague with access to that has them, too. An EC2 key pair would
+be one more way in, which no colleague has and destroy does not end. Leave it out""".replace(
+    "\n", " "
+)
+FORMER: Final = {
+    "key_pair": _NO_KEY,
+    "key_file": _NO_KEY,
+    "cluster_name": "it is `name` now",
+    "controller_instance_type": "it is `controller: {type: …}` now",
+    "shared_volume_size": "it is `volume: {size: …}` now",
+    "shared_volume_id": "it is `volume: {id: …}` now",
+    "parameters": "say the machines themselves: `workers: {type: …, count: …}`, or `pools`",
+    "environment_file": "create the cluster, then say clusterous run FILE",
+    "vpc_id": "each cluster has a network of its own; `network: {cidr: …}` says which addresses",
+    "clusterous_s3_bucket": "each cluster has a bucket of its own, which goes with it",
+}
 MOST_TAGS: Final = 40  # EC2 takes 50, and some are ours
 # Of gp3, each from, to, in: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
 FIGURES: Final = {
@@ -244,7 +273,9 @@ def told(
 
 class _Reader(yamltree.Reader):
     def config(self, root: yaml.Node) -> ClusterConfig | None:
-        values = self.known(root, KEYS, "")
+        values = self.known(self.without_former(root), KEYS, "")
+        if not self.is_readable(values.get("version")):
+            return None
         before = ClusterConfig(name="x")
         if "name" not in values and isinstance(root, yaml.MappingNode):
             self.wrong(root, "name is missing: what shall the cluster be called?")
@@ -271,6 +302,33 @@ class _Reader(yamltree.Reader):
             volume=self.volume(values, before.volume.type),
             tags=self.tags(values.get("tags")),
         )
+
+    def is_readable(self, node: yaml.Node | None) -> bool:
+        """Whether the file is of a form that is known here; of a newer one nothing else is said."""
+        number = self.whole(node, "version", 1, 10**9 - 1, VERSION)
+        if node is None or number <= VERSION:
+            return True
+        self.mistakes.clear()
+        self.wrong(
+            node,
+            f"version is {number}: the file is for a newer clusterous than this one"
+            f" ({assets.version()}), which reads up to version {VERSION}. Install a release that"
+            f" reads version {number}, and try again",
+        )
+        return False
+
+    def without_former(self, root: yaml.Node) -> yaml.Node:
+        """Refuse each key of the predecessor's with the reason, and go on without it."""
+        if not isinstance(root, yaml.MappingNode):
+            return root
+        left = []
+        for pair in root.value:
+            name = pair[0].value if isinstance(pair[0], yaml.ScalarNode) else ""
+            if name in FORMER:
+                self.wrong(pair[0], f"{name} is of the predecessor's files: {FORMER[name]}")
+            else:
+                left.append(pair)
+        return yaml.MappingNode(root.tag, left, root.start_mark, root.end_mark)
 
     def volume(self, values: Mapping[str, yaml.Node], before: VolumeType) -> Volume:
         node = values.get("volume")
@@ -317,11 +375,11 @@ class _Reader(yamltree.Reader):
         found = []
         for name, (key, value) in ({} if node is None else self.entries(node, "tags")).items():
             text = self.text(value, f"tags.{name}")
-            if not re.fullmatch(r"[\w .:/=+@-]{1,128}", name) or re.match("aws:", name, re.I):
+            if not TAG_NAME.fullmatch(name) or re.match("aws:", name, re.I):
                 self.wrong(key, f"tags: {name!r} is not a tag's name that AWS takes")
             elif name == "Name" or name.startswith(f"{names.DOMAIN}/"):
                 self.wrong(key, f"tags: {name} is clusterous' own")
-            elif text is not None and not re.fullmatch(r"[\w .:/=+@-]{0,256}", text):
+            elif text is not None and not TAG_VALUE.fullmatch(text):
                 self.wrong(value, f"tags.{name}: {text!r} is not a value that AWS takes")
             elif text is not None:
                 found.append((name, text))
@@ -373,7 +431,7 @@ class _Reader(yamltree.Reader):
         )
 
     def machine(self, given: Mapping[str, yaml.Node], where: str, usual: Pool) -> Pool:
-        disk = self.whole(given.get("disk"), f"{where}.disk", 8, 16384, usual.disk, "GiB")
+        disk = self.whole(given.get("disk"), f"{where}.disk", *DISK, usual.disk, "GiB")
         return replace(
             usual, type=self.type(given.get("type"), f"{where}.type", usual.type), disk=disk
         )
@@ -419,22 +477,16 @@ class _Reader(yamltree.Reader):
         return self.pattern(node, "name", NAME, meaning)
 
     def zone(self, node: yaml.Node | None) -> str | None:
-        wanted = re.compile(rf"[a-z]|{REGION.pattern}[a-z]")
-        return self.pattern(node, "network.zone", wanted, "a zone, such as a or eu-west-1a")
+        return self.pattern(node, "network.zone", ZONE, "a zone, such as a or eu-west-1a")
 
     def k3s(self, node: yaml.Node | None, before: str) -> str:
-        wanted = re.compile(r"v1\.[0-9]+\.[0-9]+\+k3s[0-9]+")
-        return self.pattern(node, "k3s", wanted, "a k3s release, such as v1.35.4+k3s1") or before
+        return self.pattern(node, "k3s", K3S, "a k3s release, such as v1.35.4+k3s1") or before
 
     def image(self, node: yaml.Node | None, before: str) -> str:
         if node is None:
             return before
         word = self.text(node, "image")
-        if (
-            word is not None
-            and word not in IMAGES
-            and not re.fullmatch(r"ami-[0-9a-f]{8,17}", word)
-        ):
+        if word is not None and word not in IMAGES and not AMI.fullmatch(word):
             near = yamltree.meant(word, (*IMAGES, "ami-…"))
             self.wrong(node, f"image: {word!r} is not known{near}")
         return word or before
@@ -480,7 +532,7 @@ class _Reader(yamltree.Reader):
         found = []
         for item in self.items(node, "gateway.allow"):
             network = self.network(item, "gateway.allow")
-            if network is not None and network.prefixlen < 8:
+            if network is not None and network.prefixlen < WIDEST:
                 self.wrong(item, f"gateway.allow: {network} lets (nearly) the whole world in")
             elif network is not None:
                 found.append(str(network))
@@ -502,8 +554,9 @@ class _Reader(yamltree.Reader):
         )
         if node is None or network is None:
             return before
-        if not 16 <= network.prefixlen <= 24:
-            self.wrong(node, f"network.cidr: {network} must be between /16 and /24")
+        least, most = SIZES
+        if not least <= network.prefixlen <= most:
+            self.wrong(node, f"network.cidr: {network} must be between /{least} and /{most}")
             return before
         for other, owner in TAKEN.items():
             if network.overlaps(ipaddress.IPv4Network(other)):

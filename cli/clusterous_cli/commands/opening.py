@@ -97,9 +97,7 @@ def _region(settings: Settings, name: str | None, file: ClusterConfig | None) ->
 
 def wanted(settings: Settings, file: str | None) -> tuple[client.Aws, ClusterConfig]:
     """Return the session and the configuration that *file*, or the cluster's record, describes."""
-    path = Path(file) if file else Path(config.FILE)
-    if file or (path.exists() and settings.cluster is None):
-        read = _same(config.read(path), settings)
+    if read := _of_file(settings, file):
         region = read.region or _region(settings, read.name, None)
         return client.connect(settings, region), read
     if settings.cluster is None:
@@ -113,6 +111,17 @@ def wanted(settings: Settings, file: str | None) -> tuple[client.Aws, ClusterCon
     if kept is None:
         raise record.absent(who)
     return session, ClusterConfig.from_record(kept["config"])
+
+
+def described(settings: Settings, file: str | None) -> ClusterConfig:
+    """Return the configuration that *file* describes, without asking AWS, or the record."""
+    return _of_file(settings, file) or wanted(settings, file)[1]
+
+
+def _of_file(settings: Settings, file: str | None) -> ClusterConfig | None:
+    path = Path(file) if file else Path(config.FILE)
+    is_meant = file or (path.exists() and settings.cluster is None)
+    return _same(config.read(path), settings) if is_meant else None
 
 
 def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:

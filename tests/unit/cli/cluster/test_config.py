@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
+from clusterous_cli.system import assets
 
 
 def test_three_lines_are_enough() -> None:
@@ -140,6 +141,39 @@ def test_no_text_makes_a_traceback(text: str) -> None:
 def _parse(text: str) -> None:
     with contextlib.suppress(UserError):
         config.parse(text)
+
+
+def test_a_file_may_say_its_form() -> None:
+    assert config.parse("version: 1\nname: reef\n") == config.parse("name: reef\n")
+
+
+def test_of_a_newer_form_nothing_is_guessed() -> None:
+    with pytest.raises(UserError) as told:
+        config.parse("version: 2\nname: reef\nworkers: {spot: true}\n", "reef.yaml")
+
+    (words, count) = str(told.value).splitlines()
+    assert words.startswith("reef.yaml:1:10  version is 2: the file is for a newer clusterous than")
+    assert f"({assets.version()}), which reads up to version 1. Install a release" in words
+    assert count == "1 mistake, nothing was created."
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("key_pair: ocean", "key_pair is of the predecessor's files: each cluster has SSH keys of"),
+        ("key_file: ~/.ssh/ocean.pem", "key_file is of the predecessor's files: each cluster has"),
+        ("cluster_name: reef", "it is `name` now"),
+        ("shared_volume_size: 75", "it is `volume: {size: …}` now"),
+    ],
+)
+def test_keys_of_the_predecessor_are_refused_with_the_reason(line: str, words: str) -> None:
+    with pytest.raises(UserError) as told:
+        config.parse(f"name: reef\n{line}\nworkers: -1\n", "reef.yaml")
+
+    mistakes = str(told.value).splitlines()
+    assert mistakes[0].startswith("reef.yaml:2:1  ")
+    assert words in mistakes[0]
+    assert "workers is -1" in mistakes[1]  # all at once, as ever
 
 
 def test_reads_tags() -> None:
