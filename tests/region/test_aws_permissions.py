@@ -282,3 +282,33 @@ def test_a_role_that_is_changed_is_changed_at_once(aws: loopback.Account) -> Non
     aws.client("iam").delete_role_policy(RoleName="node", PolicyName="p")
 
     assert (before, code(s3.list_buckets)) == ("", "AccessDenied")
+
+
+def test_the_simulator_foretells_what_calls_would_meet(aws: loopback.Account) -> None:
+    mine = "arn:aws:s3:::mine/*"
+    with_policy(
+        aws, allow(["ec2:*", "iam:Simulate*"]), deny("ec2:DeleteVpc"), allow("s3:GetObject", mine),
+        allow("ecr:CreateRepository", StringEquals={"aws:RequestTag/a": "b"}),
+    )  # fmt: skip
+    user = "arn:aws:iam::123456789012:user/you"
+
+    def foretold(action: str, resource: str = "*", **more: Any) -> tuple[str, list[str]]:
+        answer = aws.client("iam").simulate_principal_policy(
+            PolicySourceArn=user, ActionNames=[action], ResourceArns=[resource], **more
+        )
+        (one,) = answer["EvaluationResults"]
+        return one["EvalDecision"], one["MissingContextValues"]
+
+    tag = {"ContextKeyName": "aws:RequestTag/a", "ContextKeyType": "string"}
+    assert foretold("ec2:CreateVpc") == ("allowed", [])
+    assert foretold("ec2:DeleteVpc") == ("explicitDeny", [])
+    assert foretold("s3:GetObject") == ("implicitDeny", [])
+    assert foretold("s3:GetObject", "arn:aws:s3:::mine/x") == ("allowed", [])
+    assert foretold("ecr:CreateRepository") == ("implicitDeny", ["aws:RequestTag/a"])
+    told = [{**tag, "ContextKeyValues": ["b"]}]
+    assert foretold("ecr:CreateRepository", ContextEntries=told) == ("allowed", [])
+    simulate = aws.client("iam").simulate_principal_policy
+    nobody = user.replace("you", "nobody")
+    assert code(simulate, PolicySourceArn=nobody, ActionNames=["s3:GetObject"]) == "NoSuchEntity"
+    with_policy(aws, allow("ec2:*"))
+    assert code(simulate, PolicySourceArn=user, ActionNames=["s3:GetObject"]) == "AccessDenied"

@@ -269,8 +269,19 @@ def _delete_eni(_: World, backend: Any, params: Params) -> None:
 # --- NAT gateways and routes ------------------------------------------------------------------
 
 
-def _create_nat(_: World, backend: Any, params: Params) -> None:
-    backend.get_subnet(params["SubnetId"])
+def _create_nat(world: World, backend: Any, params: Params) -> None:
+    zone = backend.get_subnet(params["SubnetId"]).availability_zone
+    beside = [
+        one
+        for one in backend.nat_gateways.values()
+        if one.state in ("pending", "available", "deleting")
+        and backend.get_subnet(one.subnet_id).availability_zone == zone
+    ]
+    if len(beside) >= world.settings.nat_limit:
+        raise Refusal(
+            "NatGatewayLimitExceeded",
+            "The maximum number of NAT gateways in this Availability Zone has been reached.",
+        )
     if params.get("ConnectivityType") == "private":
         return
     if "AllocationId" not in params:

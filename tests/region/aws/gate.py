@@ -27,6 +27,7 @@ from tests.region.aws.faults import Fault, Kind
 from tests.region.aws.log import Call, is_mutating
 from tests.region.aws.request import Answer, Request
 from tests.region.aws.service import Service
+from tests.region.aws.settings import OPT_IN
 from tests.region.aws.world import World
 
 SERVICES: Final[Mapping[str, Service]] = {
@@ -66,6 +67,8 @@ def _identify(world: World, request: Request) -> None:
     service.read(request)
     region = expected_region(world, request)
     request.region = region
+    if region in OPT_IN and region not in world.settings.regions:
+        raise signatures.unknown_here(request)
     verified = signatures.verify(
         request, world.keys, world.clock(), world.settings.clock_skew, region
     )

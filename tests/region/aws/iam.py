@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
 
-from tests.region.aws import store
+from tests.region.aws import iam_simulator, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.policies import Access
 from tests.region.aws.request import Answer, Request, form, structures
@@ -75,7 +75,7 @@ def _resource(world: World, request: Request) -> str:
     for _, parameter, kind in _KINDS:
         if parameter in params and not (parameter == "PolicyName" and "RoleName" in params):
             return _arn(world, kind, params[parameter], params.get("Path", ""))
-    return str(params.get("PolicyArn", "*"))
+    return str(params.get("PolicyArn") or params.get("PolicySourceArn", "*"))
 
 
 def _arn(world: World, kind: str, name: str, path: str = "") -> str:
@@ -91,6 +91,8 @@ def _arn(world: World, kind: str, name: str, path: str = "") -> str:
 def _act(world: World, request: Request) -> Answer:
     with world.lock:
         world.timers.run_due()
+        if request.action == "SimulatePrincipalPolicy":
+            return iam_simulator.simulate(world, request)
         check = _CHECKS.get(request.action)
         if check:
             check(world, request.params)

@@ -35,11 +35,13 @@ class Listener:
         tls: ssl.SSLContext | None,
         handle: Handle,
         control: Control,
+        clock: Callable[[], float],
     ) -> None:
         self._listening = listening
         self._tls = tls
         self._handle = handle
         self._control = control
+        self._clock = clock
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._closed = False
@@ -77,7 +79,7 @@ class Listener:
             connection.settimeout(120)
             if self._tls is not None:
                 wrapped = self._tls.wrap_socket(connection, server_side=True)
-            _Handler(wrapped, peer, self._handle, self._control)
+            _Handler(wrapped, peer, self._handle, self._control, self._clock)
         except OSError:
             pass  # The client went away, or does not trust our certificate: its own business.
         finally:
@@ -93,10 +95,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def __init__(
-        self, connection: socket.socket, peer: Any, handle: Handle, control: Control
+        self,
+        connection: socket.socket,
+        peer: Any,
+        handle: Handle,
+        control: Control,
+        clock: Callable[[], float],
     ) -> None:
         self._handle = handle
         self._control = control
+        self._clock = clock
         self._socket = connection
         super().__init__(connection, peer, None)  # type: ignore[arg-type]
 
@@ -193,9 +201,12 @@ class _Handler(BaseHTTPRequestHandler):
                 self._socket.sendall(piece)
                 left -= len(piece)
 
+    def _date(self) -> str:
+        return self.date_time_string(self._clock())  # AWS's own, which clients compare theirs with
+
     def _send(self, status: int, headers: dict[str, str], length: int) -> None:
         reason = self.responses.get(status, ("",))[0]
-        lines = [f"HTTP/1.1 {status} {reason}", f"Date: {self.date_time_string()}"]
+        lines = [f"HTTP/1.1 {status} {reason}", f"Date: {self._date()}"]
         lines += ["Server: AmazonS3"] if "x-amz-bucket-region" in headers else []
         lines += [f"{name}: {value}" for name, value in headers.items()]
         if status != 204:

@@ -28,6 +28,28 @@ def allows(documents: Iterable[Mapping[str, Any]], access: Access) -> bool:
     return any(s.get("Effect") == "Allow" for s in applying)
 
 
+def decision(documents: Iterable[Mapping[str, Any]], access: Access) -> str:
+    """Return IAM's word for what its simulator finds."""
+    statements = [s for document in documents for s in _many(document.get("Statement", []))]
+    effects = {s.get("Effect") for s in statements if _applies(s, access)}
+    if "Deny" in effects:
+        return "explicitDeny"
+    return "allowed" if "Allow" in effects else "implicitDeny"
+
+
+def missing(documents: Iterable[Mapping[str, Any]], access: Access) -> list[str]:
+    """Name the condition keys that statements about the action ask for, and nobody has given."""
+    statements = [s for document in documents for s in _many(document.get("Statement", []))]
+    asked = {
+        key
+        for statement in statements
+        if _acts(statement, access.action)
+        for pairs in statement.get("Condition", {}).values()
+        for key in pairs
+    }
+    return sorted(key for key in asked if key.lower() not in access.context)
+
+
 def is_everything(document: Mapping[str, Any]) -> bool:
     """Whether *document* is just AdministratorAccess, so that looking closer is a waste."""
     statements = _many(document.get("Statement", []))

@@ -21,6 +21,7 @@ _QUOTAS: Final = {
     ),
     ("ec2", "L-0263D0A3"): ("EC2-VPC Elastic IPs", "eip_limit"),
     ("vpc", "L-F678F1CE"): ("VPCs per Region", "vpc_limit"),
+    ("vpc", "L-FE5A380F"): ("NAT gateways per Availability Zone", "nat_limit"),
     ("ebs", "L-7A658B76"): (
         "Storage for General Purpose SSD (gp3) volumes, in TiB",
         "gp3_tib_limit",

@@ -63,7 +63,8 @@ class AwsServer:
         self._ticker.start()
         self._control = control.Control(self)
         self._listeners = [
-            Listener(each, tls, self._handle, self._control.answer) for each in listeners
+            Listener(each, tls, self._handle, self._control.answer, lambda: self.world.clock())
+            for each in listeners
         ]
 
     def _install(self) -> None:
