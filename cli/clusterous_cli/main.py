@@ -16,6 +16,7 @@ from clusterous_cli.terminal import options, spell
 # Name → (section of the help, one line of help). A command's module is imported when it is called
 # (its function is called `command`), so that `--help` imports nothing heavy.
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "doctor": ("Clusters", "Check what a cluster needs before it is made."),
     "plan": ("Clusters", "Show what create would do, and what it would cost."),
     "create": ("Clusters", "Create a cluster, or finish and mend one."),
     "status": ("Clusters", "Show the cluster's machines, programs and cost."),

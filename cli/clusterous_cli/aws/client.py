@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
@@ -22,7 +23,7 @@ from clusterous_cli.aws import errors
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.options import Settings
 
-READS: Final = ("describe_", "get_", "list_", "head_")
+READS: Final = ("describe_", "get_", "list_", "head_", "simulate_")
 THROTTLES: Final = frozenset(
     {"RequestLimitExceeded", "Throttling", "ThrottlingException", "TooManyRequestsException"}
     | {"SlowDown", "RequestThrottled", "EC2ThrottledException", "ConcurrentModification"}
@@ -79,6 +80,7 @@ PERMISSIONS: Final = {
     "s3:ListObjectsV2": "s3:ListBucket",
     "s3:HeadBucket": "s3:ListBucket",
     "s3:HeadObject": "s3:GetObject",
+    "service-quotas:GetServiceQuota": "servicequotas:GetServiceQuota",
 }
 QUOTAS: Final = re.compile(r"(Limit|Quota)Exceeded(Exception)?$|TooManyBuckets")
 # Every account has these; any other must be enabled first, and answers before as if the keys were
@@ -108,6 +110,15 @@ LOGIN: Final = tuple(
 CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """Where the keys come from, in botocore's words, and until when they serve, if that is told."""
+
+    method: str
+    temporary: bool
+    ends: datetime | None
+
+
 class Aws:
     """One session: clients are made once, when first needed, and shared by all threads."""
 
@@ -117,6 +128,7 @@ class Aws:
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = threading.RLock()
         self._identity: Mapping[str, str] | None = None
+        self._skew = 0.0
 
     def client(self, service: str, *, reads: bool = False) -> Any:
         """Return the shared client; only the one for *reads* repeats calls by itself."""
@@ -209,7 +221,7 @@ class Aws:
                 f"{error} Or the region {self.region} is not enabled in this account."
             )
         if any(one.get("OptInStatus") == "not-opted-in" for one in listed):
-            return UserError(
+            return errors.NoRegion(
                 f"The region {self.region} is not enabled in your AWS account. Enable it (in the"
                 " console: Account, AWS Regions; it takes some minutes), or take another region."
             )
@@ -229,8 +241,31 @@ class Aws:
         """Who we are, as STS says."""
         with self._lock:
             if self._identity is None:
-                self._identity = self.call("sts", "get_caller_identity")
+                began = datetime.now(UTC)
+                answer = self.call("sts", "get_caller_identity")
+                headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+                date = str(headers.get("date", ""))
+                # AWS wrote it in between, however long the answer was on its way.
+                ahead, behind = skew(date, began), skew(date, datetime.now(UTC))
+                self._identity, self._skew = answer, ahead if ahead > 0 else min(behind, 0.0)
             return self._identity
+
+    @property
+    def skew(self) -> float:
+        """How many seconds this machine's clock is ahead of AWS's."""
+        with self._lock:
+            _ = self.identity
+            return self._skew
+
+    @property
+    def keys(self) -> "Keys":
+        """What is known here of the keys that calls are signed with."""
+        with translated("sts", "get_credentials", self.region, self.session):
+            held = self.session.get_credentials()
+            token = held.get_frozen_credentials().token
+        # botocore tells nobody when they end, and looks at this itself.
+        ends: datetime | None = getattr(held, "_expiry_time", None)
+        return Keys(method=str(held.method), temporary=bool(token), ends=ends)
 
 
 def connect(settings: Settings, region: str | None = None) -> Aws:
@@ -241,14 +276,16 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
     try:
         session = boto3.Session(profile_name=settings.profile)
     except botocore_errors.ProfileNotFound as error:
-        raise UserError(f"{error}. `aws configure list-profiles` shows those there are.") from error
+        raise errors.BadSettings(
+            f"{error}. `aws configure list-profiles` shows those there are."
+        ) from error
     except botocore_errors.BotoCoreError as error:  # of the files themselves
         raise wrong_settings(error) from error
     # boto3 reads AWS_DEFAULT_REGION, but not AWS_REGION, which the other tools read first.
     usual = os.environ.get("AWS_REGION") or session.region_name
     chosen = settings.region or region or usual
     if not chosen:
-        raise UserError("No AWS region is set. Say --region, or set AWS_REGION.")
+        raise errors.NoRegion("No AWS region is set. Say --region, or set AWS_REGION.")
     check_region(session, chosen)
     with translated("sts", "get_credentials", chosen, session):
         if session.get_credentials() is None:
@@ -275,7 +312,7 @@ def check_region(session: Any, region: str) -> None:
         return
     near = get_close_matches(region, known, n=1)
     more = f"; did you mean {near[0]}?" if near else "."
-    raise UserError(f"There is no AWS region {region!r}{more}")
+    raise errors.NoRegion(f"There is no AWS region {region!r}{more}")
 
 
 @contextmanager
@@ -304,13 +341,17 @@ def translated(service: str, action: str, region: str, session: Any = None) -> I
         if isinstance(error, LOGIN) or not _has_keys(session):
             raise login_ended(str(error)) from error
         raise errors.AwsFailed(f"{_name(service, action)}: {error}") from error
+    except RuntimeError as error:  # botocore's, of keys from the environment that have ended
+        if "still expired" not in str(error):
+            raise
+        raise login_ended(str(error)) from error
     except ValueError as error:  # an endpoint that is none, a helper's answer that is no JSON
         raise wrong_settings(error) from error
 
 
-def wrong_settings(error: Exception) -> UserError:
+def wrong_settings(error: Exception) -> errors.BadSettings:
     """Say that what AWS's own tools are set to cannot be used."""
-    return UserError(
+    return errors.BadSettings(
         f"AWS's own settings cannot be used: {str(error).rstrip('.')}. Look at ~/.aws/config, what"
         " credential_process there answers, and the variables that begin with AWS_."
     )
@@ -370,11 +411,11 @@ def skew(date: str, now: datetime) -> float:
         return 0.0
 
 
-def clock_is_wrong(skew: float) -> UserError:
+def clock_is_wrong(skew: float) -> errors.WrongClock:
     """Say by how much the clock is off, where that is known, and what to do."""
     by = f"{spell.duration(abs(skew))} {'ahead of' if skew > 0 else 'behind'}"
     off = f"is {by} AWS's" if abs(skew) > MOST_SKEW else "is not AWS's"
-    return UserError(
+    return errors.WrongClock(
         f"This machine's clock {off}, so AWS refuses what it signs. The credentials are not to"
         " blame. Set the clock (Linux: timedatectl set-ntp true) and repeat the command."
     )

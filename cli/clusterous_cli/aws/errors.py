@@ -63,6 +63,18 @@ class Expired(BadCredentials):
     exit_code = 75
 
 
+class BadSettings(UserError):
+    """What AWS's own tools are set to cannot be used."""
+
+
+class WrongClock(UserError):
+    """This machine's clock is not AWS's."""
+
+
+class NoRegion(UserError):
+    """There is no such region, none is named, or the account has not enabled it."""
+
+
 class QuotaReached(UserError):
     """The account's limit; more must be asked for."""
 

@@ -1,6 +1,7 @@
 """What commands share that change a cluster: which machines are meant, and carrying it out."""
 
-from collections.abc import Callable, Iterator, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
+    from clusterous_cli.checks.check import Finding
+    from clusterous_cli.checks.examination import Examination
     from clusterous_cli.plan import cost
     from clusterous_cli.plan.design import Design
     from clusterous_cli.plan.leaving import Drain
@@ -108,6 +111,37 @@ def _machine(nodes: Sequence[Node], word: str) -> Node:
             " replaces what is lost."
         )
     return found[0]
+
+
+def examined(cloud: client.Aws, config: ClusterConfig) -> "Examination":
+    """Begin the checks that no plan makes, beside which the plan is drawn."""
+    from clusterous_cli.checks import approach, table
+    from clusterous_cli.checks.check import Place
+    from clusterous_cli.checks.examination import Examination
+
+    place = Place(approach=approach.reach(cloud), cloud=cloud, config=config, thorough=False)
+    return Examination(place, [one for one in table.ALL if not one.drawn])
+
+
+def heeded(screen: Ui, found: "Mapping[str, Finding]", skipped: Sequence[str] = ()) -> None:
+    """Stop for what failed, and pass the warnings on; what is not known is no reason for either.
+
+    What is *skipped* is only passed on.
+    """
+    from clusterous_cli.checks import examination, table
+    from clusterous_cli.checks.check import Mark
+    from clusterous_cli.output import findings
+
+    known = [one.name for one in table.ALL]
+    if unknown := [name for name in skipped if name not in known]:
+        raise UserError(f"There is no check {unknown[0]!r}; there are: {', '.join(known)}.")
+    counted = {name: one for name, one in found.items() if name not in skipped}
+    if failed := examination.failures(counted):
+        skip = " ".join(f"--skip-check {shlex.quote(name)}" for name in failed)
+        raise UserError(f"{findings.failed(counted)}\nWhere that is wrong, {skip} goes on.")
+    for name, one in found.items():
+        if one.mark in (Mark.WARNING, Mark.FAILURE):
+            screen.warn(f"  ! {findings.sentence(name, one)}")
 
 
 def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> Cluster:

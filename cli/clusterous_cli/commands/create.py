@@ -9,12 +9,23 @@ from clusterous_cli.terminal.options import Settings
 @click.command(cls=options.Command)
 @click.argument("file", required=False, type=click.Path())
 @options.operator_image
+@click.option(
+    "--skip-check",
+    "skipped",
+    multiple=True,
+    metavar="NAME",
+    help="Go on though this check of doctor fails.",
+)
 @options.with_settings
-def command(settings: Settings, file: str | None, operator_image: str | None) -> int:
+def command(
+    settings: Settings, file: str | None, operator_image: str | None, skipped: tuple[str, ...]
+) -> int:
     """Create the cluster that FILE describes; finish or mend it when it exists.
 
     FILE is clusterous.yaml here if not given, else what the cluster named by --cluster was created
     from. It may be stopped and repeated at any point.
+
+    What doctor checks is checked before the first thing is made: what fails stops it.
 
     The operator's image is the release's, or, where there is none of this version, made here first.
     """
@@ -26,11 +37,13 @@ def command(settings: Settings, file: str | None, operator_image: str | None) ->
 
     screen = Ui(settings)
     cloud, config = opening.wanted(settings, file)
+    examined = changing.examined(cloud, config)
     drawn = design.draw(cloud, config, offer=opening.offer(operator_image))
     who = drawn.who
     price = cost.of(config, cloud.region)
     if drawn.plan.pending:
         screen.tell(show.plan_table(drawn, price))
+        changing.heeded(screen, examined.findings(), skipped)
         for other in local.elsewhere(who):
             screen.warn(f"  ! this machine knows another {other}; this one is not it")
         where = f"{who.name} in {who.region} (account {who.account})"

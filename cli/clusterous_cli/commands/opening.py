@@ -1,15 +1,18 @@
 """How commands begin: from options to a session, a configuration, a cluster's identity."""
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from clusterous_api.errors import ClusterousError, UserError
+from clusterous_api.errors import ClusterousError, TransientError, UserError
 from clusterous_cli.aws import client, errors
+from clusterous_cli.checks import approach
+from clusterous_cli.checks.check import Place
 from clusterous_cli.cluster import config, local, record, regions
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
@@ -23,6 +26,13 @@ if TYPE_CHECKING:
 
 # What takes longer is not left without a word.
 SLOW_SECONDS: Final = 2.0
+# What keeps a command from AWS, whatever it is about.
+NO_WAY: Final = (
+    *(errors.BadCredentials, errors.BadSettings, errors.WrongClock, errors.NoRegion),
+    TransientError,
+)
+# What a cluster is called that no file names.
+ANY: Final = "any-cluster"
 
 
 def now() -> datetime:
@@ -122,6 +132,36 @@ def _of_file(settings: Settings, file: str | None) -> ClusterConfig | None:
     path = Path(file) if file else Path(config.FILE)
     is_meant = file or (path.exists() and settings.cluster is None)
     return _same(config.read(path), settings) if is_meant else None
+
+
+def place(settings: Settings, file: str | None) -> Place:
+    """Return where `doctor` looks: for the cluster that is meant, or for the smallest there is.
+
+    That AWS cannot be reached is no error here: it is one of the answers.
+    """
+    there = _of_file(settings, file)
+    read = there or ClusterConfig(name=ANY)
+    try:
+        if settings.cluster and not there:
+            cloud, read = wanted(settings, None)
+        else:
+            region = read.region or (_region(settings, read.name, None) if there else None)
+            cloud = client.connect(settings, region)
+    except NO_WAY as error:
+        return Place(approach=approach.refused(error), cloud=None, config=read)
+    return Place(approach=approach.reach(cloud), cloud=cloud, config=read)
+
+
+@contextmanager
+def slow(tell: Callable[[str], None], words: str) -> Iterator[None]:
+    """Say *words* if what follows takes longer than one likes to wait without any."""
+    timer = threading.Timer(SLOW_SECONDS, tell, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
@@ -241,18 +281,14 @@ def inside(cluster: record.Cluster, tell: Callable[[str], None]) -> Inside:
         return Inside(unreachable="its controller is away")
     if not (cluster.gateway_ip and cluster.controller_ip):
         return Inside(unreachable="it has no gateway or no controller")
-    slow = threading.Timer(SLOW_SECONDS, tell, ["Asking the cluster itself, through its gateway…"])
-    slow.daemon = True
-    slow.start()
     try:
-        api = session.api(session.link(cluster))
-        states = [apps.as_data(state) for state in apps.all_states(api)]
-        nodes, pods = api.items("/api/v1/nodes"), api.items("/api/v1/pods")
-        return Inside(apps=tuple(states), load=load.read(nodes, pods, _metrics(api)))
+        with slow(tell, "Asking the cluster itself, through its gateway…"):
+            api = session.api(session.link(cluster))
+            states = [apps.as_data(state) for state in apps.all_states(api)]
+            nodes, pods = api.items("/api/v1/nodes"), api.items("/api/v1/pods")
+            return Inside(apps=tuple(states), load=load.read(nodes, pods, _metrics(api)))
     except ClusterousError as error:
         return Inside(unreachable=str(error))
-    finally:
-        slow.cancel()
 
 
 def _metrics(api: "Api") -> list[Any]:

@@ -21,6 +21,7 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, leaving, planner
 from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds.cloud import Cloud
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
 from clusterous_cli.plan.kinds.machines import MACHINES, split
@@ -188,7 +189,7 @@ def draw(
         offer = offer or Offer()
         operator = pool.submit(_operator, outside, offer)
         server = offer.volume() if config.volume.served and offer.volume else None
-        image = pool.submit(_image, cloud, config, before.result())
+        image = pool.submit(image_of, cloud, config, before.result())
         everything = (*found.result(), *_given(cloud, config, found.result()))
         volume = _volume(cloud, config, everything, before.result() or {}, failed)
         living = inventory.index(found.result(), failed).found
@@ -198,7 +199,7 @@ def draw(
             str((before.result() or {}).get("zone", "")), partial(ebs.newest_snapshot, cloud),
         )  # fmt: skip
         where = keeping.zone_of(volume) or (brain.own.value.zone if brain.own else None)
-        zone = pool.submit(_zone, cloud, config, everything, where)
+        zone = pool.submit(zone_for, cloud, config, everything, where)
         check_keys(who, kept.result(), found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
 
@@ -377,6 +378,12 @@ def _published(k3s: str, outside: Outside) -> Published:
 
 def fitting(config: ClusterConfig, image: Image) -> None:
     """Refuse what AWS would refuse when the network is made already and costs."""
+    if wrong := misfits(config, image):
+        raise UserError("\n".join(wrong))
+
+
+def misfits(config: ClusterConfig, image: Image) -> list[str]:
+    """Say why machines could not boot the image, or would not serve with it."""
     wrong = [
         f"{one.name}: its disk of {one.disk} GiB is too small, image {image.id} ({image.name})"
         f" takes {image.disk}. Say disk: {image.disk} or more."
@@ -394,11 +401,11 @@ def fitting(config: ClusterConfig, image: Image) -> None:
             f"image {image.id} ({image.name}) is for {image.architecture}; machines are"
             f" {ARCHITECTURE}."
         )
-    if wrong:
-        raise UserError("\n".join(wrong))
+    return wrong
 
 
-def _image(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> Image:
+def image_of(cloud: Cloud, config: ClusterConfig, before: Mapping[str, Any] | None) -> Image:
+    """Ask for the image that machines boot: the one that those there are booted, or the newest."""
     id = _image_id(cloud, config, before)
     answer = cloud.find("ec2", "describe_images", ImageIds=[id]) or {}
     if not answer.get("Images"):
@@ -454,7 +461,7 @@ def _in_bucket(image: OwnImage, found: tuple[Found, ...]) -> OwnImage:
     return image
 
 
-def _image_id(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | None) -> str:
+def _image_id(cloud: Cloud, config: ClusterConfig, before: Mapping[str, Any] | None) -> str:
     if before and before["config"]["image"] == config.image:
         return str(before["image"])  # all machines of a cluster boot the same image
     if config.image.startswith("ami-"):
@@ -469,7 +476,9 @@ def _image_id(cloud: Aws, config: ClusterConfig, before: Mapping[str, Any] | Non
     return str(answer["Parameter"]["Value"])
 
 
-def _zone(cloud: Aws, config: ClusterConfig, found: tuple[Found, ...], volume: str | None) -> str:
+def zone_for(
+    cloud: Cloud, config: ClusterConfig, found: tuple[Found, ...], volume: str | None
+) -> str:
     """Choose the zone: where the cluster is, or its *volume*, or where all types can be had."""
     for one in found:
         if one.kind is SUBNET and one.key == "private":

@@ -1,0 +1,257 @@
+"""Whether we may do all that create and destroy do: by IAM's simulator, else by trying."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import ClusterousError
+from clusterous_cli.aws import errors
+from clusterous_cli.checks.check import Check, Finding, Mark, Place
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.terminal import spell
+
+# What each command calls, in IAM's words; a test compares it with the calls themselves.
+LOOK: Final = (
+    *("ec2:DescribeAddresses", "ec2:DescribeImages", "ec2:DescribeInstances"),
+    *("ec2:DescribeInstanceTypeOfferings", "ec2:DescribeInternetGateways"),
+    *("ec2:DescribeNatGateways", "ec2:DescribeRouteTables", "ec2:DescribeSecurityGroups"),
+    *("ec2:DescribeSubnets", "ec2:DescribeVolumes", "ec2:DescribeVpcs"),
+    *("ec2:DescribeVpcAttribute", "ec2:DescribeVpcEndpoints"),
+    *("elasticfilesystem:DescribeFileSystems", "elasticfilesystem:DescribeMountTargets"),
+)
+MAKE: Final = (
+    *("ec2:AllocateAddress", "ec2:AssociateRouteTable", "ec2:AttachInternetGateway"),
+    *("ec2:AttachVolume", "ec2:AuthorizeSecurityGroupIngress", "ec2:CreateInternetGateway"),
+    *("ec2:CreateNatGateway", "ec2:CreateRoute", "ec2:CreateRouteTable"),
+    *("ec2:CreateSecurityGroup", "ec2:CreateSubnet", "ec2:CreateTags", "ec2:CreateVolume"),
+    *("ec2:CreateVpc", "ec2:CreateVpcEndpoint", "ec2:ModifyVpcAttribute", "ec2:RunInstances"),
+)
+MAKE_EFS: Final = (
+    *("elasticfilesystem:CreateFileSystem", "elasticfilesystem:CreateMountTarget"),
+    *("elasticfilesystem:TagResource",),
+)
+REMOVE: Final = (
+    *("ec2:DeleteInternetGateway", "ec2:DeleteNatGateway", "ec2:DeleteRouteTable"),
+    *("ec2:DeleteSecurityGroup", "ec2:DeleteSubnet", "ec2:DeleteVolume", "ec2:DeleteVpc"),
+    *("ec2:DeleteVpcEndpoints", "ec2:DetachInternetGateway", "ec2:ModifyInstanceAttribute"),
+    *("ec2:ReleaseAddress", "ec2:RevokeSecurityGroupIngress", "ec2:TerminateInstances"),
+)
+REMOVE_EFS: Final = (
+    *("elasticfilesystem:DeleteFileSystem", "elasticfilesystem:DeleteMountTarget"),
+)
+ROLES: Final = ("iam:CreateRole", "iam:PutRolePolicy", "iam:PassRole", "iam:TagRole")
+ROLES_GONE: Final = ("iam:DeleteRole", "iam:DeleteRolePolicy")
+PROFILES: Final = (
+    *("iam:AddRoleToInstanceProfile", "iam:CreateInstanceProfile", "iam:TagInstanceProfile"),
+)
+PROFILES_GONE: Final = ("iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile")
+BUCKET: Final = (
+    *("s3:CreateBucket", "s3:ListBucket", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock"),
+    *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration"),
+)
+BUCKET_GONE: Final = ("s3:DeleteBucket",)
+OBJECTS: Final = ("s3:GetObject", "s3:PutObject")
+OBJECTS_GONE: Final = ("s3:DeleteObject",)
+# What may be tried without being done, and needs nothing that is not there yet.
+DRY: Final[Mapping[str, tuple[str, Mapping[str, Any], str]]] = {
+    "ec2:CreateVpc": ("create_vpc", {"CidrBlock": "10.40.0.0/16"}, "vpc"),
+    "ec2:AllocateAddress": ("allocate_address", {"Domain": "vpc"}, "elastic-ip"),
+    "ec2:CreateInternetGateway": ("create_internet_gateway", {}, "internet-gateway"),
+}
+SHOWN: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Actions on the same things, and whether create needs them, or destroy alone."""
+
+    actions: tuple[str, ...]
+    resources: tuple[str, ...] = ("*",)
+    makes: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is *allowed*, *denied* (of that, what *only destroy* needs), and what nobody knows."""
+
+    allowed: frozenset[str] = frozenset()
+    denied: frozenset[str] = frozenset()
+    only_destroy: frozenset[str] = frozenset()
+    unknown: frozenset[str] = frozenset()
+    why: str = ""
+    root: bool = False
+
+
+def questions(who: Identity, *, on_efs: bool) -> tuple[Question, ...]:
+    """Return what a cluster takes, each about the things that it would be about."""
+    arn = f"arn:{who.partition}"
+    kinds = ("gateway", "controller", "worker")
+    roles = tuple(f"{arn}:iam::{who.account}:role/{who.role(kind)}" for kind in kinds)
+    profiles = tuple(
+        f"{arn}:iam::{who.account}:instance-profile/{who.role(kind)}" for kind in kinds
+    )
+    bucket, objects = (f"{arn}:s3:::{who.bucket}",), (f"{arn}:s3:::{who.bucket}/boot/any",)
+    return (
+        Question(actions=(*LOOK, *MAKE, *(MAKE_EFS if on_efs else ()))),
+        Question(actions=ROLES, resources=roles),
+        Question(actions=PROFILES, resources=profiles),
+        Question(actions=BUCKET, resources=bucket),
+        Question(actions=OBJECTS, resources=objects),
+        Question(actions=(*REMOVE, *(REMOVE_EFS if on_efs else ())), makes=False),
+        Question(actions=ROLES_GONE, resources=roles, makes=False),
+        Question(actions=PROFILES_GONE, resources=profiles, makes=False),
+        Question(actions=BUCKET_GONE, resources=bucket, makes=False),
+        Question(actions=OBJECTS_GONE, resources=objects, makes=False),
+    )
+
+
+def look(place: Place) -> Facts:
+    """Ask the simulator; who may not ask it tries what can be tried."""
+    asked = questions(place.who, on_efs=place.config.volume.type == "efs")
+    if place.approach.arn.endswith(":root"):
+        return Facts(root=True)
+    try:
+        return _simulated(place, asked)
+    except (errors.Denied, errors.AwsFailed) as error:
+        return _tried(place, asked, str(error))
+
+
+# -- by IAM's simulator -------------------------------------------------------------------
+
+
+def _simulated(place: Place, asked: Sequence[Question]) -> Facts:
+    principal = _principal(place)
+    allowed: set[str] = set()
+    denied: set[str] = set()
+    unknown: set[str] = set()
+    for question in _joined(asked):
+        results = place.aws.pages(
+            "iam", "simulate_principal_policy", "EvaluationResults",
+            PolicySourceArn=principal, ActionNames=list(question.actions),
+            ResourceArns=list(question.resources), ContextEntries=context(place.who),
+        )  # fmt: skip
+        for one in results:
+            action = str(one["EvalActionName"])
+            if one["EvalDecision"] == "allowed":
+                allowed.add(action)
+            elif one.get("MissingContextValues"):
+                unknown.add(action)  # a condition of the policy asks for what only a call has
+            else:
+                denied.add(action)
+    makes = {action for question in asked if question.makes for action in question.actions}
+    return Facts(
+        allowed=frozenset(allowed - denied - unknown), denied=frozenset(denied),
+        only_destroy=frozenset(denied - makes), unknown=frozenset(unknown - denied),
+        why="the policy has conditions that only a call itself can meet" if unknown else "",
+    )  # fmt: skip
+
+
+def _joined(asked: Iterable[Question]) -> Iterator[Question]:
+    """Ask once about the same things."""
+    by_things: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for one in asked:
+        by_things[one.resources] = (*by_things.get(one.resources, ()), *one.actions)
+    for resources, actions in by_things.items():
+        yield Question(actions=actions, resources=resources)
+
+
+def _principal(place: Place) -> str:
+    """Return whose policies count: of a session, its role's, whose path the session hides."""
+    arn = place.approach.arn
+    if ":assumed-role/" not in arn:
+        return arn
+    role = arn.split("/")[1]
+    return str(place.aws.call("iam", "get_role", RoleName=role)["Role"]["Arn"])
+
+
+def context(who: Identity) -> list[dict[str, Any]]:
+    """Return what our calls say, by which policies may tell them from others."""
+    tags = {names.TAG_CLUSTER: who.name, names.TAG_UID: who.uid}
+    said = {
+        "aws:RequestedRegion": who.region,
+        "ec2:Region": who.region,
+        "iam:PassedToService": "ec2.amazonaws.com",
+        **{f"{space}/{key}": value for key, value in tags.items()
+           for space in ("aws:RequestTag", "aws:ResourceTag", "ec2:ResourceTag")},
+    }  # fmt: skip
+    single = [
+        {"ContextKeyName": key, "ContextKeyType": "string", "ContextKeyValues": [value]}
+        for key, value in said.items()
+    ]
+    keys = [names.TAG_CLUSTER, names.TAG_UID, names.TAG_ROLE, "Name"]
+    listed = {
+        "ContextKeyName": "aws:TagKeys", "ContextKeyType": "stringList", "ContextKeyValues": keys
+    }  # fmt: skip
+    return [*single, listed]
+
+
+# -- by calls that do nothing -------------------------------------------------------------
+
+
+def _tried(place: Place, asked: Sequence[Question], why: str) -> Facts:
+    """Call EC2 without doing; what cannot be tried so stays unknown."""
+    answers = {action: _dry(place, action) for action in DRY}
+    everything = {action for question in asked for action in question.actions}
+    allowed = {action for action, may in answers.items() if may}
+    denied = {action for action, may in answers.items() if may is False}
+    return Facts(
+        allowed=frozenset(allowed), denied=frozenset(denied),
+        unknown=frozenset(everything - allowed - denied), why=why,
+    )  # fmt: skip
+
+
+def _dry(place: Place, action: str) -> bool | None:
+    verb, params, kind = DRY[action]
+    tags = [{"Key": key, "Value": value} for key, value in place.who.tags(kind).items()]
+    tagged = {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]}
+    try:
+        done = place.aws.attempt("ec2", verb, "DryRunOperation", **params, **tagged, DryRun=True)
+    except errors.Denied:
+        return False
+    except ClusterousError:
+        return None
+    return True if done is None else None
+
+
+# -- the judgement ------------------------------------------------------------------------
+
+
+def judge(facts: Facts) -> Finding:
+    """What create needs and may not is a failure; what destroy alone needs, a warning."""
+    whole = len(facts.allowed | facts.denied | facts.unknown)
+    if facts.root:
+        return Finding(
+            mark=Mark.OK, says="the account's root user may do everything; better take another"
+        )
+    if stops := facts.denied - facts.only_destroy:
+        return Finding(
+            mark=Mark.FAILURE,
+            says=f"you may not do {_listed(stops)}",
+            why="create would stop there, when the rest is made already",
+            do="ask who cares for your AWS account for these actions",
+        )
+    if facts.denied:
+        return Finding(
+            mark=Mark.WARNING,
+            says=f"you may not do {_listed(facts.denied)}",
+            why="destroy could not remove what create makes",
+            do="ask who cares for your AWS account for these actions",
+        )
+    if facts.unknown:
+        says = f"{len(facts.allowed)} of {whole} actions"
+        return Finding(
+            mark=Mark.UNKNOWN,
+            says=f"{says}; whether you may do the others could not be asked",
+            why=facts.why,
+        )
+    return Finding(mark=Mark.OK, says=f"{spell.plural(whole, 'action')}, all allowed")
+
+
+def _listed(actions: Iterable[str]) -> str:
+    ordered = sorted(actions)
+    more = f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else ""
+    return f"{', '.join(ordered[:SHOWN])}{more}"
+
+
+CHECK: Final = Check(name="permissions", look=look, judge=judge)
