@@ -32,7 +32,7 @@ from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options
 from clusterous_cli.terminal.screen import Ui
-from tests.region.aws import faults, server, settings
+from tests.region.aws import faults, regions, server, settings
 from tests.region.aws.settings import Settings
 
 QUICK = Settings(
@@ -320,12 +320,14 @@ def running(folder: Path, chosen: Settings = QUICK) -> Iterator[World]:
 
 
 def led_to(address: tuple[str, int]) -> Callable[..., Any]:
-    """Resolve AWS's names to *address*, port and all; nothing else."""
+    """Resolve the names that AWS has to *address*, port and all; nothing else."""
     resolve = socket.getaddrinfo
 
     def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
         if not str(host).endswith(".amazonaws.com"):
             return resolve(host, port, *args, **kwargs)
+        if regions.is_nowhere(host):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
 
     return getaddrinfo

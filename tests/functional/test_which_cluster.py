@@ -221,13 +221,8 @@ def test_searches_all_enabled_regions(world: cloud.World) -> None:
     assert found == regions.Search(found=("eu-west-1",))
 
 
-def test_a_region_that_is_not_enabled_is_told_as_that(type_: Type, world: cloud.World) -> None:
+def test_a_region_that_is_not_enabled_is_told_as_that(type_: Type) -> None:
     """Such a region says that the keys are wrong."""
-    world.fault(
-        service="sts", action="GetCallerIdentity", kind="error", code="InvalidClientTokenId",
-        status=403, times=1, message="The security token included in the request is invalid.",
-    )  # fmt: skip
-
     code, _, err = type_("status", "--region", "me-south-1")
 
     assert code == 2
@@ -235,14 +230,20 @@ def test_a_region_that_is_not_enabled_is_told_as_that(type_: Type, world: cloud.
 
 
 def test_where_nobody_can_be_asked_the_region_is_a_guess(type_: Type, world: cloud.World) -> None:
-    for service, action in (("sts", "GetCallerIdentity"), ("ec2", "DescribeRegions")):
-        world.fault(
-            service=service, action=action, kind="error", code="InvalidClientTokenId",
-            status=403, times=1, message="The security token included in the request is invalid.",
-        )  # fmt: skip
+    world.fault(
+        service="ec2", action="DescribeRegions", kind="error", code="UnauthorizedOperation",
+        status=403, times=1, message="You are not authorized.",
+    )  # fmt: skip
 
     code, _, err = type_("status", "--region", "me-south-1")
 
     assert code == 2
     assert "does not accept the credentials" in err
     assert "Or the region me-south-1 is not enabled" in err
+
+
+def test_a_region_that_there_is_not_is_not_asked(type_: Type) -> None:
+    code, _, err = type_("status", "--region", "eu-nowhere-1")
+
+    assert code == 2
+    assert "There is no AWS region 'eu-nowhere-1'" in err

@@ -31,6 +31,13 @@ _IDEMPOTENT: Final = {
 _DEFAULTS: Final[Mapping[str, Params]] = {"CreateVpcEndpoint": {"VpcEndpointType": "Gateway"}}
 
 
+# Said where the caller may do it and has asked for it in the right form. What stands in its way is
+# not looked at, but by RunInstances, which looks at all that it names.
+_DRY: Final = Refusal(
+    "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412
+)
+
+
 def _read(request: Request) -> None:
     request.params = form(request)
     request.action = request.params.get("Action", "")
@@ -54,13 +61,15 @@ def _act(world: World, request: Request) -> Answer:
 def _do(world: World, request: Request) -> Answer:
     params = {**_DEFAULTS.get(request.action, {}), **request.params}
     ec2_born.check(world, params)
+    ec2_rules.check_form(request.action, params)
+    dry = params.pop("DryRun", "false") == "true"
+    if dry and request.action != "RunInstances":
+        raise _DRY
     ec2_rules.check(world, request.action, params, request.region)
     if request.action == "RunInstances":
         params = ec2_launch.prepared(world, params, request.region)
-    if params.pop("DryRun", "false") == "true":
-        raise Refusal(
-            "DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412
-        )
+    if dry:
+        raise _DRY
     own = ec2_answers.ANSWERS.get(request.action) or ec2_table.answer(request.action)
     answer = own(world, request, params) if own else ask_moto(world, request, params)
     if answer.status < 400:

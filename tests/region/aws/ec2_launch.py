@@ -1,4 +1,8 @@
-"""RunInstances: all that AWS checks before it starts anything, and the request made complete."""
+"""RunInstances: all that AWS checks before it starts anything, and the request made complete.
+
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RunInstances.html has the limits; codes:
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ def prepared(world: World, params: Params, region: str) -> dict[str, str]:
         )
     kind = _type(params)
     subnet = _subnet(backend, params)
-    _check_architecture(backend, launch["ImageId"], params["InstanceType"], kind)
+    _check_architecture(backend, launch["ImageId"], kind)
     _check_zone(params["InstanceType"], subnet)
     _check_user_data(params)
     _check_key(backend, params)
@@ -84,14 +88,16 @@ def _subnet(backend: Any, params: Params) -> Any:
     return next((s for s in defaults if s.availability_zone == wanted), defaults[0])
 
 
-def _check_architecture(backend: Any, image_id: str, name: str, kind: Any) -> None:
+def _check_architecture(backend: Any, image_id: str, kind: Any) -> None:
     architecture = backend.amis[image_id].architecture
     supported = kind["ProcessorInfo"]["SupportedArchitectures"]
     if architecture not in supported:
         raise _bad(
-            f"The architecture '{architecture}' of the specified instance type does not match "
-            f"the architecture of the specified AMI. Specify an instance type and an AMI that "
-            f"have matching architectures, and try again ({name}: {', '.join(supported)})."
+            f"The architecture '{','.join(supported)}' of the specified instance type does not "
+            f"match the architecture '{architecture}' of the specified AMI. Specify an instance "
+            "type and an AMI that have matching architectures, and try again. You can use "
+            "'describe-instance-types' or 'describe-images' to discover the architecture of the "
+            "instance type or AMI."
         )
 
 
@@ -148,8 +154,10 @@ def _check_profile(world: World, params: Params) -> None:
         None,
     )
     kind = "name" if name else "ARN"
-    if profile is None or not profile.roles or _is_too_young(world, profile.name):
+    if profile is None or _is_too_young(world, profile.name):
         raise _bad(f"Value {what} is invalid. Invalid IAM Instance Profile {kind}")
+    if not profile.roles:
+        raise _bad(f'IAM Instance Profile "{profile.arn}" has no associated IAM Roles')
 
 
 def _is_too_young(world: World, name: str) -> bool:
@@ -183,14 +191,16 @@ def _check_groups(backend: Any, params: Params, subnet: Any) -> None:
 def _check_volumes(launch: dict[str, str], region: str) -> None:
     """Check sizes, and fill in the one that comes from the image, which moto wants told."""
     smallest = images.size(region, launch["ImageId"])
-    root = store.ec2(region).amis[launch["ImageId"]].root_device_name
+    image = store.ec2(region).amis[launch["ImageId"]]
+    root, snapshot = image.root_device_name, image.ebs_snapshot.id
     for number, mapping in enumerate(structures(launch, "BlockDeviceMapping"), 1):
         if not any(name.startswith("Ebs.") for name in mapping):
             continue
         size = int(mapping.get("Ebs.VolumeSize", smallest))
         if mapping.get("DeviceName") == root and size < smallest:
             raise _bad(
-                f"Volume of size {size}GB is smaller than snapshot, expect size >= {smallest}GB",
+                f"Volume of size {size}GB is smaller than snapshot '{snapshot}', "
+                f"expect size >= {smallest}GB",
                 "InvalidBlockDeviceMapping",
             )
         if not 1 <= size <= 65536:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from moto.core.utils import utcnow
+from moto.ec2.exceptions import EC2ClientError, InvalidVPCIdError
 from moto.ec2.models import amis, elastic_ip_addresses, elastic_network_interfaces
 from moto.ec2.models import nat_gateways as moto_nats
 from moto.ec2.models import vpcs as moto_vpcs
@@ -92,6 +93,7 @@ def _patch_instances() -> None:
 
 
 def _patch_others() -> None:
+    _put(InvalidVPCIdError, "__init__", _no_such_vpc)
     _put(NatGatewayBackend, "create_nat_gateway", _create_nat)
     _put(NatGatewayBackend, "delete_nat_gateway", _delete_nat)
     _put(amis.AmiBackend, "_load_amis", _load_images)
@@ -100,6 +102,11 @@ def _patch_others() -> None:
     _put(SubnetBackend, "delete_subnet", _delete_subnet)
     _put(ManagedPrefixListBackend, "create_default_pls", _create_prefix_lists)
     _put(SecurityGroupRule, "__eq__", lambda self, other: _rule_key(self) == _rule_key(other))
+
+
+def _no_such_vpc(self: Any, vpc_id: Any) -> None:
+    message = f"The vpc ID '{vpc_id}' does not exist"
+    EC2ClientError.__init__(self, "InvalidVpcID.NotFound", message)
 
 
 def _rule_key(rule: Any) -> tuple[Any, ...]:

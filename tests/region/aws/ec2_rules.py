@@ -1,6 +1,10 @@
 """What EC2 refuses: one check per action, over the request and what exists.
 
 Moto allows most of this. Each check raises AWS's own code, before moto changes anything.
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html has the codes,
+https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Tag.html what a tag may be. That an
+interface in use is an InvalidParameterValue is not there, but seen
+(https://github.com/gruntwork-io/cloud-nuke/pull/1132).
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from typing import Any, Final
 
 from moto.ec2.utils import public_key_parse
 
-from tests.region.aws import ec2_models, ec2_table, errors, store
+from tests.region.aws import ec2_filters, ec2_models, ec2_table, errors, store
 from tests.region.aws.ec2_kind import Check
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures
@@ -32,13 +36,18 @@ _UNCHECKED: Final = {
 }
 
 
-def check(world: World, action: str, params: Params, region: str) -> None:
-    """Raise what AWS would answer to *action* if it refuses it."""
+def check_form(action: str, params: Params) -> None:
+    """Raise what AWS would answer to *action* whatever exists: of ids, tags and filters."""
     if action in _UNCHECKED:
         raise errors.not_implemented(f"ec2 {action}")
-    backend = store.ec2(region)
     _check_ids(params)
     _check_tags(action, params)
+    ec2_filters.check(action, params)
+
+
+def check(world: World, action: str, params: Params, region: str) -> None:
+    """Raise what AWS would answer to *action* if what exists is in its way."""
+    backend = store.ec2(region)
     rule = _RULES.get(action) or ec2_table.rule(action)
     if rule:
         rule(world, backend, params)
@@ -73,6 +82,7 @@ _MALFORMED: Final = {
     "VolumeId": ("vol-", "InvalidParameterValue"),
     "SnapshotId": ("snap-", "InvalidSnapshotID.Malformed"),
 }
+_MOST_TAGS: Final = 50
 _HEX: Final = re.compile(r"(?:[0-9a-f]{8}|[0-9a-f]{17})")
 
 
@@ -89,8 +99,12 @@ def _check_ids(params: Params) -> None:
 
 
 def _check_tags(action: str, params: Params) -> None:
-    specifications = structures(params, "TagSpecification")
-    tags = [tag for each in specifications for tag in structures(each, "Tag")]
+    given = [structures(each, "Tag") for each in structures(params, "TagSpecification")]
+    if any(len(each) > _MOST_TAGS for each in given):
+        raise Refusal(
+            "TagLimitExceeded", "The maximum number of Tags for a resource has been reached."
+        )
+    tags = [tag for each in given for tag in each]
     if action == "CreateTags":
         tags += structures(params, "Tag")
     for tag in tags:
@@ -101,8 +115,8 @@ def _check_tags(action: str, params: Params) -> None:
                 f"Value ( {key} ) for parameter key is invalid. "
                 "Tag keys starting with 'aws:' are reserved for internal use",
             )
-        if not 1 <= len(key) <= 128:
-            raise Refusal("InvalidParameterValue", "Tag key exceeds the maximum length of 128")
+        if not 1 <= len(key) <= 127:
+            raise Refusal("InvalidParameterValue", "Tag key exceeds the maximum length of 127")
         if len(value) > 256:
             raise Refusal("InvalidParameterValue", "Tag value exceeds the maximum length of 256")
 
@@ -171,6 +185,17 @@ def _delete_vpc(_: World, backend: Any, params: Params) -> None:
         raise _dependency("vpc", id)
 
 
+def _create_subnet(_: World, backend: Any, params: Params) -> None:
+    zone = params.get("AvailabilityZone")
+    zones = [each.name for each in backend.describe_availability_zones()]
+    if zone and zone not in zones:
+        raise Refusal(
+            "InvalidParameterValue",
+            f"Value ({zone}) for parameter availabilityZone is invalid. Subnets can currently only "
+            f"be created in the following availability zones: {', '.join(zones)}.",
+        )
+
+
 def _is_default(acl: Any) -> bool:
     return str(acl.default).lower() == "true"
 
@@ -210,6 +235,12 @@ def _attach_gateway(_: World, backend: Any, params: Params) -> None:
                 "InvalidParameterValue",
                 f"Network {vpc_id} already has an internet gateway attached",
             )
+
+
+def _delete_gateway(_: World, backend: Any, params: Params) -> None:
+    gateway = backend.get_internet_gateway(params["InternetGatewayId"])
+    if gateway.vpc:
+        raise _dependency("internetGateway", gateway.id)
 
 
 def _release(world: World, backend: Any, params: Params) -> None:
@@ -260,10 +291,7 @@ def _create_vpc(world: World, backend: Any, params: Params) -> None:
 def _delete_eni(_: World, backend: Any, params: Params) -> None:
     eni = backend.get_network_interface(params["NetworkInterfaceId"])
     if eni.status == "in-use":
-        raise Refusal(
-            "InvalidNetworkInterface.InUse",
-            f"Network interface '{eni.id}' is currently in use.",
-        )
+        raise Refusal("InvalidParameterValue", f"Network interface '{eni.id}' is currently in use.")
 
 
 # --- NAT gateways and routes ------------------------------------------------------------------
@@ -415,6 +443,8 @@ def _authorize(_: World, backend: Any, params: Params) -> None:
     group = _group(backend, params)
     for permission in structures(params, "IpPermissions"):
         _check_ports(permission)
+        for range in structures(permission, "IpRanges"):
+            _check_cidr(range.get("CidrIp", ""))
         for pair in structures(permission, "Groups"):
             source = pair.get("GroupId")
             other = backend.get_security_group_from_id(source) if source else None
@@ -446,6 +476,13 @@ def _check_ports(permission: Mapping[str, str]) -> None:
     low, high = int(permission["FromPort"]), int(permission["ToPort"])
     if not (0 <= low <= 65535 and 0 <= high <= 65535 and low <= high):
         raise Refusal("InvalidParameterValue", f"Invalid value '{low}-{high}' for portRange.")
+
+
+def _check_cidr(text: str) -> None:
+    try:
+        ipaddress.IPv4Network(text, strict=False)
+    except ValueError:
+        raise Refusal("InvalidParameterValue", f"CIDR block {text} is malformed") from None
 
 
 # --- instances --------------------------------------------------------------------------------
@@ -549,12 +586,14 @@ def _delete_template(_: World, backend: Any, params: Params) -> None:
 
 
 _RULES: Final[Mapping[str, Check]] = {
+    "CreateSubnet": _create_subnet,
     "DeleteSubnet": _delete_subnet,
     "DeleteSecurityGroup": _delete_group,
     "DeleteVpc": _delete_vpc,
     "DeleteRouteTable": _delete_route_table,
     "DetachInternetGateway": _detach_gateway,
     "AttachInternetGateway": _attach_gateway,
+    "DeleteInternetGateway": _delete_gateway,
     "ReleaseAddress": _release,
     "AllocateAddress": _allocate,
     "CreateVpc": _create_vpc,

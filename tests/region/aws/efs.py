@@ -1,4 +1,7 @@
-"""EFS: file systems and mount targets whose states take time, and whose interfaces count."""
+"""EFS: file systems and mount targets whose states take time, and whose interfaces count.
+
+A token that was used tells what it made: https://docs.aws.amazon.com/efs/latest/ug/API_CreateFileSystem.html
+"""
 
 from __future__ import annotations
 
@@ -145,6 +148,19 @@ def _create_mount_target(request: Request) -> None:
             raise Refusal("SecurityGroupNotFound", f"Security group {id} not found in VPC", 400)
 
 
+def _create_file_system(request: Request) -> None:
+    token = request.params.get("CreationToken")
+    for system in store.efs(request.region).file_systems_by_id.values():
+        if system.creation_token == token:
+            id = system.file_system_id
+            raise Refusal(
+                "FileSystemAlreadyExists",
+                f"File system '{id}' already exists with creation token '{token}'",
+                409,
+                {"FileSystemId": id},
+            )
+
+
 def _create_access_point(request: Request) -> None:
     token = request.params.get("ClientToken")
     backend = store.efs(request.region)
@@ -154,10 +170,12 @@ def _create_access_point(request: Request) -> None:
                 "AccessPointAlreadyExists",
                 f"Access point already exists with ClientToken {token}",
                 409,
+                {"AccessPointId": point.access_point_id},
             )
 
 
 _RULES: Final = {
+    "CreateFileSystem": _create_file_system,
     "CreateMountTarget": _create_mount_target,
     "CreateAccessPoint": _create_access_point,
 }

@@ -57,7 +57,8 @@ def render(protocol: Protocol, refusal: Refusal, request_id: str) -> tuple[dict[
         case Protocol.JSON:
             return _json(refusal, {"__type": refusal.code, "message": refusal.message})
         case Protocol.REST_JSON:
-            return _json(refusal, {"ErrorCode": refusal.code, "Message": refusal.message})
+            said = {"ErrorCode": refusal.code, "Message": refusal.message}
+            return _json(refusal, {**said, **refusal.details})
 
 
 def _element(name: str, text: str) -> str:

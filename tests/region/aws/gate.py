@@ -17,6 +17,7 @@ from tests.region.aws import (
     faults,
     iam,
     quotas,
+    regions,
     s3,
     signatures,
     ssm,
@@ -24,10 +25,10 @@ from tests.region.aws import (
 )
 from tests.region.aws.errors import Refusal
 from tests.region.aws.faults import Fault, Kind
+from tests.region.aws.keys import Keys
 from tests.region.aws.log import Call, is_mutating
 from tests.region.aws.request import Answer, Request
 from tests.region.aws.service import Service
-from tests.region.aws.settings import OPT_IN
 from tests.region.aws.world import World
 
 SERVICES: Final[Mapping[str, Service]] = {
@@ -67,11 +68,9 @@ def _identify(world: World, request: Request) -> None:
     service.read(request)
     region = expected_region(world, request)
     request.region = region
-    if region in OPT_IN and region not in world.settings.regions:
-        raise signatures.unknown_here(request)
-    verified = signatures.verify(
-        request, world.keys, world.clock(), world.settings.clock_skew, region
-    )
+    # A region that the account is not enabled for knows none of its keys.
+    known = world.keys if regions.is_enabled(world.settings, region) else Keys()
+    verified = signatures.verify(request, known, world.clock(), world.settings.clock_skew, region)
     request.identity = verified.key.identity
     if request.target.service == "s3":
         s3.attach_body(request, verified)

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from tests.region.aws import regions
 from tests.region.aws.errors import Protocol
 
 
@@ -42,6 +43,8 @@ _GLOBAL: Final = {"iam.amazonaws.com": "iam", "sts.amazonaws.com": "sts"}
 def resolve(host: str) -> Target | None:
     """Return what *host* (without a port) serves, or None if it is no host of the region."""
     name = host.lower().rstrip(".")
+    if regions.is_nowhere(name):
+        return None
     if name in _GLOBAL:
         return _target(_GLOBAL[name], "us-east-1")
     if found := _S3.match(name):

@@ -24,7 +24,7 @@ import trustme
 from botocore.config import Config
 from botocore.loaders import create_loader
 
-from tests.region.aws import server
+from tests.region.aws import regions, server
 from tests.region.aws.keys import Credentials
 from tests.region.aws.settings import Settings
 
@@ -55,6 +55,8 @@ _NAMES: Final = (
     "*.s3.eu-west-1.amazonaws.com",
     "*.s3.amazonaws.com",
     "*.us-east-1.amazonaws.com",
+    "*.me-south-1.amazonaws.com",
+    "api.ecr.me-south-1.amazonaws.com",
     "*.s3.us-east-1.amazonaws.com",
     "api.ecr.eu-west-1.amazonaws.com",
     "api.pricing.us-east-1.amazonaws.com",
@@ -88,7 +90,8 @@ class Account:
     def client(self, service: str, credentials: Credentials | None = None, **config: Any) -> Any:
         """Return a boto3 client of *service*, the user's unless other *credentials* are given."""
         keys = credentials or self.server.user_credentials()
-        options: dict[str, Any] = {"retries": {"total_max_attempts": 1}, **config}
+        patient = {"connect_timeout": 300, "read_timeout": 300}  # nothing depends on the pace
+        options: dict[str, Any] = {"retries": {"total_max_attempts": 1}, **patient, **config}
         region = options.pop("region_name", self.server.world.settings.region)
         settings = Config(proxies={"https": self.proxy}, **options)
         return self._session(keys).client(
@@ -169,7 +172,7 @@ def _tls(folder: Path) -> ssl.SSLContext:
 
 
 class _Proxy:
-    """Answers CONNECT, whatever the name, with a connection to *port*."""
+    """Answers CONNECT with a connection to *port*, whatever name it is that AWS has."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -200,6 +203,9 @@ class _Proxy:
                 if not byte:
                     return
                 head += byte
+            if regions.is_nowhere(head.split()[1].decode().rpartition(":")[0]):
+                client.sendall(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                return
             with socket.create_connection(("127.0.0.1", self._port)) as upstream:
                 client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
                 back = threading.Thread(target=_copy, args=(upstream, client), daemon=True)

@@ -1,4 +1,7 @@
-"""S3's operations on buckets: create, configure, list, delete."""
+"""S3's operations on buckets: create, configure, list, delete.
+
+us-east-1 is asked for by not asking: https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
-from tests.region.aws import s3_body
+from tests.region.aws import regions, s3_body
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import Answer
 from tests.region.aws.s3_scene import Scene
@@ -124,6 +127,8 @@ def _create(scene: Scene) -> Answer:
             400,
             {"BucketName": scene.name},
         )
+    if not regions.is_one(region) or (region == "us-east-1" and b"LocationConstraint" in body):
+        raise Refusal("InvalidLocationConstraint", "The specified location-constraint is not valid")
     if region != here and here != "us-east-1":
         raise Refusal(
             "IllegalLocationConstraintException",

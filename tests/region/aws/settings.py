@@ -12,14 +12,6 @@ ADMINISTRATOR: Final[Mapping[str, Any]] = {
     "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
 }
 
-# No account has these before it has asked for them; until then they know none of its keys.
-# https://docs.aws.amazon.com/global-infrastructure/latest/regions/aws-regions.html
-OPT_IN: Final = frozenset(
-    {"af-south-1", "ap-east-1", "ap-east-2", "ap-south-2", "ca-west-1", "eu-central-2"}
-    | {"ap-southeast-3", "ap-southeast-4", "ap-southeast-5", "ap-southeast-6", "ap-southeast-7"}
-    | {"eu-south-1", "eu-south-2", "il-central-1", "me-central-1", "me-south-1", "mx-central-1"}
-)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:

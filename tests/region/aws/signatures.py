@@ -72,12 +72,6 @@ def verify(request: Request, keys: Keys, now: float, skew: float, region: str) -
     return Verified(key=key, claim=claim, signing_key=signing_key)
 
 
-def unknown_here(request: Request) -> Refusal:
-    """Word how a region that the account has not enabled answers: as if the key were wrong."""
-    words = _Words(request.target.protocol)
-    return words.unknown_key(_claim(request, words).key_id)
-
-
 def _check_body(
     request: Request, claim: Claim, words: _Words, canonical: str, to_sign: str
 ) -> None:
