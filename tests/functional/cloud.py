@@ -6,6 +6,7 @@ import json
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -48,6 +49,23 @@ HOST_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + b
 REGIONS = ("eu-west-1", "us-east-1", "me-south-1")
 
 
+class Leaping(wait.Pauses):
+    """A time that leaps on wherever somebody waits: minutes of AWS pass in moments.
+
+    AWS has the same clock (`running`), so both see the same minutes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(clock=lambda: time.time() + self.ahead)
+        self.ahead = 0.0
+        self._lock = threading.Lock()
+
+    def sleep(self, seconds: float) -> None:
+        super().sleep(min(seconds, 0.02))
+        with self._lock:
+            self.ahead += seconds
+
+
 class Killed(BaseException):
     """The process dies here."""
 
@@ -60,6 +78,7 @@ class World:
     cloud: Aws
     folder: Path
     port: int
+    pauses: Callable[[], wait.Pauses] = wait.Pauses
 
     def mutating(self) -> list[str]:
         return [f"{c.service}:{c.action}" for c in self.server.log() if c.mutating]
@@ -123,7 +142,7 @@ class World:
             cloud=self.cloud,
             design=self.design(config, leave),
             lines=quiet,
-            pauses=wait.Pauses(),
+            pauses=self.pauses(),
             fetched=self.fetched,
             drain=drain or (lambda nodes, tell: iter(nodes)),
         )
@@ -138,7 +157,7 @@ class World:
         quiet = TimedLines(Ui(Options(quiet=True)))
         found = inventory.take(self.cloud, who, deep=True)
         converge.Destroy(
-            cloud=self.cloud, who=who, lines=quiet, pauses=wait.Pauses(), keep=keep
+            cloud=self.cloud, who=who, lines=quiet, pauses=self.pauses(), keep=keep
         ).run(found)
 
 
@@ -294,12 +313,15 @@ def served(cloud: Aws, who: Identity) -> dict[str, Any] | None:
 
 
 @contextmanager
-def running(folder: Path, chosen: Settings = QUICK) -> Iterator[World]:
-    """Start an empty account."""
+def running(
+    folder: Path, chosen: Settings = QUICK, pauses: wait.Pauses | None = None
+) -> Iterator[World]:
+    """Start an empty account; with *pauses*, time is theirs, there and for the CLI."""
     listener = socket.create_server(("127.0.0.1", 0))
     started = server.start(
-        listeners=[listener], tls=certified(folder), settings=chosen, state_dir=folder / "aws"
-    )
+        listeners=[listener], tls=certified(folder), settings=chosen, state_dir=folder / "aws",
+        clock=pauses.clock if pauses else time.time,
+    )  # fmt: skip
     keys = started.user_credentials()
     port = listener.getsockname()[1]
     with pytest.MonkeyPatch.context() as patch:
@@ -314,7 +336,8 @@ def running(folder: Path, chosen: Settings = QUICK) -> Iterator[World]:
         patch.setattr(lock, "RENEWED", 3600.0)
         try:
             fresh = Aws(boto3.Session(), "eu-west-1")
-            yield World(server=started, cloud=fresh, folder=folder, port=port)
+            kept = (lambda: pauses) if pauses else wait.Pauses
+            yield World(server=started, cloud=fresh, folder=folder, port=port, pauses=kept)
         finally:
             started.close()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.region.aws import images, loopback
-from tests.region.aws.settings import Settings
+from tests.region.aws.settings import AS_SLOW_AS_AWS, Settings
 
 SLOW = Settings(
     pending=10,
@@ -89,6 +90,48 @@ def test_an_instance_lives_through_its_states(aws: loopback.Account) -> None:
         "shutting-down",
         "terminated",
     ]
+
+
+def test_states_can_take_as_long_as_on_aws() -> None:
+    """A gateway 90 s, an attachment 5 s, the end of a machine 45 s."""
+    with loopback.account(replace(AS_SLOW_AS_AWS, not_found=0.0)) as aws:
+        aws.clock.hold()
+        ec2 = aws.client("ec2")
+        _, subnet_id = subnet(ec2)
+        address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+        ec2.create_nat_gateway(SubnetId=subnet_id, AllocationId=address)
+        id = launch(ec2, subnet_id)
+        volume = ec2.create_volume(AvailabilityZone="eu-west-1a", Size=1)["VolumeId"]
+
+        def gateway() -> str:
+            return str(ec2.describe_nat_gateways()["NatGateways"][0]["State"])
+
+        def attachment() -> str:
+            shown = ec2.describe_volumes(VolumeIds=[volume])["Volumes"][0]
+            return str(shown["Attachments"][0]["State"])
+
+        seen = []
+        for begin, look, seconds in (
+            (None, gateway, 90),
+            (lambda: attach(ec2, volume, id), attachment, 5),
+            (lambda: ec2.terminate_instances(InstanceIds=[id]), lambda: state(aws, id), 45),
+        ):
+            if begin:
+                begin()
+            aws.clock.advance(seconds - 1)
+            seen.append(look())
+            aws.clock.advance(2)
+            seen.append(look())
+
+    assert seen == [
+        *("pending", "available"),
+        *("attaching", "attached"),
+        *("shutting-down", "terminated"),
+    ]
+
+
+def attach(ec2: Any, volume: str, id: str) -> None:
+    ec2.attach_volume(VolumeId=volume, InstanceId=id, Device="/dev/sdf")
 
 
 def test_what_is_shutting_down_still_holds_its_subnet(aws: loopback.Account) -> None:

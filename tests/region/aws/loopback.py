@@ -68,9 +68,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self._held: float | None = None
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return (time.time() if self._held is None else self._held) + self.ahead
+
+    def hold(self) -> None:
+        """Stand still but for `advance`: then nothing that is seen depends on a test's pace."""
+        self._held = time.time()
 
     def advance(self, seconds: float) -> None:
         self.ahead += seconds

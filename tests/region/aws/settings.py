@@ -65,6 +65,32 @@ class Settings:
     last_public_ip: str = "198.51.100.250"
 
 
+# AWS promises no durations; these are what people see of it. As there, an id is not found
+# at first (https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html), a profile
+# not known, and an address held for a moment longer than its gateway.
+AS_SLOW_AS_AWS: Final = Settings(
+    pending=15.0,
+    stopping=30.0,
+    shutting_down=45.0,
+    status_checks=120.0,
+    nat_pending=90.0,
+    nat_deleting=60.0,
+    eip_release_lag=10.0,
+    volume_creating=3.0,
+    volume_attaching=5.0,
+    volume_detaching=5.0,
+    volume_modifying=5.0,
+    volume_optimizing=600.0,
+    snapshot_pending=60.0,
+    efs_creating=10.0,
+    efs_deleting=10.0,
+    mount_target_creating=90.0,
+    mount_target_deleting=30.0,
+    not_found=2.0,
+    profile_delay=10.0,
+)
+
+
 def changed(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """Return *settings* with *changes*; a name that is no setting is a KeyError."""
     known = {each.name for each in dataclasses.fields(Settings)}
