@@ -45,6 +45,7 @@ class Executor:
     keep_going: bool = False
     _failed: list[tuple[Step, ClusterousError]] = field(default_factory=list)
     _doubtful: dict[str, Step] = field(default_factory=dict)
+    _made: list[str] = field(default_factory=list)
 
     def run(self, steps: Sequence[Step], ids: Mapping[str, str]) -> Outcome:
         """Carry out *steps*; *ids* are those of what exists.
@@ -95,6 +96,8 @@ class Executor:
                     self._failed.append((step, error))
                     self.tell(step, "stopped" if isinstance(error, Stopped) else "failed")
                 else:
+                    if step.action is Action.CREATE:
+                        self._made += known[step.key].split()
                     graph.done(step.key)
 
     def _attempt(self, step: Step, ids: Mapping[str, str]) -> str:
@@ -108,7 +111,7 @@ class Executor:
             if self.pauses.stopped:
                 raise Stopped("Stopped.")
             try:
-                done = self.act(step, ids)
+                done = self._acted(step, ids)
             except (TransientError, errors.AlreadyExists) as error:
                 if isinstance(error, errors.Unclear) and step.kind.duplicated:
                     self._doubtful[step.key] = step
@@ -123,6 +126,18 @@ class Executor:
                     continue
             self.tell(step, "done")
             return done
+
+    def _acted(self, step: Step, ids: Mapping[str, str]) -> str:
+        """Do *step*; AWS may not know everywhere yet what this run made a moment ago.
+
+        https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
+        """
+        try:
+            return self.act(step, ids)
+        except errors.NotFound as error:
+            if any(id in str(error) for id in self._made):
+                raise errors.NotYet(str(error), code=error.code) from error
+            raise
 
     def _there(self, step: Step, error: ClusterousError) -> str | None:
         if step.action is Action.CREATE and isinstance(
