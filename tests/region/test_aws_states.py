@@ -290,9 +290,10 @@ def test_a_new_id_is_not_found_at_first(aws: loopback.Account) -> None:
     vpc = ec2.create_vpc(CidrBlock="10.40.0.0/16")["Vpc"]["VpcId"]
 
     early = refused(lambda: ec2.describe_vpcs(VpcIds=[vpc]))
+    listed = ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Vpcs"]
     aws.clock.advance(6)
 
-    assert early == "InvalidVpcID.NotFound"
+    assert (early, listed) == ("InvalidVpcID.NotFound", [])
     assert ec2.describe_vpcs(VpcIds=[vpc])["Vpcs"]
 
 

@@ -59,8 +59,7 @@ def _act(world: World, request: Request) -> Answer:
 
 
 def _do(world: World, request: Request) -> Answer:
-    params = {**_DEFAULTS.get(request.action, {}), **request.params}
-    ec2_born.check(world, params)
+    params = ec2_born.seen(world, {**_DEFAULTS.get(request.action, {}), **request.params})
     ec2_rules.check_form(request.action, params)
     dry = params.pop("DryRun", "false") == "true"
     if dry and request.action != "RunInstances":

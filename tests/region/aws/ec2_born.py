@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Final
@@ -11,17 +12,24 @@ from tests.region.aws.errors import Refusal
 from tests.region.aws.request import Answer
 from tests.region.aws.world import World
 
+_NOBODYS: Final = "0" * 17
 _ID: Final = re.compile(rb">([a-z]+-[0-9a-f]{8,17})<")
 
 
-def check(world: World, params: Mapping[str, str]) -> None:
-    """Raise NotFound for an id in *params* that is younger than the region's consistency."""
+def seen(world: World, params: Mapping[str, str]) -> dict[str, str]:
+    """Return *params* as AWS sees them where an id is younger than the region's consistency.
+
+    A filter by such an id finds nothing; anywhere else it is NotFound.
+    """
     if world.settings.not_found <= 0:
-        return
-    for value in params.values():
-        born = world.born.get(value)
-        if born is not None and world.clock() - born < world.settings.not_found:
+        return dict(params)
+    found = {}
+    for name, value in params.items():
+        is_young = world.clock() - world.born.get(value, -math.inf) < world.settings.not_found
+        if is_young and not name.startswith("Filter."):
             raise Refusal(_unknown(value) or "", f"The ID '{value}' does not exist")
+        found[name] = f"{value.partition('-')[0]}-{_NOBODYS}" if is_young else value
+    return found
 
 
 def note(world: World, action: str, answer: Answer) -> None:
