@@ -39,8 +39,9 @@ TAG_POOL: Final = f"{DOMAIN}/pool"
 TAG_K3S: Final = f"{DOMAIN}/k3s"
 TAG_DISK: Final = f"{DOMAIN}/disk-gib"
 TAG_MARKS: Final = f"{DOMAIN}/marks"  # a digest of their nodes' labels and taints
-# On volumes: that the file system was made, which is never done twice. On a shared one that was
-# kept as its cluster was destroyed: whose it was.
+# On volumes: that the file system was made, which is never done twice; on a snapshot, that it was
+# made on its volume. On what outlasts its cluster on purpose, as a shared volume that was kept when
+# its cluster was destroyed, and every snapshot: whose it was.
 TAG_FORMATTED: Final = f"{DOMAIN}/formatted"
 TAG_KEPT: Final = f"{DOMAIN}/kept-from"
 

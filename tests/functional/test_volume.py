@@ -220,8 +220,33 @@ def test_what_is_kept_is_told_with_its_price_and_is_no_failure(
     assert code == 0
     assert f"the volume {id} is kept, 2.64 $ a month" in said.err
     assert json.loads(said.out) == {
-        "cluster": "reef", "left": [], "unseen": [], "kept": [{"id": id, "monthly": 2.64}],
+        "cluster": "reef", "left": [], "unseen": [],
+        "kept": [{"kind": "volume", "id": id, "monthly": 2.64}],
     }  # fmt: skip
+
+
+def test_a_volume_taken_by_its_id_goes_only_when_that_is_said(
+    world: cloud.World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = existing(world)
+    world.converge(with_volume(f"{{id: {id}}}")).execute()
+    monkeypatch.setattr("clusterous_cli.aws.client.connect", lambda *_: world.cloud)
+    forced = ["destroy", "reef", "--force-delete-shared-volume"]
+    assert main.run([*forced, "--leave-shared-volume", "--confirm"]) == 2
+    assert "say one of them" in capsys.readouterr().err
+    assert main.run(forced) == 2  # nobody is there to answer
+    assert f"the volume {id}, which was there before it" in capsys.readouterr().err
+    world.fault(
+        service="ec2", action="DeleteVolume", kind="error", code="Other", status=400, times=9
+    )
+
+    assert main.run([*forced, "--confirm"]) == 3
+    assert f"volume {id}: ec2:DeleteVolume" in capsys.readouterr().err
+
+    world.server.world.faults.clear()
+    assert main.run([*forced, "--confirm", "-o", "json"]) == 0
+    assert json.loads(capsys.readouterr().out)["kept"] == []
+    assert world.server.leftovers() == []
 
 
 def test_keeping_goes_on_where_it_was_cut_short(world: cloud.World) -> None:

@@ -33,3 +33,10 @@ DISK_MIB_MONTH: Final = 0.04
 SNAPSHOT_GIB_MONTH: Final = 0.05
 EFS_GIB_MONTH: Final = 0.30
 HOURS_PER_MONTH: Final = 730
+
+
+def gp3_month(size: int, iops: int | None, throughput: int | None) -> float:
+    """Return the dollars of a month for so many GiB, operations a second, and MiB a second."""
+    more = max(0, (iops or 0) - DISK_IOPS_FREE)
+    faster = max(0, (throughput or 0) - DISK_MIB_FREE)
+    return size * DISK_GIB_MONTH + more * DISK_IOPS_MONTH + faster * DISK_MIB_MONTH

@@ -50,6 +50,11 @@ def belongs_to(tags: Mapping[str, str], who: Identity) -> bool:
     return uid == who.uid or (uid is None and tags.get(names.TAG_CLUSTER) == who.name)
 
 
+def is_kept_from(tags: Mapping[str, str], who: Identity) -> bool:
+    """Whether the tags are those of what outlasts our cluster on purpose, and is nobody's."""
+    return tags.get(names.TAG_KEPT) == who.name and not belongs_to(tags, who)
+
+
 def made_by_aws(item: Mapping[str, Any]) -> str:
     """Say which service of AWS put a thing into the network by itself, and whether it may go."""
     if tags_of(item).get("GuardDutyManaged") == "true":

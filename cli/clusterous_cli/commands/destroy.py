@@ -17,26 +17,45 @@ from clusterous_cli.terminal.options import Settings
     is_flag=True,
     help="Keep the shared volume, for another cluster (volume: {id: …}).",
 )
+@click.option(
+    "--force-delete-shared-volume",
+    is_flag=True,
+    help="Remove the shared volume, also one that was taken by its id.",
+)
+@click.option("--confirm", is_flag=True, help="Do not ask (the same as --yes).")
 @options.with_settings
 def command(
-    settings: Settings, name: str | None, guardduty: bool, leave_shared_volume: bool
+    settings: Settings,
+    name: str | None,
+    guardduty: bool,
+    leave_shared_volume: bool,
+    force_delete_shared_volume: bool,
+    confirm: bool,
 ) -> int:
     """Remove the cluster, its data, and everything that costs money; then look again.
 
-    A volume that was taken by its id stays. With --leave-shared-volume the cluster's own does, too:
-    what it costs is told.
+    A volume that was taken by its id stays. With --leave-shared-volume the cluster's own does, too,
+    and snapshots do in any case: what is kept is listed with what it costs, and is no failure.
 
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
     and is listed.
     """
+    from dataclasses import replace
+
     from clusterous_cli.cluster import local, record
     from clusterous_cli.commands import opening
-    from clusterous_cli.output import show
+    from clusterous_cli.output import removal
     from clusterous_cli.plan import converge, inventory, sweep
     from clusterous_cli.system import wait
-    from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
+    keep, force = leave_shared_volume, force_delete_shared_volume
+    if keep and force:
+        raise UserError(
+            "--leave-shared-volume keeps the volume, --force-delete-shared-volume removes it: say"
+            " one of them."
+        )
+    settings = replace(settings, yes=settings.yes or confirm)
     screen, pauses = Ui(settings), wait.Pauses()
     goal = opening.target(settings, name)
     cloud = goal.cloud
@@ -49,40 +68,39 @@ def command(
     if not converge.left(found) and not (seen := sweep.look(cloud, who, ())).left:
         opening.vanished(goal, who)
         opening.forget(who)
-        nothing = f"There is nothing of {who.name} in {who.region} (account {who.account})."
-        return opening.nothing(screen, nothing, seen.unseen)
+        kept = removal.kept_data((), seen, who.region, keep=keep)
+        return opening.nothing(screen, removal.nothing_words(who, seen), seen.unseen, kept)
     if settings.yes and goal.name is None and who not in [one.who for one in local.known()]:
         raise UserError(
             f"There is {who.name} in {who.region} (account {who.account}), which this machine does"
             " not know. Name it to remove it without a question."
         )
-    keep = leave_shared_volume
-    question = f"{show.removal_words(who, found, keep=keep)}\nType the cluster's name to go on:"
+    what = removal.removal_words(who, found, keep=keep, force=force)
+    question = f"{what}\nType the cluster's name to go on:"
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
         return 1
     by_aws = converge.managed(found)
     if by_aws and not guardduty and screen.can_ask and not settings.yes:
-        guardduty = screen.confirm(f"{show.managed_words(by_aws)} Remove that, too? [y/N]")
-    again = f"clusterous destroy {who.name}{' --leave-shared-volume' * keep}"
+        guardduty = screen.confirm(f"{removal.managed_words(by_aws)} Remove that, too? [y/N]")
+    chosen = " --leave-shared-volume" * keep + " --force-delete-shared-volume" * force
+    again = f"clusterous destroy {who.name}{chosen}"
     with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
         try:
             destroy = converge.Destroy(
-                cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty, keep=keep
-            )
-            unseen = destroy.run(found)
+                cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty, keep=keep,
+                force=force,
+            )  # fmt: skip
+            seen = destroy.run(found)
         except converge.Remains as error:
             if not screen.for_people:
-                screen.emit(show.seen_data(who.name, error.seen))
+                screen.emit(removal.seen_data(who.name, error.seen))
             raise
     opening.forget(who)
-    screen.tell(
-        f"✓ {who.name} is gone after {spell.duration(screen.passed)}; nothing is left"
-        f" (looked for {sweep.kinds() - len(unseen)} kinds of things)."
-    )
-    for words in (*show.kept_words(found, who.region, keep=keep), *unseen):
+    screen.tell(removal.gone_words(who, seen, screen.passed))
+    kept = removal.kept_data(found, seen, who.region, keep=keep, force=force)
+    for words in (*removal.kept_words(kept), *seen.unseen):
         screen.warn(f"  ! {words}")
     if not screen.for_people:
-        kept = show.kept_data(found, who.region, keep=keep)
-        screen.emit({**show.seen_data(who.name, sweep.Seen(unseen=unseen)), "kept": kept})
+        screen.emit({**removal.seen_data(who.name, seen), "kept": kept})
     return 0

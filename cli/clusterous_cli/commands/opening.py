@@ -68,6 +68,14 @@ def target(settings: Settings, name: str | None = None) -> Target:
     return Target(cloud=client.connect(settings, region), name=name, chosen=chosen)
 
 
+def region(settings: Settings) -> client.Aws:
+    """Open the session in the region that is meant, for what needs no cluster there."""
+    try:
+        return target(settings).cloud
+    except errors.NoCluster:
+        return client.connect(settings)
+
+
 def _only(settings: Settings) -> str | None:
     """The only cluster that this machine knows, unless another region is asked for."""
     known = local.known() if settings.region is None else ()
@@ -216,13 +224,20 @@ def identity(name: str | None, session: client.Aws) -> Identity | None:
     return Identity(name=chosen, account=session.account, region=session.region)
 
 
-def nothing(screen: Ui, message: str, unseen: Sequence[str] = ()) -> int:
-    """Say that there is nothing to do, and what could not be looked for."""
+def nothing(
+    screen: Ui,
+    message: str,
+    unseen: Sequence[str] = (),
+    kept: Sequence[Mapping[str, Any]] = (),
+) -> int:
+    """Say that there is nothing to do, what is kept, and what could not be looked for."""
+    from clusterous_cli.output import removal
+
     screen.tell(message)
-    for words in unseen:
+    for words in (*removal.kept_words(kept), *unseen):
         screen.warn(f"  ! {words}")
     if not screen.for_people:
-        screen.emit({"left": [], "unseen": list(unseen)})
+        screen.emit({"left": [], "unseen": list(unseen), "kept": list(kept)})
     return 0
 
 

@@ -9,15 +9,10 @@ from clusterous_api import names
 from clusterous_cli.addons import rollout
 from clusterous_cli.cluster import away, prices
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
-from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
-from clusterous_cli.plan import cost, nodes, sweep
+from clusterous_cli.plan import cost, nodes
 from clusterous_cli.plan.design import Design
-from clusterous_cli.plan.kinds.images import REPOSITORY
-from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Left, Step
-from clusterous_cli.plan.kinds.machines import MACHINES
-from clusterous_cli.plan.kinds.network import VPC
-from clusterous_cli.plan.kinds.volume import ebs, efs
+from clusterous_cli.plan.kinds.kind import Action, Kind, Step
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.program import load
 from clusterous_cli.program.load import Load
@@ -460,68 +455,3 @@ def _apps(inside: Inside) -> list[str]:
         return [f"  programs: not known, for the cluster cannot be asked: {inside.unreachable}"]
     rows = [("app", "state")] + [(str(app["name"]), str(app["state"])) for app in inside.apps]
     return [spell.table(rows)] if inside.apps else []
-
-
-def seen_data(cluster: str, seen: sweep.Seen) -> dict[str, Any]:
-    """Return for programs what destroy left behind, and what it could not look for."""
-    left = [_left_data(one) for one in seen.left]
-    return {"cluster": cluster, "left": left, "unseen": list(seen.unseen)}
-
-
-def _left_data(one: Left) -> dict[str, Any]:
-    # An hourly price of None is not known.
-    hourly = None if one.hourly is None else round(one.hourly, 4)
-    return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
-
-
-def removal_words(who: Identity, found: Sequence[Found], *, keep: bool = False) -> str:
-    """Say what destroy is about to remove, and what it is to *keep*."""
-    machines = sum(len(one.id.split()) for one in found if one.kind is MACHINES and one.ours)
-    sizes = [one.value.size for one in found if one.kind is efs.FILE_SYSTEM]
-    images = sum(one.kind is REPOSITORY for one in found)
-    things = [spell.plural(machines, "machine")] if machines else []
-    things += ["the network"] if any(one.kind is VPC and one.ours for one in found) else []
-    data = [f"the volume with {spell.size(sum(sizes))} of data"] if sizes else []
-    data += [f"the volume {ebs.spelled(one)}" for one in found if one.kind is ebs.VOLUME]
-    things += [] if keep else data
-    things += [spell.plural(images, "image repository")] if images else []
-    what = ", ".join(things) or "what is left of it"
-    stays = [f" The volume {id} stays." for id, _ in _kept(found, who.region, keep=keep)]
-    return (
-        f"This removes {who.name} in {who.region} (account {who.account}): {what}.{''.join(stays)}"
-    )
-
-
-def _kept(found: Sequence[Found], region: str, *, keep: bool) -> list[tuple[str, float]]:
-    """Return the volumes that outlast their cluster, with the dollars of a month."""
-    factor = prices.FACTORS.get(region, 1.0)
-    on_ebs = [one for one in found if one.kind is ebs.GIVEN or (keep and one.kind is ebs.VOLUME)]
-    on_efs = [
-        one for one in found if one.kind is efs.GIVEN or (keep and one.kind is efs.FILE_SYSTEM)
-    ]
-    return [
-        *((one.id, ebs.monthly(one.value) * factor) for one in on_ebs),
-        *((one.id, efs.monthly(one.value) * factor) for one in on_efs),
-    ]
-
-
-def kept_words(found: Sequence[Found], region: str, *, keep: bool) -> list[str]:
-    """Say which volumes outlast their cluster, what they cost, and how the next one takes them."""
-    return [
-        f"the volume {id} is kept, {monthly:.2f} $ a month: the next cluster takes it by"
-        f" volume: {{id: {id}}}"
-        for id, monthly in _kept(found, region, keep=keep)
-    ]
-
-
-def kept_data(found: Sequence[Found], region: str, *, keep: bool) -> list[dict[str, Any]]:
-    """Return for programs which volumes outlast their cluster."""
-    return [
-        {"id": id, "monthly": round(monthly, 2)} for id, monthly in _kept(found, region, keep=keep)
-    ]
-
-
-def managed_words(found: Sequence[Found]) -> str:
-    """Say what AWS made by itself in the network, without which it cannot go."""
-    things = ", ".join(f"{one.kind.noun} {one.id}" for one in found)
-    return f"Amazon GuardDuty made {things} in the network by itself, which keeps it from going."

@@ -26,7 +26,7 @@ from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC, Interface
-from clusterous_cli.plan.kinds.volume import ebs, state
+from clusterous_cli.plan.kinds.volume import ebs, efs, state
 from clusterous_cli.system import wait
 from clusterous_cli.system.download import Progress
 from clusterous_cli.terminal import spell
@@ -293,11 +293,12 @@ class Destroy:
     pauses: wait.Pauses
     managed: bool = False  # also what AWS made by itself in the network
     keep: bool = False  # but not the shared volume
+    force: bool = False  # and the shared volume, also one that was taken by its id
 
-    def run(self, found: Sequence[Found]) -> tuple[str, ...]:
+    def run(self, found: Sequence[Found]) -> sweep.Seen:
         """Remove what was *found* and whatever shows itself later; raise if something stays.
 
-        Return in words what the last look could not see.
+        Return what the last look saw: what is kept on purpose, and what it could not see.
         """
         if not any(one.kind is BUCKET for one in found):
             return self.clear(found)  # no create goes on without one
@@ -305,12 +306,12 @@ class Destroy:
         with lock.held(taken, self.lines):
             return self.clear(found)
 
-    def clear(self, found: Sequence[Found]) -> tuple[str, ...]:
+    def clear(self, found: Sequence[Found]) -> sweep.Seen:
         """Remove it, round for round, and look again."""
         reasons: dict[str, str] = {}
         networks: set[str] = set()
+        found = self.meant(found)
         for _ in range(ROUNDS):
-            found = adopted(found) if self.managed else found
             foreign = strangers(found)
             seconds = SECONDS_WITH_FOREIGN if foreign else SECONDS
             outcome = self.execute(self.going(found), seconds)
@@ -319,16 +320,23 @@ class Destroy:
                 raise first_of(outcome)
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             networks |= networks_of(found)
-            found = inventory.take(self.cloud, self.who, deep=True)
+            found = self.meant(inventory.take(self.cloud, self.who, deep=True))
             if not left(self.going(found)):
                 self.let_go(found)
                 break
-            if strangers(adopted(found) if self.managed else found):
+            if strangers(found):
                 break
         seen = sweep.look(self.cloud, self.who, networks)
+        if self.force:
+            seen = replace(seen, left=(*seen.left, *_untagged(found, seen)))
         if seen.left:
             raise left_behind(seen, reasons, {id for one in found for id in one.id.split()})
-        return seen.unseen
+        return seen
+
+    def meant(self, found: Sequence[Found]) -> Sequence[Found]:
+        """Take for ours what the person wants to go with it."""
+        found = adopted(found) if self.managed else found
+        return given_up(found) if self.force else found
 
     def going(self, found: Sequence[Found]) -> Sequence[Found]:
         """Leave out what is kept."""
@@ -362,6 +370,28 @@ def managed(found: Sequence[Found]) -> list[Found]:
 def adopted(found: Sequence[Found]) -> Sequence[Found]:
     """Take what AWS made by itself for ours."""
     return [replace(one, ours=True) if one.managed else one for one in found]
+
+
+# What was taken by its id is, once it may go, as the cluster's own.
+OWNED: Final = {ebs.GIVEN: ebs.VOLUME, efs.GIVEN: efs.FILE_SYSTEM}
+
+
+def given_up(found: Sequence[Found]) -> Sequence[Found]:
+    """Take a shared volume that was there before for the cluster's own; never another cluster's."""
+    return [
+        replace(one, kind=OWNED[one.kind]) if one.kind in OWNED and not one.value.owner else one
+        for one in found
+    ]
+
+
+def _untagged(found: Sequence[Found], seen: sweep.Seen) -> list[Left]:
+    """Return the shared volume that should have gone and did not, of which no tag tells."""
+    told = {one.id for one in seen.left}
+    return [
+        Left(kind=efs.FILE_SYSTEM.noun, id=one.id, ours=True, hourly=None)
+        for one in found
+        if one.kind in OWNED.values() and one.id not in told
+    ]
 
 
 def deletable(found: Sequence[Found]) -> list[Found]:

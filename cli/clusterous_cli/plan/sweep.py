@@ -14,7 +14,7 @@ from clusterous_api import names
 from clusterous_cli.aws import errors
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.tags import belongs_to, is_ours, tagged, tags_of
+from clusterous_cli.cluster.tags import belongs_to, is_kept_from, is_ours, tagged, tags_of
 from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.cloud import Cloud
 from clusterous_cli.plan.kinds.kind import Item, Kind, Left, Walk
@@ -23,10 +23,11 @@ from clusterous_cli.terminal import spell
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What is still there, and in words where nobody could look."""
+    """What is still there, what of it is kept on purpose, and in words where nobody could look."""
 
     left: tuple[Left, ...] = ()
     unseen: tuple[str, ...] = ()
+    kept: tuple[Left, ...] = ()
 
 
 def look(cloud: Cloud, who: Identity, networks: Iterable[str]) -> Seen:
@@ -35,9 +36,11 @@ def look(cloud: Cloud, who: Identity, networks: Iterable[str]) -> Seen:
     looks = [_looked(kind.noun, _walk(cloud, who, known, kind)) for kind in _walked()]
     with ThreadPoolExecutor(max_workers=len(looks)) as pool:
         parts = list(pool.map(lambda one: one(), looks))
+    found = sorted((one for part in parts for one in part.left), key=lambda one: one.kind)
     return Seen(
-        left=tuple(sorted((one for part in parts for one in part.left), key=lambda one: one.kind)),
+        left=tuple(one for one in found if not one.kept),
         unseen=tuple(words for part in parts for words in part.unseen),
+        kept=tuple(one for one in found if one.kept),
     )
 
 
@@ -92,6 +95,8 @@ def _of_ec2(cloud: Cloud, who: Identity, networks: tuple[str, ...], kind: Kind) 
     filters = [{"Name": f"tag:{names.TAG_CLUSTER}", "Values": [who.name]}, *tagged(who)]
     if walk.placed and networks:
         filters.append({"Name": "vpc-id", "Values": list(networks)})
+    if walk.kept:
+        filters.append({"Name": f"tag:{names.TAG_KEPT}", "Values": [who.name]})
     items: dict[str, Item] = {}
     for one in filters:
         found = cloud.pages("ec2", walk.action, walk.key, Filters=[one])
@@ -99,7 +104,7 @@ def _of_ec2(cloud: Cloud, who: Identity, networks: tuple[str, ...], kind: Kind) 
     return [
         _left(kind.noun, walk, item, who)
         for item in items.values()
-        if _belongs(item, who, networks) and not walk.gone(item)
+        if _belongs(item, who, networks, walk) and not walk.gone(item)
     ]
 
 
@@ -109,11 +114,16 @@ def _flat(walk: Walk, found: list[Any]) -> list[Any]:
     return found
 
 
-def _belongs(item: Item, who: Identity, networks: tuple[str, ...]) -> bool:
-    return belongs_to(tags_of(item), who) or item.get("VpcId") in networks
+def _belongs(item: Item, who: Identity, networks: tuple[str, ...], walk: Walk) -> bool:
+    tags = tags_of(item)
+    kept = bool(walk.kept) and is_kept_from(tags, who)
+    return kept or belongs_to(tags, who) or item.get("VpcId") in networks
 
 
 def _left(noun: str, walk: Walk, item: Item, who: Identity) -> Left:
+    if walk.kept and is_kept_from(tags_of(item), who):
+        id, hourly = item[walk.id], walk.hourly(item)
+        return Left(kind=walk.kept, id=id, ours=False, hourly=hourly, kept=True)
     ours = is_ours(item, who)
     return Left(
         kind=noun,

@@ -134,6 +134,7 @@ class Left:
     ours: bool
     hourly: float | None = 0.0
     says: str = ""
+    kept: bool = False  # it outlasts its cluster, as somebody wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +148,7 @@ class Walk:
     gone: Callable[[Item], bool] = lambda item: False
     hourly: Callable[[Item], float | None] = lambda item: 0.0
     says: Callable[[Item], str] = lambda item: ""
+    kept: str = ""  # how people call one that outlasts its cluster, as somebody wanted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)

@@ -466,11 +466,8 @@ def _remove_disk(to: Site, found: Found) -> None:
 
 
 def _disk_hourly(item: Item) -> float:
-    return float(item["Size"]) * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
-
-
-def _snapshot_hourly(item: Item) -> float:
-    return float(item["VolumeSize"]) * prices.SNAPSHOT_GIB_MONTH / prices.HOURS_PER_MONTH
+    monthly = prices.gp3_month(item["Size"], item.get("Iops"), item.get("Throughput"))
+    return monthly / prices.HOURS_PER_MONTH
 
 
 DISK: Final = Kind(
@@ -486,14 +483,7 @@ DISK: Final = Kind(
         id="VolumeId",
         hourly=_disk_hourly,
         gone=gone_in("deleting", "deleted"),
-    ),
-)
-SNAPSHOT: Final = Kind(  # we make none, but others may, of our disks and with their tags
-    name="snapshot",
-    part="volume",
-    noun="snapshot",
-    walk=Walk(
-        action="describe_snapshots", key="Snapshots", id="SnapshotId", hourly=_snapshot_hourly
+        kept="volume",
     ),
 )
 KEY_PAIR: Final = Kind(  # we make none; AWS's own tools give them tags that look like ours

@@ -4,7 +4,7 @@ from typing import Final
 
 from clusterous_cli.plan.kinds import access, addons, files, homes, images, machines, network
 from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
-from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note, state
+from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note, snapshot, state
 
 ALL: Final[tuple[Kind, ...]] = (
     network.VPC,
@@ -44,7 +44,7 @@ ALL: Final[tuple[Kind, ...]] = (
     homes.HOMES,
     machines.GRAVE,
     machines.DISK,
-    machines.SNAPSHOT,
+    snapshot.SNAPSHOT,
     machines.KEY_PAIR,
     images.REPOSITORY,
 )

@@ -35,7 +35,7 @@ from clusterous_cli.plan.kinds.kind import (
     Scope,
     Step,
 )
-from clusterous_cli.plan.kinds.volume import efs
+from clusterous_cli.plan.kinds.volume import efs, snapshot
 from clusterous_cli.system import wait
 
 WHO = Identity(name="reef", account="123456789012", region="us-east-1")
@@ -350,7 +350,7 @@ TERMINATED = {"State": {"Name": "terminated"}}
         (machines.MACHINES, {**RUNNING, "InstanceType": "x9.huge"}, None),
         (machines.MACHINES, {**RUNNING, "State": {"Name": "stopped"}}, 0.0),
         (machines.DISK, DISK, 10 * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH),
-        (machines.SNAPSHOT, DISK, 10 * prices.SNAPSHOT_GIB_MONTH / prices.HOURS_PER_MONTH),
+        (snapshot.SNAPSHOT, DISK, 10 * prices.SNAPSHOT_GIB_MONTH / prices.HOURS_PER_MONTH),
         (network.ENDPOINT, {}, 0.0),
         (network.ENDPOINT, {"VpcEndpointType": "Interface"}, None),
         (network.VPC, {}, 0.0),

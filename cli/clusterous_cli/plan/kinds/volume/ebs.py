@@ -78,7 +78,8 @@ def _figures(config: ClusterConfig) -> Volume:
     return Volume(size=asked.size, iops=asked.iops, throughput=asked.throughput)
 
 
-def _look(at: Scope) -> list[Found]:
+def look(at: Scope) -> list[Found]:
+    """Find the cluster's own volume, the one that it took, who has them, and its note."""
     listed = at.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=tagged(at.who))
     own = [one for one in listed if at.owns(one) and key_of(one, at.who) == KEY]
     found = [thing for one in own for thing in listed_as(VOLUME, one)]
@@ -225,13 +226,7 @@ def _free(to: Site, found: Found) -> None:
 
 def monthly(value: Volume) -> float:
     """Return the dollars of us-east-1 that a volume costs in a month."""
-    iops = max(0, (value.iops or 0) - prices.DISK_IOPS_FREE)
-    rate = max(0, (value.throughput or 0) - prices.DISK_MIB_FREE)
-    return (
-        (value.size or 0) * prices.DISK_GIB_MONTH
-        + iops * prices.DISK_IOPS_MONTH
-        + rate * prices.DISK_MIB_MONTH
-    )
+    return prices.gp3_month(value.size or 0, value.iops, value.throughput)
 
 
 def _prices(config: ClusterConfig) -> list[Price]:
@@ -264,7 +259,7 @@ def mark(to: Site, told: str) -> None:
 
     *told* is which volume the controller says it was: only our own is marked.
     """
-    found = _look(Scope(cloud=to.cloud, who=to.who))
+    found = look(Scope(cloud=to.cloud, who=to.who))
     for one in found:
         if one.kind is not VOLUME or one.id != told:
             continue
@@ -294,7 +289,7 @@ VOLUME: Final = Kind(
     part=PART,
     words=words,
     wants=_want,
-    look=_look,
+    look=look,
     make=make,
     remove=remove,
     keep=_keep,

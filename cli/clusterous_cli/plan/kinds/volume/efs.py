@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.tags import OWN, belongs_to, is_ours, owner_of, tags_of
+from clusterous_cli.cluster.tags import OWN, belongs_to, is_kept_from, is_ours, owner_of, tags_of
 from clusterous_cli.plan.kinds.cloud import TOKENS, Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -200,7 +200,7 @@ def _mount_ready(to: Site, id: str) -> str | None:
     return id if state == "available" else None
 
 
-def _remove_file_system(to: Site, found: Found) -> None:
+def remove(to: Site, found: Found) -> None:
     if not found.broken:
         to.cloud.call("efs", "delete_file_system", FileSystemId=found.id)
 
@@ -235,11 +235,13 @@ def _lasting(listed: Iterable[Item]) -> str | None:
 
 
 def _walk_file_systems(cloud: Cloud, who: Identity) -> list[Left]:
-    return [
-        Left(kind=FILE_SYSTEM.noun, id=one["FileSystemId"], ours=True, hourly=_hourly(one))
-        for one in cloud.pages("efs", "describe_file_systems", "FileSystems")
-        if belongs_to(tags_of(one), who) and one["LifeCycleState"] != "deleted"
-    ]
+    left = []
+    for one in cloud.pages("efs", "describe_file_systems", "FileSystems"):
+        ours, kept = belongs_to(tags_of(one), who), is_kept_from(tags_of(one), who)
+        if (ours or kept) and one["LifeCycleState"] != "deleted":
+            found = Left(kind=FILE_SYSTEM.noun, id=one["FileSystemId"], ours=ours, kept=kept)
+            left.append(replace(found, hourly=_hourly(one)))
+    return left
 
 
 def monthly(value: FileSystem) -> float:
@@ -263,7 +265,7 @@ FILE_SYSTEM: Final = Kind(
     wants=_want_file_system,
     look=_look_file_systems,
     make=_make_file_system,
-    remove=_remove_file_system,
+    remove=remove,
     keep=_keep_file_system,
     after=("mount-target",),
     walked=_walk_file_systems,
