@@ -25,6 +25,13 @@ def rendered() -> str:
             command, info_name=name, parent=top, terminal_width=80, max_content_width=80
         )
         parts.append(_block(f"clusterous {name}", command.get_help(context)))
+        for verb in command.list_commands(context) if isinstance(command, click.Group) else ():
+            below = command.get_command(context, verb)
+            assert below is not None
+            inner = click.Context(
+                below, info_name=verb, parent=context, terminal_width=80, max_content_width=80
+            )
+            parts.append(_block(f"clusterous {name} {verb}", below.get_help(inner)))
     return "\n".join(parts)
 
 

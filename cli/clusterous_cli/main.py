@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rm-nodes": ("Clusters", "Drain machines, and remove them."),
     "destroy": ("Clusters", "Remove the cluster and everything that costs money."),
     "schema": ("Clusters", "Print the JSON Schema of the cluster file, for editors."),
+    "volume": ("Volumes", "Grow the shared volume, take a snapshot of it, restore one."),
     "ls-volumes": ("Volumes", "List volumes and snapshots: used, kept, and left."),
     "rm-volume": ("Volumes", "Delete a volume or snapshot that was kept."),
     "run": ("Programs", "Run a program on the cluster."),

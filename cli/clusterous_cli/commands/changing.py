@@ -1,15 +1,16 @@
 """What commands share that change a cluster: which machines are meant, and carrying it out."""
 
+import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import client
 from clusterous_cli.cluster import local, record
-from clusterous_cli.cluster.config import ClusterConfig, Pool
+from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeType
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.program.convert import dns_label
 from clusterous_cli.system import wait
@@ -47,6 +48,24 @@ def amount(words: Sequence[str], count: int | None) -> tuple[int, str | None]:
     if number < 1:
         raise UserError(f"{number} machines are none: say 1 or more.")
     return number, names[0] if names else None
+
+
+def grown(config: ClusterConfig, words: str) -> ClusterConfig:
+    """Return the configuration with a shared volume of the size that *words* mean: 100, 2TiB."""
+    if config.volume.type is VolumeType.NONE:
+        raise UserError(f"{config.name} was made without a shared volume (volume: none).")
+    if not config.volume.served:
+        raise UserError(
+            "The shared volume is on EFS: it grows and shrinks with its data, by itself."
+        )
+    read = re.fullmatch(r"([0-9]{1,6}) ?(?:([gt])(?:i?b)?)?", words.lower())
+    if read is None:
+        raise UserError(f"{words!r} is no size; say GiB, such as: clusterous volume grow 100")
+    size = int(read[1]) * (1024 if read[2] == "t" else 1)
+    low, high, _ = FIGURES["size"]
+    if not low <= size <= high:
+        raise UserError(f"{size} GiB cannot be had: a volume has {low} to {high}.")
+    return replace(config, volume=replace(config.volume, size=size))
 
 
 def checked(config: ClusterConfig) -> ClusterConfig:

@@ -184,11 +184,21 @@ def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
 
 
 def outdated(wanted: ClusterConfig) -> tuple[str, ...]:
-    """Say where the cluster file of this folder says another number of machines than *wanted*."""
+    """Say where the cluster file of this folder has other numbers than *wanted*."""
     file = _file_here(wanted.name)
     if file is None:
         return ()
     said = {one.name: one.count for one in file.workers}
+    size, volume = wanted.volume.size, file.volume
+    smaller = volume.id == wanted.volume.id and volume.size and size and volume.size < size
+    return (
+        *((f"{config.FILE} here says {volume.size} GiB for volume.size: say {size} there, or the"
+           " next create is refused, for a volume does not shrink",) if smaller else ()),
+        *_other_counts(wanted, said),
+    )  # fmt: skip
+
+
+def _other_counts(wanted: ClusterConfig, said: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(
         f"{config.FILE} here says {said.get(one.name, 0)} for {one.spelled}: say {one.count}"
         " there, or the next create goes back to that"
@@ -222,6 +232,31 @@ def identity(name: str | None, session: client.Aws) -> Identity | None:
     if not config.NAME.fullmatch(chosen):
         raise UserError(f"{chosen!r} is no cluster's name.")
     return Identity(name=chosen, account=session.account, region=session.region)
+
+
+def kept_from(settings: Settings, cloud: client.Aws, name: str) -> Identity:
+    """Return the cluster *name*, which need not exist; where that is not known, the one meant."""
+    name = name or settings.cluster or ""
+    if name:
+        return Identity(name=name, account=cloud.account, region=cloud.region)
+    who = identity(target(settings).name, cloud)
+    if who is None:
+        raise UserError("No cluster is known to have made this: say for which it is, by --cluster.")
+    return who
+
+
+def unflushed(cluster: record.Cluster) -> str:
+    """Let the controller write out what it holds of the shared volume; return why it could not."""
+    from clusterous_cli.data import volumes
+    from clusterous_cli.reach import session, ssh
+
+    if cluster.away:
+        return "it is away"
+    try:
+        volumes.flush(ssh.prepare(session.access_to(cluster)))
+    except ClusterousError as error:
+        return str(error)
+    return ""
 
 
 def nothing(

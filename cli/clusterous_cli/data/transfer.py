@@ -37,6 +37,8 @@ GET_MODES: Final = "u+rwX,go-w,ug-s,-t"
 # Of what rsync says, the names of files, which are no words of trouble.
 NAMED: Final = "name: "
 LINES: Final = 5
+# Where there is no space left, when something is put.
+FULL: Final = "on the shared volume; `clusterous volume grow SIZE` makes it larger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +265,7 @@ def put(
         for part in parts:
             more = (f"--chmod={PUT_MODES}", *unsafe, *part.options)
             paths = [_local(source) for source in part.sources]
-            _rsync(rsync_argv(access, paths, remote(part.target), *more), tell)
+            _rsync(rsync_argv(access, paths, remote(part.target), *more), tell, FULL)
     else:
         _tar_put(access, parts, tell, follow)
     return () if follow else tuple(link for source in sources for link in links.outward(source))
@@ -317,7 +319,7 @@ def get(
     for part in parts:
         paths = [remote(path) for path in part.sources]
         target = _local(part.target)
-        left += _rsync(rsync_argv(access, paths, target, *more, *part.options), tell)
+        left += _rsync(rsync_argv(access, paths, target, *more, *part.options), tell, "here")
     return left
 
 
@@ -360,8 +362,11 @@ def _local(path: str) -> str:
     return path if path.startswith("/") else f"./{path}"
 
 
-def _rsync(argv: list[str], tell: Tell) -> tuple[links.Link, ...]:
-    """Run rsync to its end; return the links that it left out."""
+def _rsync(argv: list[str], tell: Tell, full: str) -> tuple[links.Link, ...]:
+    """Run rsync to its end; return the links that it left out.
+
+    *full* is where there is no space where none is left.
+    """
     first: list[str] = []
     last: deque[str] = deque(maxlen=LINES)
     left: list[links.Link] = []
@@ -377,16 +382,16 @@ def _rsync(argv: list[str], tell: Tell) -> tuple[links.Link, ...]:
 
     status = shell.stream(argv, hear)
     if status != 0:
-        raise FailedError(rsync_failure(status, [*first, *last]))
+        raise FailedError(rsync_failure(status, [*first, *last], full))
     return tuple(left)
 
 
-def rsync_failure(status: int, said: Sequence[str]) -> str:
-    """What a failed rsync means, and what to do."""
+def rsync_failure(status: int, said: Sequence[str], full: str) -> str:
+    """What a failed rsync means, and what to do; *full* is where it wrote to."""
     shown = said[:LINES] if status in NOT_UNDERSTOOD else said[-LINES:]
     words = "\n".join(f"    {line}" for line in shown)
     if any("No space left" in line for line in said):
-        return f"There is no space left.\n{words}"
+        return f"There is no space left {full}.\n{words}"
     if status in BROKEN:
         return f"The connection broke; the same command goes on where it stopped.\n{words}"
     return f"Not everything was copied (rsync, status {status}).\n{words}"

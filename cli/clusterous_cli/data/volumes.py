@@ -1,10 +1,14 @@
-"""Where a cluster's shared volume is."""
+"""Where a cluster's shared volume is; that what the controller still holds reaches it."""
 
+import shlex
+
+from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.record import Cluster
 from clusterous_cli.data.transfer import Volume
+from clusterous_cli.reach import ssh
 
 
 def of(cluster: Cluster) -> Volume:
@@ -15,3 +19,11 @@ def of(cluster: Cluster) -> Volume:
     if config["volume"]["type"] == VolumeType.EBS:
         return Volume(server=None)
     return Volume(server=addresses(config["cidr"]).volume)
+
+
+def flush(access: ssh.Access) -> None:
+    """Let the volume have all that was written on the controller, and by workers and synced."""
+    root = shlex.quote(names.VOLUME_PATH)
+    unserved = "{ echo the volume is not mounted; exit 1; } >&2"
+    script = f"mountpoint -q {root} || {unserved}\nsudo sync -f {root}"
+    ssh.run(access, ssh.CONTROLLER, script, timeout=120)

@@ -249,7 +249,7 @@ def volume_troubles(cluster: Cluster) -> list[str]:
     """Say what is wrong with the shared volume."""
     found = _volume_data(cluster) or {}
     full = found.get("size") and found["free"] < found["size"] * FULL
-    more = "a larger volume.size in the cluster file grows it while programs go on"
+    more = "`clusterous volume grow SIZE` makes it larger while programs go on"
     return [
         *([f"the shared volume: {found['error']}"] if found.get("error") else []),
         *([f"the shared volume has {spell.size(found['free'])} left: {more}"] if full else []),

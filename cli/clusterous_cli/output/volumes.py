@@ -89,3 +89,21 @@ def copies_words(copies: Sequence[Thing]) -> list[str]:
     stay = "its snapshot stays" if len(copies) == 1 else f"its {len(copies)} snapshots stay"
     cost = sum(one.monthly for one in copies)
     return [f"{stay[0].upper()}{stay[1:]}: {ids}, at most {cost:.2f} $ a month."]
+
+
+def snapshot_words(one: Thing) -> str:
+    """Say that a snapshot was taken, or how far it is, and what it costs."""
+    mark = f"· {one.id} of {one.of} is not complete yet"
+    value = one.found.value
+    if value.state == "completed":
+        mark = f"✓ {one.id} is a snapshot of {one.of}"
+    return f"{mark}, kept until it is removed, for at most {one.monthly:.2f} $ a month."
+
+
+def restored_words(one: Thing, snapshot: str) -> str:
+    """Say that a volume was made of a *snapshot*, what it costs, and who may take it."""
+    return (
+        f"✓ {one.id} has what {snapshot} holds: {spell.size(one.size)} in {one.zone}, kept, for"
+        f" {one.monthly:.2f} $ a month. A new cluster takes it by that line in its file, and so"
+        " does one whose volume was lost; a cluster that has its volume keeps that."
+    )

@@ -68,6 +68,16 @@ class Command(click.Command):
         self.params.extend(shared())
 
 
+class Group(click.Group):
+    """A command of several verbs, which take the shared options, as it does itself."""
+
+    command_class = Command
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.extend(shared())
+
+
 def settings(ctx: click.Context) -> Settings:
     """Gather what the shared options said, wherever on the line they stood."""
     given = dict(ctx.meta.get(META, {}))

@@ -100,20 +100,22 @@ def test_copies_under_the_last_segment(item: str, name: str) -> None:
 @pytest.mark.parametrize(
     ("status", "said", "expected"),
     [
-        pytest.param(11, ["rsync: write failed: No space left on device (28)"], "no space left"),
+        pytest.param(
+            11, ["rsync: write failed: No space left on device (28)"], "no space left here.\n"
+        ),
         pytest.param(255, ["Connection closed"], "the same command goes on"),
         pytest.param(30, [], "the same command goes on"),
         pytest.param(23, ["rsync: permission denied"], "Not everything was copied"),
     ],
 )
 def test_explains_a_failure(status: int, said: list[str], expected: str) -> None:
-    assert expected in transfer.rsync_failure(status, said)
+    assert expected in transfer.rsync_failure(status, said, "here")
 
 
 def test_what_rsync_does_not_understand_is_said_in_its_first_lines() -> None:
     said = ["rsync: unrecognized option `--info=progress2'", *(f"  usage {n}" for n in range(24))]
 
-    told = transfer.rsync_failure(1, said)
+    told = transfer.rsync_failure(1, said, "here")
 
     assert said[0] in told
     assert "usage 23" not in told

@@ -87,8 +87,7 @@ def loss(id: str, zone: str, snapshot: Mapping[str, Any] | None) -> FailedError:
         )
     return FailedError(
         f"{none} Make one of it, and name that in the file as volume: {{id: vol-…}}:\n"
-        f"    aws ec2 create-volume --snapshot-id {snapshot['SnapshotId']} --availability-zone"
-        f" {zone} --volume-type gp3 --encrypted"
+        f"    clusterous volume restore {snapshot['SnapshotId']} --zone {zone}"
     )
 
 

@@ -1,0 +1,257 @@
+"""Copies of a shared volume on EBS: a snapshot is taken of it, and a volume is made of a snapshot.
+
+A snapshot holds what had reached the volume when it began, as after a power cut: the file system's
+journal makes that whole. AWS knows no token for the call that takes one, so that what became of a
+call whose answer was lost is told by a name that nothing else has.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from clusterous_api import names
+from clusterous_api.errors import FailedError, NotBeforeError, TransientError, UserError
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.plan.executor import Act, Executor
+from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Scope, Step
+from clusterous_cli.plan.kinds.volume import ebs, keeping, snapshot
+from clusterous_cli.plan.volumes import stock
+from clusterous_cli.plan.volumes.stock import Thing, Type
+from clusterous_cli.system import wait
+from clusterous_cli.terminal import spell
+
+# https://docs.aws.amazon.com/ebs/latest/userguide/ebs-resource-quotas.html
+AT_ONCE: Final = "ConcurrentSnapshotLimitExceeded"
+TOO_OFTEN: Final = "SnapshotCreationPerVolumeRateExceeded"
+MOST_AT_ONCE: Final = 5
+COMPLETE_SECONDS: Final = 24 * 3600.0
+AVAILABLE_SECONDS: Final = 600.0
+# From when on it can be told how long the rest takes.
+ESTIMATE_SECONDS: Final = 10.0
+ON_EFS: Final = (
+    "The shared volume is a file system on EFS, of which AWS takes no snapshots. AWS Backup makes"
+    " copies of it (aws backup start-backup-job), or copy with `clusterous get`."
+)
+
+
+def source(cloud: Aws, who: Identity, kept: Mapping[str, Any]) -> Found:
+    """Find the volume of the cluster with the record *kept*; refuse what has no snapshots."""
+    asked = ClusterConfig.from_record(kept["config"]).volume
+    if asked.type is VolumeType.NONE:
+        raise UserError(f"{who.name} was made without a shared volume (volume: none).")
+    if not asked.served:
+        raise UserError(ON_EFS)
+    there = keeping.present(ebs.look(Scope(cloud=cloud, who=who)), asked, kept["config"]["volume"])
+    if id := keeping.lost(there):
+        raise keeping.loss(id, str(kept["zone"]), ebs.newest_snapshot(cloud, id))
+    if there.volume is None:
+        raise UserError(f"{who.name} has no volume yet: run `clusterous create` to its end.")
+    if not keeping.is_formatted(there):
+        raise UserError(
+            f"There is nothing on {there.volume.id} yet, not even a file system: run `clusterous"
+            " create` until the cluster is ready."
+        )
+    return there.volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taking:
+    """A snapshot that is to be taken of a cluster's volume; *now* gives it its name."""
+
+    cloud: Aws
+    who: Identity
+    volume: Found
+    now: datetime
+    description: str = ""
+    more: tuple[tuple[str, str], ...] = ()  # tags that the person wants
+    pauses: wait.Pauses
+
+    @property
+    def name(self) -> str:
+        """Return a name that no other snapshot has."""
+        return f"{self.who.name}-volume-{self.now:%Y%m%dT%H%M%S.%fZ}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Return its tags: it is kept from the beginning, and nobody's."""
+        system = {names.TAG_FORMATTED: "xfs"} if self.volume.kind is ebs.VOLUME else {}
+        return {**dict(self.more), names.TAG_KEPT: self.who.name, "Name": self.name, **system}
+
+    def begin(self) -> str:
+        """Let AWS begin, and return the id; from then on nothing that is written is in it."""
+        asked: list[str] = []
+
+        def act(step: Step, ids: Mapping[str, str]) -> str:
+            if asked and (there := self.there(step)):
+                return there
+            asked.append(step.key)
+            return self.call()
+
+        return carried_out(snapshot.SNAPSHOT, act, self.pauses, self.there)
+
+    def call(self) -> str:
+        """Ask AWS once."""
+        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
+        answer = self.cloud.attempt(
+            "ec2", "create_snapshot", AT_ONCE, TOO_OFTEN, VolumeId=self.volume.id,
+            Description=self.description or f"Shared volume of {self.who.name}",
+            TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
+        )  # fmt: skip
+        if answer is None:
+            self.refuse()
+            raise TransientError("AWS begins a snapshot of a volume every 15 s only.")
+        return str(answer["SnapshotId"])
+
+    def refuse(self) -> None:
+        """Say which snapshots have to be complete before AWS takes another."""
+        pending = [
+            one["SnapshotId"] for one in self.listed("volume-id", self.volume.id)
+            if one["State"] == "pending"
+        ]  # fmt: skip
+        if len(pending) >= MOST_AT_ONCE:
+            raise NotBeforeError(
+                f"AWS takes no more than {MOST_AT_ONCE} snapshots of a volume at a time, and"
+                f" {', '.join(pending)} are not complete yet. Run this again when one is;"
+                " `clusterous ls-volumes` shows how far they are."
+            )
+
+    def there(self, step: Step) -> str | None:
+        """Return the id of what a call made whose answer was lost."""
+        return next((str(one["SnapshotId"]) for one in self.listed("tag:Name", self.name)), None)
+
+    def listed(self, filter: str, value: str) -> list[Any]:
+        """List our own snapshots."""
+        which = [{"Name": filter, "Values": [value]}]
+        return self.cloud.pages(
+            "ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which
+        )
+
+
+def carried_out(
+    kind: Kind,
+    act: Act,
+    pauses: wait.Pauses,
+    lookup: Callable[[Step], str | None] = lambda step: None,
+) -> str:
+    """Make one thing, with the patience of `create`; return its id."""
+    step = Step(action=Action.CREATE, key=kind.name, kind=kind)
+    outcome = Executor(act=act, pauses=pauses, lookup=lookup, seconds=120.0).run([step], {})
+    if outcome.failed:
+        raise outcome.failed[0][1]
+    return outcome.ids[step.key]
+
+
+def await_complete(cloud: Aws, id: str, pauses: wait.Pauses, tell: Callable[[str], None]) -> None:
+    """Wait until a snapshot is complete; *tell* hears how far it is."""
+    began, delay = pauses.clock(), 1.0
+    while (passed := pauses.clock() - began) < COMPLETE_SECONDS:
+        which = [{"Name": "snapshot-id", "Values": [id]}]
+        listed = cloud.pages(
+            "ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which
+        )
+        state = listed[0]["State"] if listed else "pending"
+        if state == "completed":
+            return
+        if state == "error":
+            why = listed[0].get("StateMessage") or "AWS does not say why"
+            raise FailedError(f"The snapshot {id} failed, and nothing can be made of it: {why}.")
+        tell(progress(listed[0].get("Progress", "") if listed else "", passed))
+        pauses.sleep(delay)
+        delay = min(delay * 1.3, 15.0)
+    raise NotBeforeError(f"{id} is not complete yet; `clusterous ls-volumes` shows how far it is.")
+
+
+def shown(cloud: Aws, id: str, pauses: wait.Pauses) -> Thing:
+    """Return what AWS shows of a thing that was just made, which may take it a moment."""
+    return wait.until(
+        lambda: stock.look(cloud, id, stock.Users()), f"Seeing {id}", pauses, timeout=60
+    )
+
+
+def progress(said: str, passed: float) -> str:
+    """Say how far a snapshot is, by AWS's percentage, and how long the rest may take."""
+    done = int(said.rstrip("%")) if said.rstrip("%").isdecimal() else 0
+    if not 0 < done < 100 or passed < ESTIMATE_SECONDS:
+        return f"{done}%"
+    return f"{done}%, about {spell.duration(passed / done * (100 - done))} more"
+
+
+def check(copy: Thing) -> None:
+    """Refuse what is no snapshot."""
+    if copy.type is not Type.SNAPSHOT:
+        raise UserError(
+            f"{copy.id} is a volume already: a new cluster takes it by volume: {{id: {copy.id}}}."
+        )
+
+
+def zone(cloud: Aws, who: Identity, copy: Found, asked: str | None) -> str:
+    """Return where a volume is to be: as *asked*, where its cluster is, or where the first was."""
+    if asked:
+        return f"{cloud.region}{asked}" if len(asked) == 1 else asked
+    kept = record.read(cloud, who) or {}
+    if kept.get("zone"):
+        return str(kept["zone"])
+    before = ebs.given(cloud, copy.value.volume)
+    if before:
+        return str(before[0].value.zone)
+    raise UserError(
+        f"There is no {who.name} any more, nor the volume that {copy.id} is of: say in which zone"
+        f" the new volume is to be, such as --zone {cloud.region}a. Its cluster will be there, too."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """A volume that is to be made of a snapshot; *token* tells this from another wish for one."""
+
+    cloud: Aws
+    who: Identity  # whose it was, and whose user it is called by
+    copy: Found
+    zone: str
+    token: str
+    pauses: wait.Pauses
+
+    def run(self) -> str:
+        """Make it, wait until it can be attached, and return its id."""
+        value: snapshot.Snapshot = self.copy.value
+        if value.state != "completed":
+            raise NotBeforeError(
+                f"{self.copy.id} is not complete yet ({value.state} {value.progress}): run this"
+                " again when it is; `clusterous ls-volumes` shows that."
+            )
+        id = carried_out(ebs.VOLUME, lambda step, ids: self.call(value), self.pauses)
+        return wait.until(
+            lambda: self.state(id), f"Making {id}", self.pauses, timeout=AVAILABLE_SECONDS
+        )
+
+    def call(self, value: snapshot.Snapshot) -> str:
+        """Ask AWS for it; a call that is repeated makes no second one."""
+        tags = {
+            names.TAG_KEPT: self.who.name,
+            names.TAG_FORMATTED: value.system or "before",
+            "Name": f"{self.who.name}-volume-of-{self.copy.id}",
+        }
+        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+        answer = self.cloud.attempt(
+            "ec2", "create_volume", "InvalidZone.NotFound", SnapshotId=self.copy.id,
+            AvailabilityZone=self.zone, VolumeType="gp3", Encrypted=True, ClientToken=self.token,
+            TagSpecifications=[{"ResourceType": "volume", "Tags": listed}],
+        )  # fmt: skip
+        if answer is None:
+            raise UserError(f"There is no zone {self.zone} in {self.cloud.region}.")
+        return str(answer["VolumeId"])
+
+    def state(self, id: str) -> str | None:
+        """Return the id once the volume can be attached."""
+        found = [one for one in ebs.given(self.cloud, id) if one.kind is ebs.GIVEN]
+        state = found[0].value.state if found else "creating"
+        if state == "error":
+            raise FailedError(
+                f"AWS could not make {id} of {self.copy.id}. Remove it (rm-volume {id}),"
+                " and run this again."
+            )
+        return id if state == "available" else None
