@@ -23,7 +23,12 @@ ROWS = {
     "tests/region/test_controller_cluster": "controller",
     "tests/region/test_volume_cluster": "volume",
     "tests/functional/test_create_destroy": "account",
-    "tests/functional/": "laptop",
+    "tests/functional/test_first_try": "laptop",
+    "tests/functional/test_kubeconfig": "laptop",
+    "tests/functional/test_logs": "laptop",
+    "tests/functional/test_montecarlo_story": "laptop",
+    "tests/functional/test_run": "laptop",
+    "tests/functional/test_ssh": "laptop",
 }
 ORDER = tuple(dict.fromkeys(ROWS.values()))
 
