@@ -119,17 +119,10 @@ class World:
         leave: frozenset[str] = frozenset(),
         drain: leaving.Drain | None = None,
     ) -> tuple[record.Node, ...]:
-        stop = threading.Event()
         cloud = Aws(self.cloud.session, "eu-west-1")
         cloud._clients = self.cloud._clients
-        arguments = (cloud, config, stop, failing, view)
-        nodes = threading.Thread(target=pretend, args=arguments, daemon=True)
-        nodes.start()
-        try:
+        with played(cloud, config, failing, view):
             return self.converge(config, leave, drain).run(seconds=seconds)
-        finally:
-            stop.set()
-            nodes.join()
 
     def converge(
         self,
@@ -198,12 +191,21 @@ def typed_in(folder: Path, account: World, patch: pytest.MonkeyPatch, file: str)
     patch.chdir(folder)
     typing(patch, account)
     Path("clusterous.yaml").write_text(file)
+    with played(account.cloud, parse(file)):
+        yield account
+
+
+@contextmanager
+def played(
+    cloud: Aws, config: ClusterConfig, failing: str = "", seen: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """Let nodes come up meanwhile, as *pretend* plays them."""
     stop = threading.Event()
-    arguments = (account.cloud, parse(file), stop, "")
+    arguments = (cloud, config, stop, failing, seen)
     nodes = threading.Thread(target=pretend, args=arguments, daemon=True)
     nodes.start()
     try:
-        yield account
+        yield
     finally:
         stop.set()
         nodes.join()

@@ -258,7 +258,7 @@ class Aws:
             return self._skew
 
     @property
-    def keys(self) -> "Keys":
+    def keys(self) -> Keys:
         """What is known here of the keys that calls are signed with."""
         with translated("sts", "get_credentials", self.region, self.session):
             held = self.session.get_credentials()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from clusterous_cli.checks.check import Check, Finding, Mark, Place
-from clusterous_cli.cluster.config import TAKEN
+from clusterous_cli.cluster.config import overlaps
 from clusterous_cli.cluster.tags import is_ours
 
 
@@ -39,13 +39,10 @@ def judge(facts: Facts) -> Finding:
     gateway, at its public address.
     """
     network = ipaddress.IPv4Network(facts.cidr)
-    for taken, owner in TAKEN.items():
-        if network.overlaps(ipaddress.IPv4Network(taken)):
-            return Finding(
-                mark=Mark.FAILURE,
-                says=f"{facts.cidr} overlaps {taken}, which {owner} use",
-                do="take another network.cidr, such as 10.40.0.0/16",
-            )
+    if wrong := overlaps(network):
+        return Finding(
+            mark=Mark.FAILURE, says=wrong[0], do="take another network.cidr, such as 10.40.0.0/16"
+        )
     if facts.too_many:
         return Finding(mark=Mark.FAILURE, says=facts.too_many, do="take a larger network.cidr")
     same = [id for id, block in facts.others if network.overlaps(ipaddress.IPv4Network(block))]

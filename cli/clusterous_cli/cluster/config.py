@@ -125,6 +125,20 @@ class Volume:
         return self.type is VolumeType.EBS
 
 
+def overlaps(network: ipaddress.IPv4Network) -> list[str]:
+    """Say which of the ranges that are taken a network overlaps."""
+    return [
+        f"{network} overlaps {other}, which {owner} use"
+        for other, owner in TAKEN.items()
+        if network.overlaps(ipaddress.IPv4Network(other))
+    ]
+
+
+def without_volume(name: str) -> UserError:
+    """Say that what is asked for takes a shared volume."""
+    return UserError(f"{name} was made without a shared volume (volume: none).")
+
+
 # What the machines are that a cluster has in any case; other pools are called by their users. With
 # the predecessor, nobody's pool was called like a machine that served the cluster.
 FIXED: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
@@ -558,9 +572,8 @@ class _Reader(yamltree.Reader):
         if not least <= network.prefixlen <= most:
             self.wrong(node, f"network.cidr: {network} must be between /{least} and /{most}")
             return before
-        for other, owner in TAKEN.items():
-            if network.overlaps(ipaddress.IPv4Network(other)):
-                self.wrong(node, f"network.cidr: {network} overlaps {other}, which {owner} use")
+        for words in overlaps(network):
+            self.wrong(node, f"network.cidr: {words}")
         if not network.is_private:
             self.wrong(
                 node, f"network.cidr: {network} belongs to the internet; take a part of 10.0.0.0/8"

@@ -19,6 +19,11 @@ def tags_of(item: Mapping[str, Any]) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for tag in item.get("Tags") or ()}
 
 
+def as_items(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return tags as AWS takes them."""
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
 def tagged(who: Identity) -> list[dict[str, Any]]:
     """Return EC2's filter for what bears our tags."""
     return [{"Name": f"tag:{names.TAG_UID}", "Values": [who.uid]}]

@@ -10,7 +10,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import client
 from clusterous_cli.cluster import local, record
-from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeType
+from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeType, without_volume
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.program.convert import dns_label
 from clusterous_cli.system import wait
@@ -53,7 +53,7 @@ def amount(words: Sequence[str], count: int | None) -> tuple[int, str | None]:
 def grown(config: ClusterConfig, words: str) -> ClusterConfig:
     """Return the configuration with a shared volume of the size that *words* mean: 100, 2TiB."""
     if config.volume.type is VolumeType.NONE:
-        raise UserError(f"{config.name} was made without a shared volume (volume: none).")
+        raise without_volume(config.name)
     if not config.volume.served:
         raise UserError(
             "The shared volume is on EFS: it grows and shrinks with its data, by itself."

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from clusterous_api.errors import ClusterousError, TransientError, UserError
 from clusterous_cli.aws import client, errors
-from clusterous_cli.checks import approach
-from clusterous_cli.checks.check import Place
 from clusterous_cli.cluster import config, local, record, regions
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
@@ -20,6 +18,7 @@ from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
+    from clusterous_cli.checks.check import Place
     from clusterous_cli.plan.design import Offer
     from clusterous_cli.program.load import Load
     from clusterous_cli.reach.kube import Api
@@ -142,11 +141,14 @@ def _of_file(settings: Settings, file: str | None) -> ClusterConfig | None:
     return _same(config.read(path), settings) if is_meant else None
 
 
-def place(settings: Settings, file: str | None) -> Place:
+def place(settings: Settings, file: str | None) -> "Place":
     """Return where `doctor` looks: for the cluster that is meant, or for the smallest there is.
 
     That AWS cannot be reached is no error here: it is one of the answers.
     """
+    from clusterous_cli.checks import approach
+    from clusterous_cli.checks.check import Place
+
     there = _of_file(settings, file)
     read = there or ClusterConfig(name=ANY)
     try:

@@ -3,9 +3,8 @@
 import shlex
 
 from clusterous_api import names
-from clusterous_api.errors import UserError
 from clusterous_cli.cluster.addresses import addresses
-from clusterous_cli.cluster.config import VolumeType
+from clusterous_cli.cluster.config import VolumeType, without_volume
 from clusterous_cli.cluster.record import Cluster
 from clusterous_cli.data.transfer import Volume
 from clusterous_cli.reach import ssh
@@ -15,7 +14,7 @@ def of(cluster: Cluster) -> Volume:
     """The cluster's shared volume; the address of one on EFS follows from the network's."""
     config = cluster.record["config"]
     if config["volume"]["type"] == VolumeType.NONE:
-        raise UserError(f"{cluster.name} was made without a shared volume (volume: none).")
+        raise without_volume(cluster.name)
     if config["volume"]["type"] == VolumeType.EBS:
         return Volume(server=None)
     return Volume(server=addresses(config["cidr"]).volume)

@@ -7,6 +7,7 @@ from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import as_items
 
 
 def has_image(cloud: Aws, repository: str, tag: str) -> bool:
@@ -32,7 +33,7 @@ def ensure_repository(cloud: Aws, who: Identity, repository: str, more: Mapping[
             "create_repository",
             repositoryName=repository,
             imageTagMutability="IMMUTABLE",
-            tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+            tags=as_items(tags),
         )
     except errors.AlreadyExists:
         _check_ours(cloud, who, repository)

@@ -9,6 +9,7 @@ from clusterous_api.errors import ClusterousError
 from clusterous_cli.aws import errors
 from clusterous_cli.checks.check import Check, Finding, Mark, Place
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.terminal import spell
 
 # What each command calls, in IAM's words; a test compares it with the calls themselves.
@@ -203,7 +204,7 @@ def _tried(place: Place, asked: Sequence[Question], why: str) -> Facts:
 
 def _dry(place: Place, action: str) -> bool | None:
     verb, params, kind = DRY[action]
-    tags = [{"Key": key, "Value": value} for key, value in place.who.tags(kind).items()]
+    tags = as_items(place.who.tags(kind))
     tagged = {"TagSpecifications": [{"ResourceType": kind, "Tags": tags}]}
     try:
         done = place.aws.attempt("ec2", verb, "DryRunOperation", **params, **tagged, DryRun=True)

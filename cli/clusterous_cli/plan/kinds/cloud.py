@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.system import wait
 
 GONE_SECONDS: Final = 600
@@ -76,8 +77,7 @@ class Site:
 
     def tags(self, key: str, **own: str) -> list[dict[str, str]]:
         """Return the tags of the resource *key*, with further ones of our *own*."""
-        tags = {**self.more, **self.who.tags(key), **own}
-        return [{"Key": name, "Value": value} for name, value in tags.items()]
+        return as_items({**self.more, **self.who.tags(key), **own})
 
     def tagged(self, type: str, key: str) -> list[dict[str, Any]]:
         """Return the tags of the resource *key* for the very call that makes it."""

@@ -14,8 +14,9 @@ from clusterous_api import names
 from clusterous_api.errors import FailedError, NotBeforeError, TransientError, UserError
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
-from clusterous_cli.cluster.config import ClusterConfig, VolumeType
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType, without_volume
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.plan.executor import Act, Executor
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Scope, Step
 from clusterous_cli.plan.kinds.volume import ebs, keeping, snapshot
@@ -42,7 +43,7 @@ def source(cloud: Aws, who: Identity, kept: Mapping[str, Any]) -> Found:
     """Find the volume of the cluster with the record *kept*; refuse what has no snapshots."""
     asked = ClusterConfig.from_record(kept["config"]).volume
     if asked.type is VolumeType.NONE:
-        raise UserError(f"{who.name} was made without a shared volume (volume: none).")
+        raise without_volume(who.name)
     if not asked.served:
         raise UserError(ON_EFS)
     there = keeping.present(ebs.look(Scope(cloud=cloud, who=who)), asked, kept["config"]["volume"])
@@ -95,11 +96,10 @@ class Taking:
 
     def call(self) -> str:
         """Ask AWS once."""
-        tags = [{"Key": key, "Value": value} for key, value in self.tags.items()]
         answer = self.cloud.attempt(
             "ec2", "create_snapshot", AT_ONCE, TOO_OFTEN, VolumeId=self.volume.id,
             Description=self.description or f"Shared volume of {self.who.name}",
-            TagSpecifications=[{"ResourceType": "snapshot", "Tags": tags}],
+            TagSpecifications=[{"ResourceType": "snapshot", "Tags": as_items(self.tags)}],
         )  # fmt: skip
         if answer is None:
             self.refuse()
@@ -109,7 +109,7 @@ class Taking:
     def refuse(self) -> None:
         """Say which snapshots have to be complete before AWS takes another."""
         pending = [
-            one["SnapshotId"] for one in self.listed("volume-id", self.volume.id)
+            one["SnapshotId"] for one in snapshot.listed(self.cloud, "volume-id", self.volume.id)
             if one["State"] == "pending"
         ]  # fmt: skip
         if len(pending) >= MOST_AT_ONCE:
@@ -121,14 +121,8 @@ class Taking:
 
     def there(self, step: Step) -> str | None:
         """Return the id of what a call made whose answer was lost."""
-        return next((str(one["SnapshotId"]) for one in self.listed("tag:Name", self.name)), None)
-
-    def listed(self, filter: str, value: str) -> list[Any]:
-        """List our own snapshots."""
-        which = [{"Name": filter, "Values": [value]}]
-        return self.cloud.pages(
-            "ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which
-        )
+        named = snapshot.listed(self.cloud, "tag:Name", self.name)
+        return next((str(one["SnapshotId"]) for one in named), None)
 
 
 def carried_out(
@@ -149,10 +143,7 @@ def await_complete(cloud: Aws, id: str, pauses: wait.Pauses, tell: Callable[[str
     """Wait until a snapshot is complete; *tell* hears how far it is."""
     began, delay = pauses.clock(), 1.0
     while (passed := pauses.clock() - began) < COMPLETE_SECONDS:
-        which = [{"Name": "snapshot-id", "Values": [id]}]
-        listed = cloud.pages(
-            "ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which
-        )
+        listed = snapshot.listed(cloud, "snapshot-id", id)
         state = listed[0]["State"] if listed else "pending"
         if state == "completed":
             return
@@ -235,11 +226,10 @@ class Restoring:
             names.TAG_FORMATTED: value.system or "before",
             "Name": f"{self.who.name}-volume-of-{self.copy.id}",
         }
-        listed = [{"Key": key, "Value": value} for key, value in tags.items()]
         answer = self.cloud.attempt(
             "ec2", "create_volume", "InvalidZone.NotFound", SnapshotId=self.copy.id,
             AvailabilityZone=self.zone, VolumeType="gp3", Encrypted=True, ClientToken=self.token,
-            TagSpecifications=[{"ResourceType": "volume", "Tags": listed}],
+            TagSpecifications=[{"ResourceType": "volume", "Tags": as_items(tags)}],
         )  # fmt: skip
         if answer is None:
             raise UserError(f"There is no zone {self.zone} in {self.cloud.region}.")

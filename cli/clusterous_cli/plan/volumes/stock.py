@@ -175,11 +175,13 @@ def _type(id: str) -> Type | None:
 
 
 # What bears any tag of ours; whose it is, is asked of its tags.
-TAGGED: Final = ({"Name": "tag-key", "Values": [f"{names.DOMAIN}/*"]},)
+TAGGED: Final = ("tag-key", f"{names.DOMAIN}/*")
 
 
 def _list_volumes(cloud: Aws) -> list[Any]:
-    return cloud.pages("ec2", "describe_volumes", "Volumes", Filters=list(TAGGED))
+    filter, value = TAGGED
+    which = [{"Name": filter, "Values": [value]}]
+    return cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
 
 
 def _list_file_systems(cloud: Aws) -> list[Any]:
@@ -187,8 +189,7 @@ def _list_file_systems(cloud: Aws) -> list[Any]:
 
 
 def _list_snapshots(cloud: Aws) -> list[Any]:
-    which = list(TAGGED)
-    return cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which)
+    return snapshot.listed(cloud, *TAGGED)
 
 
 def _cluster(item: Item) -> str:
@@ -281,17 +282,9 @@ def _snapshot(item: Item, used: Mapping[str, str], factor: float) -> Thing | Non
 
 def snapshots_of(cloud: Aws, volume: str) -> tuple[Thing, ...]:
     """List the snapshots of a volume, oldest first: ours, and those of others."""
-    which = [{"Name": "volume-id", "Values": [volume]}]
-    listed = cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which)
     factor = prices.FACTORS.get(cloud.region, 1.0)
-    found = [_snapshot(one, {}, factor) for one in listed]
+    found = [_snapshot(one, {}, factor) for one in snapshot.listed(cloud, "volume-id", volume)]
     return tuple(sorted((one for one in found if one), key=lambda one: one.since))
-
-
-def _volume_by_id(cloud: Aws, id: str) -> list[Any]:
-    # By filter: what is not there is no error.
-    which = [{"Name": "volume-id", "Values": [id]}]
-    return cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
 
 
 def _file_system_by_id(cloud: Aws, id: str) -> list[Any]:
@@ -300,8 +293,7 @@ def _file_system_by_id(cloud: Aws, id: str) -> list[Any]:
 
 
 def _snapshot_by_id(cloud: Aws, id: str) -> list[Any]:
-    which = [{"Name": "snapshot-id", "Values": [id]}]
-    return cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which)
+    return snapshot.listed(cloud, "snapshot-id", id)
 
 
 NOUNS: Final = {Type.EBS: "volumes", Type.EFS: "file systems", Type.SNAPSHOT: "snapshots"}
@@ -310,5 +302,5 @@ LISTS: Final = {
 }  # fmt: skip
 READS: Final = {Type.EBS: _volume, Type.EFS: _file_system, Type.SNAPSHOT: _snapshot}
 FINDS: Final = {
-    Type.EBS: _volume_by_id, Type.EFS: _file_system_by_id, Type.SNAPSHOT: _snapshot_by_id,
+    Type.EBS: ebs.items, Type.EFS: _file_system_by_id, Type.SNAPSHOT: _snapshot_by_id,
 }  # fmt: skip

@@ -26,7 +26,7 @@ from clusterous_cli.plan.kinds.kind import (
 )
 from clusterous_cli.plan.kinds.machines import SHARED
 from clusterous_cli.plan.kinds.network import LOCK
-from clusterous_cli.plan.kinds.volume import attachment, efs, note
+from clusterous_cli.plan.kinds.volume import attachment, efs, note, snapshot
 from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 
@@ -97,10 +97,14 @@ def existing(cloud: Cloud, id: str, networks: Collection[str]) -> list[Found]:
 
 def given(cloud: Cloud, id: str) -> list[Found]:
     """Find an existing volume by its id, and who has it; it is nobody's to remove."""
+    return [thing for one in items(cloud, id) for thing in listed_as(GIVEN, one)]
+
+
+def items(cloud: Cloud, id: str) -> list[Item]:
+    """Ask for a volume by its id."""
     # By filter: what is not there is no error.
     which = [{"Name": "volume-id", "Values": [id]}]
-    listed = cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
-    return [thing for one in listed for thing in listed_as(GIVEN, one)]
+    return cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
 
 
 def listed_as(kind: Kind, one: Item, key: str = KEY) -> list[Found]:
@@ -278,8 +282,7 @@ def mark_formatted(to: Site, found: Found, system: str) -> None:
 
 def newest_snapshot(cloud: Cloud, id: str) -> Mapping[str, Any] | None:
     """Return the newest snapshot of a volume that is complete, None where there is none."""
-    which = [{"Name": "volume-id", "Values": [id]}]
-    listed = cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which)
+    listed = snapshot.listed(cloud, "volume-id", id)
     whole = [one for one in listed if one.get("State") == "completed"]
     return max(whole, key=lambda one: str(one["StartTime"]), default=None)
 

@@ -6,12 +6,12 @@ them for its own. One that bears a cluster's tags was made by others, of its dis
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.tags import tags_of
-from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import Found, Item, Kind, Value, Walk
 
 PART: Final = "volume"
@@ -34,6 +34,12 @@ class Snapshot(Value):
     full: int | None = None
     system: str | None = None
     kept: str | None = None
+
+
+def listed(cloud: Cloud, filter: str, value: str) -> list[Any]:
+    """List the account's own snapshots, by one filter; what is not there is no error."""
+    which = [{"Name": filter, "Values": [value]}]
+    return cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"], Filters=which)
 
 
 def read(one: Item) -> Found:
