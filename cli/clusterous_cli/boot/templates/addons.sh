@@ -58,13 +58,13 @@ drop_files() {
 # Before k3s starts. A machine that starts again goes on with what it has.
 first_addons() {
     left=${FETCH_TRIES:-450}
-    until read_addons || [ -s "$ADDONS.placed" ]; do
+    until _began=$(date +%s) && read_addons || [ -s "$ADDONS.placed" ]; do
         left=$((left - 1))
         if [ "$left" -le 0 ]; then
             echo "@TABLE@ could not be fetched from the bucket $BUCKET"
             return 1
         fi
-        sleep "${FETCH_PAUSE:-2}"
+        rest "${FETCH_PAUSE:-2}" "$_began"
     done
     place_addons starting || [ -s "$ADDONS.placed" ]
 }
@@ -96,9 +96,11 @@ pin_images() {
 
 follow_addons() {
     FETCH_TRIES=5
+    _began=$(date +%s)
     while :; do
         pin_images
-        sleep 30
+        rest 30 "$_began"
+        _began=$(date +%s)
         look_at_addons
     done
 }

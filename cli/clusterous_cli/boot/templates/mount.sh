@@ -22,6 +22,6 @@ UNIT
 mount_volume() {
     mount_unit >"$ROOT/etc/systemd/system/home-data.mount"
     systemctl daemon-reload
-    until systemctl start home-data.mount; do sleep "${MOUNT_PAUSE:-5}"; done
+    until _began=$(date +%s) && systemctl start home-data.mount; do rest 5 "$_began"; done
     ln -sfn @PLACE@ "$ROOT@GATE@"
 }

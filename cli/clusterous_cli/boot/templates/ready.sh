@@ -1,10 +1,10 @@
     tries=0
-    until k3s kubectl get --raw /readyz >/dev/null 2>&1; do
+    until _began=$(date +%s) && k3s kubectl get --raw /readyz >/dev/null 2>&1; do
         tries=$((tries + 1))
         if [ $tries -ge 120 ]; then
             k3s kubectl get --raw '/readyz?verbose'
             return 1
         fi
-        sleep 1
+        rest 1 "$_began"
     done
     tell_begun

@@ -129,6 +129,7 @@ view() {
 watch_cluster() {
     last='' since=0 pause=2 followed=
     while :; do
+        _began=$(date +%s)
         view >"$STATE/cluster.new" && mv "$STATE/cluster.new" "$STATE/cluster.json"
         follow_nodes
         now=$(date +%s)
@@ -137,7 +138,7 @@ watch_cluster() {
         fi
         # Quick while the cluster comes up, cheap afterwards.
         [ "$now" -lt "$quick_until" ] || pause=15
-        sleep "$pause"
+        rest "$pause" "$_began"
     done
 }
 

@@ -53,16 +53,24 @@ header = "Authorization: AWS4-HMAC-SHA256 Credential=$(field AccessKeyId)/$_day/
 EOF
 }
 NOTHING=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+# rest SECONDS SINCE: sleep so long, and where what was done since then took some time, twice as long as
+# that: on a machine that is overloaded, looking again and again must not be what overloads it.
+rest() {
+    _long=$((2 * ($(date +%s) - $2 - 1)))
+    if [ "$_long" -gt "${1%.*}" ]; then sleep "$_long"; else sleep "$1"; fi
+}
+
 # fetch KEY HASH TARGET: again and again, since the file may still be on its way to the bucket.
 fetch() {
     _tries=${FETCH_TRIES:-450} _wrong=3
     until [ $_tries -le 0 ] || [ $_wrong -le 0 ]; do
+        _since=$(date +%s)
         if s3 GET "$1" $NOTHING -o "$3.part"; then
             [ "$(digest <"$3.part")" != "$2" ] || { mv "$3.part" "$3"; return; }
             _wrong=$((_wrong - 1))
         fi
         _tries=$((_tries - 1))
-        sleep "${FETCH_PAUSE:-2}"
+        rest "${FETCH_PAUSE:-2}" "$_since"
     done
     [ $_wrong -gt 0 ] || echo "$1 has another checksum than $2"
     echo "$1 could not be fetched from the bucket $BUCKET"

@@ -14,10 +14,10 @@ state_order() {
 # patiently COMMAND...: until it succeeds.
 patiently() {
     _left=${FETCH_TRIES:-450}
-    until "$@"; do
+    until _since=$(date +%s) && "$@"; do
         _left=$((_left - 1))
         [ $_left -gt 0 ] || return 1
-        sleep "${FETCH_PAUSE:-2}"
+        rest "${FETCH_PAUSE:-2}" "$_since"
     done
 }
 

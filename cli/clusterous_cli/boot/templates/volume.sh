@@ -22,8 +22,9 @@ open_gate() {
 follow_volume() {
     mkdir -p "${ORDER%/*}"
     while :; do
+        _began=$(date +%s)
         read_volume
         # Quick while it comes up, cheap afterwards.
-        if open_gate; then sleep 30; else sleep 3; fi
+        if open_gate; then rest 30 "$_began"; else rest 3 "$_began"; fi
     done
 }

@@ -79,6 +79,18 @@ def test_every_sh_takes_the_scripts(bundle: bootstrap.Bundle, role: str, shell: 
     assert (said.returncode, said.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("took", "rests"), [(0, "3"), (1, "3"), (2, "3"), (30, "58")])
+@pytest.mark.parametrize("shell", ["dash", "bash"])
+def test_looking_again_and_again_takes_a_third_of_the_time_at_most(
+    shell: str, took: int, rests: str
+) -> None:
+    fakes = 'date() { echo 1000; }\nsleep() { echo "$1"; }'
+    argv = [shell, "-uc", f"{assets.template('s3.sh')}\n{fakes}\nrest 3 {1000 - took}"]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True)
+
+    assert said.stdout == f"{rests}\n"
+
+
 @pytest.mark.parametrize("key", ["4b6579", "00ff80" * 10, "61" * 64])
 @pytest.mark.parametrize("text", ["", "What do ya want", "a%s\\n'\"$x\nend"])
 def test_the_shell_computes_hmac_as_python_does(key: str, text: str, tmp_path: Path) -> None:
@@ -365,7 +377,8 @@ def test_a_worker_mounts_the_volume_when_it_is_served_and_then_shows_it_to_pods(
         (tmp_path / folder).mkdir(parents=True)
     gate = tmp_path / "run/clusterous/data"
     fakes = f"""
-ROOT={tmp_path} left=2 MOUNT_PAUSE=0
+ROOT={tmp_path} left=2
+rest() {{ :; }}
 systemctl() {{
     echo "$*"
     [ "$1" != start ] || {{ [ ! -L {gate} ] && left=$((left - 1)) && [ $left -lt 0 ]; }}

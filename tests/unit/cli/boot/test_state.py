@@ -22,6 +22,7 @@ WITNESS = SIZE * 3 // 4 - MIB
 FAKES = """
 ROOT={root} STATE={root}/run NOTHING=e3 BUCKET=reef INSTANCE=i-1 FETCH_TRIES=3 FETCH_PAUSE=0
 digest() {{ echo hash; }}
+rest() {{ :; }}
 phase() {{
     echo "phase: $1"
     if [ -e "$STATE/state.json" ] && {marks}; then sed -i s/=no/=yes/ "$ROOT/bucket/{state}"; fi
