@@ -102,7 +102,8 @@ _NETWORK: Final = ("-netdev", "user,id=outside", "-device", "virtio-net-pci,netd
 def _processor(accelerator: str) -> Sequence[str]:
     if accelerator == "kvm":
         return ("-accel", "kvm", "-cpu", "host")
-    return ("-accel", "tcg,thread=multi", "-cpu", "max")
+    # An AVX instruction is a call of QEMU: without them SHA-256 takes half the time.
+    return ("-accel", "tcg,thread=multi", "-cpu", "max,-avx,-avx2,-fma,-f16c")
 
 
 def _clock(accelerator: str) -> str:
@@ -112,8 +113,13 @@ def _clock(accelerator: str) -> str:
     boot, and takes the HPET: each look at the clock is then a call of the kernel's and an access to
     a device, one at a time. Go's programs look all the time; with a few of them, 62 of 200 looks at
     the processors found them there.
+
+    A timer to the microsecond is such an access, too, each time it is set, and whoever sleeps for
+    less than a tick sets many: twenty that sleep for a millisecond again and again kept the
+    processors busy for 647 of 827 ticks; when timers go by the kernel's tick, for 39 of 814, and a
+    program beside them gets more done (bench/results/emulation-2026-11-29.json).
     """
-    return "" if accelerator == "kvm" else " tsc=reliable clocksource=tsc"
+    return "" if accelerator == "kvm" else " tsc=reliable clocksource=tsc highres=off"
 
 
 def _disk(name: str, path: Path) -> Sequence[str]:

@@ -37,13 +37,18 @@ def test_has_a_network_only_where_that_cannot_be_avoided() -> None:
 
 
 def test_is_emulated_or_not() -> None:
-    assert "-accel tcg,thread=multi -cpu max" in started()
+    assert "-accel tcg,thread=multi -cpu max,-avx" in started()
     assert "-accel kvm -cpu host" in started(accelerator="kvm")
 
 
 def test_a_machine_that_is_emulated_reads_its_clock_without_a_device() -> None:
     assert "tsc=reliable clocksource=tsc" in started()
     assert "tsc=" not in started(accelerator="kvm")
+
+
+def test_timers_of_a_machine_that_is_emulated_go_by_its_tick() -> None:
+    assert "highres=off" in started()
+    assert "highres=off" not in started(accelerator="kvm")
 
 
 def test_tries_kvm_first_where_its_device_can_be_opened(tmp_path: Path) -> None:
