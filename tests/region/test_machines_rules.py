@@ -113,3 +113,19 @@ def test_new_folders_look_like_those_below(tmp_path: Path) -> None:
 
     assert (upper / "etc/private").stat().st_mode & 0o777 == 0o700
     assert (upper / "etc/private/key").read_text() == "k"
+
+
+@pytest.mark.parametrize(
+    ("used", "disks", "number"),
+    [
+        ((), (), 1),
+        ((), ("nvme0n1", "vda", "loop1"), 1),
+        ((1, 3), (), 2),
+        ((), ("nvme0n1", "nvme1n1"), 2),
+        ((2,), ("nvme1n1", "nvme3n1"), 4),
+    ],
+)
+def test_no_volume_is_called_like_a_disk_of_the_kernel(
+    used: tuple[int, ...], disks: tuple[str, ...], number: int
+) -> None:
+    assert ebs.vacant(used, disks) == number

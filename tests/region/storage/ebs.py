@@ -8,13 +8,15 @@ instance, by the volume's id: /dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vo
 
 import errno
 import fcntl
+import itertools
 import logging
 import os
+import re
 import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -29,6 +31,7 @@ GIB: Final = 1 << 30
 BY_ID: Final = "disk/by-id"
 LINK: Final = "nvme-Amazon_Elastic_Block_Store_"
 LOOPS: Final = Path("/sys/block")
+NVME: Final = re.compile(r"nvme(\d+)n1")
 # Of linux/loop.h.
 _LOOP_CLR_FD: Final = 0x4C01
 _LOOP_SET_CAPACITY: Final = 0x4C07
@@ -59,6 +62,16 @@ def decide(*, at: str | None, plugged: str | None, state: str | None) -> Step:
     if at == plugged and state != "stopped":
         return Step.NOTHING
     return Step.UNPLUG
+
+
+def vacant(used: Collection[int], disks: Iterable[str]) -> int:
+    """Answer the number of a machine's next NVMe disk; 0 is its first.
+
+    *disks* are those of the kernel that all machines share: in its /sys, which they see, too, a
+    disk of that name would have another serial number than the volume.
+    """
+    theirs = {int(found[1]) for name in disks if (found := NVME.fullmatch(name))}
+    return next(n for n in itertools.count(1) if n not in used and n not in theirs)
 
 
 class Device:
@@ -228,7 +241,7 @@ class Ebs:
 
     def _plug(self, id: str, instance_id: str) -> None:
         used = {one.number for one in self._devices.values() if one.instance_id == instance_id}
-        number = next(n for n in range(1, len(used) + 2) if n not in used)
+        number = vacant(used, [one.name for one in LOOPS.iterdir()])
         argv = [self.program, f"{self.region}-{id}", self._volume(id), self.folder / "mount"]
         self._devices[id] = Device([str(word) for word in argv], instance_id, number)
 
