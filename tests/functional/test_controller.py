@@ -13,7 +13,7 @@ from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import BEGUN, STATE
-from clusterous_cli.cluster.tags import tags_of
+from clusterous_cli.cluster.tags import as_items, tags_of
 from clusterous_cli.commands import opening
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost
@@ -263,7 +263,7 @@ def test_before_anything_has_begun_a_lost_volume_is_made_anew(world: cloud.World
 def test_an_empty_volume_in_its_stead_is_never_formatted(world: cloud.World) -> None:
     world.create(REEF)
     lose(world, volume(world)["VolumeId"])
-    tags = [{"Key": key, "Value": value} for key, value in WHO.tags(machines.STATE).items()]
+    tags = as_items(WHO.tags(machines.STATE))
     ec2(
         world, "create_volume", Size=8, AvailabilityZone="eu-west-1a", VolumeType="gp3",
         TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],

@@ -15,6 +15,7 @@ import pytest
 from clusterous_cli import main
 from clusterous_cli.checks import examination
 from clusterous_cli.cluster import identity as names
+from clusterous_cli.cluster.tags import as_items
 from tests.functional import cloud
 from tests.region.aws import images
 from tests.region.aws.keys import Credentials, Identity
@@ -410,7 +411,7 @@ def test_a_quota_that_leaves_no_room_stops_create(
 
 def test_what_is_there_of_the_cluster_is_not_asked_for_once_more(desk: Desk) -> None:
     who = names.Identity(name="reef", account="123456789012", region="eu-west-1")
-    tags = [{"Key": key, "Value": value} for key, value in who.tags("vpc").items()]
+    tags = as_items(who.tags("vpc"))
     desk.world.cloud.client("ec2").create_vpc(
         CidrBlock="10.40.0.0/16", TagSpecifications=[{"ResourceType": "vpc", "Tags": tags}]
     )

@@ -12,6 +12,7 @@ from clusterous_cli.addons import volumeserver
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import VOLUME
+from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.plan.kinds.machines import SHARED, STATE
 from tests.functional import cloud
 from tests.region.aws import images
@@ -30,8 +31,7 @@ def world(world: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def tagged(type: str, tags: dict[str, str]) -> list[dict[str, Any]]:
-    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
-    return [{"ResourceType": type, "Tags": listed}] if listed else []
+    return [{"ResourceType": type, "Tags": as_items(tags)}] if tags else []
 
 
 def a_volume(world: cloud.World, **tags: str) -> str:

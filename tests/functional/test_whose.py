@@ -9,12 +9,13 @@ from clusterous_api.errors import LeftBehindError
 from clusterous_cli import main
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.tags import as_items
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 UID = [{"Key": names.TAG_UID, "Value": WHO.uid}]
-ALL = [{"Key": key, "Value": value} for key, value in WHO.tags("worker").items()]
+ALL = as_items(WHO.tags("worker"))
 
 
 def elsewhere(ec2: Any) -> str:

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 GIB: Final = 1 << 30
 BY_ID: Final = "disk/by-id"
 LINK: Final = "nvme-Amazon_Elastic_Block_Store_"
-LOOPS: Final = Path("/sys/block")
+DISKS: Final = Path("/sys/block")
 NVME: Final = re.compile(r"nvme(\d+)n1")
 # Of linux/loop.h.
 _LOOP_CLR_FD: Final = 0x4C01
@@ -241,7 +241,7 @@ class Ebs:
 
     def _plug(self, id: str, instance_id: str) -> None:
         used = {one.number for one in self._devices.values() if one.instance_id == instance_id}
-        number = vacant(used, [one.name for one in LOOPS.iterdir()])
+        number = vacant(used, [one.name for one in DISKS.iterdir()])
         argv = [self.program, f"{self.region}-{id}", self._volume(id), self.folder / "mount"]
         self._devices[id] = Device([str(word) for word in argv], instance_id, number)
 
@@ -304,7 +304,7 @@ def _copy_sparse(source: Path, target: Path) -> None:
 def loops(region: str) -> dict[str, str]:
     """Answer the loop devices of the region's volumes, whoever made them, and what each shows."""
     found = {}
-    for backing in LOOPS.glob("loop*/loop/backing_file"):
+    for backing in DISKS.glob("loop*/loop/backing_file"):
         with suppress(OSError):  # it went meanwhile
             name = Path(backing.read_text().strip()).name
             if name.startswith(f"{region}-vol-"):

@@ -15,6 +15,7 @@ from clusterous_api.errors import FailedError, TransientError
 from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
+from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.plan import sweep
 from clusterous_cli.plan.kinds import (
     access,
@@ -73,7 +74,7 @@ def site(cloud: Answers) -> Site:
 
 
 def tags(who: Identity = WHO, role: str = "thing") -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in who.tags(role).items()]
+    return as_items(who.tags(role))
 
 
 def removed(kind: Kind, cloud: Answers, id: str = "id-1") -> list[tuple[str, dict[str, Any]]]:
