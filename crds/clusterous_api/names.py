@@ -29,6 +29,9 @@ ROLE_CONTROLLER: Final = "controller"
 ROLE_WORKER: Final = "worker"
 ROLE_GATEWAY: Final = "gateway"
 CONTROL_PLANE_TAINT: Final = LABEL_CONTROL_PLANE
+# The pool of the machine for masters, and what keeps all else away from it.
+POOL_MASTER: Final = "master"
+MASTER_TAINT: Final = f"{DOMAIN}/master"
 
 # Tags on everything in AWS; the truth about what exists.
 TAG_CLUSTER: Final = f"{DOMAIN}/cluster"

@@ -17,7 +17,7 @@ LIMITS = [
 ]
 # Where a key's value is in the configuration, when not under the key's own name.
 PLACES = {"network.cidr": "cidr", "network.zone": "zone", "gateway.allow": "allow"}
-POOLS = {"gateway": "gateway", "controller": "controller", "workers": "worker"}
+POOLS = {"gateway": "gateway", "controller": "controller", "master": "master", "workers": "worker"}
 
 
 def with_value(key: str, value: object) -> config.ClusterConfig:

@@ -39,7 +39,7 @@ def test_a_cluster_from_plan_to_nothing(
 
     assert main.run(["create", "--yes", "-o", "json"]) == 0
     said = capsys.readouterr()
-    assert [node["state"] for node in json.loads(said.out)["nodes"]] == ["ready"] * 3
+    assert [node["state"] for node in json.loads(said.out)["nodes"]] == ["ready"] * 4
     assert "reef is ready after" in said.err
 
     assert main.run(["plan"]) == 0

@@ -36,7 +36,13 @@ WANTED = {"gateway": 1, "controller": 1, "worker": 2}
 def test_creates_shows_and_destroys(world: cloud.World) -> None:
     made = world.create(REEF)
 
-    assert [node.name for node in made] == ["gateway", "controller", "worker-1", "worker-2"]
+    assert [node.name for node in made] == [
+        "gateway",
+        "controller",
+        "master",
+        "worker-1",
+        "worker-2",
+    ]
     opened = record.open_cluster(None, world.cloud)
     assert opened.controller_ip == "10.40.16.10"
     assert opened.gateway_ip.startswith("198.51.100.")
@@ -117,7 +123,7 @@ def test_a_failed_node_fails_create_in_its_own_words_and_is_replaced(world: clou
 
     nodes = world.create(REEF)
 
-    assert [node.phase for node in nodes] == ["ready"] * 4
+    assert [node.phase for node in nodes] == ["ready"] * 5
     world.destroy("reef")
     assert world.server.leftovers() == []
 
@@ -146,7 +152,7 @@ def test_a_machine_that_ends_while_it_is_waited_for_is_told_with_ec2s_reason(
         while not lost:
             time.sleep(0.1)
             lost.extend(each["InstanceId"] for each in record.machines(world.cloud, WHO)
-                        if tags_of(each)[names.TAG_ROLE] == names.ROLE_WORKER)  # fmt: skip
+                        if tags_of(each)[names.TAG_POOL] == names.ROLE_WORKER)  # fmt: skip
         end(world, lost[0])
 
     threading.Thread(target=lose, daemon=True).start()

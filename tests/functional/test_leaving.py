@@ -17,7 +17,7 @@ from clusterous_cli.plan import cost
 from tests.functional import cloud
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
-REEF = config.parse("name: reef\nvolume: none\npools: {cpu: 2, big: 1}\n")
+REEF = config.parse("name: reef\nvolume: none\nmaster: none\npools: {cpu: 2, big: 1}\n")
 
 
 def alive(world: cloud.World) -> dict[str, str]:
@@ -85,7 +85,7 @@ def test_a_smaller_number_drains_then_ends(world: cloud.World) -> None:
 
 
 def test_a_pool_that_is_no_more_in_the_file_leaves(world: cloud.World) -> None:
-    fewer = config.parse("name: reef\nvolume: none\npools: {cpu: 2}\n")
+    fewer = config.parse("name: reef\nvolume: none\nmaster: none\npools: {cpu: 2}\n")
 
     world.create(fewer, drain=Drained(world))
 

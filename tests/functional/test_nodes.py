@@ -14,7 +14,7 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.reach import kube
 from tests.functional import cloud
 
-FILE = "name: reef\nvolume: none\nworkers: 1\n"
+FILE = "name: reef\nvolume: none\nmaster: none\nworkers: 1\n"
 
 
 @pytest.fixture

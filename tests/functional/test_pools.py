@@ -17,6 +17,7 @@ WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 TWO = """\
 name: reef
 volume: none
+master: none
 pools:
   cpu: {type: c7i.xlarge, count: 2}
   big: {type: m6i.large, count: 1, disk: 200, labels: {tier: big}}

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -51,9 +51,12 @@ DOCKER = '#!/bin/sh\necho "$@" >>"${0%/*}/docker.log"\n'
 AWS = "#!/bin/sh\necho secret\n"
 
 
+CONTROLLER = {names.LABEL_CONTROL_PLANE: "true"}
+
+
 @dataclass
 class Kubernetes:
-    """An API server for one controller node; apps become what *conditions* say at once."""
+    """An API server for a controller and a master; apps become what *conditions* say at once."""
 
     conditions: dict[str, str] = field(default_factory=lambda: {"Ready": "True"})
     failed: int = 0
@@ -78,7 +81,7 @@ class Kubernetes:
         answers: dict[str, dict[str, Any]] = {
             "/apis/clusterous.io/v1": {"resources": [resource]},
             "/apis/clusterous.io/v1/clusterousapps": {"items": list(self.objects.values())},
-            "/api/v1/nodes": {"items": [node()]},
+            "/api/v1/nodes": {"items": nodes()},
             "/api/v1/pods": {"items": [pod()]},
             "/apis/metrics.k8s.io/v1beta1/nodes": {"items": self.metrics},
             "/api/v1/namespaces/default/services/reef-master": {"spec": {"clusterIP": "127.0.0.1"}},
@@ -124,15 +127,19 @@ class Kubernetes:
         }
 
 
-def node() -> dict[str, Any]:
+def node(name: str = "c", labels: Mapping[str, str] = CONTROLLER) -> dict[str, Any]:
     return {
-        "metadata": {"name": "c", "labels": {names.LABEL_CONTROL_PLANE: "true"}},
+        "metadata": {"name": name, "labels": dict(labels)},
         "status": {
             "capacity": {"cpu": "2"},
             "allocatable": {"cpu": "2", "memory": "4Gi"},
             "conditions": [{"type": "Ready", "status": "True"}],
         },
     }
+
+
+def nodes() -> list[dict[str, Any]]:
+    return [node(), node("m", {names.LABEL_POOL: names.POOL_MASTER})]
 
 
 def pod() -> dict[str, Any]:
@@ -585,7 +592,7 @@ def test_status_tells_what_machines_have_promised_and_use(
     seen["metadata"]["name"] = name
     placed = pod()
     placed["spec"]["nodeName"] = name
-    monkeypatch.setattr(sys.modules[__name__], "node", lambda: seen)
+    monkeypatch.setattr(sys.modules[__name__], "nodes", lambda: [seen])
     monkeypatch.setattr(sys.modules[__name__], "pod", lambda: placed)
     stage.kubernetes.metrics = [
         {"metadata": {"name": name}, "usage": {"cpu": "1900000000n", "memory": "1Gi"}}

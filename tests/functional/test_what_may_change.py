@@ -19,7 +19,7 @@ from clusterous_cli.plan.kinds.kind import Action
 from tests.functional import cloud
 from tests.region.aws import images
 
-REEF = config.parse("name: reef\nworkers: 1\n")
+REEF = config.parse("name: reef\nmaster: none\nworkers: 1\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 DEBIAN = next(one.id("eu-west-1") for one in images.IMAGES if "debian-12-amd64" in one.name)
 NEWER = "v1.99.0+k3s1"

@@ -34,6 +34,7 @@ CLUSTER = """\
 name: demo
 region: eu-west-1
 controller: {type: t3.medium}
+master: none
 workers: {type: t3.medium, count: 2}
 """
 

@@ -34,6 +34,7 @@ CLUSTER = f"""\
 name: {NAME}
 region: eu-west-1
 controller: {{type: t3.medium}}
+master: {{type: t3.medium}}
 workers: {{type: t3.medium, count: 2}}
 volume: efs
 """
@@ -41,6 +42,8 @@ volume: efs
 BUSYBOX = "rancher/mirrored-library-busybox:1.36.1"  # of k3s' own archive
 VOLUME = "10.40.16.11"
 POOL = "clusterous.io.node-restriction.kubernetes.io/pool"
+
+NODES = ("controller", "master", "worker")
 
 # A run is killed when it has changed this much in the account, or has been quiet for this long.
 STEP, QUIET = 4, 3.0
@@ -131,7 +134,8 @@ def until(check: Callable[[], bool], what: str, seconds: float = 90.0) -> None:
 
 
 def by_role(region: Region, role: str) -> list[dict[str, Any]]:
-    return [each for each in region.instances() if each["tags"].get("clusterous.io/role") == role]
+    """The machines of a pool; each role but that of workers is one, too."""
+    return [each for each in region.instances() if each["tags"].get("clusterous.io/pool") == role]
 
 
 def node_of(machine: dict[str, Any]) -> str:
@@ -145,9 +149,10 @@ def test_create_that_is_killed_at_many_points_converges(region: Region, folder: 
 
     assert code == 0, (folder / "words.log").read_text()[-3000:]
     assert kills >= LEAST_KILLS
-    assert sorted(each["tags"]["clusterous.io/role"] for each in region.instances()) == [
+    assert sorted(each["tags"]["clusterous.io/pool"] for each in region.instances()) == [
         "controller",
         "gateway",
+        "master",
         "worker",
         "worker",
     ]
@@ -586,9 +591,7 @@ def test_top_tells_what_nodes_use(region: Region, folder: Path, measured: None) 
         argv = ("clusterous", "kubectl", "top", "nodes", "--no-headers")
         return sorted(line.split()[0] for line in laptop(region, folder, *argv).stdout.splitlines())
 
-    nodes = sorted(
-        node_of(one) for role in ("controller", "worker") for one in by_role(region, role)
-    )
+    nodes = sorted(node_of(one) for role in NODES for one in by_role(region, role))
     until(lambda: told() == nodes, "all nodes are measured", 120)
 
 
@@ -596,9 +599,7 @@ def test_nodes_are_of_the_pools_that_the_controller_says(region: Region, folder:
     nodes = json.loads(kubectl(region, folder, "get", "nodes", "-o", "json"))["items"]
 
     pools = {node["metadata"]["name"]: node["metadata"]["labels"].get(POOL) for node in nodes}
-    assert pools == {
-        node_of(one): role for role in ("controller", "worker") for one in by_role(region, role)
-    }
+    assert pools == {node_of(one): role for role in NODES for one in by_role(region, role)}
 
 
 def test_the_least_busy_worker_goes_first(region: Region, folder: Path, measured: None) -> None:
@@ -695,7 +696,24 @@ def test_status_tells_programs_the_same(region: Region, folder: Path) -> None:
 
     assert done.returncode == 0, done.stderr
     assert "montecarlo" in done.stdout
-    assert len(json.loads(done.stdout)["nodes"]) == 4
+    assert len(json.loads(done.stdout)["nodes"]) == 5
+
+
+def test_masters_are_on_their_own_machine(region: Region, folder: Path) -> None:
+    which = "clusterous.io/app=montecarlo"
+    pods = json.loads(kubectl(region, folder, "get", "pods", "-l", which, "-o", "json"))["items"]
+
+    homes = {
+        (pod["metadata"]["labels"]["clusterous.io/component"], pod["spec"]["nodeName"])
+        for pod in pods
+    }
+    (master,), others = (
+        by_role(region, "master"),
+        {node for name, node in homes if name != "master"},
+    )
+    assert [node for name, node in homes if name == "master"] == [node_of(master)]
+    assert others
+    assert others <= {node_of(one) for one in by_role(region, "worker")}
 
 
 def revise(region: Region) -> None:

@@ -20,6 +20,7 @@ CLUSTER = """\
 name: mind
 region: eu-west-1
 controller: {type: t3.medium}
+master: none
 workers: {type: t3.medium, count: 1}
 volume: {size: 2}
 """

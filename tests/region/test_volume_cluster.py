@@ -17,6 +17,7 @@ CLUSTER = """\
 name: tide
 region: eu-west-1
 controller: {type: t3.medium}
+master: none
 workers: {type: t3.medium, count: 1}
 volume: {size: %d}
 """

@@ -58,6 +58,7 @@ SECTIONS: Final = {
     "network": ("cidr", "zone"),
     "gateway": ("type", "disk", "allow"),
     "controller": ("type", "disk"),
+    "master": ("type", "disk"),
     "workers": POOL,
     "volume": ("type", "size", "iops", "throughput", "id"),
 }
@@ -141,8 +142,20 @@ def without_volume(name: str) -> UserError:
 
 # What the machines are that a cluster has in any case; other pools are called by their users. With
 # the predecessor, nobody's pool was called like a machine that served the cluster.
-FIXED: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER)
-RESERVED: Final = (names.ROLE_GATEWAY, names.ROLE_CONTROLLER, "nat", "central-logging")
+FIXED: Final = (
+    names.ROLE_GATEWAY,
+    names.ROLE_CONTROLLER,
+    names.POOL_MASTER,
+    names.ROLE_WORKER,
+)
+RESERVED: Final = (
+    names.ROLE_GATEWAY,
+    names.ROLE_CONTROLLER,
+    names.POOL_MASTER,
+    "nat",
+    "central-logging",
+)
+NONE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,6 +195,11 @@ GATEWAY: Final = Pool(
 CONTROLLER: Final = Pool(
     name=names.ROLE_CONTROLLER, role=names.ROLE_CONTROLLER, type="t3.medium", count=1, disk=20
 )
+# A worker like the others, but for masters alone.
+MASTER: Final = Pool(
+    name=names.POOL_MASTER, role=names.ROLE_WORKER, type="t3.medium", count=1, disk=20,
+    taints=(f"{names.MASTER_TAINT}=true:NoSchedule",),
+)  # fmt: skip
 WORKERS: Final = Pool(
     name=names.ROLE_WORKER, role=names.ROLE_WORKER, type="t3.large", count=2, disk=20
 )
@@ -198,7 +216,7 @@ class ClusterConfig:
     cidr: str = "10.40.0.0/16"
     zone: str | None = None
     allow: tuple[str, ...] = ()
-    pools: tuple[Pool, ...] = (GATEWAY, CONTROLLER, WORKERS)
+    pools: tuple[Pool, ...] = (GATEWAY, CONTROLLER, MASTER, WORKERS)
     volume: Volume = field(default_factory=lambda: _sized(VolumeType.EBS, {}))
     tags: tuple[tuple[str, str], ...] = ()
 
@@ -207,9 +225,14 @@ class ClusterConfig:
         return next(one for one in self.pools if one.name == name)
 
     @property
-    def workers(self) -> tuple[Pool, ...]:
+    def agents(self) -> tuple[Pool, ...]:
         """Return the pools on which programs run."""
         return tuple(one for one in self.pools if one.role == names.ROLE_WORKER)
+
+    @property
+    def workers(self) -> tuple[Pool, ...]:
+        """Return the pools of workers."""
+        return tuple(one for one in self.agents if one.name != names.POOL_MASTER)
 
     def too_many(self) -> str:
         """Say why its network or Kubernetes cannot hold so many workers; nothing if they can."""
@@ -311,6 +334,7 @@ class _Reader(yamltree.Reader):
             pools=(
                 self.machine(gateway, "gateway", GATEWAY),
                 self.machine(self.section(values, "controller"), "controller", CONTROLLER),
+                *self.master(values),
                 *workers,
             ),
             volume=self.volume(values, before.volume.type),
@@ -403,6 +427,14 @@ class _Reader(yamltree.Reader):
 
     def section(self, values: Mapping[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
         return self.known(values[name], SECTIONS[name], name) if name in values else {}
+
+    def master(self, values: Mapping[str, yaml.Node]) -> tuple[Pool, ...]:
+        """The machine for masters, unless there shall be none."""
+        node = values.get("master")
+        if isinstance(node, yaml.ScalarNode):
+            self.choice(node, "master", (NONE,), NONE)
+            return ()
+        return (self.machine(self.section(values, "master"), "master", MASTER),)
 
     def workers(self, values: Mapping[str, yaml.Node]) -> tuple[Pool, ...]:
         """The pools of workers: `workers`, and those of `pools`; what is not said has two."""

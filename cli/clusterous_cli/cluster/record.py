@@ -314,6 +314,7 @@ def merge(
         found,
         key=lambda one: (
             order.index(_role(one)),
+            _pool(one) != names.POOL_MASTER,
             _pool(one),
             str(one.get("LaunchTime", "")),
             int(one.get("AmiLaunchIndex", 0)),
@@ -325,7 +326,8 @@ def merge(
     for one in ranked:
         role, pool = _role(one), _pool(one)
         counts[pool] = counts.get(pool, 0) + 1
-        name = f"{pool}-{counts[pool]}" if role == names.ROLE_WORKER else role
+        is_one = role != names.ROLE_WORKER or (pool == names.POOL_MASTER and counts[pool] == 1)
+        name = pool if is_one else f"{pool}-{counts[pool]}"
         nodes.append(_node(name, role, one, reports.get(one["InstanceId"], {})))
     return tuple(nodes)
 

@@ -107,6 +107,11 @@ def leaving(
     cluster = record.open_cluster(before.name, cloud)
     going = set(cluster.record.get("leaving", ()))
     config, named = before, [_machine(cluster.nodes, word) for word in words]
+    if not replace and any(node.pool == names.POOL_MASTER for node in named):
+        raise UserError(
+            "The machine for masters goes by `master: none` in the cluster file, and is replaced by"
+            " --replace."
+        )
     for node in {node.instance_id: node for node in named}.values():
         if node.instance_id not in going and not replace and node.pool in _counts(config):
             fewer = max(_counts(config)[node.pool] - 1, 0)

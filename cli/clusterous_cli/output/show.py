@@ -303,7 +303,7 @@ def missing(cluster: Cluster) -> list[str]:
     there = Counter(node.pool for node in cluster.nodes)
     config = ClusterConfig.from_record(cluster.record["config"])
     gone = [f"the {pool} is gone: {GONE[pool]}" for pool in GONE if not there[pool]]
-    for pool in config.workers:
+    for pool in config.agents:
         if (short := pool.count - there[pool.name]) > 0:
             all_of = _counted(pool)
             gone.append(f"{short} of {all_of} are gone")
@@ -311,8 +311,8 @@ def missing(cluster: Cluster) -> list[str]:
 
 
 def _counted(pool: Pool) -> str:
-    if pool.name == names.ROLE_WORKER:
-        return spell.plural(pool.count, "worker")
+    if pool.name in (names.POOL_MASTER, names.ROLE_WORKER):
+        return spell.plural(pool.count, pool.name)
     return f"{pool.count} in {pool.key}"
 
 

@@ -11,7 +11,7 @@ from clusterous_api import names, quantity
 from clusterous_api.conditions import Type
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.program import load
-from clusterous_cli.program.convert import ROLES, Machine
+from clusterous_cli.program.convert import Machine
 from clusterous_cli.reach.kube import Api, Object, apps_path
 
 POLL_SECONDS: Final = 1.0
@@ -216,10 +216,14 @@ def machines(nodes: Iterable[Object], pods: Iterable[Object]) -> dict[str, Machi
 def _groups(node: Object) -> list[str]:
     labels = node["metadata"].get("labels", {})
     is_controller = names.LABEL_CONTROL_PLANE in labels
-    role = names.ROLE_CONTROLLER if is_controller else names.ROLE_WORKER
+    if is_controller:
+        return [names.ROLE_CONTROLLER]
     pool = labels.get(names.LABEL_POOL)
-    by_role = [group for group, its_role in ROLES.items() if its_role == role]
-    return by_role + ([pool] if pool and pool not in by_role else [])
+    # A node has its taints from the beginning, and the label of its pool some seconds later.
+    taints = [one["key"] for one in node.get("spec", {}).get("taints") or ()]
+    if pool == names.POOL_MASTER or names.MASTER_TAINT in taints:
+        return [names.POOL_MASTER]
+    return list(dict.fromkeys([names.ROLE_WORKER, *([pool] if pool else [])]))
 
 
 def _is_usable(node: Object) -> bool:

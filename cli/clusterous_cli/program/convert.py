@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from clusterous_api import names
@@ -12,8 +12,10 @@ from clusterous_cli.program.envfile import Component, Environment, Tunnel
 
 Manifest = dict[str, Any]
 
-# Node groups of the predecessor's default cluster → our roles; other groups are pools.
-ROLES: Final = {"master": names.ROLE_CONTROLLER, "worker": names.ROLE_WORKER}
+# What is no pool: any worker, and the controller, on which nothing runs that does not name it.
+ROLES: Final = {"worker": names.ROLE_WORKER, "controller": names.ROLE_CONTROLLER}
+# Of a cluster without a machine for masters, these are on workers.
+WITHOUT: Final = {names.POOL_MASTER: "worker"}
 # `run` finds by it that the same file was run before, without computing shares again.
 ANNOTATION_SOURCE: Final = f"{names.DOMAIN}/source"
 # The name as the file has it: several become one label.
@@ -76,11 +78,13 @@ def convert(
     *machines* tells what each node group has; *images* gives for the image names of the file
     the references that the cluster can pull, others stand for themselves.
     """
+    source = fingerprint(environment, images)
+    environment = placed(environment, machines)
     _check_machines(environment, machines)
     titles = component_titles(environment.components)
     notes = [note for c in environment.components for note in _notes(c, titles, machines)]
     annotations = {
-        ANNOTATION_SOURCE: fingerprint(environment, images),
+        ANNOTATION_SOURCE: source,
         ANNOTATION_NAME: environment.name,
     }
     manifest = {
@@ -90,6 +94,19 @@ def convert(
         "spec": _spec(environment, titles, machines, images),
     }
     return Conversion(manifest=manifest, notes=tuple(notes))
+
+
+def placed(environment: Environment, machines: Mapping[str, Machine]) -> Environment:
+    """Put on workers what is for a machine for masters that the cluster has not."""
+    return replace(
+        environment,
+        components=tuple(
+            one
+            if one.machine in machines
+            else replace(one, machine=WITHOUT.get(one.machine, one.machine))
+            for one in environment.components
+        ),
+    )
 
 
 def _spec(

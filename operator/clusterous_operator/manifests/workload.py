@@ -183,11 +183,11 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
                 "persistentVolumeClaim": {"claimName": volume.claim_name(app, facts)},
             }
         ],
-        "tolerations": _tolerations(component.placement),
+        "tolerations": _tolerations(component),
     }
     optional = {
         "nodeSelector": _node_selector(component.placement),
-        "affinity": _affinity(component.placement),
+        "affinity": _affinity(component),
         "hostAliases": _aliases(app.name, facts.addresses),
         "imagePullSecrets": [{"name": one} for one in app.image_pull_secrets],
         "priorityClassName": component.placement.priority_class_name,
@@ -282,21 +282,37 @@ def _node_selector(placement: Placement) -> dict[str, str]:
     return {**pool, **placement.node_selector}
 
 
-def _affinity(placement: Placement) -> dict[str, Any]:
-    """Return where a role is. A worker's is everywhere that is not tainted as a control plane."""
-    if placement.role != names.ROLE_CONTROLLER:
-        return {}
-    term = {"matchExpressions": [{"key": names.LABEL_CONTROL_PLANE, "operator": "Exists"}]}
-    return {
-        "nodeAffinity": {
-            "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}
-        }
-    }
+def _affinity(component: Component) -> dict[str, Any]:
+    """Return where a role is. A worker's is everywhere that is not tainted as a control plane.
+
+    A master that is placed nowhere in particular is on the machine for masters, where there is one
+    with room; it says so on any cluster, so that a machine that comes later moves no program.
+    """
+    if component.placement.role == names.ROLE_CONTROLLER:
+        term = {"matchExpressions": [{"key": names.LABEL_CONTROL_PLANE, "operator": "Exists"}]}
+        terms = {"nodeSelectorTerms": [term]}
+        return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+    if _is_free_master(component):
+        pool = {"key": names.LABEL_POOL, "operator": "In", "values": [names.POOL_MASTER]}
+        wish = {"weight": 100, "preference": {"matchExpressions": [pool]}}
+        return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}}
+    return {}
 
 
-def _tolerations(placement: Placement) -> list[dict[str, Any]]:
-    given = [dict(one) for one in placement.tolerations]
-    if placement.role != names.ROLE_CONTROLLER:
-        return given
-    ours = {"key": names.CONTROL_PLANE_TAINT, "operator": "Exists", "effect": "NoSchedule"}
-    return [ours, *given]
+def _is_free_master(component: Component) -> bool:
+    where = component.placement
+    is_placed = where.role or where.pool or where.node_selector
+    return component.name == names.MASTER and not is_placed
+
+
+def _tolerations(component: Component) -> list[dict[str, Any]]:
+    given = [dict(one) for one in component.placement.tolerations]
+    if component.placement.role == names.ROLE_CONTROLLER:
+        return [_tolerated(names.CONTROL_PLANE_TAINT), *given]
+    if component.placement.pool == names.POOL_MASTER or _is_free_master(component):
+        return [_tolerated(names.MASTER_TAINT), *given]
+    return given
+
+
+def _tolerated(key: str) -> dict[str, Any]:
+    return {"key": key, "operator": "Exists", "effect": "NoSchedule"}

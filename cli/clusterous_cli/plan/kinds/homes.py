@@ -39,7 +39,7 @@ class Homes(Value):
 
 
 def _want(wish: Wish) -> list[Resource]:
-    pools = [one for one in wish.config.workers if one.count]
+    pools = [one for one in wish.config.agents if one.count]
     if not pools:
         return []
     value = Homes(pools=tuple(Ref(one.key) for one in pools))

@@ -552,7 +552,7 @@ def test_a_node_that_the_laptop_has_not_told_of_yet_is_in_no_pool(
 def test_nodes_register_with_the_labels_and_taints_of_their_pool(secrets: pki.Secrets) -> None:
     made = make_bundle(
         secrets,
-        "name: reef\npools:\n  plain: 1\n"
+        "name: reef\nmaster: none\npools:\n  plain: 1\n"
         "  big: {labels: {a: 'yes', b: ''}, taints: ['g:NoSchedule']}\n",
     )
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
 from clusterous_cli.system import assets
@@ -43,6 +44,9 @@ def test_three_lines_are_enough() -> None:
         pytest.param("name: a\npools: {Big_One: 1}\n", "is not a pool's name", id="pool-name"),
         pytest.param("name: a\npools: {x: {count: 251}}\n", "pools.x.count is 251", id="pool-many"),
         pytest.param("name: a\npools: {x: 200, y: 51}\n", "251 machines together", id="together"),
+        pytest.param("name: a\nmaster: nobody\n", "master: 'nobody' is not known", id="master"),
+        pytest.param("name: a\nmaster: {count: 2}\n", "master.count is not a key", id="masters"),
+        pytest.param("name: a\npools: {master: 1}\n", "are the cluster's own", id="pool-master"),
         pytest.param("name: a\npools: {}\n", "has no pool in it", id="no-pool"),
         pytest.param("name: a\nworkers: 1\npools: {worker: 1}\n", "is this pool already"),
         pytest.param("name: a\npools: {x: {type: big}}\n", "pools.x.type: 'big' is not", id="x"),
@@ -111,6 +115,18 @@ def test_pools_are_read_and_kept() -> None:
 )  # fmt: skip
 def test_workers_are_the_short_form_of_one_pool(text: str, pools: list[tuple[str, int]]) -> None:
     assert [(one.name, one.count) for one in config.parse(text).workers] == pools
+
+
+def test_there_is_a_machine_for_masters_unless_there_shall_be_none() -> None:
+    plain = config.parse("name: reef\n")
+    larger = config.parse("name: reef\nmaster: {type: m6i.large}\n")
+    none = config.parse("name: reef\nmaster: none\n")
+
+    assert plain.pool("master").taints == (f"{names.MASTER_TAINT}=true:NoSchedule",)
+    assert [one.name for one in plain.agents] == ["master", "worker"]
+    assert larger.pool("master").type == "m6i.large"
+    assert [one.name for one in none.agents] == ["worker"]
+    assert all([one.name for one in each.workers] == ["worker"] for each in (plain, none))
 
 
 def test_all_mistakes_are_told_at_once() -> None:

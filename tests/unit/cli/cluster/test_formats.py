@@ -45,7 +45,7 @@ def test_what_is_written_has_the_form_of_the_newest_sample() -> None:
     newest = sample(formats.FORMAT)
     who = Identity(name=newest["name"], account=newest["account"], region=newest["region"])
     reef = config.parse(
-        "name: reef\nworkers: {type: c7i.xlarge, count: 4, disk: 40}\n"
+        "name: reef\nmaster: none\nworkers: {type: c7i.xlarge, count: 4, disk: 40}\n"
         "gateway: {allow: [203.0.113.7/32]}\nvolume: efs\n"
     )
 

@@ -141,7 +141,7 @@ def test_machines_that_leave_are_no_step_of_the_graph_but_pending() -> None:
     assert comes.replaces == "i-2"  # by which its launch is not taken for that of the one that goes
 
 
-POOLS = "name: reef\npools:\n  cpu: 2\n  big: 1\n"
+POOLS = "name: reef\nmaster: none\npools:\n  cpu: 2\n  big: 1\n"
 
 
 def grown(**pools: str) -> Observed:

@@ -221,6 +221,7 @@ def pod(on: str, cpu: str, phase: str = "Running", **labels: str) -> dict[str, A
 def test_measures_what_nodes_have_for_apps() -> None:
     nodes = [
         node("c", "controller"),
+        node("m", "master"),
         node("w1", "worker", cpu="4", free="4"),
         node("w2", "worker", cpu="4", free="3500m"),
         node("w3", "worker", ready="False"),
@@ -234,12 +235,27 @@ def test_measures_what_nodes_have_for_apps() -> None:
 
     found = apps.machines(nodes, pods)
 
-    assert found["master"] == Machine(
+    assert found["controller"] == Machine(
         nodes=1, cpu_millis=2000, free_millis=1600, free_bytes=int(800 * 1024 * 0.9)
+    )
+    assert found["master"] == Machine(
+        nodes=1, cpu_millis=2000, free_millis=1900, free_bytes=int(1000 * 1024 * 0.9)
     )
     assert found["worker"] == Machine(
         nodes=2, cpu_millis=4000, free_millis=3500, free_bytes=int(1000 * 1024 * 0.9)
     )
+
+
+def test_a_node_that_just_joined_is_the_masters_by_its_taint() -> None:
+    fresh = node("m", "master")
+    del fresh["metadata"]["labels"][names.LABEL_POOL]
+    fresh["spec"]["taints"] = [{"key": names.MASTER_TAINT, "effect": "NoSchedule"}]
+    unknown = node("w", "worker")
+    del unknown["metadata"]["labels"][names.LABEL_POOL]
+
+    assert set(apps.machines([fresh], [])) == {"master"}
+    assert set(apps.machines([unknown], [])) == {"worker"}
+    assert set(apps.machines([node("g", "gpu")], [])) == {"worker", "gpu"}
 
 
 # -- the client -----------------------------------------------------------------------------

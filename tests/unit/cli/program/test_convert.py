@@ -29,6 +29,31 @@ def converted(*components: Component, **more: Any) -> dict[str, Any]:
     return convert.convert(environment, MACHINES, {}).manifest
 
 
+def test_what_is_for_masters_is_on_workers_where_there_is_no_machine_for_them() -> None:
+    here = Environment(
+        name="app", components=(component("m", cpu=1), component("w", "worker", cpu=1))
+    )
+    machines = {"worker": MACHINES["worker"]}
+
+    spec = convert.convert(here, machines, {}).manifest["spec"]
+
+    both = [
+        *spec.get("components", ()),
+        *(spec[one] for one in ("master", "workers") if one in spec),
+    ]
+    assert [one["placement"] for one in both] == [{"role": "worker"}] * 2
+    # What was run before is known by the file, wherever it ran.
+    sources = {convert.convert(here, one, {}).manifest["metadata"]["annotations"][
+        convert.ANNOTATION_SOURCE] for one in (machines, MACHINES)}  # fmt: skip
+    assert len(sources) == 1
+
+
+def test_nothing_is_on_the_controller_that_does_not_name_it() -> None:
+    assert convert.placement("controller") == {"role": "controller"}
+    assert convert.placement("master") == {"pool": "master"}
+    assert convert.placement("worker") == {"role": "worker"}
+
+
 def notes(*components: Component) -> tuple[str, ...]:
     return convert.convert(Environment(name="a", components=components), MACHINES, {}).notes
 
@@ -44,7 +69,7 @@ def test_converts_the_example() -> None:
         "run": "Service",
         "master": {
             "image": image,
-            "placement": {"role": "controller"},
+            "placement": {"pool": "master"},
             "resources": {
                 "requests": {"cpu": "1700m", "memory": "3072Mi"},
                 "limits": {"memory": "3072Mi"},

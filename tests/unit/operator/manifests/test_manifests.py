@@ -95,7 +95,8 @@ def test_patience_with_silent_nodes_is_kubernetes_own_or_the_users() -> None:
     theirs = {"key": "node.kubernetes.io/not-ready", "operator": "Exists", "tolerationSeconds": 99}
     app = make_app(master={"template": {"spec": {"tolerations": [theirs]}}})
 
-    assert pod_of(make_app())["spec"]["tolerations"] == []
+    (ours,) = pod_of(make_app())["spec"]["tolerations"]
+    assert ours["key"] == names.MASTER_TAINT
     assert pod_of(app)["spec"]["tolerations"] == [theirs]
 
 
@@ -122,6 +123,44 @@ def test_the_controller_is_tolerated_by_role() -> None:
     control_plane = {"key": "node-role.kubernetes.io/control-plane", "operator": "Exists"}
     assert terms == {"nodeSelectorTerms": [{"matchExpressions": [control_plane]}]}
     assert names.CONTROL_PLANE_TAINT in {one["key"] for one in spec["tolerations"]}
+
+
+MASTERS = {"key": names.MASTER_TAINT, "operator": "Exists", "effect": "NoSchedule"}
+
+
+@pytest.mark.parametrize("run", ["Service", "Batch"])
+def test_a_master_wishes_for_the_machine_of_masters_and_needs_it_not(run: str) -> None:
+    spec = pod_of(make_app(run=run))["spec"]
+
+    affinity = spec["affinity"]["nodeAffinity"]
+    (wish,) = affinity["preferredDuringSchedulingIgnoredDuringExecution"]
+    pool = {"key": names.LABEL_POOL, "operator": "In", "values": ["master"]}
+    assert wish["preference"] == {"matchExpressions": [pool]}
+    assert "requiredDuringSchedulingIgnoredDuringExecution" not in affinity
+    assert spec["tolerations"] == [MASTERS]
+    assert "nodeSelector" not in spec
+
+
+@pytest.mark.parametrize(
+    "placement", [{"role": "worker"}, {"pool": "cpu"}, {"nodeSelector": {"disk": "ssd"}}]
+)
+def test_a_master_that_is_placed_is_there_and_not_on_the_machine_of_masters(
+    placement: dict[str, Any],
+) -> None:
+    spec = pod_of(make_app(master={"placement": placement}))["spec"]
+
+    assert "affinity" not in spec
+    assert spec["tolerations"] == []
+
+
+def test_others_are_on_the_machine_of_masters_only_by_its_name() -> None:
+    placed = {"name": "db", "placement": {"pool": "master"}}
+    app = make_app(workers={"replicas": 1}, components=[placed, {"name": "web"}])
+    db, *others = (pod_of(app, name)["spec"] for name in ("db", "web", names.WORKERS))
+
+    assert db["tolerations"] == [MASTERS]
+    assert db["nodeSelector"] == {names.LABEL_POOL: "master"}
+    assert all(one["tolerations"] == [] and "affinity" not in one for one in others)
 
 
 def test_masters_are_never_two_workers_roll() -> None:
@@ -257,6 +296,7 @@ def test_nothing_is_added_where_nothing_is_asked_for() -> None:
         "containers",
         "volumes",
         "tolerations",
+        "affinity",
         "hostAliases",
     }
     assert set(job) == {
