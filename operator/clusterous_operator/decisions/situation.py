@@ -29,7 +29,13 @@ def facts(look: Look, size: Size) -> Facts:
         life=look.verdict.life,
         halted=look.is_asleep or ending.ended(look) is not None,
         cleared=look.cleared,
+        applied=_applied(look),
     )
+
+
+def _applied(look: Look) -> dict[str, str]:
+    found = {one.name: look.workload(one) for one in look.app.components}
+    return {name: child.applied for name, child in found.items() if child and child.applied}
 
 
 def _addresses(look: Look) -> dict[str, str]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from clusterous_api import names
 from clusterous_api.models import App, Component
@@ -83,8 +84,7 @@ def desired(app: App, facts: Facts) -> list[Manifest]:
     runnable = [one for one in app.components if one.name in facts.replicas]
     if any(services.has_address(one) and one.name not in facts.addresses for one in app.components):
         runnable = []
-    second = [_workload(app, one, facts) for one in runnable]
-    return [_marked(one) for one in (*first, *second)]
+    return [*(_marked(one) for one in first), *(_settled(app, one, facts) for one in runnable)]
 
 
 def kept(app: App, facts: Facts) -> frozenset[tuple[str, str]]:
@@ -109,6 +109,23 @@ def run_of(app: App) -> str:
 def job_run(app: App, component: Component, attempt: int) -> str:
     """Return a hash of what the Job of a component is asked to run, at which attempt."""
     return _hash([*_asked(app, component), *([{"attempt": attempt}] if attempt else [])])
+
+
+def _settled(app: App, component: Component, facts: Facts) -> Manifest:
+    """Return a component's workload, as it was where nothing but our own wish for it is new.
+
+    No master is started anew only since the operator that follows knows of a machine for masters.
+    """
+    now = _marked(_workload(app, component, facts))
+    found = facts.applied.get(component.name)
+    if found in (None, _mark(now)):
+        return now
+    before = _marked(_workload(app, component, replace(facts, masters_anywhere=True)))
+    return before if found == _mark(before) else now
+
+
+def _mark(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["annotations"][names.ANNOTATION_APPLIED])
 
 
 def _workload(app: App, component: Component, facts: Facts) -> Manifest:

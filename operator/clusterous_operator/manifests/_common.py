@@ -25,6 +25,9 @@ class Facts:
     life: int = 0  # the generation with which the attempts began anew
     halted: bool = False  # suspended, idle, done or failed: what is not done yet must not go on
     cleared: bool = False  # done long enough ago: only the data stays
+    # By component, the note of what its workload was applied as: names.ANNOTATION_APPLIED.
+    applied: Mapping[str, str] = field(default_factory=dict)
+    masters_anywhere: bool = False  # as before there was a machine for them
 
 
 def labels(app: App, component: str) -> dict[str, str]:

@@ -183,11 +183,11 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
                 "persistentVolumeClaim": {"claimName": volume.claim_name(app, facts)},
             }
         ],
-        "tolerations": _tolerations(component),
+        "tolerations": _tolerations(component, facts),
     }
     optional = {
         "nodeSelector": _node_selector(component.placement),
-        "affinity": _affinity(component),
+        "affinity": _affinity(component, facts),
         "hostAliases": _aliases(app.name, facts.addresses),
         "imagePullSecrets": [{"name": one} for one in app.image_pull_secrets],
         "priorityClassName": component.placement.priority_class_name,
@@ -282,7 +282,7 @@ def _node_selector(placement: Placement) -> dict[str, str]:
     return {**pool, **placement.node_selector}
 
 
-def _affinity(component: Component) -> dict[str, Any]:
+def _affinity(component: Component, facts: Facts) -> dict[str, Any]:
     """Return where a role is. A worker's is everywhere that is not tainted as a control plane.
 
     A master that is placed nowhere in particular is on the machine for masters, where there is one
@@ -292,24 +292,24 @@ def _affinity(component: Component) -> dict[str, Any]:
         term = {"matchExpressions": [{"key": names.LABEL_CONTROL_PLANE, "operator": "Exists"}]}
         terms = {"nodeSelectorTerms": [term]}
         return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
-    if _is_free_master(component):
+    if _is_free_master(component, facts):
         pool = {"key": names.LABEL_POOL, "operator": "In", "values": [names.POOL_MASTER]}
         wish = {"weight": 100, "preference": {"matchExpressions": [pool]}}
         return {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}}
     return {}
 
 
-def _is_free_master(component: Component) -> bool:
+def _is_free_master(component: Component, facts: Facts) -> bool:
     where = component.placement
-    is_placed = where.role or where.pool or where.node_selector
+    is_placed = where.role or where.pool or where.node_selector or facts.masters_anywhere
     return component.name == names.MASTER and not is_placed
 
 
-def _tolerations(component: Component) -> list[dict[str, Any]]:
+def _tolerations(component: Component, facts: Facts) -> list[dict[str, Any]]:
     given = [dict(one) for one in component.placement.tolerations]
     if component.placement.role == names.ROLE_CONTROLLER:
         return [_tolerated(names.CONTROL_PLANE_TAINT), *given]
-    if component.placement.pool == names.POOL_MASTER or _is_free_master(component):
+    if component.placement.pool == names.POOL_MASTER or _is_free_master(component, facts):
         return [_tolerated(names.MASTER_TAINT), *given]
     return given
 

@@ -1,12 +1,24 @@
 """The facts by which manifests are made: what is there stays as it is."""
 
+import dataclasses
+from typing import Any
+
 import pytest
 
-from clusterous_api import names
+from clusterous_api import models, names
 from clusterous_api.errors import UserError
+from clusterous_operator import manifests
 from clusterous_operator.decisions import situation
 from clusterous_operator.decisions.counting import Size
-from tests.unit.operator.making import FakeApi, make_app, make_node, settle, steps_of
+from tests.unit.operator.making import (
+    FakeApi,
+    make_app,
+    make_node,
+    make_pod,
+    settle,
+    steps_of,
+    summary,
+)
 
 
 @pytest.mark.parametrize("mode", ["ReadWriteOnce", "ReadWriteMany"])
@@ -37,3 +49,36 @@ def test_a_volume_of_the_cluster_in_another_shape_is_told(text: str) -> None:
 
     with pytest.raises(UserError, match=r"volume\.yaml in ConfigMap clusterous-cluster"):
         steps_of(api.observe(make_app()))
+
+
+def run_by_an_older_operator(app: models.App) -> FakeApi:
+    """Return a cluster whose operator knew of no machine for masters."""
+    api = FakeApi()
+    for _ in range(3):
+        facts = situation.facts(api.observe(app), Size())
+        for one in manifests.desired(app, dataclasses.replace(facts, masters_anywhere=True)):
+            api.apply(one)
+    api.run()
+    return api
+
+
+@pytest.mark.parametrize("run", ["Service", "Batch"])
+def test_an_operator_that_knows_of_a_machine_for_masters_starts_none_anew(run: str) -> None:
+    app = make_app(run=run)
+    api = run_by_an_older_operator(app)
+    api.pods = (make_pod(),)
+
+    assert steps_of(api.observe(app)) == []
+    told = summary(app, api)["conditions"]
+    assert "next run" not in str(told)
+
+
+@pytest.mark.parametrize("change", [{"suspend": True}, {"image": "other"}])
+def test_a_master_wishes_for_its_machine_from_the_next_change_on(change: dict[str, Any]) -> None:
+    api = run_by_an_older_operator(make_app())
+
+    settle(make_app(**change), api)
+
+    spec = api.objects["Deployment", "sim-master"]["spec"]["template"]["spec"]
+    assert [one["key"] for one in spec["tolerations"]] == [names.MASTER_TAINT]
+    assert steps_of(api.observe(make_app(**change))) == []
