@@ -85,9 +85,11 @@ def fill_beside(
     """Do as *fill_groups* does, with the other pods' requests added up already."""
     demands = [one.demand for one in groups]
     board = Board(nodes, usage, [*siblings, *demands])
+    others = usage.waiting or any(one.count for one in siblings)
+    # A master is to be where no worker may be, if there is such a node.
+    elsewhere = _least_shared(None, nodes, demands) if others else nodes
     for one in siblings:
-        board.place(Seeker(one, nodes), one.count)
-    elsewhere = _least_shared(None, nodes, demands) if usage.waiting else nodes
+        board.place(Seeker(one, elsewhere), one.count)
     for one in _waiting(usage.waiting):
         board.place(Seeker(one, elsewhere, is_ours=False), one.count)
     seekers = [Seeker(one, _least_shared(one, nodes, demands)) for one in demands]

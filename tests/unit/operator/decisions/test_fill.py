@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_api import quantity
+from clusterous_api import names, quantity
 from clusterous_api.models import App
 from clusterous_operator.cache.observed import Pod
 from clusterous_operator.capacity import sizing
@@ -312,6 +312,39 @@ def test_what_runs_stays_and_grows_when_a_lost_master_is_back() -> None:
 
     assert counted(lost) == {"workers": 2, "more": 2}
     assert counted(back) == {"workers": 4, "more": 4}
+
+
+def with_a_machine_for_masters(*names_of_workers: str) -> FakeApi:
+    api = FakeApi()
+    theirs = {"labels": {names.LABEL_POOL: names.POOL_MASTER},
+              "taints": (make_taint(names.MASTER_TAINT, value="true"),)}  # fmt: skip
+    api.nodes = (*map(make_node, names_of_workers), make_node("z", **theirs))
+    return api
+
+
+def test_the_machine_for_masters_is_for_them_and_no_room_for_workers() -> None:
+    asks = {"resources": {"requests": {"cpu": "1"}}}
+    app, api = make_app(master=asks, workers=asks), with_a_machine_for_masters("a", "b")
+
+    before = sized(app, api, Size(targets={"workers": sizing.Target(count=1)}))
+    api.pods = (make_pod(node="z", requests=quantity.amounts({"cpu": "1"})),)
+
+    assert counted(before) == {"workers": 1}  # a master that comes is waited for
+    assert counted(sized(app, api, before, now=1.0)) == {"workers": 8}
+
+
+def test_a_lost_master_takes_no_room_of_workers_where_it_has_a_machine() -> None:
+    asks = {"resources": {"requests": {"cpu": "1"}}}
+    app, api = make_app(master=asks, workers=asks), with_a_machine_for_masters("a", "b")
+    full = Size(targets={"workers": sizing.Target(count=8)})
+
+    here = sized(app, api, full)
+    api.nodes = api.nodes[:-1]
+    gone = sized(app, api, full)
+
+    assert here.targets["workers"].shrinking_since is None
+    assert counted(gone) == {"workers": 8}
+    assert gone.targets["workers"].enough == 7  # it goes to a worker, and one of them is too many
 
 
 def test_what_may_not_start_yet_keeps_nobody_waiting() -> None:
