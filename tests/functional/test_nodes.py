@@ -117,6 +117,7 @@ def test_a_smaller_number_in_the_file_asks_for_the_clusters_name(
     ("words", "says"),
     [
         (["add-nodes", "cpu"], "reef has no pool cpu; it has worker."),
+        (["add-nodes", "master"], "There is one machine for masters. It comes by"),
         (["add-nodes", "1", "2"], "Say one number and one pool"),
         (["add-nodes", "0"], "0 machines are none"),
         (["add-nodes", "400"], "401 workers are too many; the most are 250"),

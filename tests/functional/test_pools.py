@@ -11,6 +11,7 @@ from clusterous_cli.cluster.payload import HOMES
 from clusterous_cli.cluster.tags import tagged, tags_of
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost
+from clusterous_cli.plan.kinds.machines import MACHINES
 from tests.functional import cloud
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
@@ -123,3 +124,36 @@ def test_status_tells_what_is_gone_of_which_pool(world: cloud.World) -> None:
     cluster = record.open_cluster("reef", world.cloud)
 
     assert show.missing(cluster) == ["1 of 2 in pool cpu are gone"]
+
+
+def test_a_cluster_of_before_gets_a_machine_for_masters_which_plan_tells(
+    world: cloud.World,
+) -> None:
+    file = "name: reef\nvolume: none\nworkers: 1\n"
+    world.create(config.parse(f"{file}master: none\n"))
+    before = [one["InstanceId"] for one in workers(world)]
+
+    design = world.design(config.parse(file))
+
+    made = [step.key for step in design.plan.pending if step.kind is MACHINES]
+    assert made == ["master"]
+    assert "1 master (t3.medium)" in show.plan_table(design, cost.of(design.config, "us-east-1"))
+    world.create(config.parse(file))
+    pools = {one["InstanceId"]: tags_of(one)[names.TAG_POOL] for one in workers(world)}
+    assert sorted(pools.values()) == ["master", "worker"]
+    assert all(pools[id] == "worker" for id in before)
+    assert not world.design(config.parse(file)).plan.pending
+
+    (step,) = world.design(config.parse(f"{file}master: none\n")).plan.leaving
+    assert step.found is not None
+    assert pools[step.found.id] == "master"
+
+
+def test_status_tells_that_masters_are_elsewhere(world: cloud.World) -> None:
+    world.create(config.parse("name: reef\nvolume: none\nworkers: 0\n"))
+    (master,) = workers(world)
+    world.cloud.call("ec2", "terminate_instances", InstanceIds=[master["InstanceId"]])
+
+    (words,) = show.missing(record.open_cluster("reef", world.cloud))
+
+    assert words.startswith("the master is gone: masters are on workers meanwhile")

@@ -259,6 +259,7 @@ def _after(config: ClusterConfig, role: str, volume: str) -> str:
 def _reporting(volume: str, is_served: bool) -> str:
     text = assets.template("report.sh")
     marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON, "SPACE": names.NAMESPACE}
+    marks |= {"MASTER": names.POOL_MASTER}
     follow = "follow_volume >/dev/null 2>&1 &" if is_served else ""
     places = {"VOLUME": volume, "STATUS": VOLUME_STATUS, "HOMES": HOMES}
     return assets.render(text, FOLLOW=follow, **places, **marks)

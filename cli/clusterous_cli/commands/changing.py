@@ -4,7 +4,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from clusterous_cli.plan.leaving import Drain
 
 
+BY_FILE: Final = (
+    "It comes by `master: {type: …}` in the cluster file and goes by `master: none`;"
+    " rm-nodes master --replace puts a new one in the place of a sick one."
+)
+
+
 def pool(config: ClusterConfig, name: str | None) -> Pool:
     """Return the pool that is meant: *name*, as environment files have it, or the only one."""
     known = {one.name: one for one in config.workers}
@@ -34,6 +40,8 @@ def pool(config: ClusterConfig, name: str | None) -> Pool:
         raise UserError(f"{config.name} has the pools {', '.join(known)}: say which.")
     if (label := dns_label(name)) in known:
         return known[label]
+    if label == names.POOL_MASTER:
+        raise UserError(f"There is one machine for masters. {BY_FILE}")
     raise UserError(f"{config.name} has no pool {name}; it has {', '.join(known)}.")
 
 
@@ -108,10 +116,7 @@ def leaving(
     going = set(cluster.record.get("leaving", ()))
     config, named = before, [_machine(cluster.nodes, word) for word in words]
     if not replace and any(node.pool == names.POOL_MASTER for node in named):
-        raise UserError(
-            "The machine for masters goes by `master: none` in the cluster file, and is replaced by"
-            " --replace."
-        )
+        raise UserError(f"The machine for masters is no worker. {BY_FILE}")
     for node in {node.instance_id: node for node in named}.values():
         if node.instance_id not in going and not replace and node.pool in _counts(config):
             fewer = max(_counts(config)[node.pool] - 1, 0)

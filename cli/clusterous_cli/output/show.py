@@ -302,8 +302,9 @@ def missing(cluster: Cluster) -> list[str]:
     """Say which machines should be there and are not."""
     there = Counter(node.pool for node in cluster.nodes)
     config = ClusterConfig.from_record(cluster.record["config"])
-    gone = [f"the {pool} is gone: {GONE[pool]}" for pool in GONE if not there[pool]]
-    for pool in config.agents:
+    fixed = [one.name for one in config.pools if one.name in GONE]
+    gone = [f"the {pool} is gone: {GONE[pool]}" for pool in fixed if not there[pool]]
+    for pool in config.workers:
         if (short := pool.count - there[pool.name]) > 0:
             all_of = _counted(pool)
             gone.append(f"{short} of {all_of} are gone")
@@ -311,8 +312,8 @@ def missing(cluster: Cluster) -> list[str]:
 
 
 def _counted(pool: Pool) -> str:
-    if pool.name in (names.POOL_MASTER, names.ROLE_WORKER):
-        return spell.plural(pool.count, pool.name)
+    if pool.name == names.ROLE_WORKER:
+        return spell.plural(pool.count, "worker")
     return f"{pool.count} in {pool.key}"
 
 
@@ -320,6 +321,7 @@ def _counted(pool: Pool) -> str:
 GONE: Final = {
     names.ROLE_GATEWAY: "there is no way to the cluster, which goes on by itself",
     names.ROLE_CONTROLLER: "Kubernetes is away with it",
+    names.POOL_MASTER: "masters are on workers meanwhile, and what names it waits",
 }
 
 

@@ -77,9 +77,10 @@ successors() {
 }
 
 # The cluster's names are answered on workers, so that they resolve while the controller is away: by
-# two where there are two. k3s' own manifest says neither how many nor where, and leaves what does.
+# two where there are two; not on the machine for masters, which takes nothing else. k3s' own manifest
+# says neither how many nor where, and leaves what does.
 names() {
-    _workers=$(k3s kubectl get nodes -l '!node-role.kubernetes.io/control-plane' --no-headers) || return 1
+    _workers=$(k3s kubectl get nodes -l '!node-role.kubernetes.io/control-plane,@POOL@!=@MASTER@' --no-headers) || return 1
     case $(echo "$_workers" | grep -c ' Ready ') in
     0) return 0 ;;
     1) _many=1 ;;

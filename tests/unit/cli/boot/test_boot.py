@@ -506,7 +506,7 @@ def follow(
     fake = f"""k3s() {{
     echo "$*" >>{folder}/said
     case "$*" in
-    *'control-plane --no-headers'*) printf '%s\\n' "$WORKERS" ;;
+    *'control-plane,{names.LABEL_POOL}!=master --no-headers'*) printf '%s\\n' "$WORKERS" ;;
     *'get nodes -l clusterous'*) printf '%s\\n' $CONTROLLERS ;;
     *'get pods'*) printf '%s\\n' "$PODS" ;;
     *'get nodes -l !'*) printf 'node/ip-3\\n' ;;
