@@ -88,6 +88,7 @@ class Draw:
             "network": self.network(),
             "gateway": self.gateway(),
             "controller": self.some(self.machine()),
+            "master": st.one_of(self.one(["none"], ["ebs", 1]), self.some(self.machine())),
             "workers": self.pool(),
             "pools": pools,
             "volume": self.volume(),

@@ -95,6 +95,8 @@ OTHERS: dict[str, tuple[Any, str]] = {
     "gateway.allow": (["203.0.113.0/24"], ""),
     "controller.type": ("t3.large", "controller: type is t3.medium, not t3.large"),
     "controller.disk": (30, ""),
+    "master.type": ("t3.large", "master: type is t3.medium, not t3.large"),
+    "master.disk": (30, ""),
     "workers.type": ("m7i.large", "worker: type is t3.large, not m7i.large"),
     "workers.count": (2, ""),
     "workers.disk": (30, ""),

@@ -102,6 +102,16 @@ FIELDS: Final[Mapping[str, Field]] = {
         what="the type of the machine that runs Kubernetes", effect=Effect.REFUSED, way=_ANEW
     ),
     "controller.disk": Field(what="GiB of its disk", effect=Effect.NEW, way=_STAYS),
+    "master.type": Field(
+        what="the type of the machine for masters; `master: none`: they are on workers",
+        effect=Effect.REFUSED,
+        way="to get there: `master: none`, which drains and ends it, then the new type",
+    ),
+    "master.disk": Field(
+        what="GiB of its disk",
+        effect=Effect.NEW,
+        way="to get there: `clusterous rm-nodes master --replace`",
+    ),
     "workers.type": Field(
         what="the type of the machines that run programs",
         effect=Effect.REFUSED,

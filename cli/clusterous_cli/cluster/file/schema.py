@@ -41,6 +41,9 @@ def schema() -> Schema:
             "network": _section("network", cidr=_cidr(), zone=_matching(config.ZONE)),
             "gateway": _section("gateway", **_machine(config.GATEWAY), allow=_allow()),
             "controller": _section("controller", **_machine(config.CONTROLLER)),
+            "master": {
+                "anyOf": [{"const": config.NONE}, _section("master", **_machine(config.MASTER))],
+            },
             "workers": _pool("what runs programs; `workers: 8` is short for its count"),
             "volume": _volume(),
             "pools": _said("pools", _pools()),

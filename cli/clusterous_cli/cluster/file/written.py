@@ -40,6 +40,7 @@ def written(wanted: ClusterConfig) -> str:
         _line("gateway.allow", list(wanted.allow) or None),
         "controller:",
         *_machine("controller", wanted.pool(names.ROLE_CONTROLLER)),
+        *_master(wanted),
         *(line for one in short for line in ("workers:", *_pool(one, "  "))),
         *_pools(pools),
         "volume:",
@@ -77,6 +78,13 @@ def _spelled(value: Any) -> str:
 
 def _machine(section: str, pool: Pool) -> list[str]:
     return [_line(f"{section}.type", pool.type), _line(f"{section}.disk", pool.disk)]
+
+
+def _master(wanted: ClusterConfig) -> list[str]:
+    for pool in wanted.agents:
+        if pool.name == names.POOL_MASTER:
+            return ["master:", *_machine("master", pool)]
+    return [_beside(f"master: {config.NONE}", FIELDS["master.type"].what)]
 
 
 def _pool(pool: Pool, indent: str) -> list[str]:
