@@ -107,6 +107,7 @@ LOGIN: Final = tuple(
     and isinstance(kind, type)
     and issubclass(kind, botocore_errors.BotoCoreError)
 )
+ZONE: Final = re.compile(r"\b[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}[a-z]\b")
 CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
 
 
@@ -421,6 +422,11 @@ def clock_is_wrong(skew: float) -> errors.WrongClock:
     )
 
 
+def zones_named(text: str) -> tuple[str, ...]:
+    """Return the zones that AWS recommends in words, where the one that was asked has no room."""
+    return tuple(dict.fromkeys(ZONE.findall(text.partition(" choosing ")[2])))
+
+
 def classify(
     code: str, text: str, status: int, service: str, action: str, *, skew: float = 0.0
 ) -> ClusterousError:
@@ -434,7 +440,8 @@ def classify(
     if code in THROTTLES:
         return errors.Throttled(message)
     if code in CAPACITY:
-        return errors.NoCapacity(f"AWS has no such machine free just now. {text}")
+        words = f"AWS has no such machine free just now. {text}"
+        return errors.NoCapacity(words, elsewhere=zones_named(text))
     if later:
         return errors.NotYet(message, code=code)
     if code in EXISTING:

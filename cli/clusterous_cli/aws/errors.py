@@ -42,7 +42,11 @@ class Unreachable(TransientError):
 
 
 class NoCapacity(TransientError):
-    """AWS has no machine of that type there just now."""
+    """AWS has no machine of that type there just now; *elsewhere* are the zones that it names."""
+
+    def __init__(self, message: str, *, elsewhere: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.elsewhere = elsewhere
 
 
 class Denied(UserError):

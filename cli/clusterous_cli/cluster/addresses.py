@@ -31,8 +31,7 @@ def addresses(cidr: str) -> Addresses:
     theirs, and would sooner or later give one of them the address that the controller needs.
     """
     network = ipaddress.IPv4Network(cidr)
-    small = network.subnets(new_prefix=min(network.prefixlen + 4, 28))
-    public, control = next(small), next(small)
+    public, control, *_ = _first_half(network)
     private = list(network.subnets(prefixlen_diff=1))[1]
     return Addresses(
         public=str(public),
@@ -41,3 +40,13 @@ def addresses(cidr: str) -> Addresses:
         controller=str(control.network_address + 10),
         volume=str(control.network_address + 11),
     )
+
+
+def spare(cidr: str) -> tuple[str, ...]:
+    """Return the parts of the network that subnets of further zones may have: six."""
+    return tuple(str(one) for one in _first_half(ipaddress.IPv4Network(cidr))[2:])
+
+
+def _first_half(network: ipaddress.IPv4Network) -> list[ipaddress.IPv4Network]:
+    half = next(network.subnets(prefixlen_diff=1))
+    return list(half.subnets(prefixlen_diff=3))

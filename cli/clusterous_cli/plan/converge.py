@@ -17,7 +17,7 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import inventory, leaving, lock, nodes, planner, sweep
+from clusterous_cli.plan import inventory, leaving, lock, nodes, planner, sweep, zones
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
 from clusterous_cli.plan.kinds.access import RULES
@@ -68,7 +68,9 @@ class Parts:
             if event == "done":
                 left.discard(step.key)
             count = self._all.get(step.part, 0)
-            if event in ("failed", "stopped"):
+            if event == "full":
+                self._lines.set(step.part, f"{name}: its zone has none")
+            elif event in ("failed", "stopped"):
                 self._failed.add(step.part)
                 self._lines.set(step.part, f"{name} {event}", failed=True)
             elif step.part in self._failed:
@@ -186,10 +188,28 @@ class Create:
         with lock.held(taken, self.lines):
             self.check_unchanged()
             rest = [step for step in steps if step.kind is not BUCKET]
-            outcome = self._carry_out(rest, begun.ids, parts)
+            outcome = self._made(rest, begun.ids, parts)
         if outcome.failed:
             raise first_of(outcome)
         return outcome
+
+    def _made(self, steps: Sequence[Step], ids: Mapping[str, str], parts: Parts) -> Outcome:
+        """Carry out steps; machines that their zone has not are made in others that AWS names."""
+        there = inventory.index(self.design.found).found
+        search = zones.begin(self.design.zone, self.design.config.cidr, there)
+        outcome = self._carry_out(steps, ids, parts)
+        while (full := _full(outcome)) and (found := zones.turn(search, full, outcome.ids)):
+            search, moved = found
+            for words in zones.moved_words(search, full):
+                self.lines.set(MACHINES.part, words)
+            rest = (*outcome.skipped, *moved)
+            done = self._carry_out(rest, outcome.ids, Parts(self.lines, rest))
+            outcome = replace(done, doubtful=(*outcome.doubtful, *done.doubtful))
+        failed = tuple((step, _told(search, step, error)) for step, error in outcome.failed)
+        for step, error in failed:
+            if isinstance(error, errors.NoCapacity):
+                parts.tell(step, "failed")
+        return replace(outcome, failed=failed)
 
     def check_unchanged(self) -> None:
         """Refuse a plan that was drawn before another create or destroy did something."""
@@ -202,7 +222,7 @@ class Create:
     def execute(self) -> Outcome:
         """Carry out the steps."""
         steps = self.design.plan.steps
-        return self._carry_out(steps, {}, Parts(self.lines, steps))
+        return self._made(steps, {}, Parts(self.lines, steps))
 
     def _carry_out(self, steps: Sequence[Step], ids: Mapping[str, str], parts: Parts) -> Outcome:
         downloads = Downloads(self.lines, self.pauses)
@@ -235,6 +255,25 @@ class Create:
             return image.archive(partial(self.lines.set, IMAGE), tell)
         fetched = self.fetched or releases.fetched
         return fetched(self.design.artifacts[key], blob.sha256, tell)
+
+
+def _full(outcome: Outcome) -> list[zones.Full]:
+    """Return the steps that failed since their zone is full; none where another failed, too."""
+    full = [
+        zones.Full(step=step, elsewhere=error.elsewhere)
+        for step, error in outcome.failed
+        if isinstance(error, errors.NoCapacity)
+    ]
+    return full if len(full) == len(outcome.failed) else []
+
+
+def _told(search: zones.Search, step: Step, error: ClusterousError) -> ClusterousError:
+    """Let an error of a full zone say where else machines were asked for."""
+    asked = search.zones(step.key)
+    if not isinstance(error, errors.NoCapacity) or len(asked) == 1:
+        return error
+    where = f"{', '.join(asked[:-1])} and {asked[-1]}"
+    return errors.NoCapacity(f"{step.key}: {error}\n  Asked in {where}; run create again later.")
 
 
 def _things(found: Sequence[Found]) -> set[tuple[str, str]]:

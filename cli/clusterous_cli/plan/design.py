@@ -108,6 +108,7 @@ class Design:
     config: ClusterConfig
     image: Image
     who: Identity
+    zone: str
     plan: Plan
     found: tuple[Found, ...]
     blobs: Mapping[str, Blob]
@@ -267,6 +268,7 @@ def _drawn(
         config=config,
         image=image,
         who=who,
+        zone=zone,
         plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s), *deaf, *older)),
         found=found,
         blobs={blob.key: blob for blob in blobs},

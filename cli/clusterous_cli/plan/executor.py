@@ -94,7 +94,7 @@ class Executor:
                     known[step.key] = future.result()
                 except ClusterousError as error:
                     self._failed.append((step, error))
-                    self.tell(step, "stopped" if isinstance(error, Stopped) else "failed")
+                    self.tell(step, _ended(error))
                 else:
                     if step.action is Action.CREATE:
                         self._made += known[step.key].split()
@@ -152,3 +152,12 @@ class Executor:
         # A wrong region or no network shows at once; half a minute is enough for a hiccup.
         spare = self.seconds - 30 if isinstance(error, errors.Unreachable) else 0
         return self.pauses.clock() + delay > deadline - spare
+
+
+def _ended(error: ClusterousError) -> str:
+    match error:
+        case Stopped():
+            return "stopped"
+        case errors.NoCapacity():
+            return "full"
+    return "failed"

@@ -158,6 +158,21 @@ def _want_subnets(wish: Wish) -> list[Resource]:
     ]
 
 
+def subnet_key(side: str, zone: str) -> str:
+    """Return what the plan calls the subnet of a *side* in another zone than the cluster's."""
+    return f"{side}-{zone}"
+
+
+def beside(side: str, zone: str, cidr: str) -> tuple[Resource, Resource]:
+    """Return a subnet like the cluster's of that *side* in another zone, with its way out."""
+    key = subnet_key(side, zone)
+    link = TableLink(table=Ref(f"{side}-table"), subnet=Ref(key))
+    return (
+        Resource(kind=SUBNET, key=key, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone)),
+        Resource(kind=TABLE_LINK, key=f"{key}-link", value=link),
+    )
+
+
 def _want_tables(wish: Wish) -> list[Resource]:
     return [
         Resource(kind=TABLE, key=f"{side}-table", value=Table(vpc=Ref("vpc")))
