@@ -28,11 +28,12 @@ from clusterous_cli.cluster.config import ClusterConfig, parse
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ADDONS, BEGUN, LOCK_KEY, STATE, VOLUME
 from clusterous_cli.cluster.tags import tags_of
-from clusterous_cli.plan import converge, design, inventory, leaving, lock
+from clusterous_cli.plan import converge, design, inventory, leaving
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options
 from clusterous_cli.terminal.screen import Ui
+from clusterous_cli.turns import lock
 from tests.region.aws import faults, regions, server, settings
 from tests.region.aws.settings import Settings
 

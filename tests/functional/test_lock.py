@@ -11,11 +11,12 @@ import pytest
 from clusterous_api.errors import FailedError, TransientError
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.plan import converge, inventory, lock
+from clusterous_cli.plan import converge, inventory
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
+from clusterous_cli.turns import lock
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 0\n")
@@ -82,7 +83,7 @@ def test_a_lock_that_nobody_renews_is_taken_over(
 def test_the_lock_of_a_process_that_was_killed_here_is_not_waited_for(world: cloud.World) -> None:
     holder = """
 import os
-from clusterous_cli.plan import lock
+from clusterous_cli.turns import lock
 print(lock.here(), os.getpid())
 """
     said = subprocess.run(

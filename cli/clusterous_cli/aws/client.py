@@ -3,14 +3,14 @@
 import os
 import re
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import boto3
 import botocore.exceptions as botocore_errors
@@ -120,6 +120,16 @@ class Keys:
     ends: datetime | None
 
 
+class Witness(Protocol):
+    """Who is told of each call: before it is made, and of what came of it."""
+
+    def asked(self, service: str, action: str, parameters: Mapping[str, Any]) -> int | None:
+        """Return a number for the call; None: nothing more is to be told of it."""
+
+    def answered(self, number: int, answer: Any, error: str) -> None:
+        """Hear AWS's answer, or the code of its error, or what became of the answer."""
+
+
 class Aws:
     """One session: clients are made once, when first needed, and shared by all threads."""
 
@@ -130,6 +140,7 @@ class Aws:
         self._lock = threading.RLock()
         self._identity: Mapping[str, str] | None = None
         self._skew = 0.0
+        self.witness: Witness | None = None
 
     def client(self, service: str, *, reads: bool = False) -> Any:
         """Return the shared client; only the one for *reads* repeats calls by itself."""
@@ -153,9 +164,32 @@ class Aws:
 
     def call(self, service: str, action: str, **params: Any) -> Any:
         """Call AWS and return its answer; errors come translated."""
-        with self._translated(service, action):
-            client = self.client(service, reads=action.startswith(READS))
-            return getattr(client, action)(**params)
+
+        def made() -> Any:
+            with self._translated(service, action):
+                client = self.client(service, reads=action.startswith(READS))
+                return getattr(client, action)(**params)
+
+        return self._witnessed(service, action, params, made)
+
+    def _witnessed(
+        self, service: str, action: str, parameters: Mapping[str, Any], made: Callable[[], Any]
+    ) -> Any:
+        witness = self.witness
+        number = witness.asked(service, action, parameters) if witness else None
+        if witness is None or number is None:
+            return made()
+        answer, error = None, "interrupted"
+        try:
+            answer = made()
+        except ClusterousError as failed:
+            error = str(getattr(failed, "code", "")) or type(failed).__name__
+            raise
+        else:
+            error = ""
+            return answer
+        finally:
+            witness.answered(number, answer, error)
 
     def find(self, service: str, action: str, **params: Any) -> Any | None:
         """Call AWS; None when what the call names does not exist."""
@@ -178,14 +212,18 @@ class Aws:
         from boto3.s3.transfer import TransferConfig
 
         client = self.client("s3", reads=True)  # repeating a part is harmless
-        with self._translated("s3", "put_object"):
-            client.upload_file(
-                str(path),
-                bucket,
-                key,
-                ExtraArgs={"ExpectedBucketOwner": owner},
-                Config=TransferConfig(multipart_chunksize=16 << 20, max_concurrency=8),
-            )
+
+        def made() -> None:
+            with self._translated("s3", "put_object"):
+                client.upload_file(
+                    str(path),
+                    bucket,
+                    key,
+                    ExtraArgs={"ExpectedBucketOwner": owner},
+                    Config=TransferConfig(multipart_chunksize=16 << 20, max_concurrency=8),
+                )
+
+        self._witnessed("s3", "put_object", {"Bucket": bucket, "Key": key}, made)
 
     def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
         """Return all items under *key* of all pages."""

@@ -9,11 +9,15 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.system import private
+
+# In the folder of all clusters: the name of the folder of the one that was chosen.
+CURRENT: Final = "current"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,20 @@ def settle(who: Identity) -> Path:
         before.rename(now)
         before.symlink_to(now.name)
     return now
+
+
+def choose(who: Identity) -> None:
+    """Let commands be about this cluster from now on, where nothing else says which."""
+    private.write(root() / CURRENT, folder(who).name)
+
+
+def current() -> Identity | None:
+    """Return the cluster that was chosen, unless this machine has forgotten it since."""
+    try:
+        chosen = (root() / CURRENT).read_text().strip()
+    except OSError:
+        return None
+    return next((one.who for one in known() if one.folder.name == chosen), None)
 
 
 def forget(who: Identity) -> None:

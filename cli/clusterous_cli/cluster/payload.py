@@ -17,6 +17,7 @@ STATE: Final = "server/state"  # and of the one that its own state lies on
 BEGUN: Final = "server/begun"  # put by the first controller that was ready: there is a datastore
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
+AUDIT: Final = f"{PRIVATE}audit/"  # a journal of each turn that changed something
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

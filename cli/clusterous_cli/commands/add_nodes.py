@@ -9,6 +9,7 @@ from clusterous_cli.terminal.options import Settings
 @click.command(cls=options.Command)
 @click.argument("words", nargs=-1, metavar="[N] [POOL]")
 @click.option("--count", type=int, metavar="N", help="How many; 1 if not given.")
+@options.break_lock
 @options.with_settings
 def command(settings: Settings, words: tuple[str, ...], count: int | None) -> int:
     """Add N machines (or one) to POOL, and wait until they are ready.

@@ -14,7 +14,7 @@ from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeTy
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.program.convert import dns_label
 from clusterous_cli.system import wait
-from clusterous_cli.terminal import spell
+from clusterous_cli.terminal import options, spell
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
@@ -175,7 +175,9 @@ def heeded(screen: Ui, found: "Mapping[str, Finding]", skipped: Sequence[str] = 
 
 def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> Cluster:
     """Carry out a design, and return the cluster as it is then; *again* goes on after Ctrl-C."""
+    from clusterous_cli.commands import opening
     from clusterous_cli.plan import converge
+    from clusterous_cli.turns import journal
 
     who, pauses = drawn.who, wait.Pauses()
     local.remember(who)
@@ -183,6 +185,7 @@ def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> C
         screen.lines() as lines,
         converge.resumable(pauses, screen, lines, again),
         converge.accounted(cloud, who),
+        journal.kept(cloud, who, options.running(), opening.now),
     ):
         whole = converge.with_image(drawn, lines, pauses)
         converge.Create(
@@ -191,6 +194,7 @@ def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> C
             lines=lines,
             pauses=pauses,
             drain=draining(cloud, who.name, pauses),
+            breaks=screen.settings.break_lock,
         ).run()
     cluster = record.open_cluster(who.name, cloud)
     screen.tell(f"✓ {who.name} is ready after {spell.duration(screen.passed)}.")

@@ -16,6 +16,7 @@ from clusterous_cli.terminal.options import Settings
     metavar="NAME",
     help="Go on though this check of doctor fails.",
 )
+@options.break_lock
 @options.with_settings
 def command(
     settings: Settings, file: str | None, operator_image: str | None, skipped: tuple[str, ...]

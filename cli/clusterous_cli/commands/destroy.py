@@ -23,6 +23,7 @@ from clusterous_cli.terminal.options import Settings
     help="Remove the shared volume, also one that was taken by its id.",
 )
 @click.option("--confirm", is_flag=True, help="Do not ask (the same as --yes).")
+@options.break_lock
 @options.with_settings
 def command(
     settings: Settings,
@@ -48,6 +49,7 @@ def command(
     from clusterous_cli.plan import converge, inventory, sweep
     from clusterous_cli.system import wait
     from clusterous_cli.terminal.screen import Ui
+    from clusterous_cli.turns import journal
 
     keep, force = leave_shared_volume, force_delete_shared_volume
     if keep and force:
@@ -85,11 +87,15 @@ def command(
         guardduty = screen.confirm(f"{removal.managed_words(by_aws)} Remove that, too? [y/N]")
     chosen = " --leave-shared-volume" * keep + " --force-delete-shared-volume" * force
     again = f"clusterous destroy {who.name}{chosen}"
-    with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
+    with (
+        screen.lines() as lines,
+        converge.resumable(pauses, screen, lines, again),
+        journal.kept(cloud, who, options.running(), opening.now),
+    ):
         try:
             destroy = converge.Destroy(
                 cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty, keep=keep,
-                force=force,
+                force=force, breaks=settings.break_lock,
             )  # fmt: skip
             seen = destroy.run(found)
         except converge.Remains as error:

@@ -54,17 +54,54 @@ class Target:
 
 def target(settings: Settings, name: str | None = None) -> Target:
     """Open the session where the cluster is: *name*, else --cluster, else the file in this folder,
-    else the only cluster that this machine knows.
+    else the one that `workon` chose, else the only cluster that this machine knows.
 
     What is known of the cluster goes before what the AWS tools happen to be set to, which may be
     another region for another work; only --region goes before that.
     """
     name = name or settings.cluster
     file = _file_here(name)
-    name = name or (file.name if file else None) or _only(settings)
+    name = name or (file.name if file else None)
+    if name is None and settings.region is None and (who := local.current()):
+        return Target(cloud=client.connect(settings, who.region), name=who.name, chosen=True)
+    name = name or _only(settings)
     region = _region(settings, name, file)
     chosen = bool(settings.region or region)
     return Target(cloud=client.connect(settings, region), name=name, chosen=chosen)
+
+
+def found(settings: Settings, name: str) -> client.Aws:
+    """Open the session where the cluster *name* is, which this machine need not know.
+
+    Without --region, all regions of the account are asked where the usual one has none.
+    """
+    region = _region(settings, name, None)
+    cloud = client.connect(settings, region)
+    if settings.region or region or name in record.cluster_names(cloud):
+        return cloud
+    seen = regions.search(cloud, name)
+    if len(seen.found) == 1:
+        return cloud.elsewhere(seen.found[0])
+    if seen.found:
+        raise UserError(f"There are several {name}, in {' and '.join(seen.found)}. Say --region.")
+    who = Identity(name=name, account=cloud.account, region=cloud.region)
+    missing = record.absent(who)
+    if seen.unseen:
+        raise errors.NoCluster(
+            f"{missing} {', '.join(seen.unseen)} could not be asked: say --region, if it is there."
+        )
+    raise missing
+
+
+def other_here(who: Identity) -> tuple[str, ...]:
+    """Say that the file of this folder is about another cluster, and goes first."""
+    file = _file_here(None)
+    if file is None or file.name == who.name:
+        return ()
+    return (
+        f"{config.FILE} here is about {file.name}: in this folder commands are about that;"
+        f" --cluster {who.name} says otherwise",
+    )
 
 
 def region(settings: Settings) -> client.Aws:

@@ -10,6 +10,7 @@ from clusterous_cli.terminal.options import Settings
 @click.argument("words", nargs=-1, metavar="[NODE]... | N [POOL]")
 @click.option("--count", type=int, metavar="N", help="How many of a pool, in place of names.")
 @click.option("--replace", is_flag=True, help="Put a new machine in the place of each NODE.")
+@options.break_lock
 @options.with_settings
 def command(settings: Settings, words: tuple[str, ...], count: int | None, replace: bool) -> int:
     """Drain machines and remove them: each NODE by its name in status, or N of POOL.

@@ -16,6 +16,7 @@ def command() -> None:
 
 @command.command("grow", short_help="Make it larger while programs go on.")
 @click.argument("size", metavar="SIZE")
+@options.break_lock
 @options.with_settings
 def grow(settings: Settings, size: str) -> int:
     """Grow the shared volume to SIZE GiB (100, 100GiB, 2TiB) while programs go on.
@@ -67,6 +68,7 @@ def snapshot(settings: Settings, description: str, no_wait: bool) -> int:
     from clusterous_cli.plan.volumes import copies
     from clusterous_cli.system import wait
     from clusterous_cli.terminal.screen import Ui
+    from clusterous_cli.turns import journal
 
     screen, pauses = Ui(settings), wait.Pauses()
     goal = opening.target(settings)
@@ -79,10 +81,11 @@ def snapshot(settings: Settings, description: str, no_wait: bool) -> int:
             " had reached the volume."
         )
     more = ClusterConfig.from_record(cluster.record["config"]).tags
-    id = copies.Taking(
-        cloud=cloud, who=who, volume=volume, now=opening.now(), description=description,
-        more=more, pauses=pauses,
-    ).begin()  # fmt: skip
+    with journal.kept(cloud, who, options.running(), opening.now):
+        id = copies.Taking(
+            cloud=cloud, who=who, volume=volume, now=opening.now(), description=description,
+            more=more, pauses=pauses,
+        ).begin()  # fmt: skip
     if not no_wait:
         try:
             with screen.lines() as lines:

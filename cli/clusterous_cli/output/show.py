@@ -9,6 +9,7 @@ from clusterous_api import names
 from clusterous_cli.addons import rollout
 from clusterous_cli.cluster import away, prices
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
+from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.plan import cost, nodes
 from clusterous_cli.plan.design import Design
@@ -17,6 +18,7 @@ from clusterous_cli.plan.planner import Plan
 from clusterous_cli.program import load
 from clusterous_cli.program.load import Load
 from clusterous_cli.terminal import spell
+from clusterous_cli.turns.calls import Call
 
 FULL: Final = 0.05  # of which nothing more is free
 SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
@@ -457,3 +459,30 @@ def _apps(inside: Inside) -> list[str]:
         return [f"  programs: not known, for the cluster cannot be asked: {inside.unreachable}"]
     rows = [("app", "state")] + [(str(app["name"]), str(app["state"])) for app in inside.apps]
     return [spell.table(rows)] if inside.apps else []
+
+
+def identity_data(who: Identity) -> dict[str, str]:
+    """Return which cluster it is, for programs."""
+    return {"name": who.name, "uid": who.uid, "account": who.account, "region": who.region}
+
+
+def calls(found: Sequence[Call]) -> str:
+    """Return calls as people read them, the last one last."""
+    rows = [
+        ("TIME", "BY", "COMMAND", "CALL", "RESULT", "ABOUT"),
+        *(
+            (one.began[:19], one.by, one.doing, one.call, _result(one), _about(one))
+            for one in found
+        ),
+    ]
+    return spell.table(rows, indent="")
+
+
+def _result(call: Call) -> str:
+    return call.error or ("done" if call.ended else "not known")
+
+
+def _about(call: Call) -> str:
+    """What it made, else what it was about: as much as a line holds."""
+    words = call.made or call.about
+    return f"{' '.join(words[:3])}{' …' * (len(words) > 3)}"

@@ -17,7 +17,7 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import inventory, leaving, lock, nodes, planner, sweep, zones
+from clusterous_cli.plan import inventory, leaving, nodes, planner, sweep, zones
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
 from clusterous_cli.plan.kinds.access import RULES
@@ -32,6 +32,7 @@ from clusterous_cli.system.download import Progress
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
+from clusterous_cli.turns import lock
 
 ROUNDS: Final = 3
 # The line that tells how our images are made.
@@ -116,6 +117,7 @@ class Create:
     pauses: wait.Pauses
     fetched: Callable[[releases.Artifact, str, Progress], Any] | None = None
     drain: leaving.Drain | None = None  # how machines that are too many may be let go
+    breaks: bool = False  # take the turn also from who is at work
 
     def run(self, *, seconds: float = nodes.SECONDS) -> tuple[Node, ...]:
         """Make what is missing, wait for the machines, then let those go that are too many."""
@@ -138,13 +140,17 @@ class Create:
         """Drain machines and end them, while no other create or destroy is at work."""
         content = self.design.record.content
         assert content is not None
-        taken = lock.Lock(
-            cloud=self.cloud, who=self.design.who, doing="a create", pauses=self.pauses
-        )
-        with lock.held(taken, self.lines):
+        with lock.held(self.turn(), self.lines):
             leaving.Leave(
                 site=self.site(), nodes=nodes, drain=drain, record=content, lines=self.lines
             ).run()
+
+    def turn(self) -> lock.Lock:
+        """Return the lock as this create takes it."""
+        return lock.Lock(
+            cloud=self.cloud, who=self.design.who, doing="a create", pauses=self.pauses,
+            breaks=self.breaks,
+        )  # fmt: skip
 
     def notice(self, seen: Sequence[Node]) -> None:
         """Mark volumes when their file system was made: they are not used before."""
@@ -182,10 +188,7 @@ class Create:
         begun = self._carry_out(bucket, {}, parts)
         if begun.failed:
             raise first_of(begun)
-        taken = lock.Lock(
-            cloud=self.cloud, who=self.design.who, doing="a create", pauses=self.pauses
-        )
-        with lock.held(taken, self.lines):
+        with lock.held(self.turn(), self.lines):
             self.check_unchanged()
             rest = [step for step in steps if step.kind is not BUCKET]
             outcome = self._made(rest, begun.ids, parts)
@@ -333,6 +336,7 @@ class Destroy:
     managed: bool = False  # also what AWS made by itself in the network
     keep: bool = False  # but not the shared volume
     force: bool = False  # and the shared volume, also one that was taken by its id
+    breaks: bool = False  # take the turn also from who is at work
 
     def run(self, found: Sequence[Found]) -> sweep.Seen:
         """Remove what was *found* and whatever shows itself later; raise if something stays.
@@ -341,7 +345,10 @@ class Destroy:
         """
         if not any(one.kind is BUCKET for one in found):
             return self.clear(found)  # no create goes on without one
-        taken = lock.Lock(cloud=self.cloud, who=self.who, doing="a destroy", pauses=self.pauses)
+        taken = lock.Lock(
+            cloud=self.cloud, who=self.who, doing="a destroy", pauses=self.pauses,
+            breaks=self.breaks,
+        )  # fmt: skip
         with lock.held(taken, self.lines):
             return self.clear(found)
 

@@ -23,6 +23,7 @@ class Settings:
     cluster: str | None = None
     region: str | None = None
     profile: str | None = None
+    break_lock: bool = False
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -60,6 +61,17 @@ operator_image = click.option(
 )
 
 
+def break_lock(function: Callable[..., R]) -> Callable[..., R]:
+    """Let a command that changes a cluster take the lock from whoever has it."""
+    return click.option(
+        "--break-lock",
+        is_flag=True,
+        expose_value=False,
+        callback=_remember,
+        help="Take the lock from whoever changes the cluster now; that work stops.",
+    )(function)
+
+
 class Command(click.Command):
     """A command that also takes the shared options."""
 
@@ -83,6 +95,11 @@ def settings(ctx: click.Context) -> Settings:
     given = dict(ctx.meta.get(META, {}))
     plain = given.pop("no_color", False) or bool(os.environ.get("NO_COLOR"))
     return Settings(color=not plain, **given)
+
+
+def running() -> str:
+    """Return what was typed, without its options: they may hold what is nobody else's business."""
+    return click.get_current_context().command_path
 
 
 def with_settings(function: Callable[..., R]) -> Callable[..., R]:

@@ -28,6 +28,8 @@ from clusterous_cli.terminal.lines import Lines
 # Renewed thrice before it runs out: one lost answer is no reason to lose it.
 SECONDS: Final = 60.0
 RENEWED: Final = 20.0
+# Until who renews a lock has seen that it was broken.
+NOTICED: Final = RENEWED + 5.0
 LOOKS: Final = 2.0
 TRIES: Final = 5
 TAKEN: Final = ("PreconditionFailed", "412", "NoSuchKey")
@@ -49,6 +51,7 @@ class Held:
     etag: str
     age: float
     process: tuple[str, int] = ("", 0)
+    broke: str = ""  # the id of the lock that it was taken from by force
 
     @property
     def over(self) -> bool:
@@ -66,8 +69,12 @@ class Lock:
     who: Identity
     doing: str
     pauses: wait.Pauses
+    breaks: bool = False  # take it also from who is at work
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     lost: str = ""  # whose it has become
+    broken: bool = False  # and by force
+    taken_from: str = ""  # whose it was, where this one took it by force
+    _broke: str = ""
     _etag: str = ""
     _turn: int = 0
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -75,7 +82,7 @@ class Lock:
     def take(self, lines: Lines) -> None:
         """Take it, or say whose it is: who renews it is alive, and is not waited for."""
         first = self._first(lines)
-        if first is not None:
+        if first is not None and not self.taken_from:
             lines.set("lock", f"{first.by} ended", done=True)
 
     def _first(self, lines: Lines) -> Held | None:
@@ -90,12 +97,26 @@ class Lock:
                 break
             if held.over and self._put(IfMatch=held.etag):
                 break
+            if self.breaks:
+                self._broke = held.id
+                if self._put(IfMatch=held.etag):
+                    self.taken_from = held.by
+                    break
+                continue  # it was renewed just now
             if first and held.etag != first.etag:
                 raise Busy(f"{held.by} is at work on {self.who.name}. {AFTER}")
             first = first or held
             lines.set("lock", f"{held.by} was at work {held.age:.0f} s ago, and may have ended")
             self.pauses.sleep(LOOKS)
         return first
+
+    def let_stop(self, lines: Lines) -> None:
+        """Wait until whose lock was broken knows that, and has stopped."""
+        if self.taken_from:
+            words = f"taken from {self.taken_from}, whose work stops within {NOTICED:.0f} s"
+            lines.set("lock", words)
+            self.pauses.sleep(NOTICED)
+            lines.set("lock", f"taken from {self.taken_from}", done=True)
 
     def look(self) -> Held | None:
         """Return whose it is now."""
@@ -120,7 +141,7 @@ class Lock:
             if held is None:
                 return
             if held.id != self.id:
-                self.lost = held.by
+                self.lost, self.broken = held.by, held.broke == self.id
                 self.pauses.stop()
                 return
             self._etag = held.etag
@@ -144,6 +165,7 @@ class Lock:
             "id": self.id,
             "turn": self._turn,
             "process": [here(), os.getpid()],
+            "broke": self._broke,
         }
         body = json.dumps(content).encode()
         for left in reversed(range(TRIES)):
@@ -163,7 +185,7 @@ class Lock:
 
 AFTER: Final = (
     "Try again when that has ended. One that was killed, or whose machine sleeps, is not waited for"
-    f" longer than {SECONDS:.0f} s."
+    f" longer than {SECONDS:.0f} s; --break-lock takes the turn from one that is at work."
 )
 
 
@@ -208,7 +230,11 @@ def _read(body: bytes, etag: str, age: float) -> Held:
         content = json.loads(body)
         place, number = content["process"]
         process = (str(place), int(number))
-        return Held(by=str(content["by"]), id=content["id"], etag=etag, age=age, process=process)
+        broke = str(content.get("broke", ""))
+        return Held(
+            by=str(content["by"]), id=content["id"], etag=etag, age=age, process=process,
+            broke=broke,
+        )  # fmt: skip
     except (ValueError, KeyError, TypeError):
         return Held(by="another clusterous", id="", etag=etag, age=age)
 
@@ -222,13 +248,18 @@ def held(lock: Lock, lines: Lines) -> Iterator[None]:
         raise changed(lock.who) from error
     threading.Thread(target=lock.renew, daemon=True).start()
     try:
+        lock.let_stop(lines)
         yield
     except wait.Stopped as error:
         if not lock.lost:
             raise
+        how = (
+            f"{lock.lost} took the turn from this command (--break-lock), and"
+            if lock.broken
+            else f"This machine was away for longer than {SECONDS:.0f} s, and {lock.lost}"
+        )
         raise Busy(
-            f"This machine was away for longer than {SECONDS:.0f} s, and {lock.lost} is at work on"
-            f" {lock.who.name} now. What was begun here is found again. {AFTER}"
+            f"{how} is at work on {lock.who.name} now. What was begun here is found again. {AFTER}"
         ) from error
     finally:
         lock.release()
