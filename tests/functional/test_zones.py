@@ -141,11 +141,55 @@ def test_where_no_zone_has_enough_all_that_were_asked_are_told(world: cloud.Worl
     assert world.server.leftovers() == []
 
 
-def test_a_controller_stays_in_the_zone_of_its_volumes(world: cloud.World) -> None:
+def volumes(world: cloud.World) -> set[str]:
+    """Return the zones of the volumes that are no machine's own."""
+    return {
+        one["AvailabilityZone"]
+        for one in listed(world, "describe_volumes", "Volumes")
+        if tags_of(one)[names.TAG_ROLE] in ("volume", "state")
+    }
+
+
+def test_a_controller_and_its_volumes_are_made_where_its_launch_succeeds(
+    world: cloud.World,
+) -> None:
+    reef = config.parse("name: reef\nmaster: none\nworkers: 1\n")
+    world.configure(capacity={f"t3.medium@{HOME}": 0})
+
+    world.create(reef)
+
+    assert where(world)["controller", NEXT] == 1
+    assert where(world)["worker", HOME] == 1
+    assert volumes(world) == {NEXT}
+    assert subnets(world)["control"] == (NEXT, "10.40.16.0/20")
+    assert ways(world)["control"] == "private-table"
+    world.configure(capacity={})
+    assert not world.design(reef).plan.pending
+
+    # From then on its volumes choose the zone.
+    (controller,) = (
+        one["InstanceId"]
+        for group in listed(world, "describe_instances", "Reservations")
+        for one in group["Instances"]
+        if tags_of(one)[names.TAG_POOL] == "controller"
+    )
+    world.end(controller)
+    world.configure(capacity={f"t3.medium@{NEXT}": 0})
+    with pytest.raises(ClusterousError, match="no such machine free"):
+        world.converge(reef).run(seconds=1)
+    world.configure(capacity={})
+    world.create(reef)
+    assert where(world)["controller", NEXT] == 1
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
+def test_a_controller_stays_in_the_zone_that_the_file_names(world: cloud.World) -> None:
+    reef = config.parse("name: reef\nvolume: none\nmaster: none\nworkers: 0\nnetwork: {zone: a}\n")
     world.configure(capacity={f"t3.medium@{HOME}": 0})
 
     with pytest.raises(ClusterousError, match="no such machine free") as told:
-        world.converge(REEF).run(seconds=1)
+        world.converge(reef).run(seconds=1)
 
     assert told.value.exit_code == 75
     assert len(subnets(world)) == 3

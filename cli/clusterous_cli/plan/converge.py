@@ -199,14 +199,18 @@ class Create:
     def _made(self, steps: Sequence[Step], ids: Mapping[str, str], parts: Parts) -> Outcome:
         """Carry out steps; machines that their zone has not are made in others that AWS names."""
         there = inventory.index(self.design.found).found
-        search = zones.begin(self.design.zone, self.design.config.cidr, there)
+        config = self.design.config
+        search = zones.begin(self.design.zone, config.cidr, there, is_bound=bool(config.zone))
         outcome = self._carry_out(steps, ids, parts)
-        while (full := _full(outcome)) and (found := zones.turn(search, full, outcome.ids)):
-            search, moved = found
+        while full := _full(outcome):
+            turn = zones.turn(search, full, outcome.skipped, outcome.ids)
+            if turn is None:
+                break
+            search = turn.search
             for words in zones.moved_words(search, full):
                 self.lines.set(MACHINES.part, words)
-            rest = (*outcome.skipped, *moved)
-            done = self._carry_out(rest, outcome.ids, Parts(self.lines, rest))
+            known = {key: id for key, id in outcome.ids.items() if key not in turn.anew}
+            done = self._carry_out(turn.steps, known, Parts(self.lines, turn.steps))
             outcome = replace(done, doubtful=(*outcome.doubtful, *done.doubtful))
         failed = tuple((step, _told(search, step, error)) for step, error in outcome.failed)
         for step, error in failed:

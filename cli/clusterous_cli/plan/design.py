@@ -25,7 +25,7 @@ from clusterous_cli.plan.kinds.cloud import Cloud
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
 from clusterous_cli.plan.kinds.machines import MACHINES, split
-from clusterous_cli.plan.kinds.network import SUBNET, VPC
+from clusterous_cli.plan.kinds.network import CONTROL, SUBNET, VPC
 from clusterous_cli.plan.kinds.volume import ebs, keeping, state
 from clusterous_cli.plan.kinds.volume.keeping import Present
 from clusterous_cli.plan.planner import Plan
@@ -236,6 +236,8 @@ def _drawn(
     redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
+    where = keeping.zone_of(volume) or (brain.own.value.zone if brain.own else None)
+    control = control_zone_for(found, where, zone)
     version = assets.version()
     archives = {**published.blobs, "operator": operator.blob}
     archives |= {"volume": server.blob} if server else {}
@@ -256,7 +258,8 @@ def _drawn(
     )
     blobs = (*bundle.blobs, *made.blobs, recorded(leaving=going))
     wish = Wish(
-        config=config, who=who, zone=zone, image=image.id, k3s=k3s, allow=allow,
+        config=config, who=who, zone=zone, control_zone=control, image=image.id, k3s=k3s,
+        allow=allow,
         machines=bundle.machines, blobs=blobs, addons=made,
         formatted=keeping.is_formatted(volume), keeps_state=brain.kept,
         state_formatted=brain.formatted,
@@ -484,8 +487,7 @@ def zone_for(
     """Choose the zone: where the cluster is, or its *volume*, or where all types can be had."""
     for one in found:
         if one.kind is SUBNET and one.key == "private":
-            zone = _same_zone(config.zone, cloud.region, one.value.zone)
-            return _beside(volume, zone, f"the cluster is in {zone}")
+            return _same_zone(config.zone, cloud.region, one.value.zone)
     if volume and config.zone:
         zone = _whole(config.zone, cloud.region)
         _beside(volume, zone, f"network.zone is {zone}")
@@ -503,6 +505,14 @@ def zone_for(
         types,
         [(o["InstanceType"], o["Location"]) for o in offered],
     )
+
+
+def control_zone_for(found: tuple[Found, ...], volume: str | None, zone: str) -> str:
+    """Return the zone of the controller: where its subnet is, with its volumes; else *zone*."""
+    for one in found:
+        if one.kind is SUBNET and one.key == CONTROL:
+            return _beside(volume, one.value.zone, f"the controller is in {one.value.zone}")
+    return zone
 
 
 def _same_zone(asked: str | None, region: str, zone: str) -> str:

@@ -1,14 +1,15 @@
 """Where machines without volumes are made when their zone has none of their type. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from clusterous_api import names
-from clusterous_cli.cluster.addresses import spare
+from clusterous_cli.cluster.addresses import addresses, spare
 from clusterous_cli.plan.kinds.kind import Action, Found, Ref, Resource, Step
 from clusterous_cli.plan.kinds.machines import MACHINES, SIDES
-from clusterous_cli.plan.kinds.network import SUBNET, beside, subnet_key
+from clusterous_cli.plan.kinds.network import CONTROL, SUBNET, beside, control_in, subnet_key
+from clusterous_cli.plan.kinds.volume import ebs, efs, state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +18,10 @@ class Full:
 
     step: Step
     elsewhere: tuple[str, ...] = ()
+
+
+# What has the controller stay where it is: data may be on it.
+BINDING: Final = frozenset({state.VOLUME, ebs.VOLUME, ebs.GIVEN, efs.MOUNT_TARGET})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +35,7 @@ class Search:
     cidr: str
     found: Mapping[str, Found]
     cidrs: Mapping[str, str]
+    is_bound: bool = True  # the controller has a zone of its own already, or was told one
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -38,32 +44,84 @@ class Search:
         return self.asked.get(key, (self.home,))
 
 
-def begin(home: str, cidr: str, found: Mapping[str, Found]) -> Search:
-    """Begin where the cluster is, with what was *found* of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Turn:
+    """What is done next; what was made of *anew* is made again, and its ids count no more."""
+
+    search: Search
+    steps: tuple[Step, ...]
+    anew: frozenset[str] = frozenset()
+
+
+def begin(home: str, cidr: str, found: Mapping[str, Found], *, is_bound: bool = True) -> Search:
+    """Begin where the cluster is, with what was *found* of it.
+
+    Only where nothing of the controller is there, and no zone was asked for, is it not *bound*.
+    """
     cidrs = {key: one.value.cidr for key, one in found.items() if one.kind is SUBNET}
-    return Search(home=home, cidr=cidr, found=found, cidrs=cidrs)
+    is_there = any(one.kind in BINDING or one.key == names.ROLE_CONTROLLER
+                   for one in found.values())  # fmt: skip
+    return Search(home=home, cidr=cidr, found=found, cidrs=cidrs, is_bound=is_bound or is_there)
 
 
 def turn(
-    before: Search, full: Sequence[Full], made: Collection[str]
-) -> tuple[Search, tuple[Step, ...]] | None:
-    """Return the steps that make machines in a zone that AWS named and that was not asked yet.
+    before: Search, full: Sequence[Full], skipped: Sequence[Step], made: Mapping[str, str]
+) -> Turn | None:
+    """Return the steps that make machines in a zone that AWS named and that was not asked yet, with
+    those that were *skipped*.
 
     All of a pool that are missing go to one zone: AWS starts all that one call asks for, or none.
-    *made* are the keys of what is there by now. None: there is no such zone for one of them, or no
+    *made* are the ids of what is there by now. None: there is no such zone for one of them, or no
     part of the network for it.
     """
-    search = before
+    search, anew = before, frozenset[str]()
     steps: dict[str, Step] = {}
     for one in full:
         search = _heard(search, one)
         zone = _next(search, one.step)
-        placed = None if zone is None else _placed(search, one.step, zone)
-        if placed is None:
+        if zone is None:
             return None
-        search, new = placed
-        steps |= {step.key: step for step in new if step.key not in made}
-    return (search, tuple(steps.values())) if steps else None
+        if _is_controller(one.step):
+            new, anew = _moved(search, one.step, zone, made), frozenset(CONTROLS)
+            search = _noted(search, one.step, zone)
+            skipped = [_beside_it(other, zone) for other in skipped]
+        else:
+            placed = _placed(search, one.step, zone)
+            if placed is None:
+                return None
+            search, new = placed
+        steps |= {step.key: step for step in new if step.key not in {*made} - anew}
+    if not steps:
+        return None
+    return Turn(search=search, steps=(*skipped, *steps.values()), anew=anew)
+
+
+def _is_controller(step: Step) -> bool:
+    return step.kind is MACHINES and _value(step).role == names.ROLE_CONTROLLER
+
+
+CONTROLS: Final = (CONTROL, f"{CONTROL}-link")
+
+
+def _moved(search: Search, step: Step, zone: str, made: Mapping[str, str]) -> list[Step]:
+    """Return the steps that put the controller into another *zone*.
+
+    Its subnet, in which nothing is yet, is made there in the stead of the one before: the
+    controller's address stays.
+    """
+    old = Found(kind=SUBNET, key=CONTROL, id=made[CONTROL])
+    gone = Step(action=Action.DELETE, key=f"surplus {old.id}", kind=SUBNET, found=old)
+    subnet, link = (_step(one, None) for one in control_in(zone, addresses(search.cidr).control))
+    return [gone, replace(subnet, needs=(*subnet.needs, gone.key)), link, step]
+
+
+def _beside_it(step: Step, zone: str) -> Step:
+    """Let a volume that is yet to be made follow the controller."""
+    if step.kind not in (state.VOLUME, ebs.VOLUME) or step.action is not Action.CREATE:
+        return step
+    assert step.resource is not None
+    value = replace(step.resource.value, zone=zone)
+    return replace(step, resource=replace(step.resource, value=value))
 
 
 def _heard(search: Search, one: Full) -> Search:
@@ -73,8 +131,8 @@ def _heard(search: Search, one: Full) -> Search:
 
 
 def _next(search: Search, step: Step) -> str | None:
-    """Choose a zone. The controller has none but its own: its volumes are there."""
-    if step.kind is not MACHINES or _value(step).role == names.ROLE_CONTROLLER:
+    """Choose a zone. A controller that has volumes has none but theirs."""
+    if step.kind is not MACHINES or (_is_controller(step) and search.is_bound):
         return None
     asked = search.zones(step.key)
     return next((zone for zone in search.named[step.key] if zone not in asked), None)
@@ -94,15 +152,15 @@ def _placed(search: Search, step: Step, zone: str) -> tuple[Search, list[Step]] 
         resource=replace(step.resource, value=value),
         needs=(*step.needs, *(one.key for one in resources)),
     )
-    asked = (*search.zones(step.key), zone)
     return (
-        replace(
-            search,
-            cidrs={**search.cidrs, key: cidr},
-            asked={**search.asked, step.key: asked},
-        ),
+        replace(_noted(search, step, zone), cidrs={**search.cidrs, key: cidr}),
         [*(_step(one, search.found.get(one.key)) for one in resources), moved],
     )
+
+
+def _noted(search: Search, step: Step, zone: str) -> Search:
+    asked = (*search.zones(step.key), zone)
+    return replace(search, asked={**search.asked, step.key: asked})
 
 
 def _free(search: Search) -> str | None:

@@ -65,6 +65,12 @@ class Wish:
     formatted: bool = False  # whether the shared volume has had its file system made
     keeps_state: bool = True  # whether the controller's state has a volume of its own
     state_formatted: bool = False  # whether that has had its file system made
+    control_zone: str = ""  # where the controller and the volumes are, if not with the rest
+
+    @property
+    def controls(self) -> str:
+        """Return the zone of the controller, and so of the volumes."""
+        return self.control_zone or self.zone
 
     @property
     def addresses(self) -> Addresses:

@@ -116,6 +116,10 @@ VPC_DNS: Final = Kind(name="vpc-dns", part=PART, wants=_want_dns, make=_make_dns
 # -- subnets, with their tables and routes ------------------------------------------------
 
 
+# The subnet of the controller, whose address is always the same: its volumes are in its zone.
+CONTROL: Final = "control"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subnet(Value):
     """A part of the network, in one zone."""
@@ -151,10 +155,14 @@ class Route(Value):
 
 def _want_subnets(wish: Wish) -> list[Resource]:
     plan = wish.addresses
-    cidrs = {"public": plan.public, "control": plan.control, "private": plan.private}
+    sides = {
+        "public": (plan.public, wish.zone),
+        CONTROL: (plan.control, wish.controls),
+        "private": (plan.private, wish.zone),
+    }
     return [
-        Resource(kind=SUBNET, key=side, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=wish.zone))
-        for side, cidr in cidrs.items()
+        Resource(kind=SUBNET, key=side, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone))
+        for side, (cidr, zone) in sides.items()
     ]
 
 
@@ -170,6 +178,15 @@ def beside(side: str, zone: str, cidr: str) -> tuple[Resource, Resource]:
     return (
         Resource(kind=SUBNET, key=key, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone)),
         Resource(kind=TABLE_LINK, key=f"{key}-link", value=link),
+    )
+
+
+def control_in(zone: str, cidr: str) -> tuple[Resource, Resource]:
+    """Return the controller's subnet in another zone than the cluster's, with its way out."""
+    link = TableLink(table=Ref("private-table"), subnet=Ref(CONTROL))
+    return (
+        Resource(kind=SUBNET, key=CONTROL, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone)),
+        Resource(kind=TABLE_LINK, key=f"{CONTROL}-link", value=link),
     )
 
 

@@ -8,9 +8,10 @@ from clusterous_api import names
 from clusterous_cli.aws import client
 from clusterous_cli.cluster.addresses import addresses, spare
 from clusterous_cli.plan import zones
-from clusterous_cli.plan.kinds.kind import Action, Found, Ref, Resource, Step
+from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Ref, Resource, Step
 from clusterous_cli.plan.kinds.machines import MACHINES, Machines
 from clusterous_cli.plan.kinds.network import SUBNET, Subnet
+from clusterous_cli.plan.kinds.volume import ebs, state
 
 HOME = Found(
     kind=SUBNET,
@@ -34,11 +35,16 @@ def full(*elsewhere: str, of: Step | None = None) -> list[zones.Full]:
     return [zones.Full(step=of or step(), elsewhere=elsewhere)]
 
 
+def turn(one: zones.Search, of: list[zones.Full], *made: str) -> zones.Turn | None:
+    """The next turn, when *made* is there already."""
+    return zones.turn(one, of, (), {key: f"id of {key}" for key in made})
+
+
 def test_machines_follow_a_subnet_in_the_zone_that_is_named() -> None:
-    found = zones.turn(search(), full("b", "c"), ["private"])
+    found = turn(search(), full("b", "c"), "private")
 
     assert found is not None
-    subnet, link, machines = found[1]
+    subnet, link, machines = found.steps
     assert (subnet.key, link.key) == ("private-b", "private-b-link")
     assert subnet.resource is not None
     assert subnet.resource.value == Subnet(vpc=Ref("vpc"), cidr="10.40.32.0/20", zone="b")
@@ -50,35 +56,35 @@ def test_machines_follow_a_subnet_in_the_zone_that_is_named() -> None:
 def test_no_zone_is_asked_twice() -> None:
     one, made = search(), ["private"]
     for zone in ("b", "c"):
-        found = zones.turn(one, full("b", "c"), made)
+        found = turn(one, full("b", "c"), *made)
         assert found is not None
-        one = found[0]
+        one = found.search
         assert one.zones("worker")[-1] == zone
 
-    assert zones.turn(one, full("b", "c", "a"), made) is None
+    assert turn(one, full("b", "c", "a"), *made) is None
 
 
 def test_what_was_named_before_is_not_forgotten() -> None:
-    first = zones.turn(search(), full("b", "c"), [])
+    first = turn(search(), full("b", "c"))
     assert first is not None
 
-    second = zones.turn(first[0], full(), [])
+    second = turn(first.search, full())
 
     assert second is not None
-    assert second[0].zones("worker") == ("a", "b", "c")
+    assert second.search.zones("worker") == ("a", "b", "c")
 
 
 def test_a_subnet_that_is_there_is_used() -> None:
     value = Subnet(vpc="v", cidr="10.40.96.0/20", zone="b")
     there = Found(kind=SUBNET, key="private-b", id="subnet-2", value=value)
 
-    before = zones.turn(search(there), full("b"), [])
-    just_made = zones.turn(search(), full("b"), ["private-b", "private-b-link"])
+    before = turn(search(there), full("b"))
+    just_made = turn(search(), full("b"), "private-b", "private-b-link")
 
     assert before is not None
-    assert [one.action for one in before[1]] == [Action.KEEP, Action.CREATE, Action.CREATE]
+    assert [one.action for one in before.steps] == [Action.KEEP, Action.CREATE, Action.CREATE]
     assert just_made is not None
-    assert [one.key for one in just_made[1]] == ["worker"]
+    assert [one.key for one in just_made.steps] == ["worker"]
 
 
 @pytest.mark.parametrize(
@@ -86,23 +92,23 @@ def test_a_subnet_that_is_there_is_used() -> None:
     [(step(names.ROLE_CONTROLLER, "controller"), ("b",)), (step(), ()), (step(), ("a",))],
 )
 def test_what_cannot_be_elsewhere_is_not(of: Step, elsewhere: tuple[str, ...]) -> None:
-    assert zones.turn(search(), full(*elsewhere, of=of), []) is None
+    assert turn(search(), full(*elsewhere, of=of)) is None
 
 
 def test_one_that_cannot_move_keeps_the_others_from_it() -> None:
     controller = step(names.ROLE_CONTROLLER, "controller")
 
-    assert zones.turn(search(), [*full("b"), *full("b", of=controller)], []) is None
+    assert turn(search(), [*full("b"), *full("b", of=controller)]) is None
 
 
 def test_there_is_room_for_six_subnets_more() -> None:
     one = search()
     for zone in "bcdefg":
-        found = zones.turn(one, full(zone), [])
+        found = turn(one, full(zone))
         assert found is not None
-        one = found[0]
+        one = found.search
 
-    assert zones.turn(one, full("h"), []) is None
+    assert turn(one, full("h")) is None
     assert len(set(one.cidrs.values())) == 7
 
 
@@ -130,3 +136,48 @@ def test_the_zones_are_those_of_awss_words() -> None:
 
     assert client.zones_named(words) == ("us-east-1a", "us-east-1b", "us-east-1f")
     assert client.zones_named(words.partition(" You can")[0]) == ()
+
+
+VOLUME = Step(
+    action=Action.CREATE,
+    key="state",
+    kind=state.VOLUME,
+    resource=Resource(kind=state.VOLUME, key="state", value=ebs.Volume(size=8, zone="a")),
+)
+CONTROLLER = step(names.ROLE_CONTROLLER, "controller")
+MADE = {"control": "subnet-0", "control-link": "link-0"}
+
+
+def test_a_controller_without_volumes_goes_with_its_subnet_and_its_volumes_follow() -> None:
+    free = zones.begin("a", "10.40.0.0/16", {}, is_bound=False)
+
+    found = zones.turn(free, full("b", of=CONTROLLER), [VOLUME], MADE)
+
+    assert found is not None
+    volume, gone, subnet, link, controller = found.steps
+    assert volume.resource is not None
+    assert volume.resource.value.zone == "b"
+    assert gone.action is Action.DELETE
+    assert gone.found is not None
+    assert gone.found.id == "subnet-0"
+    assert gone.key in subnet.needs
+    assert subnet.resource is not None
+    assert subnet.resource.value == Subnet(
+        vpc=Ref("vpc"), cidr=addresses("10.40.0.0/16").control, zone="b"
+    )
+    assert (link.key, controller) == ("control-link", CONTROLLER)
+    assert found.anew == {"control", "control-link"}
+    again = zones.turn(found.search, full("b", of=CONTROLLER), [VOLUME], MADE)
+    assert again is None
+
+
+@pytest.mark.parametrize("kind", sorted(zones.BINDING, key=str))
+def test_a_controller_that_has_a_volume_stays_in_its_zone(kind: Kind) -> None:
+    there = {"it": Found(kind=kind, key="it", id="vol-1")}
+    bound = zones.begin("a", "10.40.0.0/16", there, is_bound=False)
+
+    assert zones.turn(bound, full("b", of=CONTROLLER), [], MADE) is None
+
+
+def test_a_controller_stays_in_the_zone_that_was_asked_for() -> None:
+    assert zones.turn(search(), full("b", of=CONTROLLER), [], MADE) is None

@@ -147,8 +147,8 @@ def _want(wish: Wish) -> list[Resource]:
     if not wish.keeps_state:
         return []
     # One of a snapshot may be larger; nothing of it is changed while the cluster lives.
-    value = replace(FIGURES, zone=wish.zone)
-    return [Resource(kind=VOLUME, key=STATE, value=value, needs=LOCK)]
+    value = replace(FIGURES, zone=wish.controls)
+    return [Resource(kind=VOLUME, key=STATE, value=value, needs=(*LOCK, names.ROLE_CONTROLLER))]
 
 
 def _look(at: Scope) -> list[Found]:
