@@ -42,6 +42,8 @@ TAG_POOL: Final = f"{DOMAIN}/pool"
 TAG_K3S: Final = f"{DOMAIN}/k3s"
 TAG_DISK: Final = f"{DOMAIN}/disk-gib"
 TAG_MARKS: Final = f"{DOMAIN}/marks"  # a digest of their nodes' labels and taints
+# The type that the cluster file has, on a machine that had to be of another.
+TAG_INSTEAD: Final = f"{DOMAIN}/instead-of"
 # On volumes: that the file system was made, which is never done twice; on a snapshot, that it was
 # made on its volume. On what outlasts its cluster on purpose, as a shared volume that was kept when
 # its cluster was destroyed, and every snapshot: whose it was.

@@ -150,6 +150,16 @@ def volumes(world: cloud.World) -> set[str]:
     }
 
 
+def kinds(world: cloud.World) -> dict[str, str]:
+    """Return the types of the machines that run, by pool."""
+    return {
+        tags_of(one)[names.TAG_POOL]: one["InstanceType"]
+        for group in listed(world, "describe_instances", "Reservations")
+        for one in group["Instances"]
+        if one["State"]["Name"] == "running"
+    }
+
+
 def test_a_controller_and_its_volumes_are_made_where_its_launch_succeeds(
     world: cloud.World,
 ) -> None:
@@ -174,12 +184,15 @@ def test_a_controller_and_its_volumes_are_made_where_its_launch_succeeds(
         if tags_of(one)[names.TAG_POOL] == "controller"
     )
     world.end(controller)
-    world.configure(capacity={f"t3.medium@{NEXT}": 0})
-    with pytest.raises(ClusterousError, match="no such machine free"):
+    world.configure(capacity={"*": 0})
+    with pytest.raises(ClusterousError, match=r"Asked for t3\.medium, t3a\.medium, ") as told:
         world.converge(reef).run(seconds=1)
-    world.configure(capacity={})
+    assert told.value.exit_code == 75
+    world.configure(capacity={"t3.medium": 0})
     world.create(reef)
     assert where(world)["controller", NEXT] == 1
+    assert kinds(world)["controller"] == "t3a.medium"
+    assert not world.design(reef).plan.pending
     world.destroy("reef")
     assert world.server.leftovers() == []
 

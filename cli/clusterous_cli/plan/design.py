@@ -24,7 +24,7 @@ from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.cloud import Cloud
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
-from clusterous_cli.plan.kinds.machines import MACHINES, split
+from clusterous_cli.plan.kinds.machines import ARCHITECTURE, MACHINES, split
 from clusterous_cli.plan.kinds.network import CONTROL, SUBNET, VPC
 from clusterous_cli.plan.kinds.volume import ebs, keeping, state
 from clusterous_cli.plan.kinds.volume.keeping import Present
@@ -38,7 +38,6 @@ controller was made by an older clusterous and does not look for changes. Progra
 what is new, destroy the cluster and create it anew once no program needs it."""
 # Where the publishers of the images say which is the newest; the account is trusted, not the name.
 UBUNTU: Final = "/aws/service/canonical/ubuntu/server"
-ARCHITECTURE: Final = "x86_64"  # of all machines that a cluster file can name
 # What their publishers leave out; of an image by its id only its machines know, and say so.
 WITHOUT_NFS: Final = ("debian-12", "ubuntu-24.04", "ubuntu-22.04")
 PARAMETERS: Final = {
@@ -109,6 +108,7 @@ class Design:
     image: Image
     who: Identity
     zone: str
+    control_zone: str
     plan: Plan
     found: tuple[Found, ...]
     blobs: Mapping[str, Blob]
@@ -272,6 +272,7 @@ def _drawn(
         image=image,
         who=who,
         zone=zone,
+        control_zone=control,
         plan=replace(plan, unchanged=(*plan.unchanged, *other_k3s(config.k3s, k3s), *deaf, *older)),
         found=found,
         blobs={blob.key: blob for blob in blobs},

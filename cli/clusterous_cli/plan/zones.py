@@ -36,7 +36,9 @@ class Search:
     found: Mapping[str, Found]
     cidrs: Mapping[str, str]
     is_bound: bool = True  # the controller has a zone of its own already, or was told one
+    has_data: bool = False  # and that is where its volumes are
     asked: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    types: tuple[str, ...] = ()  # that a controller was asked for, which has to stay in its zone
     named: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def zones(self, key: str) -> tuple[str, ...]:
@@ -94,6 +96,26 @@ def turn(
     if not steps:
         return None
     return Turn(search=search, steps=(*skipped, *steps.values()), anew=anew)
+
+
+def stays(search: Search, full: Sequence[Full]) -> Step | None:
+    """Return the step of a controller that cannot go to another zone: data of its is in its own."""
+    if not search.has_data:
+        return None
+    return next((one.step for one in full if _is_controller(one.step)), None)
+
+
+def of_type(
+    search: Search, step: Step, type: str, skipped: Sequence[Step]
+) -> Turn:
+    """Return the turn that asks for a controller of another *type* in its own zone."""
+    value = _value(step)
+    wanted = value.instead or value.type
+    assert step.resource is not None
+    other = replace(value, type=type, instead=wanted)
+    moved = replace(step, resource=replace(step.resource, value=other))
+    types = (*(search.types or (wanted,)), type)
+    return Turn(search=replace(search, types=types), steps=(*skipped, moved))
 
 
 def _is_controller(step: Step) -> bool:
@@ -180,8 +202,11 @@ def _value(step: Step) -> Any:
     return step.resource.value
 
 
-def moved_words(search: Search, full: Sequence[Full]) -> list[str]:
-    """Say where machines are asked for now, and what that means."""
+def moved_words(search: Search, full: Sequence[Full], *, before: Search) -> list[str]:
+    """Say what is asked for now, or where, and what that means."""
+    if search.types != before.types:
+        *_, last, type = search.types
+        return [f"no {last} for the controller, where its volumes are: asking for {type}"]
     return [
         f"no {_value(one.step).type} in {search.zones(one.step.key)[-2]} for {one.step.key}: asking"
         f" in {search.zones(one.step.key)[-1]}; what goes between zones costs"

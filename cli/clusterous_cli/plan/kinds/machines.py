@@ -38,6 +38,7 @@ PART: Final = "machines"
 SHARED: Final = "volume"
 STATE: Final = "state"
 VOLUMES: Final = (SHARED, STATE)
+ARCHITECTURE: Final = "x86_64"  # of all machines that a cluster file can name
 STATE_NOTE: Final = f"{STATE}-note"
 # So long a new machine waits for the end of the one whose address it gets.
 ENDING_SECONDS: Final = 600.0
@@ -72,6 +73,7 @@ class Machines(Value):
     profile: str | None = None
     user_data: str | None = field(default=None, repr=False)
     marks: str | None = None
+    instead: str | None = None  # the type that is wanted, of which there is none just now
     states: Mapping[str, str] | None = None
     launched: Mapping[str, str] | None = None
 
@@ -145,7 +147,7 @@ def _there(pool: str, machines: list[Item]) -> list[Found]:
     living = [one for one in machines if one["InstanceId"] in ids]
     value = Machines(
         count=len(ids),
-        type=_all(one["InstanceType"] for one in living),
+        type=_all(tags_of(one).get(names.TAG_INSTEAD) or one["InstanceType"] for one in living),
         disk=_all(tags_of(one).get(names.TAG_DISK, "") for one in living) or None,
         image=_all(one.get("ImageId", "") for one in living) or None,
         k3s=_all(tags_of(one).get(names.TAG_K3S, "") for one in living) or None,
@@ -239,9 +241,11 @@ def _make(to: Site, step: Step, wanted: Machines) -> str:
     # dead for about an hour, and after that the hour is another.
     # The hour of the first try: a second one may be in the next.
     hour = to.once(step.key, _hour)
-    token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, hour)
+    other = (wanted.type,) if wanted.instead else ()
+    token = to.token("run", step.key, wanted.subnet, *there, missing, step.replaces, hour, *other)
     facts = {names.TAG_K3S: wanted.k3s or "", names.TAG_DISK: str(wanted.disk)}
     facts |= {names.TAG_MARKS: wanted.marks} if wanted.marks else {}
+    facts |= {names.TAG_INSTEAD: wanted.instead} if wanted.instead else {}
     answer = to.ec2(
         "run_instances",
         MinCount=missing,
