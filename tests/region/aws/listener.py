@@ -278,7 +278,10 @@ class _Body(io.RawIOBase):
         return data
 
     def _next_chunk(self) -> bool:
-        self._left = int(self._rfile.readline().split(b";")[0], 16)
+        line = self._rfile.readline()
+        if not line:
+            raise ConnectionError("the client stopped between two pieces of the body")
+        self._left = int(line.split(b";")[0], 16)
         if self._left == 0:
             while self._rfile.readline().strip():
                 pass
