@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "workon": ("Clusters", "Choose the cluster that commands are about."),
     "add-nodes": ("Clusters", "Add machines to a pool of workers."),
     "rm-nodes": ("Clusters", "Drain machines, and remove them."),
+    "snapshot": ("Clusters", "Save what Kubernetes knows, and begin with it again."),
     "destroy": ("Clusters", "Remove the cluster and everything that costs money."),
     "audit": ("Clusters", "Show which calls changed the cluster, when and by whom."),
     "schema": ("Clusters", "Print the JSON Schema of the cluster file, for editors."),

@@ -1,6 +1,7 @@
 """A cluster whose controller is lost, with what was not flushed: programs run on, and are known.
 
-The machine is terminated, then its host fails: each time the disks forget what was not flushed.
+The machine is terminated, then its host fails: each time the disks forget what was not flushed. In
+the end all begins again with a snapshot.
 """
 
 import json
@@ -155,6 +156,37 @@ def test_its_host_fails_and_the_machine_is_started_again(region: Region, folder:
     kept = [one["metadata"]["name"] for one in asked(region, folder, "configmaps")]
     assert sum(name.startswith("kept-") for name in kept) == ACKNOWLEDGED
     many = written(region)
+    until(lambda: written(region) > many, "the program writes on")
+
+
+def test_it_begins_again_with_a_snapshot(region: Region, folder: Path) -> None:
+    name = clusterous(region, folder, "snapshot", "save").strip()
+    listed = json.loads(clusterous(region, folder, "snapshot", "ls", "-o", "json"))
+    assert name in [one["name"] for one in listed]
+    assert {one["kept"] for one in listed} >= {"until destroy", "a month"}  # by itself, too
+    clusterous(region, folder, "kubectl", "create", "configmap", "later")
+    before = {role: machine(region, role)["id"] for role in ("gateway", "controller", "worker")}
+
+    clusterous(region, folder, "snapshot", "restore", name, "--confirm")
+
+    after = {role: machine(region, role)["id"] for role in before}
+    assert after["gateway"] == before["gateway"]
+    assert {after["controller"], after["worker"]}.isdisjoint(before.values())
+    kept = [one["metadata"]["name"] for one in asked(region, folder, "configmaps")]
+    assert sum(one.startswith("kept-") for one in kept) == ACKNOWLEDGED
+    assert "later" not in kept
+    ends = {one["metadata"]["name"][-8:] for one in asked(region, folder, "nodes")}
+    assert ends == {after["controller"][-8:], after["worker"][-8:]}
+    apps = asked(region, folder, "clusterousapps")
+    assert [one["spec"]["suspend"] for one in apps] == [True, True]
+    assert asked(region, folder, "pods") == []
+    until(lambda: written(region) > 0, "the shared volume is there, as it was")
+    many = written(region)
+
+    patch = '{"spec": {"suspend": false}}'
+    for app in ("writer", "caller"):
+        clusterous(region, folder, "kubectl", "patch", "capp", app, "--type", "merge", "-p", patch)
+    until(lambda: ready(region, folder), "its status")
     until(lambda: written(region) > many, "the program writes on")
 
 

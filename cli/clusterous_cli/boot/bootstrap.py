@@ -22,6 +22,7 @@ from clusterous_cli.cluster.payload import (
     HOMES,
     ROLES,
     SECRETS_KEY,
+    SNAPSHOTS,
     STATE,
     VOLUME,
     Blob,
@@ -39,6 +40,10 @@ VOLUME_ORDER: Final = f"{FACTS}/volume"
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 # What Kubernetes knows, on a volume of its own; see state.sh.
 KEPT: Final = f"{K3S}/server"
+# Where the controller's own programs are, beside s3.sh.
+LIB: Final = "/usr/local/lib/clusterous"
+# A snapshot that a new life begins with, in the bucket.
+SNAPSHOT: Final = "snapshot.tar.gz"
 # k3s hands it to kine, whose usual options these are, but for one: its NORMAL syncs a commit only
 # with the next checkpoint, so that a machine that is lost loses what the API had acknowledged.
 DATASTORE: Final = (
@@ -93,6 +98,7 @@ def bundle(
 ) -> Bundle:
     """Return the files and user data of all pools."""
     files = {role: _files(role, who, secrets, released) for role in ROLES}
+    files[names.ROLE_CONTROLLER] += _snapshot_files(who)
     scripts = {
         one.name: content(
             "boot", f"{one.role}.sh", _script(one, config, who, files[one.role], version)
@@ -163,6 +169,20 @@ def _server_files(secrets: Secrets) -> tuple[File, ...]:
             for name, text in sorted(secrets.tls.items())
         ),
     )
+
+
+def _snapshot_files(who: Identity) -> tuple[File, ...]:
+    """Return what makes snapshots of the datastore, and a datastore of one."""
+    texts = {"datastore.py": assets.template("datastore.py"), "snapshot.sh": snapshot_script(who)}
+    return tuple(
+        File(blob=content("boot", name, text.encode()), mode="0644", target=f"{LIB}/{name}")
+        for name, text in texts.items()
+    )
+
+
+def restored(snapshot: bytes) -> Blob:
+    """Return the blob of a snapshot that the controller begins with; only its role may read it."""
+    return content("server", SNAPSHOT, snapshot)
 
 
 def _secret(folder: str, name: str, text: str, target: str) -> File:
@@ -237,14 +257,39 @@ RequiresMountsFor={KEPT}
 """
 
 
+def state_script() -> str:
+    """Return what the controller does about the volume of its state."""
+    places = {"NOTE": STATE, "BEGUN": BEGUN, "PLACE": KEPT}
+    text = assets.template("state.sh")
+    return assets.render(text, LIFE="server/", SNAPSHOT=f"/{SNAPSHOT}", **places)
+
+
+def snapshot_script(who: Identity) -> str:
+    """Return what the controller makes a snapshot of its datastore with."""
+    return assets.render(
+        assets.template("snapshot.sh"),
+        REGION=who.region,
+        BUCKET=who.bucket,
+        DOMAIN=who.dns_suffix,
+        CLUSTER=who.name,
+        UID=who.uid,
+        KEPT=KEPT,
+        FOLDER=SNAPSHOTS,
+    )
+
+
 def _following(config: ClusterConfig) -> str:
-    kept = assets.render(assets.template("state.sh"), NOTE=STATE, BEGUN=BEGUN, PLACE=KEPT)
-    followed = kept + assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
+    followed = state_script() + assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
     if not config.volume.served:
         return followed
-    places = {"PLACE": names.VOLUME_PATH, "GATE": names.VOLUME_GATE}
     text = assets.template("volume.sh")
-    return followed + assets.render(text, NOTE=VOLUME, ORDER=VOLUME_ORDER, **places)
+    return followed + assets.render(
+        text,
+        NOTE=VOLUME,
+        ORDER=VOLUME_ORDER,
+        PLACE=names.VOLUME_PATH,
+        GATE=names.VOLUME_GATE,
+    )
 
 
 def _after(config: ClusterConfig, role: str, volume: str) -> str:
@@ -340,8 +385,8 @@ def user_data(who: Identity, ssh_public: str, script: Blob) -> str:
     )
     unit = assets.template("clusterous-boot.service")
     files = [
-        _write("/usr/local/lib/clusterous/s3.sh", assets.template("s3.sh")),
-        _write("/usr/local/lib/clusterous/start.sh", start),
+        _write(f"{LIB}/s3.sh", assets.template("s3.sh")),
+        _write(f"{LIB}/start.sh", start),
         _write("/etc/systemd/system/clusterous-boot.service", unit),
     ]
     text = assets.render(

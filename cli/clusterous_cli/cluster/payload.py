@@ -15,6 +15,7 @@ VOLUME: Final = "server/volume"  # what the controller is told of the shared vol
 HOMES: Final = "server/pools"  # and which node is of which pool
 STATE: Final = "server/state"  # and of the one that its own state lies on
 BEGUN: Final = "server/begun"  # put by the first controller that was ready: there is a datastore
+SNAPSHOTS: Final = "snapshots/"  # of the datastore; the controller writes there, and reads nothing
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 AUDIT: Final = f"{PRIVATE}audit/"  # a journal of each turn that changed something

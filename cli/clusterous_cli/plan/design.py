@@ -171,10 +171,12 @@ def draw(
     outside: Outside | None = None,
     offer: Offer | None = None,
     leave: frozenset[str] = frozenset(),
+    restore: Blob | None = None,
 ) -> Design:
     """Ask what exists and what is needed, and return the plan between.
 
-    The machines with the ids *leave* shall go, whether they are too many or not.
+    The machines with the ids *leave* shall go, whether they are too many or not. A cluster that has
+    not begun begins with the snapshot *restore*.
     """
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
@@ -208,7 +210,7 @@ def draw(
             return _drawn(
                 config, who, k3s, everything, volume, brain, reports.result(),
                 before.result() or {}, secrets, allow.result(), published.result(),
-                image.result(), zone.result(), outside, operator, server, leave, drawn,
+                image.result(), zone.result(), outside, operator, server, leave, restore, drawn,
             )  # fmt: skip
 
         there = found.result()
@@ -233,6 +235,7 @@ def _drawn(
     operator: OwnImage,
     server: OwnImage | None,
     leave: frozenset[str],
+    restore: Blob | None,
     redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
@@ -256,13 +259,14 @@ def _drawn(
     recorded = partial(
         bootstrap.record, config, who, image=image.id, zone=zone, created=created, version=version
     )
-    blobs = (*bundle.blobs, *made.blobs, recorded(leaving=going))
+    begins = [restore] if restore else []
+    blobs = (*bundle.blobs, *made.blobs, *begins, recorded(leaving=going))
     wish = Wish(
         config=config, who=who, zone=zone, control_zone=control, image=image.id, k3s=k3s,
         allow=allow,
         machines=bundle.machines, blobs=blobs, addons=made,
         formatted=keeping.is_formatted(volume), keeps_state=brain.kept,
-        state_formatted=brain.formatted,
+        state_formatted=brain.formatted, restore=restore.sha256 if restore else brain.restore,
     )  # fmt: skip
     plan = planner.plan(table.wanted(wish), inventory.index(found, failed, going))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()

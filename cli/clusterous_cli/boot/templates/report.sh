@@ -159,5 +159,6 @@ open_volume() {
 open_volume >/dev/null 2>&1 &
 quick_until=$(($(date +%s) + 1200))
 follow_addons &
+follow_snapshots &
 @FOLLOW@
 watch_cluster

@@ -1,13 +1,15 @@
 # What Kubernetes knows lies on a volume of its own, which outlasts this machine: the laptop attaches
 # it, and writes @NOTE@ when it is there, and anew when it was formatted. That is done once in its
 # life, if it is blank, and nothing is on it before it is marked. Where a datastore has begun
-# (@BEGUN@) none begins anew: what runs on workers would be forgotten.
+# (@BEGUN@) none begins anew: what runs on workers would be forgotten. Where none has, and the laptop
+# names a snapshot, it begins with what that knew.
 KEPT=@PLACE@
 
 # state_order NAME: what the laptop says of it; the whole of it or nothing.
 state_order() {
     s3 GET @NOTE@ $NOTHING -o "$STATE/order.new" 2>/dev/null || return 1
     [ "$(grep -cE '^(id=vol-[0-9a-f]+|marked=(yes|no))$' "$STATE/order.new")" = 2 ] || return 1
+    ! grep -qvE '^(id|marked|restore)=[0-9a-z-]+$' "$STATE/order.new" || return 1
     sed -n "s/^$1=//p" "$STATE/order.new"
 }
 
@@ -100,11 +102,25 @@ keep_state() {
     may_begin || { umount "$ROOT$KEPT"; return 1; }
     mkdir -p "$ROOT$KEPT/db"
     chmod 700 "$ROOT$KEPT" "$ROOT$KEPT/db"
+    bring_back || { umount "$ROOT$KEPT"; return 1; }
     printf '{"volume":"%s","phase":"mounted"}' "$volume" >"$STATE/state.json"
 }
 
+has_datastore() { [ -s "$ROOT$KEPT/db/state.db" ] || [ -s "$ROOT$KEPT/db/state.db-wal" ]; }
+
+# What the snapshot knew that the laptop put there: without the machines of then, apps suspended.
+bring_back() {
+    _sum=$(state_order restore) || { echo "the bucket $BUCKET does not say what to begin with"; return 1; }
+    [ -n "$_sum" ] && ! has_datastore || return 0
+    phase 'restoring from a snapshot'
+    fetch "@LIFE@$_sum@SNAPSHOT@" "$_sum" "$ROOT$KEPT/db/snapshot" || return 1
+    python3 "$LIB/datastore.py" restore "$ROOT$KEPT/db/snapshot" "$ROOT$KEPT/db/state.db" \
+        "$ROOT/etc/rancher/k3s/token" || return 1
+    rm "$ROOT$KEPT/db/snapshot"
+}
+
 may_begin() {
-    if [ -s "$ROOT$KEPT/db/state.db" ] || [ -s "$ROOT$KEPT/db/state.db-wal" ]; then return 0; fi
+    ! has_datastore || return 0
     patiently has_begun || { echo "the bucket $BUCKET does not answer whether a datastore has begun"; return 1; }
     ! $begun || {
         echo "There is no datastore on $volume, and this cluster has one: programs of it may run. None is"
@@ -118,4 +134,12 @@ tell_begun() {
     patiently has_begun && ! $begun || return 0
     printf '%s %s %s\n' "${volume:-}" "$INSTANCE" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$STATE/begun"
     patiently s3 PUT @BEGUN@ "$(digest <"$STATE/begun")" --data-binary "@$STATE/begun" -o /dev/null
+}
+
+# A snapshot soon, and every quarter of an hour; its last words stay where one looks for them.
+follow_snapshots() {
+    while :; do
+        sh "$LIB/snapshot.sh" >"$STATE/snapshot.log" 2>&1
+        sleep $((900 - $(date +%s) % 900))
+    done
 }

@@ -11,7 +11,7 @@ from clusterous_api.errors import FailedError
 from clusterous_cli.addons import table as addons
 from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import BEGUN, ROLES
+from clusterous_cli.cluster.payload import BEGUN, ROLES, SNAPSHOTS
 from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
@@ -306,6 +306,14 @@ def policy(who: Identity, role: str, actions: Sequence[str] = ()) -> str:
                 "Effect": "Allow",
                 "Action": "s3:PutObject",
                 "Resource": f"{bucket}/{BEGUN}",
+            }
+        )
+        statements.append(
+            {
+                "Sid": "PutSnapshots",
+                "Effect": "Allow",
+                "Action": "s3:PutObject",
+                "Resource": f"{bucket}/{SNAPSHOTS}*",
             }
         )
     if role != names.ROLE_GATEWAY:

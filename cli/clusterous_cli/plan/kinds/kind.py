@@ -65,6 +65,7 @@ class Wish:
     formatted: bool = False  # whether the shared volume has had its file system made
     keeps_state: bool = True  # whether the controller's state has a volume of its own
     state_formatted: bool = False  # whether that has had its file system made
+    restore: str = ""  # the sum of the snapshot that it begins with, if with any
     control_zone: str = ""  # where the controller and the volumes are, if not with the rest
 
     @property

@@ -1,17 +1,20 @@
 """The controller's boot and the volume of its state: a file as the device, the real mkfs on it."""
 
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from clusterous_cli.boot import bootstrap
+from clusterous_cli.boot.templates import datastore
 from clusterous_cli.cluster.payload import BEGUN, STATE
-from clusterous_cli.system import assets
 from tests import programs
 
 pytestmark = programs.needs("mkfs.ext4", "blkid")
 
+TEMPLATES = Path(datastore.__file__).parent
 MIB = 1 << 20
 SIZE = 64 * MIB
 VOLUME = "vol-0123456789abcdef0"
@@ -20,7 +23,8 @@ WITNESS = SIZE * 3 // 4 - MIB
 
 # The bucket is a folder, a mount only shows itself, and a laptop marks what it is told of.
 FAKES = """
-ROOT={root} STATE={root}/run NOTHING=e3 BUCKET=reef INSTANCE=i-1 FETCH_TRIES=3 FETCH_PAUSE=0
+ROOT={root} STATE={root}/run LIB={lib} NOTHING=e3 BUCKET=reef INSTANCE=i-1
+FETCH_TRIES=3 FETCH_PAUSE=0
 digest() {{ echo hash; }}
 rest() {{ :; }}
 phase() {{
@@ -36,6 +40,7 @@ s3() {{
     esac
     cp "$ROOT/bucket/$2" "$5"
 }}
+fetch() {{ echo "fetch $1" && cp "$ROOT/bucket/$1" "$3" 2>/dev/null; }}
 blockdev() {{ stat -c %s "$2"; }}
 mountpoint() {{ false; }}
 mount() {{ echo "mount $*"; }}
@@ -56,8 +61,8 @@ class Machine:
             file.truncate(SIZE)
         self.note(marked)
 
-    def note(self, marked: bool) -> None:
-        words = f"id={VOLUME}\nmarked={'yes' if marked else 'no'}\n"
+    def note(self, marked: bool, more: str = "") -> None:
+        words = f"id={VOLUME}\nmarked={'yes' if marked else 'no'}\n{more}"
         (self.root / "bucket" / STATE).write_text(words)
 
     def attach(self) -> None:
@@ -68,11 +73,13 @@ class Machine:
     ) -> list[str]:
         if attached and not (self.root / LINK).exists():
             self.attach()
-        text = assets.render(
-            assets.template("state.sh"), NOTE=STATE, BEGUN=BEGUN, PLACE=bootstrap.KEPT
-        )
+        text = bootstrap.state_script()
         fakes = FAKES.format(
-            root=self.root, state=STATE, marks=str(marks).lower(), answers=str(answers).lower()
+            root=self.root,
+            lib=TEMPLATES,
+            state=STATE,
+            marks=str(marks).lower(),
+            answers=str(answers).lower(),
         )
         argv = ["sh", "-uc", f"{text}\n{fakes}\n(set -e; keep_state; {then}:); echo code $?"]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
@@ -223,3 +230,88 @@ def test_a_bucket_that_does_not_answer_is_nobodys_leave_to_begin(tmp_path: Path)
         f"umount {bootstrap.KEPT}",
         "code 1",
     ]
+
+
+# -- a snapshot to begin with -------------------------------------------------------------------
+
+
+def ordered(machine: Machine) -> str:
+    """Put a snapshot into the bucket, and the order to begin with it; return its key."""
+    folder = machine.root / "elsewhere"
+    folder.mkdir()
+    token = machine.root / "etc/rancher/k3s/token"
+    token.parent.mkdir(parents=True)
+    token.write_text("a-token")
+    with closing(sqlite3.connect(folder / "state.db")) as base:
+        base.execute(f"CREATE TABLE kine ({COLUMNS})")
+        base.execute(
+            "INSERT INTO kine VALUES (1, '/registry/minions/old', 1, 0, 0, 0, 0, x'', x'')"
+        )
+        base.execute("INSERT INTO kine VALUES (2, '/registry/a', 1, 0, 0, 0, 0, x'00', x'')")
+        base.commit()
+    datastore.save(folder / "state.db", token, folder / "snapshot", {})
+    key = bootstrap.restored((folder / "snapshot").read_bytes()).key
+    (machine.root / "bucket" / key).parent.mkdir()
+    (folder / "snapshot").rename(machine.root / "bucket" / key)
+    machine.note(False, f"restore={key.split('/')[1]}\n")
+    return key
+
+
+COLUMNS = (
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, name, created, deleted, create_revision,"
+    " prev_revision, lease, value, old_value"
+)
+
+
+def known(machine: Machine) -> list[str]:
+    with closing(sqlite3.connect(machine.root / bootstrap.KEPT[1:] / "db/state.db")) as base:
+        return [row[0] for row in base.execute("SELECT name FROM kine WHERE deleted = 0")]
+
+
+def test_a_new_life_begins_with_a_snapshot_and_then_goes_on(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    key = ordered(machine)
+
+    said = machine.boot(then="tell_begun; ")
+
+    restored = "1 objects of before removed, 0 apps suspended"
+    assert said[-5:] == [
+        MOUNTED,
+        "phase: restoring from a snapshot",
+        f"fetch {key}",
+        restored,
+        "code 0",
+    ]
+    assert known(machine) == ["/registry/a"]
+    folder = tmp_path / bootstrap.KEPT[1:] / "db"
+    assert [path.name for path in folder.iterdir()] == ["state.db"]
+    # What came since is not undone by the order, which is still there.
+    assert machine.boot()[-2:] == [MOUNTED, "code 0"]
+
+
+def test_where_a_datastore_has_begun_no_snapshot_takes_its_place(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    ordered(machine)
+    (tmp_path / "bucket" / BEGUN).write_text("begun")
+
+    said = machine.boot()
+
+    assert said[3].startswith(f"There is no datastore on {VOLUME}, and this cluster has one")
+    assert said[-1] == "code 1"
+
+
+def test_without_the_snapshot_nothing_begins(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    (tmp_path / "bucket" / ordered(machine)).unlink()
+
+    said = machine.boot()
+
+    assert said[-2:] == [f"umount {bootstrap.KEPT}", "code 1"]
+    assert list((tmp_path / bootstrap.KEPT[1:] / "db").iterdir()) == []
+
+
+def test_an_order_that_is_not_whole_is_none(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.note(False, "restore=$(reboot)\n")
+
+    assert machine.boot()[-2] == "nobody said which volume has the state of this controller"

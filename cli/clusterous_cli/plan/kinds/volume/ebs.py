@@ -47,7 +47,8 @@ TOO_SOON: Final = ("VolumeModificationRateExceeded", "IncorrectModificationState
 class Volume(Value):
     """A volume of gp3; *formatted*: its file system was made, which is never done again.
 
-    *owner* is the cluster whose own it is.
+    *owner* is the cluster whose own it is; *begins* is what makes a new one another than those that
+    were put aside.
     """
 
     zone: str | None = None
@@ -58,6 +59,7 @@ class Volume(Value):
     formatted: bool | None = None
     state: str | None = None
     owner: str | None = None
+    begins: str | None = None
 
 
 def _want(wish: Wish) -> list[Resource]:
@@ -141,6 +143,7 @@ def make(to: Site, step: Step, wanted: Volume) -> str:
     if step.found is not None:
         return _modified(to, step.found, wanted)
     figures = [facts(wanted)[name] for name in FIGURES]
+    figures += [wanted.begins] if wanted.begins else []
 
     def made(more: str) -> str:
         answer = to.ec2(
@@ -154,7 +157,18 @@ def make(to: Site, step: Step, wanted: Volume) -> str:
         )
         return str(answer["VolumeId"])
 
-    return to.alive(made, lambda id: _state(to.cloud, id))
+    return to.alive(made, lambda id: _own_state(to, step.key, id))
+
+
+def _own_state(to: Site, key: str, id: str) -> str | None:
+    """Return the state of the volume with this key; None of one that is called otherwise by now."""
+    which = [{"Name": "volume-id", "Values": [id]}]
+    listed = to.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
+    return next(
+        (str(one["State"]) for one in listed
+         if one["State"] not in GONE and key_of(one, to.who) == key),
+        None,
+    )  # fmt: skip
 
 
 def _state(cloud: Cloud, id: str) -> str | None:

@@ -15,7 +15,7 @@ from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import BEGUN
+from clusterous_cli.cluster.payload import BEGUN, SNAPSHOTS
 from clusterous_cli.cluster.payload import STATE as OBJECT
 from clusterous_cli.cluster.tags import key_of, tagged
 from clusterous_cli.plan.kinds.cloud import Site
@@ -45,22 +45,29 @@ FIGURES: Final = Volume(
     size=SIZE, iops=prices.DISK_IOPS_FREE, throughput=prices.DISK_MIB_FREE, encrypted=True
 )
 SYSTEM: Final = "ext4"  # which every image can make; see keep_state in boot/templates/state.sh
-TEXT: Final = re.compile(r"id=(vol-[0-9a-f]+)\nmarked=(yes|no)\n")
+TEXT: Final = re.compile(r"id=(vol-[0-9a-f]+)\nmarked=(yes|no)\n(?:restore=([0-9a-f]{64})\n)?")
+# What a volume is called from then on that a restore put aside; it goes with the cluster.
+ASIDE: Final = f"{STATE}-before"
 # Finds the newest snapshot of a volume.
 Snapshot = Callable[[str], Mapping[str, Any] | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note(Value):
-    """Which volume, and whether its file system was made."""
+    """Which volume, and whether its file system was made.
+
+    *restore* is the sum of the snapshot that the datastore begins with, where none has begun.
+    """
 
     volume: Id
     formatted: bool
+    restore: str = ""
 
     @property
     def text(self) -> str:
         """Spell it as the controller's boot reads it."""
-        return f"id={self.volume}\nmarked={'yes' if self.formatted else 'no'}\n"
+        more = f"restore={self.restore}\n" if self.restore else ""
+        return f"id={self.volume}\nmarked={'yes' if self.formatted else 'no'}\n{more}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +75,28 @@ class Present:
     """What there is of the controller's state.
 
     *own* is the volume, *noted* what the controller was told, *begun* says that programs may be in
-    it; *kept* is false for a cluster of an older release, whose state is on its controller's disk.
+    it; *kept* is false for a cluster of an older release, whose state is on its controller's disk;
+    *snapshots* says that there are some in the bucket.
     """
 
     own: Found | None = None
     noted: Note | None = None
     begun: bool = False
     kept: bool = True
+    snapshots: bool = False
 
     @property
     def formatted(self) -> bool:
-        """Whether the file system was made: what was said once stays said."""
-        marked = bool(self.own and self.own.value.formatted)
-        return marked or self.begun or bool(self.noted and self.noted.formatted)
+        """Whether the file system was made: what was said once of this volume stays said."""
+        if self.own is None or self.begun:
+            return self.begun
+        noted = self.noted is not None and self.noted.volume == self.own.id and self.noted.formatted
+        return bool(self.own.value.formatted) or noted
+
+    @property
+    def restore(self) -> str:
+        """What the controller was told to begin with."""
+        return self.noted.restore if self.noted else ""
 
 
 def present(found: Iterable[Found], living: Iterable[str]) -> Present:
@@ -95,6 +111,7 @@ def present(found: Iterable[Found], living: Iterable[str]) -> Present:
         noted=note,
         begun=any(one.kind is OBJECTS and one.id == BEGUN for one in things),
         kept=not is_older,
+        snapshots=any(one.kind is OBJECTS and one.id.startswith(SNAPSHOTS) for one in things),
     )
 
 
@@ -111,15 +128,24 @@ def refuse(
             " volume), and create it anew."
         )
     if there.begun and there.own is None and there.noted:
-        raise _loss(who, str(there.noted.volume), zone, snapshot(str(there.noted.volume)))
+        raise _loss(who, there, zone, snapshot(str(there.noted.volume)))
 
 
-def _loss(who: Identity, id: str, zone: str, snapshot: Mapping[str, Any] | None) -> FailedError:
+def _loss(
+    who: Identity, there: Present, zone: str, snapshot: Mapping[str, Any] | None
+) -> FailedError:
+    assert there.noted is not None
+    id = there.noted.volume
     said = (
         f"The volume {id} is gone, on which the controller of {who.name} kept what Kubernetes knew:"
         " AWS has it no more, or lost it. None is begun on an empty one in its stead: programs that"
         " run on workers would be forgotten, and no worker would know the new one."
     )
+    if snapshot is None and there.snapshots:
+        return FailedError(
+            f"{said} `clusterous snapshot restore newest --cluster {who.name}` begins with what the"
+            " newest snapshot in its bucket knows, apps suspended."
+        )
     if snapshot is None:
         return FailedError(
             f"{said} There is no snapshot of it. `clusterous destroy {who.name}`"
@@ -147,7 +173,7 @@ def _want(wish: Wish) -> list[Resource]:
     if not wish.keeps_state:
         return []
     # One of a snapshot may be larger; nothing of it is changed while the cluster lives.
-    value = replace(FIGURES, zone=wish.controls)
+    value = replace(FIGURES, zone=wish.controls, begins=wish.restore or None)
     return [Resource(kind=VOLUME, key=STATE, value=value, needs=(*LOCK, names.ROLE_CONTROLLER))]
 
 
@@ -172,21 +198,26 @@ def _words(steps: Sequence[Step]) -> str:
 def _want_note(wish: Wish) -> list[Resource]:
     if not wish.keeps_state:
         return []
-    value = Note(volume=Ref(STATE), formatted=wish.state_formatted)
-    return [Resource(kind=NOTE, key=STATE_NOTE, value=value, needs=CLOSED)]
+    value = Note(volume=Ref(STATE), formatted=wish.state_formatted, restore=wish.restore)
+    first = tuple(f"s3:{one.key}" for one in wish.blobs if one.sha256 == wish.restore)
+    return [Resource(kind=NOTE, key=STATE_NOTE, value=value, needs=(*CLOSED, *first))]
 
 
 def _look_note(at: Scope) -> list[Found]:
     told = TEXT.fullmatch(at.told(OBJECT) or "")
     if told is None:
         return []
-    value = Note(volume=told[1], formatted=told[2] == "yes")
+    value = Note(volume=told[1], formatted=told[2] == "yes", restore=told[3] or "")
     return [Found(kind=NOTE, key=STATE_NOTE, id=OBJECT, value=value)]
 
 
 def _make_note(to: Site, step: Step, wanted: Note) -> str:
-    to.s3("put_object", Key=OBJECT, Body=wanted.text.encode())
+    _put(to, wanted)
     return OBJECT
+
+
+def _put(to: Site, told: Note) -> None:
+    to.s3("put_object", Key=OBJECT, Body=told.text.encode())
 
 
 def mark(to: Site, told: str) -> None:
@@ -199,9 +230,26 @@ def mark(to: Site, told: str) -> None:
         if one.kind is not VOLUME or one.id != told:
             continue
         ebs.mark_formatted(to, one, SYSTEM)
-        marked = Note(volume=told, formatted=True)
-        if any(other.value != marked for other in _look_note(at)):
-            to.s3("put_object", Key=OBJECT, Body=marked.text.encode())
+        for other in _look_note(at):
+            marked = replace(other.value, volume=told, formatted=True)
+            if other.value != marked:
+                _put(to, marked)
+
+
+def put_aside(to: Site, restore: str) -> None:
+    """Let the next controller begin with the snapshot of this sum, on a volume that is yet to be
+    made; the one before is kept beside it until the cluster goes.
+
+    No machine may have it any more. Wherever this is cut short, either the volume of before goes on
+    or a new one begins with the snapshot: never an empty one.
+    """
+    at = Scope(cloud=to.cloud, who=to.who)
+    for told in _look_note(at):
+        _put(to, replace(told.value, restore=restore))
+    to.s3("delete_object", Key=BEGUN)
+    for one in _look(at):
+        if one.kind is VOLUME:
+            to.ec2("create_tags", Resources=[one.id], Tags=to.tags(ASIDE))
 
 
 VOLUME: Final = Kind(

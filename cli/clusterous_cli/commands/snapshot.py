@@ -1,0 +1,171 @@
+"""`clusterous snapshot save|ls|restore`."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
+
+if TYPE_CHECKING:
+    from clusterous_cli.aws import client
+    from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.terminal.screen import Ui
+
+# Where the controller has it; see boot/templates/snapshot.sh.
+SAVE = "sudo sh /usr/local/lib/clusterous/snapshot.sh asked"
+SAVE_SECONDS = 600
+
+
+@click.group(cls=options.Group)
+def command() -> None:
+    """Save what Kubernetes knows, list what is saved, and begin with it again.
+
+    Programs, their settings and all else that kubectl shows are saved to the cluster's bucket every
+    quarter of an hour: those of a day, and the last of each day of a month. They go with the
+    cluster. Files on the shared volume are not in them.
+    """
+
+
+@command.command(cls=options.Command)
+@options.with_settings
+def save(settings: Settings) -> None:
+    """Save it now, and keep that until the cluster is destroyed."""
+    from clusterous_cli.commands import opening
+    from clusterous_cli.reach import session, ssh
+    from clusterous_cli.system import shell
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    goal = opening.target(settings)
+    opened = session.open_session(goal.cloud, goal.name)
+    name = opened.cluster.name
+    if opened.cluster.away:
+        raise UserError(
+            f"The controller of {name} is away, and only it can save what it knows."
+            f" `clusterous create --cluster {name}` brings it back."
+        )
+    try:
+        said = ssh.run(opened.access, ssh.CONTROLLER, SAVE, timeout=SAVE_SECONDS).split()[-1:]
+    except shell.CommandFailed as error:
+        raise FailedError(
+            f"The controller of {name} could not save what it knows: {error}\n"
+            "  One that an older clusterous made cannot; a new one can."
+        ) from error
+    screen.emit({"name": "".join(said)}, lambda: "".join(said))
+
+
+@command.command(cls=options.Command)
+@options.with_settings
+def ls(settings: Settings) -> None:
+    """List what is saved, the newest first."""
+    from clusterous_cli.cluster import record
+    from clusterous_cli.cluster.identity import Identity
+    from clusterous_cli.commands import opening
+    from clusterous_cli.output import snapshots as shown
+    from clusterous_cli.plan.snapshots import stored
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    goal = opening.target(settings)
+    name = record.choose(goal.name, goal.cloud)
+    who = Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
+    found = stored.listed(goal.cloud, who)
+    if not found and record.read(goal.cloud, who) is None:
+        raise record.absent(who)
+    data = [one.data for one in found]
+    screen.emit(data, lambda: shown.table(found, opening.now()))
+    screen.hint("Next: clusterous snapshot restore NAME")
+
+
+@command.command(cls=options.Command)
+@click.argument("snapshot")
+@click.argument("file", required=False, type=click.Path())
+@click.option("--from", "source", metavar="CLUSTER", help="Whose snapshot; default: its own.")
+@click.option("--confirm", is_flag=True, help="End the life that the cluster has now.")
+@options.with_settings
+def restore(
+    settings: Settings, snapshot: str, file: str | None, source: str | None, confirm: bool
+) -> int:
+    """Let a cluster begin again with what SNAPSHOT knows: its name in `snapshot ls`, or `newest`.
+
+    The cluster is the one of --cluster or FILE; one that is not there is made, and like the one
+    that is saved where no FILE says otherwise. Of one that is there, the controller and all workers
+    are made anew, with all that runs on them: this has to be confirmed. The volume with what it
+    knew last is put aside, and goes with the cluster; the shared volume stays as it is.
+
+    All programs come back suspended, so that none runs twice unasked. Nothing is taken along of the
+    machines of then. The command may be stopped and repeated at any point.
+
+    \b
+    clusterous snapshot restore newest --confirm
+    clusterous snapshot restore 20261129T101503Z --from reef --cluster reef-2
+    """
+    from clusterous_cli.boot import bootstrap
+    from clusterous_cli.cluster.identity import Identity
+    from clusterous_cli.commands import changing, opening
+    from clusterous_cli.output import show
+    from clusterous_cli.output import snapshots as shown
+    from clusterous_cli.plan import converge, cost, design, inventory
+    from clusterous_cli.plan.snapshots import restoring, stored
+    from clusterous_cli.system import wait
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    cloud, config = _target(settings, file, source)
+    who = Identity(name=config.name, account=cloud.account, region=cloud.region)
+    owner = replace(who, name=source or who.name)
+    one = stored.chosen(stored.listed(cloud, owner), snapshot, owner.name)
+    stored.check_version(one, config.k3s)
+    blob = bootstrap.restored(stored.content(cloud, owner, one))
+    found = inventory.take(cloud, who)
+    lives = restoring.lives(found)
+    if restoring.has_state(found):  # what create would refuse, before anything is ended for it
+        design.draw(cloud, config, offer=opening.offer(None))
+    words = shown.restore_words(one, who.name, lives=lives)
+    if not confirm and not _agreed(screen, words, who.name if lives else None):
+        screen.warn("Nothing was changed.")
+        return 1
+    again = f"clusterous snapshot restore {one.name} --cluster {who.name}"
+    again += f" --from {owner.name}" * (owner != who) + " --confirm"
+    pauses = wait.Pauses()
+    with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
+        restoring.Restoring(cloud=cloud, who=who, lines=lines, pauses=pauses).run(blob)
+    drawn = design.draw(cloud, config, offer=opening.offer(None), restore=blob)
+    cluster = changing.carried_out(screen, cloud, drawn, again)
+    if not screen.for_people:
+        screen.emit(show.cluster_data(cluster, cost.of(config, cloud.region), opening.now()))
+    screen.hint(
+        "Programs are suspended. Next: clusterous status · to let one run again:\n"
+        """  clusterous kubectl patch capp NAME --type merge -p '{"spec": {"suspend": false}}'"""
+    )
+    return 0
+
+
+def _agreed(screen: "Ui", words: str, ends: str | None) -> bool:
+    """Ask; where a life *ends*, the cluster's name is the only yes."""
+    if ends is None:
+        return screen.confirm(f"{words}\ngo on? [y/N]")
+    return screen.confirm(
+        f"{words}\nType the cluster's name to go on:", word=ends, flag="--confirm"
+    )
+
+
+def _target(
+    settings: Settings, file: str | None, source: str | None
+) -> "tuple[client.Aws, ClusterConfig]":
+    """Return the session and what the cluster shall be: by file, by record, or as the source."""
+    from clusterous_cli.aws import errors
+    from clusterous_cli.commands import opening
+
+    if file is None and settings.cluster is None and source is None:
+        return opening.existing(settings)
+    try:
+        return opening.wanted(settings, file)
+    except errors.NoCluster:
+        if settings.cluster is None or source in (None, settings.cluster):
+            raise
+    cloud, like = opening.existing(replace(settings, cluster=source))
+    return cloud, replace(like, name=settings.cluster)

@@ -1,0 +1,55 @@
+"""Snapshots of what a cluster's Kubernetes knows, as people read of them."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from clusterous_cli.plan.snapshots.stored import KEPT, Snapshot
+from clusterous_cli.terminal import spell
+
+# One is taken each quarter of an hour; a machine may be slow, or be replaced.
+LATE: Final = timedelta(minutes=45)
+
+
+def table(found: Sequence[Snapshot], now: datetime) -> str:
+    """Return them as a table, and say where none was taken for long."""
+    if not found:
+        return "There is no snapshot yet. The first is taken when the controller is ready."
+    head = ("SNAPSHOT", "TAKEN", "SIZE", "KEPT", "K3S", "SHARED VOLUME")
+    rows = [
+        (
+            one.name,
+            f"{spell.duration((now - one.taken).total_seconds())} ago",
+            spell.size(one.size),
+            KEPT[one.kept],
+            one.k3s,
+            one.volume or "-",
+        )
+        for one in found
+    ]
+    late = now - found[0].taken
+    words = (
+        f"\n! The newest is {spell.duration(late.total_seconds())} old: is the controller away"
+        " (clusterous status)? Else `clusterous snapshot save` says what is wrong."
+        if late > LATE
+        else ""
+    )
+    return f"{spell.table([head, *rows], indent='')}{words}"
+
+
+def restore_words(one: Snapshot, name: str, *, lives: bool) -> str:
+    """Say what a restore does."""
+    taken = f"{one.taken:%H:%M} on {one.taken.day} {one.taken:%B} UTC"
+    begins = f"{name} begins with what {one.cluster} knew at {taken} ({one.name})"
+    if not lives and name == one.cluster:
+        return f"{begins}; its programs come back suspended."
+    if not lives:
+        return (
+            f"{begins}; its programs come back suspended. Its shared volume is empty, unless the"
+            " cluster file names one (volume: {id: …})."
+        )
+    return (
+        f"{begins}; its programs come back suspended. The controller and all workers of {name} end"
+        " now, with all that runs on them and is on their disks, and are made anew. What came after"
+        " that time is forgotten, but for files on the shared volume."
+    )

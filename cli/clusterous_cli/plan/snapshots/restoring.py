@@ -1,0 +1,75 @@
+"""A cluster's old life ends, so that the next `create` begins with a snapshot of the datastore.
+
+All machines but the gateway go: what ran on a worker would go on beside what is restored, and no
+worker registers again with a Kubernetes that has never heard of it.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from clusterous_api import names
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import Blob
+from clusterous_cli.plan import converge, inventory, lock
+from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.files import BUCKET
+from clusterous_cli.plan.kinds.kind import Found
+from clusterous_cli.plan.kinds.machines import MACHINES
+from clusterous_cli.plan.kinds.volume import state
+from clusterous_cli.system import wait
+from clusterous_cli.terminal.lines import Lines
+
+LINE: Final = "state"
+
+
+def ending(found: Iterable[Found]) -> tuple[Found, ...]:
+    """Return the machines that end. Pure."""
+    return tuple(
+        one for one in found if one.kind is MACHINES and one.ours and one.key != names.ROLE_GATEWAY
+    )
+
+
+def lives(found: Iterable[Found]) -> bool:
+    """Whether there is a life to be ended: machines, or a datastore that has begun. Pure."""
+    things = list(found)
+    return bool(ending(things)) or has_state(things) or state.present(things, ()).begun
+
+
+def has_state(found: Iterable[Found]) -> bool:
+    """Whether the volume is there with what the controller knows. Pure."""
+    return state.present(list(found), ()).own is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restoring:
+    """Ends the life that there is, in the order that may be cut short anywhere."""
+
+    cloud: Aws
+    who: Identity
+    lines: Lines
+    pauses: wait.Pauses
+
+    def run(self, snapshot: Blob) -> None:
+        """Do it; a cluster that is not there yet has none."""
+        if not any(one.kind is BUCKET for one in inventory.take(self.cloud, self.who)):
+            return
+        taken = lock.Lock(cloud=self.cloud, who=self.who, doing="a restore", pauses=self.pauses)
+        with lock.held(taken, self.lines):
+            found = inventory.take(self.cloud, self.who)
+            if not lives(found):
+                return
+            site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
+            site.s3("put_object", Key=snapshot.key, Body=snapshot.content)
+            self.end(ending(found))
+            state.put_aside(site, snapshot.sha256)
+            self.lines.set(LINE, "the one before is put aside", done=True)
+
+    def end(self, machines: Sequence[Found]) -> None:
+        """End the machines, and wait until they have."""
+        ended = converge.Destroy(
+            cloud=self.cloud, who=self.who, lines=self.lines, pauses=self.pauses
+        ).execute(machines, converge.SECONDS)
+        if ended.failed:
+            raise converge.first_of(ended)
