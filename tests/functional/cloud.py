@@ -288,6 +288,13 @@ def keeping(cloud: Aws, who: Identity) -> dict[str, Any] | None:
     state = {"volume": order["id"], "phase": "made"}
     if order["marked"] == "no":
         return {"phase": "waiting for its state volume", "state": state, "cluster": None}
+    # A disk is seen by the machine that has it, whatever the order says.
+    volumes = cloud.pages(
+        "ec2", "describe_volumes", "Volumes",
+        Filters=[{"Name": "volume-id", "Values": [order["id"]]}],
+    )  # fmt: skip
+    if [one["State"] for one in volumes] != ["in-use"]:
+        return {"phase": "waiting for its state volume", "state": {}, "cluster": None}
     if record.read_object(cloud, who, BEGUN) is None:
         body = f"{order['id']} i-0 2026-11-22T00:00:00Z\n".encode()
         cloud.client("s3", reads=True).put_object(Bucket=who.bucket, Key=BEGUN, Body=body)
