@@ -22,7 +22,7 @@ from botocore.exceptions import ClientError
 from clusterous_api import names
 from clusterous_cli.addons import table
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.cluster import record
+from clusterous_cli.cluster import prices, record
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.config import ClusterConfig, parse
 from clusterous_cli.cluster.identity import Identity
@@ -174,7 +174,13 @@ def volume_image(folder: Path) -> design.OwnImage:
 
 
 def typing(patch: pytest.MonkeyPatch, world: World) -> None:
-    """Let commands find the world outside as the tests play it: no site, no image to be made."""
+    """Let commands find the world outside as the tests play it: no site, no image to be made.
+
+    Prices are the table's: the list costs a client more, and is asked where it is tested.
+    """
+    patch.setattr(
+        "clusterous_cli.plan.pricelist.known", lambda cloud, *_: prices.listed(cloud.region)
+    )
     answers = outside()
     patch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
     patch.setattr("clusterous_cli.boot.releases.fetched", world.fetched)
@@ -372,6 +378,7 @@ def certified(folder: Path) -> ssl.SSLContext:
     for region in REGIONS:
         regional = f"{region}.amazonaws.com"
         hosts += [f"*.{regional}", f"*.s3.{regional}", f"api.ecr.{regional}"]
+        hosts += [f"api.pricing.{regional}"]
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

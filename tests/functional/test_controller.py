@@ -17,11 +17,12 @@ from clusterous_cli.cluster.tags import as_items, tags_of
 from clusterous_cli.commands import opening
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost
-from clusterous_cli.plan.kinds import machines
+from clusterous_cli.plan.kinds import homes, machines
 from clusterous_cli.system import wait
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\nvolume: none\n")
+POOLED = config.parse("name: reef\nvolume: none\npools: {worker: 1, big: 1}\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 OWNER = {"Bucket": WHO.bucket}
 
@@ -288,13 +289,17 @@ def older(world: cloud.World) -> None:
 
 
 def test_an_older_cluster_stays_as_it_is_and_is_told_so(world: cloud.World) -> None:
-    world.create(REEF)
+    world.create(POOLED)
+    assert show.older_words(record.open_cluster("reef", world.cloud)) == []
     older(world)
+    cloud.report(world.cloud, POOLED, {})
 
-    drawn = world.design(REEF)
+    drawn = world.design(POOLED)
 
     assert drawn.plan.pending == ()
     assert "made by an older clusterous" in drawn.plan.unchanged[0]
+    assert drawn.plan.unchanged[1] == homes.OLDER  # nor does it know of pools
+    assert show.older_words(record.open_cluster("reef", world.cloud)) == [homes.OLDER]
 
 
 def test_an_older_cluster_without_its_controller_gets_none_that_knows_nothing(

@@ -10,8 +10,8 @@ from clusterous_api.errors import LeftBehindError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import config
-from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.cluster.tags import is_ours, key_of, tagged
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost, sweep
@@ -76,8 +76,8 @@ def remove(to: Site, found: Found) -> None:
     to.ec2("delete_placement_group", GroupName=found.id)
 
 
-def price(config: ClusterConfig) -> list[Price]:
-    return [Price(hourly=1000.0)]  # so that it shows
+def bill(value: Any, known: Prices) -> Price:
+    return Price(hourly=1000.0)  # so that it shows
 
 
 PLACEMENT = Kind(
@@ -90,7 +90,8 @@ PLACEMENT = Kind(
     make=make,
     remove=remove,
     after=("machines",),
-    price=price,
+    billed=lambda config: (None,),
+    bill=bill,
     walk=Walk(
         action="describe_placement_groups",
         key="PlacementGroups",

@@ -133,9 +133,10 @@ class Witness(Protocol):
 class Aws:
     """One session: clients are made once, when first needed, and shared by all threads."""
 
-    def __init__(self, session: Any, region: str) -> None:
+    def __init__(self, session: Any, region: str, patience: float | None = None) -> None:
         self.session = session
         self.region = region
+        self.patience = patience  # seconds for an answer that is not needed; it is asked for once
         self._clients: dict[tuple[str, bool], Any] = {}
         self._lock = threading.RLock()
         self._identity: Mapping[str, str] | None = None
@@ -152,11 +153,11 @@ class Aws:
     def _made(self, service: str, reads: bool) -> Any:
         # A create call that botocore repeats after a lost answer makes a second VPC, so writes are
         # tried once here and repeated by the executor, which looks before it asks again.
-        attempts = 5 if reads else 1
+        attempts = 5 if reads and self.patience is None else 1
         config = Config(
             retries={"mode": "standard", "total_max_attempts": attempts},
-            connect_timeout=5,
-            read_timeout=60,
+            connect_timeout=self.patience or 5,
+            read_timeout=self.patience or 60,
             max_pool_connections=32,
             user_agent_extra="clusterous",
         )
@@ -269,6 +270,12 @@ class Aws:
     def elsewhere(self, region: str) -> "Aws":
         """Return the same account in another region."""
         return self if region == self.region else Aws(self.session, region)
+
+    def hasty(self, region: str, seconds: float) -> "Aws":
+        """Return the same account for questions whose answers are not worth a wait."""
+        other = Aws(self.session, region, patience=seconds)
+        other._lock = self._lock  # of one session, clients are made one after the other
+        return other
 
     @property
     def account(self) -> str:

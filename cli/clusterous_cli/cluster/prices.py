@@ -1,6 +1,10 @@
-"""Some of AWS's list prices, as data: on demand, Linux, dollars per hour. AWS's bill may differ."""
+"""What AWS asks for things, on demand, in dollars: a small dated table, and prices of one region.
+
+AWS's bill may differ.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
 
 DATE: Final = "2026-02"
@@ -35,8 +39,53 @@ EFS_GIB_MONTH: Final = 0.30
 HOURS_PER_MONTH: Final = 730
 
 
-def gp3_month(size: int, iops: int | None, throughput: int | None) -> float:
-    """Return the dollars of a month for so many GiB, operations a second, and MiB a second."""
-    more = max(0, (iops or 0) - DISK_IOPS_FREE)
-    faster = max(0, (throughput or 0) - DISK_MIB_FREE)
-    return size * DISK_GIB_MONTH + more * DISK_IOPS_MONTH + faster * DISK_MIB_MONTH
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """Prices in one region, in dollars; of *machines*, *nat* and *address* an hour's, of disks a
+    month's: of a GiB, and of what gp3 has more than at no price, an operation and a MiB a second.
+
+    *of* is whose prices of when these are, *why* no newer ones, and *unsure* what may differ.
+    """
+
+    machines: Mapping[str, float]
+    nat: float
+    address: float
+    gib: float
+    iops: float
+    mib: float
+    of: str
+    why: str = ""
+    unsure: tuple[str, ...] = ()
+
+    def gp3(self, size: int, iops: int | None, throughput: int | None) -> float:
+        """Return the dollars of a month for so many GiB, operations a second, and MiB a second."""
+        more = max(0, (iops or 0) - DISK_IOPS_FREE)
+        faster = max(0, (throughput or 0) - DISK_MIB_FREE)
+        return size * self.gib + more * self.iops + faster * self.mib
+
+    @property
+    def spelled(self) -> str:
+        """Say whose prices these are."""
+        more = f" ({self.why})" if self.why else ""
+        return f"{self.of}{more}; what AWS bills may differ"
+
+
+def listed(region: str, why: str = "") -> Prices:
+    """Return what the table says of a region; *why* nothing better is known."""
+    known = FACTORS.get(region)
+    factor = known or 1.0
+    return Prices(
+        machines={type: hourly * factor for type, hourly in MACHINES.items()},
+        nat=NAT_GATEWAY * factor,
+        address=PUBLIC_ADDRESS * factor,
+        gib=DISK_GIB_MONTH * factor,
+        iops=DISK_IOPS_MONTH * factor,
+        mib=DISK_MIB_MONTH * factor,
+        of=f"list prices of {DATE}, from a table",
+        why=why,
+        unsure=() if known else (f"the difference of {region} to us-east-1",),
+    )
+
+
+# What the table has before a region's own factor.
+TABLE: Final = listed("us-east-1")

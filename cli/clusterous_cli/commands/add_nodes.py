@@ -27,8 +27,9 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None) -> in
     number, name = changing.amount(words, count)
     pool = changing.pool(before, name)
     config = changing.checked(before.changed(pool.name, count=pool.count + number))
+    listed = opening.asked_prices(cloud, config)
     drawn = design.draw(cloud, config, offer=opening.offer(None))
-    price = cost.of(config, cloud.region)
+    price = cost.of(config, cloud.region, listed())
     screen.tell(show.plan_table(drawn, price))
     where = f"{config.name} in {cloud.region} (account {cloud.account})"
     if not screen.confirm(f"add {number} to {pool.spelled} of {where}?  {price.spelled()} [y/N]"):

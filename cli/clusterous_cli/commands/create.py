@@ -39,9 +39,10 @@ def command(
     screen = Ui(settings)
     cloud, config = opening.wanted(settings, file)
     examined = changing.examined(cloud, config)
+    listed = opening.asked_prices(cloud, config)
     drawn = design.draw(cloud, config, offer=opening.offer(operator_image))
     who = drawn.who
-    price = cost.of(config, cloud.region)
+    price = cost.of(config, cloud.region, listed())
     if drawn.plan.pending:
         screen.tell(show.plan_table(drawn, price))
         changing.heeded(screen, examined.findings(), skipped)

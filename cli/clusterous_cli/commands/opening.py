@@ -19,6 +19,7 @@ from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
     from clusterous_cli.checks.check import Place
+    from clusterous_cli.cluster.prices import Prices
     from clusterous_cli.plan.design import Offer
     from clusterous_cli.program.load import Load
     from clusterous_cli.reach.kube import Api
@@ -244,6 +245,13 @@ def _other_counts(wanted: ClusterConfig, said: Mapping[str, int]) -> tuple[str, 
         for one in wanted.workers
         if said.get(one.name, 0) != one.count
     )
+
+
+def asked_prices(cloud: client.Aws, wanted: ClusterConfig) -> Callable[[], "Prices"]:
+    """Ask for the prices of what *wanted* has, while other things are done."""
+    from clusterous_cli.plan import pricelist
+
+    return pricelist.beside(cloud, sorted({one.type for one in wanted.pools}), now())
 
 
 def offer(operator_image: str | None) -> "Offer":

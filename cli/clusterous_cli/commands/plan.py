@@ -30,8 +30,9 @@ def command(settings: Settings, file: str | None, full: bool, operator_image: st
         screen.emit(yamltree.load_all(text, "")[0], lambda: text.rstrip("\n"))
         return 0
     cloud, config = opening.wanted(settings, file)
+    listed = opening.asked_prices(cloud, config)
     drawn = design.draw(cloud, config, offer=opening.offer(operator_image))
-    price = cost.of(config, cloud.region)
+    price = cost.of(config, cloud.region, listed())
     screen.emit(show.plan_data(drawn, price), lambda: show.plan_table(drawn, price))
     if drawn.plan.pending:
         screen.hint(f"Next: clusterous create{' ' + file if file else ''}")

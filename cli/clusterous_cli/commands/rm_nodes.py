@@ -30,8 +30,9 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None, repla
     screen = Ui(settings)
     cloud, before = opening.existing(settings)
     chosen = changing.leaving(cloud, before, words, count, replace=replace)
+    listed = opening.asked_prices(cloud, chosen.config)
     drawn = design.draw(cloud, chosen.config, offer=opening.offer(None), leave=chosen.ids)
-    price = cost.of(chosen.config, cloud.region)
+    price = cost.of(chosen.config, cloud.region, listed())
     if not drawn.plan.leaving:
         screen.tell("No machine is to leave.")
         return 0

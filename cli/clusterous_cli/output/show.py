@@ -11,8 +11,11 @@ from clusterous_cli.cluster import away, prices
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
+from clusterous_cli.output import changes
+from clusterous_cli.output.changes import Change, Effect
 from clusterous_cli.plan import cost, nodes
 from clusterous_cli.plan.design import Design
+from clusterous_cli.plan.kinds import homes
 from clusterous_cli.plan.kinds.kind import Action, Kind, Step
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.program import load
@@ -21,7 +24,13 @@ from clusterous_cli.terminal import spell
 from clusterous_cli.turns.calls import Call
 
 FULL: Final = 0.05  # of which nothing more is free
-SIGNS: Final = {Action.CREATE: "+", Action.CHANGE: "~", Action.DELETE: "-", Action.KEEP: " "}
+SIGNS: Final = {
+    Effect.CREATED: "+",
+    Effect.CHANGED: "~",
+    Effect.REPLACED: "±",
+    Effect.DELETED: "-",
+}
+MOST_REASONS: Final = 3  # that a line tells
 PARTS: Final = ("network", "access", "files", "volume", "machines", "add-ons")
 
 
@@ -32,7 +41,7 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
         "region": design.who.region,
         "account": design.who.account,
         "pending": len(design.plan.pending),
-        "steps": [_step_data(step) for step in design.plan.steps],
+        "steps": [_step_data(one) for one in changes.of_design(design, price.known)],
         "unchanged": list(design.plan.unchanged),
         "image": {
             "id": design.image.id,
@@ -43,13 +52,25 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
         **_volume_server(design),
         "unpinned": list(design.unpinned),
         "cost": {
-            "currency": "USD",
-            "hourly": round(price.hourly, 4),
-            "monthly": round(price.monthly, 2),
-            "unknown": list(price.unknown),
-            "list_prices_of": prices.DATE,
+            **_cost_data(price),
+            "before": _amounts_data(changes.cost_before(design, price.known)),
+            "after": _amounts_data(changes.cost_after(design, price.known)),
         },
     }
+
+
+def _cost_data(price: cost.Cost) -> dict[str, Any]:
+    return {
+        "currency": "USD",
+        **_amounts_data(price),
+        "unknown": list(price.unknown),
+        "prices_of": price.known.of,
+        "no_newer_prices": price.known.why or None,
+    }
+
+
+def _amounts_data(price: cost.Cost) -> dict[str, float]:
+    return {"hourly": round(price.hourly, 4), "monthly": round(price.monthly, 2)}
 
 
 def _volume_server(design: Design) -> dict[str, Any]:
@@ -57,7 +78,8 @@ def _volume_server(design: Design) -> dict[str, Any]:
     return {"volume_server": {"image": server.reference, "from": server.origin}} if server else {}
 
 
-def _step_data(step: Step) -> dict[str, Any]:
+def _step_data(change: Change) -> dict[str, Any]:
+    step = change.step
     found = {"id": step.found.id} if step.found else {}
     drift = {"changes": list(step.drift)} if step.drift else {}
     return {
@@ -66,6 +88,11 @@ def _step_data(step: Step) -> dict[str, Any]:
         "name": step.key,
         **found,
         **drift,
+        "effect": str(change.effect),
+        "reasons": list(change.reasons),
+        "hourly": round(change.hourly, 4),
+        "monthly": round(change.hourly * prices.HOURS_PER_MONTH, 2),
+        **({"unknown": list(change.unknown)} if change.unknown else {}),
     }
 
 
@@ -148,14 +175,23 @@ def _changes(design: Design, price: cost.Cost) -> str:
         return f"{where}: not as the file wants it, but nothing that create can do"
     if not plan.pending:
         return f"{where}: as wanted, nothing to do ({price.spelled()})"
-    state = "nothing exists yet" if _is_new(plan) else f"{len(plan.pending)} changes"
-    rows = [row for part in PARTS if (row := _part_row(plan, part))]
+    new = _is_new(plan)
+    state = "nothing exists yet" if new else f"{len(plan.pending)} changes"
+    all_of = changes.of_design(design, price.known)
+    rows = [
+        row
+        for effect in SIGNS
+        for part in PARTS
+        if (row := _part_row(part, effect, [one for one in all_of if one.effect is effect]))
+    ]
+    now = changes.cost_before(design, price.known)
+    was = "" if new else f"; now {now.hourly:.2f} $/h ({now.monthly:.0f} $ a month)"
     return "\n".join(
         [
             f"{where}: {state}",
-            spell.table(rows),
-            f"  {price.spelled()} running ({price.monthly:.0f} $ a month); {cost.NOT_COUNTED}",
-            f"  list prices of {prices.DATE}; what AWS bills may differ",
+            spell.table(row[:-1] if new else row for row in rows),
+            f"  {price.spelled()} running ({price.monthly:.0f} $ a month){was}; {cost.NOT_COUNTED}",
+            f"  {price.known.spelled}",
         ]
     )
 
@@ -164,13 +200,25 @@ def _is_new(plan: Plan) -> bool:
     return all(step.action is Action.CREATE for step in plan.steps)
 
 
-def _part_row(plan: Plan, part: str) -> tuple[str, str, str] | None:
-    steps = [step for step in plan.pending if step.part == part]
-    if not steps:
+def _part_row(part: str, effect: Effect, of_effect: Sequence[Change]) -> tuple[str, ...] | None:
+    """Say of one part what becomes of it, by how much that changes the cost, and why."""
+    some = [one for one in of_effect if one.step.part == part]
+    if not some:
         return None
-    actions = {step.action for step in steps}
-    sign = SIGNS[next(iter(actions))] if len(actions) == 1 else "~"
-    return (f"{sign} {part}", _part_words(part, steps), spell.plural(len(steps), "step"))
+    steps = [one.step for one in some]
+    hourly = sum(one.hourly for one in some)
+    unknown = " + ?" if any(one.unknown for one in some) else ""
+    amount = f"{hourly:+.2f} $/h, {hourly * prices.HOURS_PER_MONTH:+.0f} $ a month{unknown}"
+    reasons = list(dict.fromkeys(reason for one in some for reason in one.reasons))
+    more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+    return (
+        f"{SIGNS[effect]} {effect}",
+        part,
+        _part_words(part, steps),
+        spell.plural(len(steps), "step"),
+        amount if hourly or unknown else "",
+        "; ".join([*reasons[:MOST_REASONS], *more]),
+    )
 
 
 def _part_words(part: str, steps: Sequence[Step]) -> str:
@@ -206,11 +254,8 @@ def cluster_data(cluster: Cluster, price: cost.Cost, now: datetime) -> dict[str,
         "created": created,
         "up_seconds": round(uptime(created, now)),
         "cost": {
-            "currency": "USD",
-            "hourly": round(price.hourly, 4),
+            **_cost_data(price),
             "so_far": round(price.hourly * uptime(created, now) / 3600, 2),
-            "unknown": list(price.unknown),
-            "list_prices_of": prices.DATE,
         },
         "gateway": cluster.gateway_ip,
         "controller": cluster.controller_ip,
@@ -317,6 +362,15 @@ def _counted(pool: Pool) -> str:
     if pool.name == names.ROLE_WORKER:
         return spell.plural(pool.count, "worker")
     return f"{pool.count} in {pool.key}"
+
+
+def older_words(cluster: Cluster) -> list[str]:
+    """Say that a controller knows of no pools where there are some: it speaks of no state, too."""
+    config = ClusterConfig.from_record(cluster.record["config"])
+    told = [one.report or {} for one in cluster.nodes if one.pool == names.ROLE_CONTROLLER]
+    older = any(said.get("phase") == "ready" and "state" not in said for said in told)
+    named = any(one.name != names.ROLE_WORKER for one in config.workers)
+    return [homes.OLDER] if older and named else []
 
 
 # What it means that a machine is no more.
@@ -449,7 +503,8 @@ def _warnings(cluster: Cluster, inside: Inside) -> list[str]:
     known = inside.load.nodes if inside.load else ()
     troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in known if n.trouble]
     all_words = (
-        *missing(cluster), *addon_words(cluster), *volume_troubles(cluster), *troubled
+        *missing(cluster), *older_words(cluster), *addon_words(cluster),
+        *volume_troubles(cluster), *troubled,
     )  # fmt: skip
     return [f"  ! {words}" for words in all_words]
 

@@ -1,4 +1,4 @@
-"""What a cluster costs per hour, from a small dated table; what the table lacks is said. Pure."""
+"""What a cluster costs per hour, by the prices that are known; what has none is said. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import Final
 
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.plan.kinds import table
 from clusterous_cli.plan.kinds.kind import Price
 
@@ -15,9 +16,10 @@ NOT_COUNTED: Final = "data on the volume and traffic come on top"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Dollars per hour; *unknown* names what has no price in the table."""
+    """Dollars per hour by the prices *known*; *unknown* names what has no price there."""
 
     hourly: float
+    known: Prices
     unknown: tuple[str, ...] = ()
 
     @property
@@ -31,14 +33,19 @@ class Cost:
         return f"{self.hourly:.2f} $/h{more}"
 
 
-def of(config: ClusterConfig, region: str) -> Cost:
-    """Return what the running cluster costs."""
-    factor = prices.FACTORS.get(region)
-    parts = [price for kind in table.ALL for price in kind.price(config)]
-    unknown = [] if factor else [f"the difference of {region} to us-east-1"]
-    unknown += [f"{count} {what}" for what, count in _unknown(parts).items() if count]
-    hourly = sum(part.hourly for part in parts) * (factor or 1.0)
-    return Cost(hourly=hourly, unknown=tuple(unknown))
+def of(config: ClusterConfig, region: str, known: Prices | None = None) -> Cost:
+    """Return what the running cluster costs: by the table, unless better prices are *known*."""
+    known = known or prices.listed(region)
+    kinds = [(kind.bill, kind.billed(config)) for kind in table.ALL if kind.bill]
+    return summed((bill(value, known) for bill, values in kinds for value in values), known)
+
+
+def summed(parts: Iterable[Price], known: Prices) -> Cost:
+    """Add up what things cost."""
+    listed = list(parts)
+    unknown = [f"{count} {what}" for what, count in _unknown(listed).items() if count]
+    hourly = sum(part.hourly for part in listed)
+    return Cost(hourly=hourly, known=known, unknown=(*known.unsure, *unknown))
 
 
 def _unknown(parts: Iterable[Price]) -> dict[str, int]:

@@ -16,11 +16,11 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import bootstrap, pki, releases
 from clusterous_cli.cluster import record
-from clusterous_cli.cluster.config import IMAGES, ClusterConfig, VolumeType
+from clusterous_cli.cluster.config import FIXED, IMAGES, ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, leaving, planner
-from clusterous_cli.plan.kinds import table
+from clusterous_cli.plan.kinds import homes, table
 from clusterous_cli.plan.kinds.cloud import Cloud
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Found, Wish
@@ -117,6 +117,7 @@ class Design:
     awaited: Mapping[str, str]  # the digests of the add-ons that create waits for
     operator: OwnImage
     record: Blob  # as it is once the machines that are leaving have gone
+    before: ClusterConfig | None  # as the record had it until now
     volume_server: OwnImage | None  # where the controller serves the shared volume
     redraw: "Callable[[OwnImage, OwnImage | None], Design]" = field(repr=False)
 
@@ -270,7 +271,9 @@ def _drawn(
     )  # fmt: skip
     plan = planner.plan(table.wanted(wish), inventory.index(found, failed, going))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()
-    older = () if brain.kept else (state.OLDER,)
+    named = any(one.name not in FIXED for one in config.workers)
+    # Whoever knew of a volume for the state knew of pools.
+    older = () if brain.kept else (state.OLDER, *([homes.OLDER] if named else []))
     return Design(
         config=config,
         image=image,
@@ -288,6 +291,7 @@ def _drawn(
         awaited=made.awaited,
         operator=operator,
         record=recorded(),
+        before=ClusterConfig.from_record(before["config"]) if before else None,
         volume_server=server,
         redraw=redraw,
     )

@@ -16,6 +16,7 @@ from tests.region.aws import (
     errors,
     faults,
     iam,
+    pricing,
     quotas,
     regions,
     s3,
@@ -40,7 +41,7 @@ SERVICES: Final[Mapping[str, Service]] = {
     "ecr": ecr.SERVICE,
     "ssm": ssm.SERVICE,
     "servicequotas": quotas.SERVICE,
-    "pricing": quotas.PRICING,
+    "pricing": pricing.SERVICE,
 }
 
 

@@ -1,8 +1,7 @@
-"""Service Quotas and the price list: the few that a cluster's plan looks at."""
+"""Service Quotas: the few that a cluster's plan looks at."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -69,37 +68,4 @@ def _quota(world: World, service: str, code: str) -> dict[str, Any]:
     }
 
 
-# On-demand USD per hour in eu-west-1; other types answer an empty list, as for an unknown filter.
-_PRICES: Final = {
-    "t3.micro": 0.0114,
-    "t3.small": 0.0228,
-    "t3.medium": 0.0456,
-    "t3.large": 0.0912,
-    "t3.xlarge": 0.1824,
-    "m5.large": 0.107,
-    "c5.large": 0.096,
-    "t4g.small": 0.0184,
-    "t4g.medium": 0.0368,
-}
-
-
-def _price_list(_: World, request: Request) -> Answer:
-    if request.action != "GetProducts":
-        raise errors.not_implemented(f"pricing {request.action}")
-    filters = {f["Field"]: f["Value"] for f in request.params.get("Filters", [])}
-    kind = filters.get("instanceType", "")
-    prices = [json.dumps(_product(kind, _PRICES[kind]))] if kind in _PRICES else []
-    return json_answer({"FormatVersion": "aws_v1", "PriceList": prices})
-
-
-def _product(kind: str, price: float) -> dict[str, Any]:
-    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}}
-    return {
-        "product": {"attributes": {"instanceType": kind, "operatingSystem": "Linux"}},
-        "serviceCode": "AmazonEC2",
-        "terms": {"OnDemand": {"X.JRTCKXETXF": {"priceDimensions": {"X.JRTCKXETXF.1": dimension}}}},
-    }
-
-
 SERVICE: Final = Service(read=_read, needs=_needs, act=_act)
-PRICING: Final = Service(read=_read, needs=_needs, act=_price_list)

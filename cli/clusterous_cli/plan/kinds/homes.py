@@ -28,6 +28,11 @@ from clusterous_cli.plan.kinds.kind import (
 )
 from clusterous_cli.plan.kinds.machines import PART, pool_of
 
+OLDER: Final = (
+    "the controller was made by an older clusterous, which knows of no pools: it calls every new"
+    " node `worker`, and what asks for another pool waits for ever. In a cluster that is created"
+    " anew pools are known"
+)
 LINE: Final = re.compile(r"[a-z0-9.-]+ (i-[0-9a-f]+) ([a-z0-9-]+)")
 
 

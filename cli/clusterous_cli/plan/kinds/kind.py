@@ -14,6 +14,7 @@ from clusterous_cli.cluster.addresses import Addresses, addresses
 from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob, Machine
+from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.cluster.tags import is_named, is_ours, key_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 
@@ -123,13 +124,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """A part of what the running cluster costs, in dollars per hour of us-east-1.
+    """A part of what the running cluster costs, in dollars per hour.
 
     *unknown* is what has no price here, with how many there are of it.
     """
 
     hourly: float
     unknown: Mapping[str, int] | None = None
+
+
+# What something that costs by the hour costs: what is wanted of it, or what is there.
+Bill = Callable[[Any, Prices], Price]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +185,9 @@ class Kind:
     differ: "Callable[[Any, Any], tuple[str, ...]] | None" = None
     changeable: bool = False  # its call may be repeated; all others would have to be made anew
     duplicated: bool = False  # AWS makes a second one when the answer to the first call is lost
-    price: Callable[[ClusterConfig], Iterable[Price]] = lambda config: ()
+    # The values of it that the running cluster is billed for, and how.
+    billed: Callable[[ClusterConfig], Iterable[Any]] = lambda config: ()
+    bill: Bill | None = None
     # The last look: by EC2's lists, or by one of its own.
     walk: Walk | None = None
     walked: Callable[[Cloud, Identity], list[Left]] | None = None

@@ -12,6 +12,7 @@ from clusterous_api.errors import FailedError, NotBeforeError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import FIXED, ClusterConfig, Pool, pool_key
 from clusterous_cli.cluster.payload import RECORD, SECRETS_KEY
+from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.cluster.tags import LIVE, is_ours, key_of, tagged, tags_of
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
@@ -213,6 +214,11 @@ def drift(wanted: Machines, there: Machines) -> tuple[str, ...]:
     return (*fewer, *off, *other)
 
 
+def off(there: Machines) -> tuple[str, ...]:
+    """Name the machines that are switched off."""
+    return tuple(id for id, state in (there.states or {}).items() if state in ("stopping", OFF))
+
+
 def lasting(wanted: Machines, there: Machines) -> tuple[str, ...]:
     """Say in what machines that run differ from those that are started from now on."""
     pairs = (("disk", "a disk of {} GiB"), ("image", "image {}"))
@@ -407,16 +413,26 @@ def _counted(count: int, wanted: Machines) -> str:
     return spell.plural(count, pool) if pool in FIXED else f"{count} of {pool}"
 
 
-def _prices(config: ClusterConfig) -> list[Price]:
-    found = []
-    for pool in config.pools:
-        machine = prices.MACHINES.get(pool.type)
-        public = prices.PUBLIC_ADDRESS if SIDES[pool.role] == "public" else 0.0
-        disk = pool.disk * prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
-        unknown = {pool.type: pool.count} if machine is None else None
-        hourly = ((machine or 0.0) + disk + public) * pool.count
-        found.append(Price(hourly=hourly, unknown=unknown))
-    return found
+def _billed(config: ClusterConfig) -> list[Machines]:
+    return [
+        Machines(count=one.count, type=one.type, pool=one.name, disk=one.disk)
+        for one in config.pools
+    ]
+
+
+def bill(value: Machines, known: Prices) -> Price:
+    """Return what machines cost; those that are off have their disks only."""
+    running = value.count - len(off(value))
+    machine = known.machines.get(value.type)
+    public = known.address if value.pool == names.ROLE_GATEWAY else 0.0
+    disks = value.count * _gib(value.disk) * known.gib / prices.HOURS_PER_MONTH
+    unknown = {value.type: running} if machine is None and running else None
+    return Price(hourly=((machine or 0.0) + public) * running + disks, unknown=unknown)
+
+
+def _gib(disk: int | str | None) -> int:
+    # Machines of one pool may have disks of several sizes: then of the smallest.
+    return min((int(word) for word in str(disk or 0).split(", ") if word.isdigit()), default=0)
 
 
 def _hourly(item: Item) -> float | None:
@@ -436,7 +452,8 @@ MACHINES: Final = Kind(
     make=_make,
     remove=_remove,
     differ=drift,
-    price=_prices,
+    billed=_billed,
+    bill=bill,
     walk=Walk(
         action="describe_instances",
         key="Reservations",
@@ -470,7 +487,7 @@ def _remove_disk(to: Site, found: Found) -> None:
 
 
 def _disk_hourly(item: Item) -> float:
-    monthly = prices.gp3_month(item["Size"], item.get("Iops"), item.get("Throughput"))
+    monthly = prices.TABLE.gp3(item["Size"], item.get("Iops"), item.get("Throughput"))
     return monthly / prices.HOURS_PER_MONTH
 
 

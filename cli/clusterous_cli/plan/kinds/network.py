@@ -6,8 +6,8 @@ from typing import Final
 
 from clusterous_api.errors import FailedError, TransientError
 from clusterous_cli.cluster import prices
-from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.payload import SECRETS_KEY
+from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.cluster.tags import is_named, is_ours, key_of, made_by_aws, tagged
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import (
@@ -588,12 +588,13 @@ def _nat_state(to: Site, id: str) -> str | None:
     return next((state for state in states if state != "deleted"), None)
 
 
-def _address_price(config: ClusterConfig) -> list[Price]:
-    return [Price(hourly=prices.PUBLIC_ADDRESS)]
+def _bill_address(value: Address, known: Prices) -> Price:
+    return Price(hourly=known.address)
 
 
-def _nat_price(config: ClusterConfig) -> list[Price]:
-    return [Price(hourly=prices.NAT_GATEWAY)]
+def _bill_nat(value: Nat, known: Prices) -> Price:
+    failed = value.state == "failed"
+    return Price(hourly=0.0 if failed else known.nat)
 
 
 ADDRESS: Final = Kind(
@@ -606,7 +607,8 @@ ADDRESS: Final = Kind(
     remove=_remove_address,
     after=("nat-gateway", "machines"),
     duplicated=True,
-    price=_address_price,
+    billed=lambda config: (Address(),),
+    bill=_bill_address,
     walk=Walk(
         action="describe_addresses",
         key="Addresses",
@@ -624,7 +626,8 @@ NAT: Final = Kind(
     make=_make_nat,
     remove=_remove_nat,
     changeable=True,
-    price=_nat_price,
+    billed=lambda config: (Nat(subnet="", ready=True),),
+    bill=_bill_nat,
     walk=Walk(
         action="describe_nat_gateways",
         key="NatGateways",

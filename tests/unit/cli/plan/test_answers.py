@@ -313,7 +313,8 @@ def test_machines_cost_their_type_their_disk_and_the_gateway_its_address() -> No
     reef = config.parse("name: reef\nworkers: {type: t3.medium, count: 3}\n")
     month = prices.DISK_GIB_MONTH / prices.HOURS_PER_MONTH
 
-    found = [one.hourly for one in machines._prices(reef)]
+    known = prices.listed("us-east-1")
+    found = [machines.bill(one, known).hourly for one in machines._billed(reef)]
 
     expected = [
         (prices.MACHINES[each.type] + each.disk * month) * each.count

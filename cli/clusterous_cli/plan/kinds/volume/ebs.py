@@ -9,6 +9,7 @@ from clusterous_api import names
 from clusterous_api.errors import FailedError, NotBeforeError
 from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.cluster.tags import OWN, key_of, owner_of, tagged, tags_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
@@ -243,21 +244,21 @@ def _free(to: Site, found: Found) -> None:
         to.pauses.sleep(1.0)
 
 
-def monthly(value: Volume) -> float:
-    """Return the dollars of us-east-1 that a volume costs in a month."""
-    return prices.gp3_month(value.size or 0, value.iops, value.throughput)
+def monthly(value: Volume, known: Prices = prices.TABLE) -> float:
+    """Return the dollars that a volume costs in a month."""
+    return known.gp3(value.size or 0, value.iops, value.throughput)
 
 
-def _prices(config: ClusterConfig) -> list[Price]:
+def _billed(config: ClusterConfig) -> list[Volume]:
     asked = config.volume
     if not asked.served or asked.id:  # which costs with and without the cluster
         return []
-    return [price(_figures(config))]
+    return [_figures(config)]
 
 
-def price(value: Volume) -> Price:
+def bill(value: Volume, known: Prices) -> Price:
     """Return what a volume costs in an hour."""
-    return Price(hourly=monthly(value) / prices.HOURS_PER_MONTH)
+    return Price(hourly=monthly(value, known) / prices.HOURS_PER_MONTH)
 
 
 def words(steps: Sequence[Step]) -> str:
@@ -314,7 +315,8 @@ VOLUME: Final = Kind(
     after=("machines",),
     differ=differ,
     changeable=True,
-    price=_prices,
+    billed=_billed,
+    bill=bill,
 )
 GIVEN: Final = Kind(
     name="given-volume",

@@ -25,7 +25,6 @@ from clusterous_cli.plan.kinds.kind import (
     Found,
     Id,
     Kind,
-    Price,
     Ref,
     Resource,
     Scope,
@@ -187,8 +186,8 @@ def _differ(wanted: Volume, there: Volume) -> tuple[str, ...]:
     return ()
 
 
-def _prices(config: ClusterConfig) -> list[Price]:
-    return [ebs.price(FIGURES)]
+def _billed(config: ClusterConfig) -> list[Volume]:
+    return [FIGURES]
 
 
 def _words(steps: Sequence[Step]) -> str:
@@ -262,7 +261,8 @@ VOLUME: Final = Kind(
     remove=ebs.remove,
     after=("machines",),
     differ=_differ,
-    price=_prices,
+    billed=_billed,
+    bill=ebs.bill,
 )
 NOTE: Final = Kind(
     name=STATE_NOTE, part=PART, wants=_want_note, look=_look_note, make=_make_note, changeable=True
