@@ -21,7 +21,7 @@ from clusterous_cli.plan.kinds import homes, machines
 from clusterous_cli.system import wait
 from tests.functional import cloud
 
-REEF = config.parse("name: reef\nworkers: 1\nvolume: none\n")
+REEF = config.parse("name: reef\nworkers: 1\nmaster: none\nvolume: none\n")
 POOLED = config.parse("name: reef\nvolume: none\npools: {worker: 1, big: 1}\n")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 OWNER = {"Bucket": WHO.bucket}

@@ -66,7 +66,7 @@ def test_more_workers_are_added_and_the_others_kept(world: cloud.World) -> None:
     after = world.create(config.parse("name: reef\nworkers: 3\n"))
 
     assert before < {node.instance_id for node in after}
-    assert [node.role for node in after].count("worker") == 3
+    assert [node.pool for node in after].count("worker") == 3
 
 
 def test_a_changed_address_changes_only_the_gateways_rules(world: cloud.World) -> None:
@@ -195,7 +195,7 @@ def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
     assert told.value.exit_code == 1
     assert "clusterous kubectl -n clusterous-system describe pods" in str(told.value)
     cloud.report(world.cloud, REEF, {})  # It is mended, and the controller says so.
-    assert len(world.create(REEF)) == 4
+    assert len(world.create(REEF)) == 5
 
 
 def test_a_lost_answer_ends_no_wait_for_the_machines(
@@ -217,7 +217,7 @@ def test_a_lost_answer_ends_no_wait_for_the_machines(
 
     ready = nodes.await_ready(world.cloud, who, WANTED, {}, lines, wait.Pauses())
 
-    assert len(ready) == 4
+    assert len(ready) == 5
     assert "AWS does not answer; trying again. (no answer)" in said.getvalue()
 
 
@@ -234,7 +234,7 @@ def test_another_clusters_things_are_left_alone(world: cloud.World) -> None:
     world.destroy("reef")
 
     atoll = record.open_cluster("atoll", world.cloud)
-    assert [node.state for node in atoll.nodes] == ["running"] * 3
+    assert [node.state for node in atoll.nodes] == ["running"] * 4
     world.destroy("atoll")
     assert world.server.leftovers() == []
 
@@ -311,7 +311,9 @@ def test_create_killed_anywhere_is_finished_and_destroyed(world: cloud.World, ca
     except cloud.Killed:
         world.renew()
         nodes = world.create(REEF)
-        assert [node.role for node in nodes] == ["gateway", "controller", "worker", "worker"]
+        assert [node.pool for node in nodes] == [
+            "gateway", "controller", "master", "worker", "worker",
+        ]  # fmt: skip
         assert not world.design(REEF).plan.pending
     world.renew()
     world.destroy("reef")

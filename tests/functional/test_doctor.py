@@ -386,7 +386,7 @@ def test_of_a_session_the_policies_of_its_role_count(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("check", "limit", "says"),
     [
-        ("quota: vCPUs", {"vcpu_limit": 5}, "6 more vCPUs of standard machines wanted, 0 of 5"),
+        ("quota: vCPUs", {"vcpu_limit": 5}, "8 more vCPUs of standard machines wanted, 0 of 5"),
         ("quota: networks", {"vpc_limit": 1}, "1 more networks (VPCs) wanted, 1 of 1 in use"),
         ("quota: addresses", {"eip_limit": 0}, "1 more Elastic IPs wanted, 0 of 0 in use"),
         ("quota: NAT gateways", {"nat_limit": 0}, "1 more NAT gateways of a zone wanted, 0 of 0"),

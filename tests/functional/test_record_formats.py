@@ -13,7 +13,7 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
 from tests.functional import cloud
 
-REEF = config.parse("name: reef\nworkers: 1\nvolume: none\n")
+REEF = config.parse("name: reef\nworkers: 1\nmaster: none\nvolume: none\n")
 POOLS = {"gateway": "gateway", "controller": "controller", "workers": "worker"}
 
 

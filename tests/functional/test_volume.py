@@ -29,7 +29,7 @@ from clusterous_cli.plan.kinds.volume import attachment, ebs
 from clusterous_cli.system import wait
 from tests.functional import cloud
 
-REEF = config.parse("name: reef\nworkers: 1\nvolume: {size: 30}\n")
+REEF = config.parse("name: reef\nmaster: none\nworkers: 1\nvolume: {size: 30}\n")
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 

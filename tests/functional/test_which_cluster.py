@@ -71,7 +71,7 @@ def test_destroy_asks_about_the_cluster_of_the_file(type_: Type) -> None:
     code, _, err = type_("destroy")
 
     assert code == 2
-    assert "This removes reef in eu-west-1 (account 123456789012): 2 machines" in err
+    assert "This removes reef in eu-west-1 (account 123456789012): 3 machines" in err
     assert "There is no terminal" in err
 
 

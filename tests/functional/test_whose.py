@@ -47,7 +47,7 @@ def test_a_machine_of_another_network_is_not_ended_for_its_tags(world: cloud.Wor
 
     assert not world.design(REEF).plan.pending
     known = [one["InstanceId"] for one in record.machines(world.cloud, WHO)]
-    assert len(known) == 3
+    assert len(known) == 4
     assert made not in known
     stays(world, made)
 

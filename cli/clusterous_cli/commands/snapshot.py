@@ -85,6 +85,7 @@ def ls(settings: Settings) -> None:
 @click.argument("file", required=False, type=click.Path())
 @click.option("--from", "source", metavar="CLUSTER", help="Whose snapshot; default: its own.")
 @click.option("--confirm", is_flag=True, help="End the life that the cluster has now.")
+@options.break_lock
 @options.with_settings
 def restore(
     settings: Settings, snapshot: str, file: str | None, source: str | None, confirm: bool
@@ -112,6 +113,7 @@ def restore(
     from clusterous_cli.plan.snapshots import restoring, stored
     from clusterous_cli.system import wait
     from clusterous_cli.terminal.screen import Ui
+    from clusterous_cli.turns import journal
 
     screen = Ui(settings)
     cloud, config = _target(settings, file, source)
@@ -131,8 +133,14 @@ def restore(
     again = f"clusterous snapshot restore {one.name} --cluster {who.name}"
     again += f" --from {owner.name}" * (owner != who) + " --confirm"
     pauses = wait.Pauses()
-    with screen.lines() as lines, converge.resumable(pauses, screen, lines, again):
-        restoring.Restoring(cloud=cloud, who=who, lines=lines, pauses=pauses).run(blob)
+    with (
+        screen.lines() as lines,
+        converge.resumable(pauses, screen, lines, again),
+        journal.kept(cloud, who, options.running(), opening.now),
+    ):
+        restoring.Restoring(
+            cloud=cloud, who=who, lines=lines, pauses=pauses, breaks=settings.break_lock
+        ).run(blob)
     drawn = design.draw(cloud, config, offer=opening.offer(None), restore=blob)
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:

@@ -14,6 +14,7 @@ from clusterous_cli.plan import cost
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.kinds import machines
 from clusterous_cli.plan.kinds.files import OBJECT
+from clusterous_cli.plan.kinds.homes import HOMES
 from clusterous_cli.plan.kinds.kind import Action, Found, Price, Resource, Step, facts
 from clusterous_cli.plan.kinds.machines import MACHINES, SHARED
 from clusterous_cli.plan.planner import Plan
@@ -59,6 +60,10 @@ class Change:
     def unknown(self) -> tuple[str, ...]:
         """Return what has no known price, on either side."""
         return tuple({**(self.before.unknown or {}), **(self.after.unknown or {})})
+
+
+# Goes without saying where machines come or go.
+TOLD: Final = "the controller is told which machines are of which pool"
 
 
 def of(
@@ -123,6 +128,8 @@ def _reasons(
     own = tuple(str(one) for one in other if _is_of(one, step))
     if step.kind is MACHINES:
         return _of_machines(step, own) or ("it is not there",)
+    if step.kind is HOMES:
+        return (TOLD,)
     if step.kind is OBJECT or step.part == "add-ons":
         said = tuple(map(str, other)) if step.key == f"s3:{RECORD}" else ()
         return said or ("what the machines and the cluster run has changed",)

@@ -209,7 +209,8 @@ def _part_row(part: str, effect: Effect, of_effect: Sequence[Change]) -> tuple[s
     hourly = sum(one.hourly for one in some)
     unknown = " + ?" if any(one.unknown for one in some) else ""
     amount = f"{hourly:+.2f} $/h, {hourly * prices.HOURS_PER_MONTH:+.0f} $ a month{unknown}"
-    reasons = list(dict.fromkeys(reason for one in some for reason in one.reasons))
+    every = list(dict.fromkeys(reason for one in some for reason in one.reasons))
+    reasons = [one for one in every if one != changes.TOLD] or every
     more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
     return (
         f"{SIGNS[effect]} {effect}",
@@ -369,7 +370,7 @@ def older_words(cluster: Cluster) -> list[str]:
     config = ClusterConfig.from_record(cluster.record["config"])
     told = [one.report or {} for one in cluster.nodes if one.pool == names.ROLE_CONTROLLER]
     older = any(said.get("phase") == "ready" and "state" not in said for said in told)
-    named = any(one.name != names.ROLE_WORKER for one in config.workers)
+    named = any(one.name != names.ROLE_WORKER for one in config.agents)
     return [homes.OLDER] if older and named else []
 
 

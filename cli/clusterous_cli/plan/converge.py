@@ -17,7 +17,7 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import inventory, leaving, nodes, planner, sweep, types, zones
+from clusterous_cli.plan import inventory, leaving, nodes, planner, sizes, sweep, zones
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
 from clusterous_cli.plan.kinds.access import RULES
@@ -206,13 +206,14 @@ class Create:
             if (stays := zones.stays(search, full)) is not None:
                 turn = self._of_other_type(search, stays, outcome)
             else:
-                turn = zones.turn(search, full, outcome.skipped, outcome.ids)
+                turn = zones.turn(search, full, steps, outcome.skipped, outcome.ids)
             if turn is None:
                 break
             for words in zones.moved_words(turn.search, full, before=search):
                 self.lines.set(MACHINES.part, words)
             search = turn.search
             known = {key: id for key, id in outcome.ids.items() if key not in turn.anew}
+            steps = [*steps, *turn.steps]
             done = self._carry_out(turn.steps, known, Parts(self.lines, turn.steps))
             outcome = replace(done, doubtful=(*outcome.doubtful, *done.doubtful))
         failed = tuple((step, _told(search, step, error)) for step, error in outcome.failed)
@@ -228,7 +229,7 @@ class Create:
         assert step.resource is not None
         value = step.resource.value
         where = self.design.control_zone
-        known = types.alike(self.cloud, value.instead or value.type, where)
+        known = sizes.alike(self.cloud, value.instead or value.type, where)
         rest = [one for one in known if one not in search.types]
         return zones.of_type(search, step, rest[0], outcome.skipped) if rest else None
 
@@ -291,12 +292,13 @@ def _full(outcome: Outcome) -> list[zones.Full]:
 def _told(search: zones.Search, step: Step, error: ClusterousError) -> ClusterousError:
     """Let an error of a full zone say where else machines were asked for."""
     asked = search.zones(step.key)
-    if isinstance(error, errors.NoCapacity) and search.types and step.key == names.ROLE_CONTROLLER:
+    is_full = isinstance(error, errors.NoCapacity)
+    if is_full and search.types and step.key == names.ROLE_CONTROLLER:
         return errors.NoCapacity(
-            f"{step.key}: {error}\n  Asked for {', '.join(search.types)}, in the zone of its volumes."
+            f"{step.key}: {error}\n  Asked for {', '.join(search.types)}, where its volumes are."
             " Run create again later."
         )
-    if not isinstance(error, errors.NoCapacity) or len(asked) == 1:
+    if not is_full or len(asked) == 1:
         return error
     where = f"{', '.join(asked[:-1])} and {asked[-1]}"
     return errors.NoCapacity(f"{step.key}: {error}\n  Asked in {where}; run create again later.")

@@ -16,7 +16,7 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import bootstrap, pki, releases
 from clusterous_cli.cluster import record
-from clusterous_cli.cluster.config import FIXED, IMAGES, ClusterConfig, VolumeType
+from clusterous_cli.cluster.config import IMAGES, ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
 from clusterous_cli.plan import inventory, leaving, planner
@@ -271,7 +271,7 @@ def _drawn(
     )  # fmt: skip
     plan = planner.plan(table.wanted(wish), inventory.index(found, failed, going))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()
-    named = any(one.name not in FIXED for one in config.workers)
+    named = any(one.name != names.ROLE_WORKER for one in config.agents)
     # Whoever knew of a volume for the state knew of pools.
     older = () if brain.kept else (state.OLDER, *([homes.OLDER] if named else []))
     return Design(

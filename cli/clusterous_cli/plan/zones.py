@@ -8,8 +8,8 @@ from clusterous_api import names
 from clusterous_cli.cluster.addresses import addresses, spare
 from clusterous_cli.plan.kinds.kind import Action, Found, Ref, Resource, Step
 from clusterous_cli.plan.kinds.machines import MACHINES, SIDES
-from clusterous_cli.plan.kinds.network import CONTROL, SUBNET, beside, control_in, subnet_key
-from clusterous_cli.plan.kinds.volume import ebs, efs, state
+from clusterous_cli.plan.kinds.network import SUBNET, beside, control_in, subnet_key
+from clusterous_cli.plan.kinds.volume import ebs, efs, note, state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,8 +20,10 @@ class Full:
     elsewhere: tuple[str, ...] = ()
 
 
-# What has the controller stay where it is: data may be on it.
-BINDING: Final = frozenset({state.VOLUME, ebs.VOLUME, ebs.GIVEN, efs.MOUNT_TARGET})
+# What has the controller stay where it is, as soon as data is on it; in any case; and who tells it.
+OWN: Final = (state.VOLUME, ebs.VOLUME)
+GIVEN: Final = (ebs.GIVEN, efs.MOUNT_TARGET)
+NOTES: Final = (state.NOTE, note.NOTE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,41 +63,50 @@ def begin(home: str, cidr: str, found: Mapping[str, Found], *, is_bound: bool = 
     Only where nothing of the controller is there, and no zone was asked for, is it not *bound*.
     """
     cidrs = {key: one.value.cidr for key, one in found.items() if one.kind is SUBNET}
-    is_there = any(one.kind in BINDING or one.key == names.ROLE_CONTROLLER
-                   for one in found.values())  # fmt: skip
-    return Search(home=home, cidr=cidr, found=found, cidrs=cidrs, is_bound=is_bound or is_there)
+    has_data = any(_has_data(one) for one in found.values())
+    return Search(
+        home=home, cidr=cidr, found=found, cidrs=cidrs, has_data=has_data,
+        is_bound=is_bound or has_data or names.ROLE_CONTROLLER in found,
+    )  # fmt: skip
+
+
+def _has_data(one: Found) -> bool:
+    """Whether something is on it, or may be: one of our own is blank until it is marked."""
+    return one.kind in GIVEN or (one.kind in OWN and bool(one.value.formatted))
 
 
 def turn(
-    before: Search, full: Sequence[Full], skipped: Sequence[Step], made: Mapping[str, str]
+    before: Search,
+    full: Sequence[Full],
+    steps: Sequence[Step],
+    skipped: Sequence[Step],
+    made: Mapping[str, str],
 ) -> Turn | None:
     """Return the steps that make machines in a zone that AWS named and that was not asked yet, with
-    those that were *skipped*.
+    those that were skipped.
 
     All of a pool that are missing go to one zone: AWS starts all that one call asks for, or none.
-    *made* are the ids of what is there by now. None: there is no such zone for one of them, or no
-    part of the network for it.
+    Of *steps* those were *skipped*, and *made* are the ids of what is there by now. None: there is
+    no such zone for one of them, or no part of the network for it.
     """
     search, anew = before, frozenset[str]()
-    steps: dict[str, Step] = {}
+    found = {step.key: step for step in skipped}
     for one in full:
         search = _heard(search, one)
         zone = _next(search, one.step)
         if zone is None:
             return None
         if _is_controller(one.step):
-            new, anew = _moved(search, one.step, zone, made), frozenset(CONTROLS)
             search = _noted(search, one.step, zone)
-            skipped = [_beside_it(other, zone) for other in skipped]
+            new = _moved(search, one.step, zone, steps, made)
+            anew = frozenset(step.key for step in new)
         else:
             placed = _placed(search, one.step, zone)
             if placed is None:
                 return None
             search, new = placed
-        steps |= {step.key: step for step in new if step.key not in {*made} - anew}
-    if not steps:
-        return None
-    return Turn(search=search, steps=(*skipped, *steps.values()), anew=anew)
+        found |= {step.key: step for step in new if step.key not in {*made} - anew}
+    return Turn(search=search, steps=tuple(found.values()), anew=anew) if found else None
 
 
 def stays(search: Search, full: Sequence[Full]) -> Step | None:
@@ -105,9 +116,7 @@ def stays(search: Search, full: Sequence[Full]) -> Step | None:
     return next((one.step for one in full if _is_controller(one.step)), None)
 
 
-def of_type(
-    search: Search, step: Step, type: str, skipped: Sequence[Step]
-) -> Turn:
+def of_type(search: Search, step: Step, type: str, skipped: Sequence[Step]) -> Turn:
     """Return the turn that asks for a controller of another *type* in its own zone."""
     value = _value(step)
     wanted = value.instead or value.type
@@ -122,28 +131,46 @@ def _is_controller(step: Step) -> bool:
     return step.kind is MACHINES and _value(step).role == names.ROLE_CONTROLLER
 
 
-CONTROLS: Final = (CONTROL, f"{CONTROL}-link")
+def _moved(
+    search: Search, step: Step, zone: str, steps: Sequence[Step], made: Mapping[str, str]
+) -> list[Step]:
+    """Return the steps that put the controller into another *zone*, and its volumes.
 
-
-def _moved(search: Search, step: Step, zone: str, made: Mapping[str, str]) -> list[Step]:
-    """Return the steps that put the controller into another *zone*.
-
-    Its subnet, in which nothing is yet, is made there in the stead of the one before: the
-    controller's address stays.
+    What there is of them is made anew: its subnet, in which nothing is yet, so that its address
+    stays; volumes, which are blank; and what it is told of them.
     """
-    old = Found(kind=SUBNET, key=CONTROL, id=made[CONTROL])
-    gone = Step(action=Action.DELETE, key=f"surplus {old.id}", kind=SUBNET, found=old)
-    subnet, link = (_step(one, None) for one in control_in(zone, addresses(search.cidr).control))
-    return [gone, replace(subnet, needs=(*subnet.needs, gone.key)), link, step]
+    subnet, link = control_in(zone, addresses(search.cidr).control)
+    wanted = [
+        subnet,
+        link,
+        *(
+            replace(one.resource, value=_in(one.resource.value, zone))
+            for one in steps
+            if one.resource and one.kind in (*OWN, *NOTES)
+        ),
+    ]
+    gone = {
+        one.key: Step(
+            action=Action.DELETE, key=f"surplus {made[one.key]}", kind=one.kind,
+            found=Found(kind=one.kind, key=one.key, id=made[one.key]),
+        )
+        for one in wanted
+        if one.key in made and one.kind in (SUBNET, *OWN)
+    }  # fmt: skip
+    new = [_step(one, None) for one in wanted]
+    return [
+        *gone.values(),
+        *(replace(one, needs=(*one.needs, *_key_of(gone.get(one.key)))) for one in new),
+        step,
+    ]
 
 
-def _beside_it(step: Step, zone: str) -> Step:
-    """Let a volume that is yet to be made follow the controller."""
-    if step.kind not in (state.VOLUME, ebs.VOLUME) or step.action is not Action.CREATE:
-        return step
-    assert step.resource is not None
-    value = replace(step.resource.value, zone=zone)
-    return replace(step, resource=replace(step.resource, value=value))
+def _key_of(step: Step | None) -> tuple[str, ...]:
+    return (step.key,) if step else ()
+
+
+def _in(value: Any, zone: str) -> Any:
+    return replace(value, zone=zone) if isinstance(value, ebs.Volume) else value
 
 
 def _heard(search: Search, one: Full) -> Search:

@@ -12,7 +12,7 @@ from clusterous_api import names
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob
-from clusterous_cli.plan import converge, inventory, lock
+from clusterous_cli.plan import converge, inventory
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Found
@@ -20,6 +20,7 @@ from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.volume import state
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import Lines
+from clusterous_cli.turns import lock
 
 LINE: Final = "state"
 
@@ -50,12 +51,16 @@ class Restoring:
     who: Identity
     lines: Lines
     pauses: wait.Pauses
+    breaks: bool = False  # take the turn also from who is at work
 
     def run(self, snapshot: Blob) -> None:
         """Do it; a cluster that is not there yet has none."""
         if not any(one.kind is BUCKET for one in inventory.take(self.cloud, self.who)):
             return
-        taken = lock.Lock(cloud=self.cloud, who=self.who, doing="a restore", pauses=self.pauses)
+        taken = lock.Lock(
+            cloud=self.cloud, who=self.who, doing="a restore", pauses=self.pauses,
+            breaks=self.breaks,
+        )  # fmt: skip
         with lock.held(taken, self.lines):
             found = inventory.take(self.cloud, self.who)
             if not lives(found):

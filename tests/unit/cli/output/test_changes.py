@@ -29,10 +29,12 @@ def there(text: str = FILE) -> dict[str, Found]:
     for key, one in found.items():
         if one.kind is MACHINES:
             ids = [f"i-{key.split()[-1]}{number}" for number in range(one.value.count)]
-            ids = [one.id] if key in ("gateway", "controller") else ids  # volumes are attached to it
+            ids = (
+                [one.id] if key in ("gateway", "controller") else ids
+            )  # volumes are attached to it
             states = dict.fromkeys(ids, "running")
             found[key] = replace(one, id=" ".join(ids), value=replace(one.value, states=states))
-    ids = tuple(found[key].id for key in ("pool cpu", "worker") if key in found)
+    ids = tuple(found[key].id for key in ("master", "pool cpu", "worker") if key in found)
     found["homes"] = replace(found["homes"], value=replace(found["homes"].value, pools=ids))
     return found
 

@@ -47,7 +47,7 @@ class Account:
             case "put_object":
                 self.objects[params["Key"]] = params["Body"]
             case "delete_object":
-                del self.objects[params["Key"]]
+                self.objects.pop(params["Key"], None)
             case "create_tags":
                 self.tags |= {one["Key"]: one["Value"] for one in params["Tags"]}
 

@@ -1,6 +1,7 @@
 """Where machines are asked for when a zone has none."""
 
 import ipaddress
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def full(*elsewhere: str, of: Step | None = None) -> list[zones.Full]:
 
 def turn(one: zones.Search, of: list[zones.Full], *made: str) -> zones.Turn | None:
     """The next turn, when *made* is there already."""
-    return zones.turn(one, of, (), {key: f"id of {key}" for key in made})
+    return zones.turn(one, of, (), (), {key: f"id of {key}" for key in made})
 
 
 def test_machines_follow_a_subnet_in_the_zone_that_is_named() -> None:
@@ -138,46 +139,69 @@ def test_the_zones_are_those_of_awss_words() -> None:
     assert client.zones_named(words.partition(" You can")[0]) == ()
 
 
-VOLUME = Step(
-    action=Action.CREATE,
-    key="state",
-    kind=state.VOLUME,
-    resource=Resource(kind=state.VOLUME, key="state", value=ebs.Volume(size=8, zone="a")),
-)
+def wanted(kind: Kind, key: str, value: Any) -> Step:
+    resource = Resource(kind=kind, key=key, value=value)
+    return Step(action=Action.CREATE, key=key, kind=kind, resource=resource)
+
+
+VOLUME = wanted(state.VOLUME, "state", ebs.Volume(size=8, zone="a"))
+TOLD = wanted(state.NOTE, "state-note", state.Note(volume=Ref("state"), formatted=False))
 CONTROLLER = step(names.ROLE_CONTROLLER, "controller")
-MADE = {"control": "subnet-0", "control-link": "link-0"}
+MADE = {"control": "subnet-0", "control-link": "link-0", "state": "vol-0", "state-note": "it"}
 
 
-def test_a_controller_without_volumes_goes_with_its_subnet_and_its_volumes_follow() -> None:
+def test_a_controller_goes_with_its_subnet_and_its_blank_volumes_follow() -> None:
     free = zones.begin("a", "10.40.0.0/16", {}, is_bound=False)
+    steps = [VOLUME, TOLD, CONTROLLER]
 
-    found = zones.turn(free, full("b", of=CONTROLLER), [VOLUME], MADE)
+    found = zones.turn(free, full("b", of=CONTROLLER), steps, [], MADE)
 
     assert found is not None
-    volume, gone, subnet, link, controller = found.steps
-    assert volume.resource is not None
-    assert volume.resource.value.zone == "b"
-    assert gone.action is Action.DELETE
-    assert gone.found is not None
-    assert gone.found.id == "subnet-0"
-    assert gone.key in subnet.needs
-    assert subnet.resource is not None
-    assert subnet.resource.value == Subnet(
-        vpc=Ref("vpc"), cidr=addresses("10.40.0.0/16").control, zone="b"
-    )
-    assert (link.key, controller) == ("control-link", CONTROLLER)
-    assert found.anew == {"control", "control-link"}
-    again = zones.turn(found.search, full("b", of=CONTROLLER), [VOLUME], MADE)
+    by_key = {step.key: step for step in found.steps}
+    assert [*by_key] == [
+        "surplus subnet-0", "surplus vol-0", "control", "control-link", "state", "state-note",
+        "controller",
+    ]  # fmt: skip
+    assert by_key["surplus vol-0"].action is Action.DELETE
+    for key, gone in (("control", "surplus subnet-0"), ("state", "surplus vol-0")):
+        one = by_key[key].resource
+        assert one is not None
+        assert one.value.zone == "b"
+        assert gone in by_key[key].needs
+    subnet = by_key["control"].resource
+    assert subnet is not None
+    assert subnet.value.cidr == addresses("10.40.0.0/16").control
+    assert found.anew >= {*MADE, "controller"}
+    again = zones.turn(found.search, full("b", of=CONTROLLER), steps, [], MADE)
     assert again is None
 
 
-@pytest.mark.parametrize("kind", sorted(zones.BINDING, key=str))
-def test_a_controller_that_has_a_volume_stays_in_its_zone(kind: Kind) -> None:
-    there = {"it": Found(kind=kind, key="it", id="vol-1")}
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (state.VOLUME, ebs.Volume(formatted=True)),
+        (ebs.VOLUME, ebs.Volume(formatted=True)),
+        (ebs.GIVEN, ebs.Volume()),
+    ],
+)
+def test_a_controller_that_has_data_stays_in_its_zone(kind: Kind, value: Any) -> None:
+    there = {"it": Found(kind=kind, key="it", id="vol-1", value=value)}
     bound = zones.begin("a", "10.40.0.0/16", there, is_bound=False)
 
-    assert zones.turn(bound, full("b", of=CONTROLLER), [], MADE) is None
+    assert zones.turn(bound, full("b", of=CONTROLLER), [], [], MADE) is None
+    assert zones.stays(bound, full("b", of=CONTROLLER)) is CONTROLLER
 
 
 def test_a_controller_stays_in_the_zone_that_was_asked_for() -> None:
-    assert zones.turn(search(), full("b", of=CONTROLLER), [], MADE) is None
+    assert zones.turn(search(), full("b", of=CONTROLLER), [], [], MADE) is None
+    assert zones.stays(search(), full("b", of=CONTROLLER)) is None
+
+
+def test_another_type_of_machine_is_still_known_by_the_one_that_is_wanted() -> None:
+    turn = zones.of_type(search(), CONTROLLER, "t3a.medium", [VOLUME])
+    again = zones.of_type(turn.search, turn.steps[-1], "t2.medium", [])
+
+    value = again.steps[-1].resource
+    assert value is not None
+    assert (value.value.type, value.value.instead) == ("t2.medium", "t3.large")
+    assert again.search.types == ("t3.large", "t3a.medium", "t2.medium")

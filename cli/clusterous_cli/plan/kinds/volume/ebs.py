@@ -67,8 +67,7 @@ def _want(wish: Wish) -> list[Resource]:
     if not wish.config.volume.served or wish.config.volume.id:
         return []
     value = replace(_figures(wish.config), zone=wish.controls, encrypted=True)
-    # Where its launch succeeds, and no sooner: that zone has room for the controller.
-    return [Resource(kind=VOLUME, key=KEY, value=value, needs=(*LOCK, names.ROLE_CONTROLLER))]
+    return [Resource(kind=VOLUME, key=KEY, value=value, needs=LOCK)]
 
 
 def _want_given(wish: Wish) -> list[Resource]:

@@ -173,7 +173,7 @@ def _want(wish: Wish) -> list[Resource]:
         return []
     # One of a snapshot may be larger; nothing of it is changed while the cluster lives.
     value = replace(FIGURES, zone=wish.controls, begins=wish.restore or None)
-    return [Resource(kind=VOLUME, key=STATE, value=value, needs=(*LOCK, names.ROLE_CONTROLLER))]
+    return [Resource(kind=VOLUME, key=STATE, value=value, needs=LOCK)]
 
 
 def _look(at: Scope) -> list[Found]:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clusterous_cli.plan import types
+from clusterous_cli.plan import sizes
 
 
 def listed(*names: str, **more: Any) -> list[dict[str, Any]]:
@@ -12,7 +12,7 @@ def listed(*names: str, **more: Any) -> list[dict[str, Any]]:
 def test_those_of_the_same_family_come_first_and_only_what_the_zone_offers() -> None:
     known = listed("c5.large", "t3.medium", "t2.medium", "t3a.medium", "c7i.large", "m1.medium")
 
-    found = types.nearest("t3.medium", known, {one["InstanceType"] for one in known[:5]})
+    found = sizes.nearest("t3.medium", known, {one["InstanceType"] for one in known[:5]})
 
     assert found == ("t3a.medium", "t2.medium", "c5.large", "c7i.large")
 
@@ -25,4 +25,4 @@ def test_nothing_that_costs_or_lacks_what_nobody_asked_for() -> None:
     ]
 
     offered = {one["InstanceType"] for one in known}
-    assert types.nearest("t3.xlarge", known, offered) == ("m5.xlarge",)
+    assert sizes.nearest("t3.xlarge", known, offered) == ("m5.xlarge",)
