@@ -160,9 +160,10 @@ def test_its_host_fails_and_the_machine_is_started_again(region: Region, folder:
 
 
 def test_it_begins_again_with_a_snapshot(region: Region, folder: Path) -> None:
-    name = clusterous(region, folder, "snapshot", "save").strip()
+    saved = json.loads(clusterous(region, folder, "snapshot", "save", "-o", "json"))
+    name, copy = saved["name"], saved["volume_snapshot"]
     listed = json.loads(clusterous(region, folder, "snapshot", "ls", "-o", "json"))
-    assert name in [one["name"] for one in listed]
+    assert copy in [one["volume_snapshot"] for one in listed if one["name"] == name]
     assert {one["kept"] for one in listed} >= {"until destroy", "a month"}  # by itself, too
     clusterous(region, folder, "kubectl", "create", "configmap", "later")
     before = {role: machine(region, role)["id"] for role in ("gateway", "controller", "worker")}
@@ -188,6 +189,7 @@ def test_it_begins_again_with_a_snapshot(region: Region, folder: Path) -> None:
         clusterous(region, folder, "kubectl", "patch", "capp", app, "--type", "merge", "-p", patch)
     until(lambda: ready(region, folder), "its status")
     until(lambda: written(region) > many, "the program writes on")
+    clusterous(region, folder, "rm-volume", copy, "--confirm")
 
 
 def test_destroy_leaves_nothing(region: Region, folder: Path) -> None:

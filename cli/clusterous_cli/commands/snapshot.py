@@ -12,6 +12,7 @@ from clusterous_cli.terminal.options import Settings
 if TYPE_CHECKING:
     from clusterous_cli.aws import client
     from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.cluster.record import Cluster
     from clusterous_cli.terminal.screen import Ui
 
 # Where the controller has it; see boot/templates/snapshot.sh.
@@ -30,10 +31,16 @@ def command() -> None:
 
 
 @command.command(cls=options.Command)
+@click.option("--without-volume", is_flag=True, help="Take no snapshot of the shared volume.")
 @options.with_settings
-def save(settings: Settings) -> None:
-    """Save it now, and keep that until the cluster is destroyed."""
+def save(settings: Settings, without_volume: bool) -> None:
+    """Save it now, and keep that until the cluster is destroyed.
+
+    Of a shared volume on EBS, a snapshot is taken with it, which outlasts the cluster, and is named
+    beside it in `snapshot ls`. It is as of the moment before; AWS copies it meanwhile.
+    """
     from clusterous_cli.commands import opening
+    from clusterous_cli.output import snapshots as shown
     from clusterous_cli.reach import session, ssh
     from clusterous_cli.system import shell
     from clusterous_cli.terminal.screen import Ui
@@ -47,14 +54,43 @@ def save(settings: Settings) -> None:
             f"The controller of {name} is away, and only it can save what it knows."
             f" `clusterous create --cluster {name}` brings it back."
         )
+    copy = "" if without_volume else _copied(screen, goal.cloud, opened.cluster)
+    order = f"{SAVE} {copy}".rstrip()
     try:
-        said = ssh.run(opened.access, ssh.CONTROLLER, SAVE, timeout=SAVE_SECONDS).split()[-1:]
+        said = ssh.run(opened.access, ssh.CONTROLLER, order, timeout=SAVE_SECONDS).split()[-1:]
     except shell.CommandFailed as error:
         raise FailedError(
             f"The controller of {name} could not save what it knows: {error}\n"
             "  One that an older clusterous made cannot; a new one can."
+            + (f"\n  {shown.copy_words(copy)}" if copy else "")
         ) from error
-    screen.emit({"name": "".join(said)}, lambda: "".join(said))
+    taken = "".join(said)
+    screen.emit({"name": taken, "volume_snapshot": copy or None}, lambda: taken)
+    if copy:
+        screen.tell(shown.copy_words(copy))
+
+
+def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
+    """Begin a snapshot of the shared volume, where it is on EBS and holds something."""
+    from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.cluster.identity import Identity
+    from clusterous_cli.commands import opening
+    from clusterous_cli.plan.volumes import copies
+    from clusterous_cli.system import wait
+    from clusterous_cli.turns import journal
+
+    config = ClusterConfig.from_record(cluster.record["config"])
+    if not config.volume.served:
+        return ""
+    who = Identity(name=cluster.name, account=cluster.account, region=cluster.region)
+    volume = copies.source(cloud, who, cluster.record)
+    if why := opening.unflushed(cluster):
+        screen.warn(f"  ! what the controller holds of the volume is not written out: {why}")
+    with journal.kept(cloud, who, options.running(), opening.now):
+        return copies.Taking(
+            cloud=cloud, who=who, volume=volume, now=opening.now(), more=config.tags,
+            pauses=wait.Pauses(), description=f"Shared volume of {who.name}, with what it knew",
+        ).begin()  # fmt: skip
 
 
 @command.command(cls=options.Command)

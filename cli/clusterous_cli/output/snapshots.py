@@ -37,19 +37,28 @@ def table(found: Sequence[Snapshot], now: datetime) -> str:
     return f"{spell.table([head, *rows], indent='')}{words}"
 
 
+def copy_words(id: str) -> str:
+    """Say what became of the shared volume."""
+    return (
+        f"The shared volume is in {id}, which is kept: `clusterous volume restore {id}` makes one"
+        " of it, `clusterous rm-volume` removes it."
+    )
+
+
 def restore_words(one: Snapshot, name: str, *, lives: bool) -> str:
     """Say what a restore does."""
     taken = f"{one.taken:%H:%M} on {one.taken.day} {one.taken:%B} UTC"
     begins = f"{name} begins with what {one.cluster} knew at {taken} ({one.name})"
+    copy = f" `clusterous volume restore {one.volume}` makes that of then." if one.volume else ""
     if not lives and name == one.cluster:
         return f"{begins}; its programs come back suspended."
     if not lives:
         return (
             f"{begins}; its programs come back suspended. Its shared volume is empty, unless the"
-            " cluster file names one (volume: {id: …})."
+            f" cluster file names one (volume: {{id: …}}).{copy}"
         )
     return (
         f"{begins}; its programs come back suspended. The controller and all workers of {name} end"
         " now, with all that runs on them and is on their disks, and are made anew. What came after"
-        " that time is forgotten, but for files on the shared volume."
+        f" that time is forgotten, but for files on the shared volume.{copy}"
     )
