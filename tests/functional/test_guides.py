@@ -1,0 +1,116 @@
+"""Each command of the guides, typed as it stands there."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from clusterous_cli import main
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.commands import opening
+from clusterous_cli.plan.volumes import copies
+from clusterous_cli.system import wait
+from clusterous_cli.terminal.lines import TimedLines
+from clusterous_cli.terminal.options import Settings
+from clusterous_cli.terminal.screen import Ui
+from clusterous_cli.turns import lock
+from tests.functional import cloud
+from tests.functional.test_snapshots import put
+
+DOCS = Path(__file__).parents[2] / "docs"
+FILE = "name: reef\nregion: eu-west-1\nmaster: none\nworkers: 1\n"
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+QUIET = TimedLines(Ui(Settings(quiet=True)))
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
+HEADING = re.compile(r"^## (.*)$", re.M)
+
+
+def sections(page: str) -> dict[str, list[tuple[str, bool]]]:
+    """Return the commands of a page by their headings, and whether each is told to fail."""
+    text = (DOCS / page).read_text()
+    titles = [*HEADING.finditer(text)]
+    ends = [one.start() for one in titles[1:]] + [len(text)]
+    return {
+        one[1]: [pair for block in BLOCK.findall(text[one.end() : end]) for pair in _typed(block)]
+        for one, end in zip(titles, ends, strict=True)
+    }
+
+
+def _typed(block: str) -> list[tuple[str, bool]]:
+    lines = block.splitlines()
+    return [
+        (line.removeprefix("$ clusterous "), "".join(lines[number + 1 : number + 2])[:1] == "✗")
+        for number, line in enumerate(lines)
+        if line.startswith("$ clusterous ")
+    ]
+
+
+@pytest.fixture
+def typed(
+    account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[cloud.World]:
+    monkeypatch.setattr(lock, "NOTICED", 0.5)
+    with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
+        assert main.run(["create", "--yes", "-q"]) == 0
+        Path("clusterous.yaml").rename("reef.yaml")
+        yield world
+
+
+def end(world: cloud.World, pool: str) -> None:
+    world.end(*(one.instance_id for one in record.read_nodes(world.cloud, WHO) if one.pool == pool))
+
+
+def copied(cloud: Aws) -> str:
+    """Take a snapshot of the shared volume, and return its id."""
+    cluster = record.open_cluster("reef", cloud)
+    volume = copies.source(cloud, WHO, cluster.record)
+    return copies.Taking(
+        cloud=cloud, who=WHO, volume=volume, now=opening.now(), pauses=wait.Pauses()
+    ).begin()
+
+
+def prepare(world: cloud.World, section: str, folder: Path) -> dict[str, str]:
+    """Let happen what a section is about; return what stands for what in its commands."""
+    match section:
+        case "A worker":
+            end(world, "worker")
+        case "The controller":
+            end(world, "controller")
+        case "What the controller knew":
+            put(world, folder)
+        case "The shared volume":
+            return {"snap-0123456789abcdef0": copied(world.cloud)}
+        case "Everything but what was kept":
+            Path("atoll.yaml").write_text(FILE.replace("reef", "atoll"))
+    return {}
+
+
+@pytest.mark.parametrize("section", [*sections("recovery.md")])
+def test_recovery(typed: cloud.World, section: str, tmp_path: Path) -> None:
+    known = prepare(typed, section, tmp_path)
+
+    commands = sections("recovery.md")[section]
+
+    assert commands
+    for command, _ in commands:
+        for name, value in known.items():
+            command = command.replace(name, value)
+        assert main.run(shlex.split(command)) == 0, command
+
+
+def test_team(typed: cloud.World) -> None:
+    for commands in sections("team.md").values():
+        assert commands
+        for command, fails in commands:
+            if not fails:
+                assert main.run([*shlex.split(command), "--yes"]) == 0, command
+                continue
+            Path("reef.yaml").rename("clusterous.yaml")
+            another = lock.Lock(cloud=typed.cloud, who=WHO, doing="", pauses=wait.Pauses())
+            end(typed, "worker")
+            with lock.held(another, QUIET):
+                assert main.run([*shlex.split(command), "--yes"]) == 75
