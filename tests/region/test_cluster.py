@@ -177,7 +177,7 @@ def test_all_nodes_are_ready_and_the_operator_runs(region: Region, folder: Path)
         for condition in node["status"]["conditions"]
         if condition["type"] == "Ready"
     ]
-    assert ready == ["True"] * 3
+    assert ready == ["True"] * 4
     assert "clusterous" in kubectl(region, folder, "-n", "clusterous-system", "get", "pods")
 
 
