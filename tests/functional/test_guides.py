@@ -23,6 +23,7 @@ from tests.functional.test_snapshots import put
 
 DOCS = Path(__file__).parents[2] / "docs"
 FILE = "name: reef\nregion: eu-west-1\nmaster: none\nworkers: 1\n"
+ATOLL = FILE.replace("reef", "atoll")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 QUIET = TimedLines(Ui(Settings(quiet=True)))
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
@@ -85,7 +86,7 @@ def prepare(world: cloud.World, section: str, folder: Path) -> dict[str, str]:
         case "The shared volume":
             return {"snap-0123456789abcdef0": copied(world.cloud)}
         case "Everything but what was kept":
-            Path("atoll.yaml").write_text(FILE.replace("reef", "atoll"))
+            Path("atoll.yaml").write_text(ATOLL)
     return {}
 
 
