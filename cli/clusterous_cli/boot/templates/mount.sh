@@ -22,6 +22,6 @@ UNIT
 mount_volume() {
     mount_unit >"$ROOT/etc/systemd/system/home-data.mount"
     systemctl daemon-reload
-    until _began=$(date +%s) && systemctl start home-data.mount; do rest 5 "$_began"; done
+    until systemctl start home-data.mount; do sleep 5; done
     ln -sfn @PLACE@ "$ROOT@GATE@"
 }

@@ -54,9 +54,11 @@ EOF
 }
 NOTHING=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 # rest SECONDS SINCE: sleep so long, and where what was done since then took some time, twice as long as
-# that: on a machine that is overloaded, looking again and again must not be what overloads it.
+# that: on a machine that is overloaded, looking again and again must not be what overloads it. Never
+# longer than half a minute: what took longer than that has waited for the network, not for a processor.
 rest() {
     _long=$((2 * ($(date +%s) - $2 - 1)))
+    [ "$_long" -le 30 ] || _long=30
     if [ "$_long" -gt "${1%.*}" ]; then sleep "$_long"; else sleep "$1"; fi
 }
 
