@@ -5,6 +5,10 @@ ADDONS=$ROOT/var/lib/clusterous/addons
 K3S=$ROOT/var/lib/rancher/k3s
 LINE='^[a-z0-9-]+ [0-9a-f]+ (images|manifests|pods) addon-[a-z0-9.-]+ [A-Za-z0-9/._-]+ [0-9a-f]{64}$'
 
+# tool kubectl|ctr ARGS...: k3s is one large program, and most of what its tools take to start is Go's
+# collector of garbage, again and again, before they begin. They end soon.
+tool() { GOGC=off GOMEMLIMIT=384MiB k3s "$@"; }
+
 read_addons() {
     mkdir -p "${ADDONS%/*}"
     s3 GET @TABLE@ $NOTHING -o "$ADDONS.new" || return 1
@@ -38,7 +42,7 @@ place_file() {
     (umask 077 && fetch "$key" "$sum" "$ADDONS.file") || return 1
     # k3s takes archives in by itself only when it starts, and must have them before the objects.
     if [ "$1/$folder" = running/images ]; then
-        k3s ctr images import "$ADDONS.file" </dev/null || return 1
+        tool ctr images import "$ADDONS.file" </dev/null || return 1
     fi
     mv "$ADDONS.file" "$target"
 }
@@ -87,9 +91,9 @@ same_addons() {
 pin_images() {
     cat "$K3S"/agent/pod-manifests/addon-*.yaml 2>/dev/null | sed -n 's/^ *"image": "\([^"]*\)".*/\1/p' | sort -u |
         while read -r image; do
-            k3s ctr images label "$image" @PIN@ </dev/null && continue
+            tool ctr images label "$image" @PIN@ </dev/null && continue
             for archive in "$K3S"/agent/images/addon-*; do
-                k3s ctr images import "$archive" </dev/null
+                tool ctr images import "$archive" </dev/null
             done
         done
 } >/dev/null 2>&1

@@ -1,19 +1,33 @@
 # The controller's view of the cluster, for people without a way in: which nodes are ready, how far
 # the add-ons are, and why not further. Sent when it changes, and every five minutes.
 
-# What installing the operator's chart failed with.
-CHART='{{range .status.conditions}}{{if eq .type "Failed"}}{{if eq .status "True"}}{{.reason}}: {{.message}}{{end}}{{end}}{{end}}'
 # Only what is in our own namespaces counts: anybody may put a mark on pods of theirs.
-# A line for each container that is not ready: NAMESPACE POD MARK CONTAINER RESTARTS REASON MESSAGE
-CONTAINERS='{{range .items}}{{$pod := .metadata}}{{if (or (eq $pod.namespace "kube-system") (eq $pod.namespace "@SPACE@"))}}{{range .status.containerStatuses}}{{if not .ready}}{{$pod.namespace}} {{$pod.name}} {{with $pod.annotations}}{{or (index . "@MARK@") "-"}}{{else}}-{{end}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}'
+OURS='or (eq .metadata.namespace "kube-system") (eq .metadata.namespace "@SPACE@")'
+# What is asked of each kind, in the words of kubectl's templates:
+# node NAME STATE
+NODE='node {{.metadata.name}} {{$ready := "NotReady"}}{{range .status.conditions}}{{if and (eq .type "Ready") (eq .status "True")}}{{$ready = "Ready"}}{{end}}{{end}}{{$ready}}{{if .spec.unschedulable}},SchedulingDisabled{{end}}{{"\n"}}'
+# waiting NAMESPACE/POD: "STATE"
+WAITING='{{$pod := .metadata}}{{$why := ""}}{{range .status.initContainerStatuses}}{{with .state.waiting}}{{$why = .reason}}{{end}}{{end}}{{range .status.containerStatuses}}{{with .state.waiting}}{{$why = .reason}}{{end}}{{end}}{{if $pod.deletionTimestamp}}{{$why = "Terminating"}}{{else if not (or $why (eq .status.phase "Running" "Succeeded"))}}{{$why = or .status.reason .status.phase}}{{end}}{{with $why}}waiting {{$pod.namespace}}/{{$pod.name}}: {{printf "%q" .}}{{"\n"}}{{end}}'
+# container NAMESPACE POD MARK CONTAINER RESTARTS REASON MESSAGE: each that is not ready
+CONTAINERS='{{if '"$OURS"'}}{{range .status.containerStatuses}}{{if not .ready}}container {{$pod.namespace}} {{$pod.name}} {{with $pod.annotations}}{{or (index . "@MARK@") "-"}}{{else}}-{{end}} {{.name}} {{.restartCount}} {{range $state, $of := .state}}{{or $of.reason $state}} {{with $of.message}}{{printf "%q" .}}{{end}}{{end}}{{"\n"}}{{end}}{{end}}{{end}}'
+# chart REASON: "MESSAGE", of what the operator's chart could not be installed for
+CHART='{{if and (eq .metadata.name "clusterous") (eq .metadata.namespace "kube-system")}}{{range .status.conditions}}{{if and (eq .type "Failed") (eq .status "True")}}chart {{.reason}}: {{printf "%q" .message}}{{"\n"}}{{end}}{{end}}{{end}}'
+# rollout MARK NAME GENERATION and, of the controller's pods, the generation it saw, how many are
+# wanted, are new, are available, and are there at all: each workload that bears a mark
+ROLLOUT='{{if '"$OURS"'}}{{$is := .status}}{{$meta := .metadata}}{{$spec := .spec}}{{with .spec.template.metadata.annotations}}{{with index . "@MARK@"}}rollout {{.}} {{$meta.name}} {{$meta.generation}} {{or $is.observedGeneration 0}} {{or $is.desiredNumberScheduled $spec.replicas 0}} {{or $is.updatedNumberScheduled $is.updatedReplicas 0}} {{or $is.numberAvailable $is.availableReplicas 0}} {{or $is.currentNumberScheduled $is.replicas 0}}{{"\n"}}{{end}}{{end}}{{end}}'
+KINDS=nodes,pods,deployments,daemonsets,statefulsets,helmcharts.helm.cattle.io
 
-# A line for each workload that bears a mark: MARK NAME GENERATION and, of the controller's pods,
-# the generation it saw, how many are wanted, are new, are available, and are there at all.
-ROLLOUTS='{{range .items}}{{$meta := .metadata}}{{$spec := .spec}}{{$is := .status}}{{if (or (eq $meta.namespace "kube-system") (eq $meta.namespace "@SPACE@"))}}{{with .spec.template.metadata.annotations}}{{with index . "@MARK@"}}{{.}} {{$meta.name}} {{$meta.generation}} {{or $is.observedGeneration 0}} {{or $is.desiredNumberScheduled $spec.replicas 0}} {{or $is.updatedNumberScheduled $is.updatedReplicas 0}} {{or $is.numberAvailable $is.availableReplicas 0}} {{or $is.currentNumberScheduled $is.replicas 0}}{{"\n"}}{{end}}{{end}}{{end}}{{end}}'
+# All of it at once: to start kubectl is what costs. What cannot be asked for is not told.
+look() {
+    tool kubectl get $KINDS -A -o go-template="{{range .items}}{{if eq .kind \"Node\"}}$NODE{{else if eq .kind \"Pod\"}}$WAITING$CONTAINERS{{else if eq .kind \"HelmChart\"}}$CHART{{else}}$ROLLOUT{{end}}{{end}}" \
+        >"$STATE/seen" 2>/dev/null || : >"$STATE/seen"
+}
+
+seen() { sed -n "s/^$1 //p" "$STATE/seen"; }
 
 # The containers of add-ons, and of the jobs that install charts, which are not ready.
 troubles() {
-    k3s kubectl get pods -A -o go-template="$CONTAINERS" 2>/dev/null |
+    seen container |
         while read -r space pod mark container restarts reason message; do
             case "$mark/$space/$pod $reason" in
             *' Completed') continue ;;
@@ -36,9 +50,9 @@ placed() {
 last_words() {
     _said=
     case $restarts/$reason in
-    0/Error) _said=$(k3s kubectl -n "$space" logs "$pod" -c "$container" --tail=1 2>/dev/null) ;;
+    0/Error) _said=$(tool kubectl -n "$space" logs "$pod" -c "$container" --tail=1 2>/dev/null) ;;
     0/*) ;;
-    *) _said=$(k3s kubectl -n "$space" logs "$pod" -c "$container" -p --tail=1 2>/dev/null) ;;
+    *) _said=$(tool kubectl -n "$space" logs "$pod" -c "$container" -p --tail=1 2>/dev/null) ;;
     esac </dev/null
     printf %s "${_said:-$message}"
 }
@@ -56,14 +70,14 @@ follow_nodes() {
 # knows by name: that a node is a control plane, k3s says some time after the node is there. The
 # others it knows by the laptop, which writes @HOMES@ when it has started them.
 pools() {
-    k3s kubectl label node "$NAME" @POOL@=controller --overwrite && successors || return 1
-    _bare=$(k3s kubectl get nodes -l '!@POOL@' -o name) || return 1
+    tool kubectl label node "$NAME" @POOL@=controller --overwrite && successors || return 1
+    _bare=$(tool kubectl get nodes -l '!@POOL@' -o name) || return 1
     [ -n "$_bare" ] || return 0
     s3 GET @HOMES@ $NOTHING -o "$STATE/pools" || return 1
     _late=
     for _node in $_bare; do
         pool=$(sed -n "s/^${_node#node/} i-[0-9a-f]* \([a-z0-9-]*\)\$/\1/p" "$STATE/pools")
-        { [ -n "$pool" ] && k3s kubectl label "$_node" "@POOL@=$pool"; } || _late=$_node
+        { [ -n "$pool" ] && tool kubectl label "$_node" "@POOL@=$pool"; } || _late=$_node
     done
     [ -z "$_late" ]
 }
@@ -71,8 +85,8 @@ pools() {
 # Who has the state is the controller, and there is one: the node of another is of a machine that is
 # no more. Kubernetes would find out itself, but only when it has asked the cloud.
 successors() {
-    k3s kubectl get nodes -l @POOL@=controller --no-headers 2>/dev/null | while read -r name _; do
-        [ "$name" = "$NAME" ] || k3s kubectl delete node "$name" --wait=false </dev/null
+    tool kubectl get nodes -l @POOL@=controller --no-headers 2>/dev/null | while read -r name _; do
+        [ "$name" = "$NAME" ] || tool kubectl delete node "$name" --wait=false </dev/null
     done
 }
 
@@ -80,25 +94,25 @@ successors() {
 # two where there are two; not on the machine for masters, which takes nothing else. k3s' own manifest
 # says neither how many nor where, and leaves what does.
 names() {
-    _workers=$(k3s kubectl get nodes -l '!node-role.kubernetes.io/control-plane,@POOL@!=@MASTER@' --no-headers) || return 1
+    _workers=$(tool kubectl get nodes -l '!node-role.kubernetes.io/control-plane,@POOL@!=@MASTER@' --no-headers) || return 1
     case $(echo "$_workers" | grep -c ' Ready ') in
     0) return 0 ;;
     1) _many=1 ;;
     *) _many=2 ;;
     esac
-    k3s kubectl -n kube-system patch deployment coredns -p "$(printf '{"spec":{"replicas":%s,"template":%s}}' $_many \
+    tool kubectl -n kube-system patch deployment coredns -p "$(printf '{"spec":{"replicas":%s,"template":%s}}' $_many \
         '{"spec":{"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[{"weight":100,"preference":{"matchExpressions":[{"key":"node-role.kubernetes.io/control-plane","operator":"DoesNotExist"}]}}]}}}}')"
 }
 
 # Pods of nodes that are no more: Kubernetes would collect them itself, but only a minute later.
 HOMES='{{range .items}}{{if .spec.nodeName}}{{.spec.nodeName}} {{.metadata.namespace}} {{.metadata.name}}{{"\n"}}{{end}}{{end}}'
 orphans() {
-    k3s kubectl get pods -A -o go-template="$HOMES" | while read -r node space pod; do
+    tool kubectl get pods -A -o go-template="$HOMES" | while read -r node space pod; do
         case $nodes in *"\"$node\":"*) continue ;; esac
         # Asked once more, for the list may have failed: without an error, and without an answer.
-        _found=$(k3s kubectl get node "$node" --ignore-not-found -o name </dev/null) || return 1
+        _found=$(tool kubectl get node "$node" --ignore-not-found -o name </dev/null) || return 1
         [ -n "$_found" ] ||
-            k3s kubectl -n "$space" delete pod "$pod" --grace-period=0 --force --wait=false </dev/null
+            tool kubectl -n "$space" delete pod "$pod" --grace-period=0 --force --wait=false </dev/null
     done
 }
 
@@ -108,18 +122,12 @@ volume() {
 }
 
 view() {
-    nodes=$(k3s kubectl get nodes --no-headers 2>/dev/null | while read -r name state _; do
-        printf '"%s":"%s",' "$name" "$state"
-    done)
+    look
+    nodes=$(seen node | while read -r name state; do printf '"%s":"%s",' "$name" "$state"; done)
     addons=$(placed 2>/dev/null)
-    rollouts=$(k3s kubectl get deployments,daemonsets,statefulsets -A \
-        -o go-template="$ROLLOUTS" 2>/dev/null)
-    waiting=$(k3s kubectl get pods -A --no-headers 2>/dev/null |
-        while read -r space pod _ state _; do
-            case $state in Running | Completed) ;; *) echo "$space/$pod: $state" ;; esac
-        done | head -n 5)
-    chart=$(k3s kubectl -n kube-system get helmcharts.helm.cattle.io clusterous \
-        -o go-template="$CHART" 2>/dev/null)
+    rollouts=$(seen rollout)
+    waiting=$(seen waiting | tr -d '"' | head -n 5)
+    chart=$(seen chart | sed 's/\\n/ /g; s/\\"/"/g; s/: "/: /; s/"$//')
     containers=$(troubles)
     printf '{"nodes":{%s},"addons":{%s},"rollouts":%s,"stuck":%s,' "${nodes%,}" "${addons#,}" \
         "$(printf %s "$rollouts" | quoted)" "$(tail -n 3 "$STATE/addons.trouble" 2>/dev/null | quoted)"

@@ -114,19 +114,22 @@ def test_words_of_failure_become_json(bundle: bootstrap.Bundle, tmp_path: Path) 
     assert yaml.safe_load(said.stdout) == 'ctr: "no space" \\ left\n[31mred\nend\n'
 
 
+# What every test of a script's functions begins with that start k3s' tools.
+TOOL = 'tool() { k3s "$@"; }'
 KUBECTL = r"""#!/bin/sh
 case "$*" in
-*'get nodes'*) echo 'ip-10-40-16-10   Ready    control-plane' ;;
-*'get deployments,'*) echo 'operator@12ab clusterous-operator 2 2 1 1 0 2' ;;
-*'get pods'*--no-headers*) echo 'clusterous-system   operator-1   0/1   CrashLoopBackOff   4' ;;
-*'get pods'*)
-    echo 'clusterous-system operator-1 operator@12ab operator 4 CrashLoopBackOff "back-off 40s"'
-    printf 'clusterous-system operator-2 operator@12ab operator 0 '
+*'get nodes,pods,'*)
+    echo 'node ip-10-40-16-10 Ready'
+    echo 'waiting clusterous-system/operator-1: "CrashLoopBackOff"'
+    printf 'container clusterous-system operator-1 operator@12ab operator 4 '
+    echo 'CrashLoopBackOff "back-off 40s"'
+    printf 'container clusterous-system operator-2 operator@12ab operator 0 '
     echo 'ImagePullBackOff "Back-off pulling image \"x\""'
-    echo 'kube-system helm-install-clusterous-1 - helm 2 Error '
-    echo 'kube-system helm-install-clusterous-2 - helm 0 Completed '
-    echo 'default program-1 - main 9 CrashLoopBackOff ' ;;
-*'get helmcharts'*) printf 'InstallFailed: no matches for "Clusterous"\nline 2' ;;
+    echo 'container kube-system helm-install-clusterous-1 - helm 2 Error '
+    echo 'container kube-system helm-install-clusterous-2 - helm 0 Completed '
+    echo 'container default program-1 - main 9 CrashLoopBackOff '
+    echo 'rollout operator@12ab clusterous-operator 2 2 1 1 0 2'
+    printf '%s\n' 'chart InstallFailed: "no matches for \"Clusterous\"\nline 2"' ;;
 *'logs helm'*) ;;
 *'logs operator-1'*' -p '*) echo 'ValueError: "quotes" \ and more' ;;
 *) exit 1 ;;
@@ -139,7 +142,7 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
 ) -> None:
     text = script(bundle, "controller")
     quoted = text[text.index("quoted()") : text.index("# report PHASE")]
-    view = text[text.index("CHART=") : text.index("watch_cluster()")]
+    view = text[text.index("OURS=") : text.index("watch_cluster()")]
     (tmp_path / "k3s").write_text(KUBECTL)
     (tmp_path / "k3s").chmod(0o755)
 
@@ -147,13 +150,14 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
     (tmp_path / "addons.trouble").write_text("curl: (22) 403\n")
 
     said = subprocess.run(
-        ["sh", "-c", f"set -u\nSTATE={tmp_path} ADDONS={tmp_path}/addons\n{quoted}\n{view}\nview"],
+        ["sh", "-uc", f"{TOOL}\nSTATE={tmp_path} ADDONS={tmp_path}/addons\n{quoted}\n{view}\nview"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
 
     assert said.stderr == ""
     seen = json.loads(said.stdout)
-    assert seen["chart"] == 'InstallFailed: no matches for "Clusterous"\nline 2\n'
+    assert seen["chart"] == 'InstallFailed: no matches for "Clusterous" line 2\n'
+    assert seen["waiting"] == "clusterous-system/operator-1: CrashLoopBackOff\n"
     first, second, installer = seen["containers"]
     assert first == {
         "pod": "operator-1", "mark": "operator@12ab", "container": "operator", "restarts": 4,
@@ -238,7 +242,7 @@ def carry_out(
         (root / folder).mkdir(parents=True)
     if client:
         (root / "sbin/mount.nfs4").touch(0o755)
-    fakes = f"""
+    fakes = f"""{TOOL}
 first_addons() {{ :; }}; keep_state() {{ :; }}; tell_begun() {{ :; }}
 files() {{ :; }}; fetch_all() {{ cat; }}; start() {{ :; }}; phase() {{ echo "phase: $1"; }}
 k3s() {{ [ "$2" != version ]; }}; iptables() {{ [ "$4" = -I ] && echo "$*" >>{root}/rules; }}
@@ -520,7 +524,9 @@ def follow(
     begin = f"followed='' NAME=ip-1 NOTHING=e3 STATE={folder} late={'yes' if late else ''}"
     said = {"PODS": PODS, "TABLE": homes, "CONTROLLERS": controllers, "WORKERS": workers}
     subprocess.run(
-        ["sh", "-uc", f"{functions}\n{fake}\n{fetch}\n{begin}\n{steps}"], env=said, check=True
+        ["sh", "-uc", f"{TOOL}\n{functions}\n{fake}\n{fetch}\n{begin}\n{steps}"],
+        env=said,
+        check=True,
     )
     return (folder / "said").read_text().splitlines()
 
