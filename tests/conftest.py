@@ -3,11 +3,27 @@
 from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
+
+# A command has a session of its own, as its process has, and reads what AWS's services are anew: a
+# third of the time of tests that run many commands in one process.
+READ: dict[str, Any] = {}
+_load_file = JSONFileLoader.load_file
+
+
+def load_file(self: JSONFileLoader, file_path: str) -> Any:
+    """Read a description once a process."""
+    if file_path not in READ:
+        READ[file_path] = _load_file(self, file_path)
+    return READ[file_path]
+
+
+JSONFileLoader.load_file = load_file
 
 # What one worker of `pytest -n` runs in a row: the tests of one cluster; what brings up regions of
 # its own; one control plane for all that need one; and what opens ports of fixed numbers on this
