@@ -8,6 +8,7 @@ again and again.
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import tarfile
@@ -106,6 +107,10 @@ def run_until_killed(
     return int(process.returncode)
 
 
+# What kubectl says of an API server that has no processor: nothing was asked of Kubernetes yet.
+BUSY = re.compile(r"ServiceUnavailable|stream error|INTERNAL_ERROR|handshake timeout|i/o timeout")
+
+
 def kill_again_and_again(
     region: Region, folder: Path, argv: Argv, fault: dict[str, Any] | None = None
 ) -> tuple[int, int]:
@@ -124,7 +129,12 @@ def laptop(region: Region, folder: Path, *argv: str, **options: Any) -> Any:
 
 
 def kubectl(region: Region, folder: Path, *argv: str) -> str:
-    done = laptop(region, folder, "clusterous", "kubectl", *argv)
+    """Ask the cluster; again, as people do, where an API server without time refuses to answer."""
+    for pause in (2, 5, 10, 20, None):
+        done = laptop(region, folder, "clusterous", "kubectl", *argv)
+        if done.returncode == 0 or pause is None or not BUSY.search(done.stderr):
+            break
+        time.sleep(pause)
     assert done.returncode == 0, done.stderr
     return str(done.stdout)
 
@@ -693,6 +703,8 @@ def test_a_laptop_without_its_cache_goes_on(region: Region, folder: Path) -> Non
 
 def test_status_tells_programs_the_same(region: Region, folder: Path) -> None:
     done = laptop(region, folder, "clusterous", "status", "-o", "json")
+    if '"unreachable": null' not in done.stdout:  # an API server without time; it says so
+        done = laptop(region, folder, "clusterous", "status", "-o", "json")
 
     assert done.returncode == 0, done.stderr
     assert "montecarlo" in done.stdout

@@ -82,6 +82,9 @@ class Listener:
             _Handler(wrapped, peer, self._handle, self._control, self._clock)
         except OSError:
             pass  # The client went away, or does not trust our certificate: its own business.
+        except ValueError:
+            if not self._closed:  # else what is being read was closed meanwhile
+                raise
         finally:
             with self._lock:
                 self._open.discard(connection)
