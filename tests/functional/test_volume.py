@@ -288,15 +288,17 @@ def test_a_volume_that_somebody_attached_elsewhere_is_not_taken_from_there(
 
 
 @pytest.mark.parametrize(
-    ("free", "says"),
-    [(12 << 30, "18.0 GiB of 30.0 GiB used, serving"), (1 << 30, "has 1.0 GiB left")],
+    ("free", "kept", "says"),
+    [(12 << 30, 79, "18.0 GiB of 30.0 GiB used, serving"), (1 << 30, 80, "has 1.0 GiB left")],
 )
-def test_status_says_how_full_the_volume_is(world: cloud.World, free: int, says: str) -> None:
+def test_status_says_how_full_the_volumes_are(
+    world: cloud.World, free: int, kept: int, says: str
+) -> None:
     world.converge(REEF).execute()
     (made,) = volumes(world)
     told = {"volume": made["VolumeId"], "phase": "serving", "size": 30 << 30, "free": free,
             "made": True, "reason": "", "error": ""}  # fmt: skip
-    world.create(REEF, view={"volume": told})
+    world.create(REEF, view={"volume": told, "kept": kept})
     cluster = record.open_cluster("reef", world.cloud)
 
     table = show.cluster_table(cluster, cost.of(REEF, "eu-west-1"), NOW, opening.Inside())
@@ -304,6 +306,7 @@ def test_status_says_how_full_the_volume_is(world: cloud.World, free: int, says:
 
     assert f"volume: ebs {made['VolumeId']}, " in table
     assert says in table
+    assert ("what Kubernetes knows is 80% full" in table) is (kept == 80)
     assert data["volume"]["free"] == free
 
 

@@ -72,9 +72,11 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
     follows = {"addons": _texts(said["addons"])} if "addons" in said else {}
     volume = said.get("volume")
     served = {"volume": _volume(volume)} if isinstance(volume, dict) else {}
+    full = said.get("kept")  # percent of the volume with the state
     return {
         **follows,
         **served,
+        **({"kept": full} if type(full) is int and 0 <= full <= 100 else {}),
         # A node that is cordoned says `Ready,SchedulingDisabled`: it is ready all the same.
         "nodes": {name: state.split(",")[0] for name, state in _texts(said.get("nodes")).items()},
         "operator": _texts(said.get("operator")),

@@ -24,6 +24,7 @@ from clusterous_cli.terminal import spell
 from clusterous_cli.turns.calls import Call
 
 FULL: Final = 0.05  # of which nothing more is free
+KEPT_FULL: Final = 80  # percent, from which on the volume with the state is told of
 SIGNS: Final = {
     Effect.CREATED: "+",
     Effect.CHANGED: "~",
@@ -304,6 +305,17 @@ def volume_troubles(cluster: Cluster) -> list[str]:
     ]
 
 
+def _kept_words(cluster: Cluster) -> list[str]:
+    """Say when the volume with what Kubernetes knows is nearly full."""
+    full = _view(cluster).get("kept", 0)
+    if full < KEPT_FULL:
+        return []
+    return [
+        f"the volume with what Kubernetes knows is {full}% full; once it is, nothing can be"
+        " changed. Delete what nobody needs: clusterous kubectl get capp,jobs,configmaps,secrets -A"
+    ]
+
+
 def _node_data(node: Node) -> dict[str, Any]:
     return {
         "name": node.name,
@@ -505,7 +517,7 @@ def _warnings(cluster: Cluster, inside: Inside) -> list[str]:
     troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in known if n.trouble]
     all_words = (
         *missing(cluster), *older_words(cluster), *addon_words(cluster),
-        *volume_troubles(cluster), *troubled,
+        *volume_troubles(cluster), *_kept_words(cluster), *troubled,
     )  # fmt: skip
     return [f"  ! {words}" for words in all_words]
 

@@ -121,6 +121,9 @@ volume() {
     [ ! -s @STATUS@ ] || printf ',"volume":%s' "$(head -n 1 @STATUS@)"
 }
 
+# How full the volume with the state is, in percent: on a full one Kubernetes takes no change.
+kept() { df -P "$ROOT$KEPT" 2>/dev/null | sed -n '2s/.* \([0-9]*\)% .*/,"kept":\1/p'; }
+
 view() {
     look
     nodes=$(seen node | while read -r name state; do printf '"%s":"%s",' "$name" "$state"; done)
@@ -131,8 +134,8 @@ view() {
     containers=$(troubles)
     printf '{"nodes":{%s},"addons":{%s},"rollouts":%s,"stuck":%s,' "${nodes%,}" "${addons#,}" \
         "$(printf %s "$rollouts" | quoted)" "$(tail -n 3 "$STATE/addons.trouble" 2>/dev/null | quoted)"
-    printf '"waiting":%s,"chart":%s,"containers":[%s]%s}' "$(printf %s "$waiting" | quoted)" \
-        "$(printf %s "$chart" | quoted)" "${containers#,}" "$(volume)"
+    printf '"waiting":%s,"chart":%s,"containers":[%s]%s%s}' "$(printf %s "$waiting" | quoted)" \
+        "$(printf %s "$chart" | quoted)" "${containers#,}" "$(volume)" "$(kept)"
 }
 
 watch_cluster() {

@@ -148,9 +148,10 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
 
     (tmp_path / "addons.placed").write_text("operator 12ab images\noperator 12ab manifests\n")
     (tmp_path / "addons.trouble").write_text("curl: (22) 403\n")
+    places = f"ROOT={tmp_path} KEPT=/ STATE={tmp_path} ADDONS={tmp_path}/addons"
 
     said = subprocess.run(
-        ["sh", "-uc", f"{TOOL}\nSTATE={tmp_path} ADDONS={tmp_path}/addons\n{quoted}\n{view}\nview"],
+        ["sh", "-uc", f"{TOOL}\n{places}\n{quoted}\n{view}\nview"],
         env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
 

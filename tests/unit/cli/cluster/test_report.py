@@ -65,7 +65,7 @@ def test_what_is_no_report_is_unreadable(raw: bytes) -> None:
         7,
         [],
         {"nodes": [], "operator": "x", "addons": 7, "rollouts": [], "stuck": {},
-         "containers": [1, {"restarts": "no"}]},
+         "kept": "80%", "containers": [1, {"restarts": "no"}]},
     ],
 )  # fmt: skip
 def test_a_view_of_another_form_ends_nothing(view: object) -> None:
@@ -77,6 +77,13 @@ def test_a_view_of_another_form_ends_nothing(view: object) -> None:
             "nodes": {}, "operator": {}, "addons": {}, "rollouts": "", "stuck": "", "waiting": "",
             "chart": "", "containers": [{**texts, "restarts": 0}],
         }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kept", "is_taken"), [(0, True), (100, True), (101, False), (True, False)]
+)
+def test_how_full_the_state_is_is_a_percentage(kept: object, is_taken: bool) -> None:
+    assert ("kept" in said(cluster={"kept": kept})["cluster"]) is is_taken
 
 
 def test_a_cordoned_node_is_ready() -> None:
