@@ -241,9 +241,7 @@ def _script(
         assets.template("boot.sh"),
         ROLE=role,
         VERSION=version,
-        REGION=who.region,
-        BUCKET=who.bucket,
-        DOMAIN=who.dns_suffix,
+        **_bucket(who),
         REPORTS=quote(who.reports, safe="/"),
         STEPS=steps,
         AFTER=_after(config, role, volume),
@@ -257,6 +255,11 @@ RequiresMountsFor={KEPT}
 """
 
 
+def _bucket(who: Identity) -> dict[str, str]:
+    """Return what s3.sh has to know before it is read."""
+    return {"REGION": who.region, "BUCKET": who.bucket, "DOMAIN": who.dns_suffix}
+
+
 def state_script() -> str:
     """Return what the controller does about the volume of its state."""
     places = {"NOTE": STATE, "BEGUN": BEGUN, "PLACE": KEPT}
@@ -268,9 +271,7 @@ def snapshot_script(who: Identity) -> str:
     """Return what the controller makes a snapshot of its datastore with."""
     return assets.render(
         assets.template("snapshot.sh"),
-        REGION=who.region,
-        BUCKET=who.bucket,
-        DOMAIN=who.dns_suffix,
+        **_bucket(who),
         CLUSTER=who.name,
         UID=who.uid,
         KEPT=KEPT,
@@ -377,9 +378,7 @@ def user_data(who: Identity, ssh_public: str, script: Blob) -> str:
     """Return the cloud-config: a user, and the few lines that fetch the boot script. No secrets."""
     start = assets.render(
         assets.template("start.sh"),
-        REGION=who.region,
-        BUCKET=who.bucket,
-        DOMAIN=who.dns_suffix,
+        **_bucket(who),
         SCRIPT_KEY=script.key,
         SCRIPT_SHA256=script.sha256,
     )

@@ -228,6 +228,17 @@ def read_object(cloud: Aws, who: Identity, key: str, most: int | None = None) ->
     return content
 
 
+def listed_objects(cloud: Aws, who: Identity, prefix: str) -> list[Mapping[str, Any]]:
+    """List the objects of the cluster's bucket under a *prefix*; none where there is no bucket."""
+    try:
+        return cloud.pages(
+            "s3", "list_objects_v2", "Contents", Bucket=who.bucket, Prefix=prefix,
+            ExpectedBucketOwner=who.account,
+        )  # fmt: skip
+    except errors.NotFound:
+        return []
+
+
 def read_nodes(cloud: Aws, who: Identity) -> tuple[Node, ...]:
     """List the cluster's machines with their reports; two calls, however many there are."""
     return merge(machines(cloud, who), Reports(cloud, who).read())
@@ -275,17 +286,7 @@ class Reports:
 
     def read(self) -> dict[str, Mapping[str, Any]]:
         """Return the reports by instance id."""
-        try:
-            every = self._cloud.pages(
-                "s3",
-                "list_objects_v2",
-                "Contents",
-                Bucket=self._who.bucket,
-                Prefix=NODES,
-                ExpectedBucketOwner=self._who.account,
-            )
-        except errors.NotFound:
-            return {}
+        every = listed_objects(self._cloud, self._who, NODES)
         # Where each machine may write, and nowhere else: that is what the policy of the role says.
         place = re.compile(rf"{re.escape(self._who.reports)}/(i-[0-9a-f]+)\.json")
         listed = {found[1]: one for one in every if (found := place.fullmatch(one["Key"]))}

@@ -23,17 +23,14 @@ def command(settings: Settings, last: int) -> None:
     heard: AWS may have done it. The list lies in the cluster's bucket, and goes with it.
     """
     from clusterous_cli.cluster import record
-    from clusterous_cli.cluster.identity import Identity
     from clusterous_cli.commands import opening
     from clusterous_cli.output import show
     from clusterous_cli.terminal.screen import Ui
     from clusterous_cli.turns import journal
 
     screen = Ui(settings)
-    goal = opening.target(settings)
-    name = record.choose(goal.name, goal.cloud)
-    who = Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
-    found = journal.listed(goal.cloud, who, last)
-    if not found and record.read(goal.cloud, who) is None:
+    cloud, who = opening.chosen(settings)
+    found = journal.listed(cloud, who, last)
+    if not found and record.read(cloud, who) is None:
         raise record.absent(who)
     screen.emit([dict(one.data) for one in found], lambda: show.calls(found))

@@ -212,15 +212,20 @@ def slow(tell: Callable[[str], None], words: str) -> Iterator[None]:
         timer.cancel()
 
 
-def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
-    """Return the session and the configuration of a cluster that is there, as its record has it."""
+def chosen(settings: Settings) -> tuple[client.Aws, Identity]:
+    """Return the session and the cluster that is meant; of a name, it need not be there."""
     goal = target(settings)
     name = record.choose(goal.name, goal.cloud)
-    who = Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
-    kept = record.read(goal.cloud, who)
+    return goal.cloud, Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
+
+
+def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
+    """Return the session and the configuration of a cluster that is there, as its record has it."""
+    cloud, who = chosen(settings)
+    kept = record.read(cloud, who)
     if kept is None:
         raise record.absent(who)
-    return goal.cloud, ClusterConfig.from_record(kept["config"])
+    return cloud, ClusterConfig.from_record(kept["config"])
 
 
 def outdated(wanted: ClusterConfig) -> tuple[str, ...]:

@@ -98,18 +98,15 @@ def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
 def ls(settings: Settings) -> None:
     """List what is saved, the newest first."""
     from clusterous_cli.cluster import record
-    from clusterous_cli.cluster.identity import Identity
     from clusterous_cli.commands import opening
     from clusterous_cli.output import snapshots as shown
     from clusterous_cli.plan.snapshots import stored
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    goal = opening.target(settings)
-    name = record.choose(goal.name, goal.cloud)
-    who = Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
-    found = stored.listed(goal.cloud, who)
-    if not found and record.read(goal.cloud, who) is None:
+    cloud, who = opening.chosen(settings)
+    found = stored.listed(cloud, who)
+    if not found and record.read(cloud, who) is None:
         raise record.absent(who)
     data = [one.data for one in found]
     screen.emit(data, lambda: shown.table(found, opening.now()))

@@ -1,6 +1,6 @@
 """What a plan changes: how, for which reason, and by how much an hour. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -91,14 +91,14 @@ def of_design(design: Design, known: Prices) -> tuple[Change, ...]:
     return of(design.plan, design.before, design.config, known)
 
 
-def cost_before(design: Design, known: Prices) -> cost.Cost:
+def cost_before(some: Iterable[Change], known: Prices) -> cost.Cost:
     """Return what all that is there costs."""
-    return cost.summed((one.before for one in of_design(design, known)), known)
+    return cost.summed((one.before for one in some), known)
 
 
-def cost_after(design: Design, known: Prices) -> cost.Cost:
+def cost_after(some: Iterable[Change], known: Prices) -> cost.Cost:
     """Return what all will cost."""
-    return cost.summed((one.after for one in of_design(design, known)), known)
+    return cost.summed((one.after for one in some), known)
 
 
 def effect(step: Step) -> Effect:

@@ -37,12 +37,13 @@ PARTS: Final = ("network", "access", "files", "volume", "machines", "add-ons")
 
 def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
     """Return a plan for programs."""
+    all_of = changes.of_design(design, price.known)
     return {
         "cluster": design.who.name,
         "region": design.who.region,
         "account": design.who.account,
         "pending": len(design.plan.pending),
-        "steps": [_step_data(one) for one in changes.of_design(design, price.known)],
+        "steps": [_step_data(one) for one in all_of],
         "unchanged": list(design.plan.unchanged),
         "image": {
             "id": design.image.id,
@@ -54,8 +55,8 @@ def plan_data(design: Design, price: cost.Cost) -> dict[str, Any]:
         "unpinned": list(design.unpinned),
         "cost": {
             **_cost_data(price),
-            "before": _amounts_data(changes.cost_before(design, price.known)),
-            "after": _amounts_data(changes.cost_after(design, price.known)),
+            "before": _amounts_data(changes.cost_before(all_of, price.known)),
+            "after": _amounts_data(changes.cost_after(all_of, price.known)),
         },
     }
 
@@ -185,7 +186,7 @@ def _changes(design: Design, price: cost.Cost) -> str:
         for part in PARTS
         if (row := _part_row(part, effect, [one for one in all_of if one.effect is effect]))
     ]
-    now = changes.cost_before(design, price.known)
+    now = changes.cost_before(all_of, price.known)
     was = "" if new else f"; now {now.hourly:.2f} $/h ({now.monthly:.0f} $ a month)"
     return "\n".join(
         [

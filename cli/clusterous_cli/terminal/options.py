@@ -61,15 +61,13 @@ operator_image = click.option(
 )
 
 
-def break_lock(function: Callable[..., R]) -> Callable[..., R]:
-    """Let a command that changes a cluster take the lock from whoever has it."""
-    return click.option(
-        "--break-lock",
-        is_flag=True,
-        expose_value=False,
-        callback=_remember,
-        help="Take the lock from whoever changes the cluster now; that work stops.",
-    )(function)
+break_lock = click.option(
+    "--break-lock",
+    is_flag=True,
+    expose_value=False,
+    callback=_remember,
+    help="Take the lock from whoever changes the cluster now; that work stops.",
+)
 
 
 class Command(click.Command):

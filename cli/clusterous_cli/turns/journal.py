@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from clusterous_api.errors import ClusterousError
-from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import READS, Aws
 from clusterous_cli.cluster import local, record
 from clusterous_cli.cluster.identity import Identity
@@ -144,13 +143,7 @@ def _bring_earlier(cloud: Aws, who: Identity, folder: Path) -> None:
 
 def listed(cloud: Aws, who: Identity, most: int) -> tuple[calls.Call, ...]:
     """Return the last *most* calls, in the order of their time."""
-    try:
-        found = cloud.pages(
-            "s3", "list_objects_v2", "Contents", Bucket=who.bucket, Prefix=AUDIT,
-            ExpectedBucketOwner=who.account,
-        )  # fmt: skip
-    except errors.NotFound:
-        return ()
+    found = record.listed_objects(cloud, who, AUDIT)
     heard: list[calls.Call] = []
     # A turn's name begins with its time; one that began before may still have gone on after.
     for one in sorted((str(one["Key"]) for one in found), reverse=True):

@@ -173,20 +173,19 @@ def subnet_key(side: str, zone: str) -> str:
 
 def beside(side: str, zone: str, cidr: str) -> tuple[Resource, Resource]:
     """Return a subnet like the cluster's of that *side* in another zone, with its way out."""
-    key = subnet_key(side, zone)
-    link = TableLink(table=Ref(f"{side}-table"), subnet=Ref(key))
-    return (
-        Resource(kind=SUBNET, key=key, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone)),
-        Resource(kind=TABLE_LINK, key=f"{key}-link", value=link),
-    )
+    return _linked(subnet_key(side, zone), zone, cidr, side)
 
 
 def control_in(zone: str, cidr: str) -> tuple[Resource, Resource]:
     """Return the controller's subnet in another zone than the cluster's, with its way out."""
-    link = TableLink(table=Ref("private-table"), subnet=Ref(CONTROL))
+    return _linked(CONTROL, zone, cidr, "private")
+
+
+def _linked(key: str, zone: str, cidr: str, side: str) -> tuple[Resource, Resource]:
+    link = TableLink(table=Ref(f"{side}-table"), subnet=Ref(key))
     return (
-        Resource(kind=SUBNET, key=CONTROL, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone)),
-        Resource(kind=TABLE_LINK, key=f"{CONTROL}-link", value=link),
+        Resource(kind=SUBNET, key=key, value=Subnet(vpc=Ref("vpc"), cidr=cidr, zone=zone)),
+        Resource(kind=TABLE_LINK, key=f"{key}-link", value=link),
     )
 
 

@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from clusterous_api.errors import UserError
-from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
@@ -98,13 +97,7 @@ def unique(found: Iterable[Snapshot]) -> tuple[Snapshot, ...]:
 
 def listed(cloud: Aws, who: Identity) -> tuple[Snapshot, ...]:
     """List those of a cluster, the newest first."""
-    try:
-        found = cloud.pages(
-            "s3", "list_objects_v2", "Contents", Bucket=who.bucket, Prefix=SNAPSHOTS,
-            ExpectedBucketOwner=who.account,
-        )  # fmt: skip
-    except errors.NotFound:
-        return ()
+    found = record.listed_objects(cloud, who, SNAPSHOTS)
     once = {one["ETag"]: one for one in sorted(found, key=lambda one: str(one["Key"]))[::-1]}
 
     def looked(one: Mapping[str, Any]) -> Snapshot | None:
