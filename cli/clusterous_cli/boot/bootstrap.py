@@ -20,8 +20,10 @@ from clusterous_cli.cluster.payload import (
     ADDONS,
     BEGUN,
     HOMES,
+    LIB,
     ROLES,
     SECRETS_KEY,
+    SNAPSHOT_SCRIPT,
     SNAPSHOTS,
     STATE,
     VOLUME,
@@ -40,8 +42,6 @@ VOLUME_ORDER: Final = f"{FACTS}/volume"
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 # What Kubernetes knows, on a volume of its own; see state.sh.
 KEPT: Final = f"{K3S}/server"
-# Where the controller's own programs are, beside s3.sh.
-LIB: Final = "/usr/local/lib/clusterous"
 # A snapshot that a new life begins with, in the bucket.
 SNAPSHOT: Final = "snapshot.tar.gz"
 # k3s hands it to kine, whose usual options these are, but for one: its NORMAL syncs a commit only
@@ -173,7 +173,10 @@ def _server_files(secrets: Secrets) -> tuple[File, ...]:
 
 def _snapshot_files(who: Identity) -> tuple[File, ...]:
     """Return what makes snapshots of the datastore, and a datastore of one."""
-    texts = {"datastore.py": assets.template("datastore.py"), "snapshot.sh": snapshot_script(who)}
+    texts = {
+        "datastore.py": assets.template("datastore.py"),
+        SNAPSHOT_SCRIPT: snapshot_script(who),
+    }
     return tuple(
         File(blob=content("boot", name, text.encode()), mode="0644", target=f"{LIB}/{name}")
         for name, text in texts.items()
@@ -270,7 +273,7 @@ def state_script() -> str:
 def snapshot_script(who: Identity) -> str:
     """Return what the controller makes a snapshot of its datastore with."""
     return assets.render(
-        assets.template("snapshot.sh"),
+        assets.template(SNAPSHOT_SCRIPT),
         **_bucket(who),
         CLUSTER=who.name,
         UID=who.uid,

@@ -19,6 +19,9 @@ SNAPSHOTS: Final = "snapshots/"  # of the datastore; the controller writes there
 PRIVATE: Final = "private/"  # which no machine may read
 SECRETS_KEY: Final = f"{PRIVATE}secrets.json"
 AUDIT: Final = f"{PRIVATE}audit/"  # a journal of each turn that changed something
+# Where the controller's own programs are.
+LIB: Final = "/usr/local/lib/clusterous"
+SNAPSHOT_SCRIPT: Final = "snapshot.sh"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clusterous_api.errors import FailedError, UserError
+from clusterous_cli.cluster.payload import LIB, SNAPSHOT_SCRIPT
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -15,8 +16,8 @@ if TYPE_CHECKING:
     from clusterous_cli.cluster.record import Cluster
     from clusterous_cli.terminal.screen import Ui
 
-# Where the controller has it; see boot/templates/snapshot.sh.
-SAVE = "sudo sh /usr/local/lib/clusterous/snapshot.sh asked"
+# See boot/templates/snapshot.sh.
+SAVE = f"sudo sh {LIB}/{SNAPSHOT_SCRIPT} asked"
 SAVE_SECONDS = 600
 
 

@@ -17,6 +17,7 @@ from clusterous_cli.cluster import config
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob
+from clusterous_cli.commands import snapshot
 from clusterous_cli.system import assets
 from tests import programs
 
@@ -48,6 +49,13 @@ def script(bundle: bootstrap.Bundle, role: str) -> str:
     found = [blob for blob in bundle.blobs if blob.key.endswith(f"/{role}.sh")]
     assert found[0].content is not None
     return found[0].content.decode()
+
+
+def test_what_is_asked_for_a_snapshot_is_where_the_boot_puts_it(bundle: bootstrap.Bundle) -> None:
+    program = snapshot.SAVE.split()[2]
+    rows = [row.split() for row in script(bundle, "controller").splitlines() if program in row]
+
+    assert any(row[0].endswith("/snapshot.sh") and row[-1] == program for row in rows)
 
 
 def test_user_data_is_small_and_holds_no_secret(
