@@ -264,6 +264,7 @@ def cluster_data(cluster: Cluster, price: cost.Cost, now: datetime) -> dict[str,
         "controller": cluster.controller_ip,
         "nodes": [_node_data(node) for node in cluster.nodes],
         "volume": _volume_data(cluster),
+        "state_volume": {"used_percent": _view(cluster).get("kept")},
     }
 
 
