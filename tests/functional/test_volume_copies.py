@@ -73,8 +73,10 @@ def test_a_snapshot_outlasts_its_cluster_and_becomes_the_next_ones_volume(
     kept = json.loads(capsys.readouterr().out)["kept"]
     assert kept == [{"kind": "snapshot", "id": copy["id"], "monthly": 1.65}]
 
-    assert main.run(["volume", "restore", copy["id"]]) == 2
-    assert "such as --zone eu-west-1a" in capsys.readouterr().err
+    for file, zone in (("", "eu-west-1a"), ("network: {zone: c}\n", "eu-west-1c")):
+        Path("clusterous.yaml").write_text(f"name: coral\n{file}")
+        assert main.run(["volume", "restore", copy["id"], "-o", "json"]) == 0
+        assert json.loads(capsys.readouterr().out)["zone"] == zone
     assert main.run(["volume", "restore", copy["id"], "--zone", "x"]) == 2
     assert "There is no zone eu-west-1x in eu-west-1" in capsys.readouterr().err
     assert main.run(["volume", "restore", copy["id"], "--zone", "b"]) == 0
@@ -111,6 +113,34 @@ def test_one_snapshot_is_taken_whatever_becomes_of_the_call(
     said = capsys.readouterr()
     assert set(snapshots(world)) == {first, said.out.strip()}
     assert "! the controller could not write out what it holds (The gateway cannot be" in said.err
+
+
+def test_what_is_made_of_a_snapshot_and_removed_is_in_the_audit(
+    world: cloud.World, capsys: Printed
+) -> None:
+    before = len(heard(capsys))
+    assert main.run(["volume", "snapshot", "-o", "json"]) == 0
+    copy = json.loads(capsys.readouterr().out)["id"]
+    assert main.run(["volume", "restore", copy, "-o", "json"]) == 0
+    made = json.loads(capsys.readouterr().out)["id"]
+    for id in (made, copy):
+        assert main.run(["rm-volume", id, "--confirm"]) == 0
+
+    told = [(one["doing"], one["call"], made in one["made"] + one["about"])
+            for one in heard(capsys)[before:]]  # fmt: skip
+
+    assert told == [
+        ("clusterous volume snapshot", "ec2:CreateSnapshot", False),
+        ("clusterous volume restore", "ec2:CreateVolume", True),
+        ("clusterous rm-volume", "ec2:DeleteVolume", True),
+        ("clusterous rm-volume", "ec2:DeleteSnapshot", False),
+    ]
+
+
+def heard(printed: Printed) -> list[dict[str, Any]]:
+    printed.readouterr()
+    assert main.run(["audit", "--last", "1000", "-o", "json"]) == 0
+    return list(json.loads(printed.readouterr().out))
 
 
 def test_what_aws_does_later_only_is_told(world: cloud.World, capsys: Printed) -> None:

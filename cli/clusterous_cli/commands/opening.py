@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -111,6 +111,11 @@ def region(settings: Settings) -> client.Aws:
         return target(settings).cloud
     except errors.NoCluster:
         return client.connect(settings)
+
+
+def next_cluster(who: Identity) -> ClusterConfig:
+    """Return the cluster that would be made next from here, perhaps in the stead of *who*."""
+    return _file_here(None) or ClusterConfig(name=who.name)
 
 
 def _only(settings: Settings) -> str | None:
@@ -326,6 +331,22 @@ def nothing(
     if not screen.for_people:
         screen.emit({"left": [], "unseen": list(unseen), "kept": list(kept)})
     return 0
+
+
+@contextmanager
+def journaled(cloud: client.Aws, who: Identity) -> Iterator[None]:
+    """Keep the journal of a cluster that need not exist: one that is gone took it with it."""
+    from clusterous_cli.plan.kinds.files import BUCKET
+    from clusterous_cli.plan.kinds.kind import Scope
+    from clusterous_cli.terminal import options
+    from clusterous_cli.turns import journal
+
+    assert BUCKET.look is not None
+    there: Sequence[Any] = ()
+    with suppress(errors.Denied):  # who may not look there cannot write there, either
+        there = BUCKET.look(Scope(cloud=cloud, who=who))
+    with journal.kept(cloud, who, options.running(), now) if there else nullcontext():
+        yield
 
 
 def vanished(goal: Target, who: Identity) -> tuple[str, ...]:

@@ -33,7 +33,8 @@ def command(settings: Settings, id: str, confirm: bool) -> int:
     if not (confirm or screen.confirm(f"{question}\nType its id to go on:", word=thing.id)):
         screen.warn("Nothing was removed.")
         return 1
-    removal.remove(cloud, thing, wait.Pauses())
+    with opening.journaled(cloud, opening.kept_from(settings, cloud, thing.cluster)):
+        removal.remove(cloud, thing, wait.Pauses())
     screen.tell(f"✓ {thing.id} is gone.")
     for words in volumes.copies_words(copies):
         screen.warn(f"  ! {words}")

@@ -105,7 +105,11 @@ def snapshot(settings: Settings, description: str, no_wait: bool) -> int:
 
 @command.command("restore", short_help="Make a volume of a snapshot.")
 @click.argument("id", metavar="SNAPSHOT")
-@click.option("--zone", metavar="ZONE", help="Where; default: where its cluster is, or was.")
+@click.option(
+    "--zone",
+    metavar="ZONE",
+    help="Where; default: where its cluster is, or was; else where the next would be.",
+)
 @options.with_settings
 def restore(settings: Settings, id: str, zone: str | None) -> int:
     """Make a volume of SNAPSHOT, and print the line of a cluster file that takes it.
@@ -113,6 +117,7 @@ def restore(settings: Settings, id: str, zone: str | None) -> int:
     It is kept, and never formatted. A new cluster takes it, or one whose volume was lost; a cluster
     that has its volume keeps that. AWS fetches what is on it when it is first read, which is slow.
     """
+    from functools import partial
     from uuid import uuid4
 
     from clusterous_cli.commands import opening
@@ -126,11 +131,11 @@ def restore(settings: Settings, id: str, zone: str | None) -> int:
     copy = stock.find(cloud, id, stock.Users())
     copies.check(copy)
     who = opening.kept_from(settings, cloud, copy.cluster)
-    where = copies.zone(cloud, who, copy.found, zone)
+    where = copies.zone(cloud, who, copy.found, zone, partial(opening.next_cluster, who))
     restoring = copies.Restoring(
         cloud=cloud, who=who, copy=copy.found, zone=where, token=str(uuid4()), pauses=pauses
     )
-    with screen.lines() as lines:
+    with screen.lines() as lines, opening.journaled(cloud, who):
         lines.set("volume", f"being made of {id} in {where}")
         made = restoring.run()
         lines.set("volume", f"{made} in {where}", done=True)

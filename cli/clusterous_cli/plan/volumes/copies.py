@@ -17,6 +17,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import ClusterConfig, VolumeType, without_volume
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import as_items
+from clusterous_cli.plan import design
 from clusterous_cli.plan.executor import Act, Executor
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Scope, Step
 from clusterous_cli.plan.kinds.volume import ebs, keeping, snapshot
@@ -179,8 +180,17 @@ def check(copy: Thing) -> None:
         )
 
 
-def zone(cloud: Aws, who: Identity, copy: Found, asked: str | None) -> str:
-    """Return where a volume is to be: as *asked*, where its cluster is, or where the first was."""
+def zone(
+    cloud: Aws,
+    who: Identity,
+    copy: Found,
+    asked: str | None,
+    following: Callable[[], ClusterConfig],
+) -> str:
+    """Return where a volume is to be: as *asked*, where its cluster is, or where the first was.
+
+    Where nothing tells of those any more, it is where the *following* cluster would be made.
+    """
     if asked:
         return f"{cloud.region}{asked}" if len(asked) == 1 else asked
     kept = record.read(cloud, who) or {}
@@ -189,10 +199,7 @@ def zone(cloud: Aws, who: Identity, copy: Found, asked: str | None) -> str:
     before = ebs.given(cloud, copy.value.volume)
     if before:
         return str(before[0].value.zone)
-    raise UserError(
-        f"There is no {who.name} any more, nor the volume that {copy.id} is of: say in which zone"
-        f" the new volume is to be, such as --zone {cloud.region}a. Its cluster will be there, too."
-    )
+    return design.zone_for(cloud, following(), (), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
