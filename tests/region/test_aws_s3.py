@@ -7,6 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -203,6 +204,83 @@ def test_an_upload_in_parts_can_be_refused_and_abandoned(s3: Any) -> None:
     assert len(s3.list_parts(Bucket=BUCKET, Key="p", UploadId=upload)["Parts"]) == 2
     s3.abort_multipart_upload(Bucket=BUCKET, Key="p", UploadId=upload)
     assert complete(parts) == "NoSuchUpload"
+
+
+def begun(s3: Any, key: str = "whole") -> dict[str, Any]:
+    upload = s3.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+    return {"Bucket": BUCKET, "Key": key, "UploadId": upload}
+
+
+def test_parts_are_copied_of_what_is_there(s3: Any) -> None:
+    data, upload = os.urandom(6 * MIB), begun(s3)
+    s3.put_object(Bucket=BUCKET, Key="from/a b?c", Body=data)
+    source = {"Bucket": BUCKET, "Key": "from/a b?c"}
+
+    copies = [
+        s3.upload_part_copy(**upload, PartNumber=1, CopySource=source),
+        s3.upload_part_copy(
+            **upload, PartNumber=2, CopySource=source, CopySourceRange=f"bytes=10-{5 * MIB + 9}"
+        ),
+    ]
+    last = s3.upload_part(**upload, PartNumber=3, Body=b"end")
+    tags = [*(one["CopyPartResult"]["ETag"] for one in copies), last["ETag"]]
+    parts = [{"PartNumber": n, "ETag": tag} for n, tag in enumerate(tags, 1)]
+    s3.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+
+    whole = s3.get_object(Bucket=BUCKET, Key="whole")["Body"].read()
+    assert whole == data + data[10 : 5 * MIB + 10] + b"end"
+    assert tags[0] == f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        pytest.param({"CopySourceRange": "bytes=0-"}, "InvalidArgument", id="no end"),
+        pytest.param({"CopySourceRange": "bytes=-5"}, "InvalidArgument", id="no start"),
+        pytest.param({"CopySourceRange": "bytes=9-5"}, "InvalidArgument", id="backwards"),
+        pytest.param(
+            {"CopySourceRange": f"bytes=0-{6 * MIB}"}, "InvalidArgument", id="beyond its end"
+        ),
+        pytest.param(
+            {"CopySource": f"{BUCKET}/small", "CopySourceRange": "bytes=0-1"},
+            "InvalidRequest", id="a range of what is small",
+        ),
+        pytest.param({"CopySource": f"{BUCKET}/nothing"}, "NoSuchKey", id="no object"),
+        pytest.param({"CopySource": "no-such-bucket-of-ours/k"}, "NoSuchBucket", id="no bucket"),
+        pytest.param({"CopySource": BUCKET}, "InvalidArgument", id="no key"),
+        pytest.param({"CopySource": f"{BUCKET}/big?versionId=x"}, "NoSuchVersion", id="version"),
+        pytest.param({"CopySourceIfMatch": "other"}, "PreconditionFailed", id="another etag"),
+        pytest.param({"PartNumber": 10_001}, "InvalidArgument", id="part number"),
+        pytest.param({"UploadId": "another"}, "NoSuchUpload", id="no upload"),
+        pytest.param({"CopySource": f"{BUCKET}/huge"}, "InvalidRequest", id="more than 5 GiB"),
+    ],
+)  # fmt: skip
+def test_a_part_that_cannot_be_copied(
+    aws: loopback.Account, s3: Any, change: dict[str, Any], code: str
+) -> None:
+    s3.put_object(Bucket=BUCKET, Key="big", Body=bytes(6 * MIB))
+    s3.put_object(Bucket=BUCKET, Key="small", Body=b"small")
+    s3.put_object(Bucket=BUCKET, Key="huge", Body=b"")
+    bucket = aws.server.world.buckets.find(BUCKET)
+    assert bucket
+    (empty,) = bucket.versions["huge"]
+    bucket.versions["huge"] = [replace(empty, size=(5 << 30) + 1)]
+    asked = {**begun(s3), "PartNumber": 1, "CopySource": f"{BUCKET}/big", **change}
+
+    assert refused(s3.upload_part_copy, **asked) == code
+
+
+def test_a_copied_part_needs_to_be_readable(aws: loopback.Account, s3: Any) -> None:
+    s3.put_object(Bucket=BUCKET, Key="mine", Body=b"x")
+    upload = begun(s3)
+    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "*"}
+    everything = aws.server.world.settings.user_policy
+    aws.configure(user_policy={"Version": "2012-10-17", "Statement": [allowed]})
+
+    said = refused(s3.upload_part_copy, **upload, PartNumber=1, CopySource=f"{BUCKET}/mine")
+
+    aws.configure(user_policy=everything)
+    assert said == "AccessDenied"
 
 
 def test_a_wrong_checksum_is_refused(s3: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
-from tests.region.aws import errors, s3_buckets, s3_objects, s3_uploads
+from tests.region.aws import errors, s3_buckets, s3_copies, s3_objects, s3_uploads
 from tests.region.aws.policies import Access
 from tests.region.aws.request import Answer, Request
 from tests.region.aws.s3_scene import Scene
@@ -112,8 +112,9 @@ def _object_action(request: Request, query: Mapping[str, str]) -> str:
     if "tagging" in query:
         return _VERBS.get(request.method, "Get") + "ObjectTagging"
     if "uploadId" in query:
+        copies = "x-amz-copy-source" in request.headers
         return {
-            "PUT": "UploadPart",
+            "PUT": "UploadPartCopy" if copies else "UploadPart",
             "POST": "CompleteMultipartUpload",
             "DELETE": "AbortMultipartUpload",
             "GET": "ListParts",
@@ -144,6 +145,7 @@ _PERMISSIONS: Final = {
     "CopyObject": "PutObject",
     "CreateMultipartUpload": "PutObject",
     "UploadPart": "PutObject",
+    "UploadPartCopy": "PutObject",
     "CompleteMultipartUpload": "PutObject",
     "GetBucketEncryption": "GetEncryptionConfiguration",
     "PutBucketEncryption": "PutEncryptionConfiguration",
@@ -171,9 +173,11 @@ def _needs(_: World, request: Request) -> Sequence[Access]:
         return ()  # Each key is decided by itself, and refused by itself, in the answer.
     resource = "*" if not bucket else f"arn:aws:s3:::{bucket}" + (f"/{key}" if key else "")
     needs = [Access(action=f"s3:{name}", resource=resource, context=context)]
-    if request.action == "CopyObject":
-        source = unquote(request.headers["x-amz-copy-source"]).removeprefix("/").partition("?")[0]
-        needs.append(Access(action="s3:GetObject", resource=f"arn:aws:s3:::{source}"))
+    if request.action in ("CopyObject", "UploadPartCopy"):
+        source = s3_copies.named(request)
+        read = "GetObjectVersion" if source.version else "GetObject"
+        resource = f"arn:aws:s3:::{source.bucket}/{source.key}"
+        needs.append(Access(action=f"s3:{read}", resource=resource))
     return needs
 
 

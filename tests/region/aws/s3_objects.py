@@ -7,10 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-from tests.region.aws import s3_body
+from tests.region.aws import s3_body, s3_copies
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import Answer, FilePart
 from tests.region.aws.s3_buckets import NAMESPACE, document, parsed, time, xml
@@ -122,7 +122,8 @@ def written(version: Version) -> dict[str, str]:
 
 
 def _copy(scene: Scene) -> Answer:
-    source = _source(scene)
+    source = s3_copies.source(scene)
+    s3_copies.check_size(source.size)
     assert source.path is not None
     headers = scene.request.headers
     path = scene.bucket.new_file()
@@ -143,21 +144,8 @@ def _copy(scene: Scene) -> Answer:
     return xml(
         f'<CopyObjectResult xmlns="{NAMESPACE}"><LastModified>{time(version.modified)}'
         f"</LastModified><ETag>&quot;{version.etag}&quot;</ETag></CopyObjectResult>",
-        written(version),
+        {**written(version), **s3_copies.copied_from(source)},
     )
-
-
-def _source(scene: Scene) -> Version:
-    text = unquote(scene.request.headers["x-amz-copy-source"]).removeprefix("/")
-    path, _, query = text.partition("?versionId=")
-    name, _, key = path.partition("/")
-    bucket = scene.buckets.find(name)
-    if bucket is None:
-        raise Refusal("NoSuchBucket", "The specified bucket does not exist", 404)
-    found = bucket.version(key, query) if query else bucket.latest(key)
-    if found is None or found.path is None:
-        raise Refusal("NoSuchKey", "The specified key does not exist.", 404, {"Key": key})
-    return found
 
 
 # --- reading ----------------------------------------------------------------------------------

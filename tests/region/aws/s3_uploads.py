@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 from xml.sax.saxutils import escape
 
-from tests.region.aws import s3_body, s3_objects
+from tests.region.aws import s3_body, s3_copies, s3_objects
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import Answer
 from tests.region.aws.s3_buckets import NAMESPACE, document, parsed, time, xml
@@ -48,15 +48,18 @@ def _upload(scene: Scene) -> Upload:
     return upload
 
 
-def _part(scene: Scene) -> Answer:
-    upload = _upload(scene)
-    number = int(scene.request.params.get("partNumber", "0"))
+def _number(scene: Scene) -> int:
+    text = scene.request.params.get("partNumber", "")
+    number = int(text) if text.isascii() and text.isdigit() else 0
     if not 1 <= number <= 10_000:
         raise Refusal(
             "InvalidArgument", "Part number must be an integer between 1 and 10000, inclusive"
         )
-    if "x-amz-copy-source" in scene.request.headers:
-        raise Refusal("RegionNotImplemented", "The simulated region has no UploadPartCopy.")
+    return number
+
+
+def _part(scene: Scene) -> Answer:
+    upload, number = _upload(scene), _number(scene)
     verified = scene.request.verified
     assert verified is not None
     received = s3_body.receive(scene.request, verified, scene.bucket.new_file())
@@ -66,12 +69,39 @@ def _part(scene: Scene) -> Answer:
         etag=received.md5,
         modified=scene.world.clock(),
     )
+    _keep(scene, upload, number, part)
+    return Answer(headers={"ETag": f'"{part.etag}"', **received.checksums})
+
+
+def _copied_part(scene: Scene) -> Answer:
+    """Make a part of an object that is there, or of a range of it: UploadPartCopy."""
+    document(scene)
+    upload, number = _upload(scene), _number(scene)
+    with scene.buckets.lock:
+        source = s3_copies.source(scene)
+        start, length = s3_copies.asked_range(scene, source)
+        s3_copies.check_size(length)
+        assert source.path is not None
+        file = source.path.open("rb")  # it is certain to be there now
+    with file:
+        path = scene.bucket.new_file()
+        etag = s3_copies.copy(file, start, length, path)
+    part = Part(path=path, size=length, etag=etag, modified=scene.world.clock())
+    _keep(scene, upload, number, part)
+    return xml(
+        f'<CopyPartResult xmlns="{NAMESPACE}"><LastModified>{time(part.modified)}</LastModified>'
+        f"<ETag>&quot;{part.etag}&quot;</ETag></CopyPartResult>",
+        {"x-amz-server-side-encryption": "AES256", **s3_copies.copied_from(source)},
+    )
+
+
+def _keep(scene: Scene, upload: Upload, number: int, part: Part) -> None:
+    """Let *part* be the upload's part *number*; whatever that was before is gone."""
     with scene.buckets.lock:
         before = upload.parts.get(number)
         upload.parts[number] = part
     if before:
         before.path.unlink(missing_ok=True)
-    return Answer(headers={"ETag": f'"{part.etag}"', **received.checksums})
 
 
 def _complete(scene: Scene) -> Answer:
@@ -175,6 +205,7 @@ def _list_uploads(scene: Scene) -> Answer:
 OPERATIONS: Final[Mapping[str, Callable[[Scene], Answer]]] = {
     "CreateMultipartUpload": _begin,
     "UploadPart": _part,
+    "UploadPartCopy": _copied_part,
     "CompleteMultipartUpload": _complete,
     "AbortMultipartUpload": _abort,
     "ListParts": _list_parts,
