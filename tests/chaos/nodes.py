@@ -1,10 +1,10 @@
 """Nodes that vanish, and a group that fills those that are there."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from clusterous_api import names
 from tests.chaos import history, stories
-from tests.chaos.history import World
+from tests.chaos.history import Body, World
 from tests.chaos.site import Ending, Site
 from tests.chaos.stories import NAME, STORIES
 from tests.chaos.violation import Violation
@@ -28,20 +28,27 @@ def vanish(site: Site, wanted: Ending) -> Sequence[Violation]:
 
     deleted = _node_of_master(site.world())
     _give_up(site, deleted)
+    site.until(_runs_elsewhere(deleted), "pods on other nodes", 180)
     site.settle(here)
     return ()
 
 
 def _node_of_master(world: World) -> str:
-    (pod,) = [one for one in world.pods(NAME, names.MASTER) if not history.is_leaving(one)]
+    (pod,) = _staying(world.pods(NAME, names.MASTER))
     return str(pod["spec"]["nodeName"])
+
+
+def _staying(pods: Iterable[Body]) -> list[Body]:
+    return [one for one in pods if not history.is_leaving(one)]
 
 
 def _runs_elsewhere(node: str) -> Callable[[World], bool]:
     def check(world: World) -> bool:
-        pods = [one for one in world.all("Pod") if not history.is_leaving(one)]
+        # For a moment there are none, and the status does not know yet.
+        back = all(_staying(world.pods(NAME, one)) for one in (names.MASTER, names.WORKERS))
+        pods = _staying(world.all("Pod"))
         placed = all(one["spec"].get("nodeName") not in (None, node) for one in pods)
-        return placed and stories.says("Ready")(world)
+        return back and placed and stories.says("Ready")(world)
 
     return check
 
