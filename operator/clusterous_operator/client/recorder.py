@@ -2,15 +2,16 @@
 
 import logging
 import re
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError
 from clusterous_operator.cache.record import Record
-from clusterous_operator.client.cluster import Cluster, MissingError
+from clusterous_operator.client.cluster import BusyError, Cluster, ConflictError, MissingError
 from clusterous_operator.status.events import Note
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ _BURST = 10.0
 _REFILL_SECONDS = 30.0
 _SERIES_SECONDS = 600.0
 _REMEMBERED = 1000
+_AGAIN_SECONDS = 5.0  # until the API server is asked again to take what it had no time for
+_OWED = 100  # that many of those are kept
 
 
 @dataclass(slots=True)
@@ -30,6 +33,16 @@ class _Series:
     name: str
     count: int
     last: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Owed:
+    """An event that the API server had no time for; since when."""
+
+    record: Record
+    key: tuple[str, str, str]
+    body: dict[str, Any]
+    since: float
 
 
 @dataclass(slots=True)
@@ -48,9 +61,17 @@ class Recorder:
         self._clock = clock
         self._series: OrderedDict[tuple[str, str, str], _Series] = OrderedDict()
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        self._owed: deque[_Owed] = deque(maxlen=_OWED)
+
+    @property
+    def owes_in(self) -> float | None:
+        """In how many seconds to write `again`, where something is owed."""
+        if not self._owed:
+            return None
+        return max(0.0, self._owed[0].since + _AGAIN_SECONDS - self._clock())
 
     async def tell(self, record: Record, note: Note, time: str) -> None:
-        """Write an event; one that does not get through is not worth more than a log line."""
+        """Write an event, now or `again`; one that is refused is not worth more than a log line."""
         if not self._may_tell(record.uid):
             logger.info("%s/%s: too many events; dropped %s.", *_who(record), note.reason)
             return
@@ -58,6 +79,15 @@ class Recorder:
             await self._write(record, note, time)
         except ClusterousError as error:
             logger.warning("%s/%s: event lost: %s", *_who(record), error)
+
+    async def again(self) -> None:
+        """Write what the API server had no time for, oldest first, if it may have time now."""
+        while self.owes_in == 0.0:
+            one = self._owed.popleft()
+            try:
+                await self._create(one.record, one.key, one.body)
+            except ClusterousError as error:
+                logger.warning("%s/%s: event lost: %s", *_who(one.record), error)
 
     async def _write(self, record: Record, note: Note, time: str) -> None:
         # Only the numbers differ: how often it was restarted, how many wait.
@@ -70,8 +100,19 @@ class Recorder:
                 pass  # events are kept for an hour at most
             else:
                 return
-        answer = await self._cluster.create("Event", record.namespace, _event(record, note, time))
-        _remember(self._series, key, _Series(answer["metadata"]["name"], 1, self._clock()))
+        await self._create(record, key, _event(record, note, time))
+
+    async def _create(
+        self, record: Record, key: tuple[str, str, str], body: dict[str, Any]
+    ) -> None:
+        try:
+            await self._cluster.create("Event", record.namespace, body)
+        except BusyError:
+            self._owed.append(_Owed(record, key, body, self._clock()))
+            return
+        except ConflictError:
+            pass  # it was taken before, and the answer lost
+        _remember(self._series, key, _Series(body["metadata"]["name"], 1, self._clock()))
 
     async def _count(self, record: Record, known: _Series, time: str) -> None:
         series = {"count": known.count + 1, "lastObservedTime": time}
@@ -107,7 +148,8 @@ def _event(record: Record, note: Note, time: str) -> dict[str, Any]:
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"namespace": record.namespace, "generateName": f"{record.name}-"},
+        # A name of our own: what is written again is there once.
+        "metadata": {"namespace": record.namespace, "name": f"{record.name}-{uuid4().hex[:12]}"},
         "eventTime": time,
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,

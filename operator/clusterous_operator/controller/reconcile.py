@@ -130,8 +130,9 @@ class Reconciler:
             await self._tell_of_failure(record, error)
             raise
         self._failed.pop(key, None)
-        waits = await self._report(record, wanted)
-        return min((one for one in (look_again, waits) if one is not None), default=None)
+        await self._recorder.again()
+        later = (look_again, await self._report(record, wanted), self._recorder.owes_in)
+        return min((one for one in later if one is not None), default=None)
 
     async def _tell_of_failure(self, record: Record, error: BusyError) -> None:
         """Tell of an API server that fails: at once where nothing is told, else when it stays so.

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clusterous_operator.cache.record import Record
-from clusterous_operator.client.cluster import BusyError, MissingError
+from clusterous_operator.client.cluster import BusyError, ConflictError, MissingError, RefusedError
 from clusterous_operator.client.recorder import Recorder
 from clusterous_operator.objects.inherit import Inherit
 from clusterous_operator.status.events import Note
@@ -25,7 +25,11 @@ class FakeEvents:
         if self.error is not None:
             raise self.error
         self.created.append(body)
-        return {"metadata": {"name": f"event-{len(self.created)}"}}
+        return dict(body)
+
+    @property
+    def names(self) -> list[str]:
+        return [one["metadata"]["name"] for one in self.created]
 
     async def patch(
         self, kind: str, namespace: str, name: str, body: Mapping[str, Any]
@@ -50,6 +54,9 @@ class Desk:
         note = Note(warning=True, reason=reason, message=message)
         asyncio.run(self.recorder.tell(record, note, NOW))
 
+    def again(self) -> None:
+        asyncio.run(self.recorder.again())
+
 
 def test_the_same_again_is_counted() -> None:
     desk = Desk()
@@ -59,7 +66,7 @@ def test_the_same_again_is_counted() -> None:
 
     assert len(desk.events.created) == 1
     assert [body["series"]["count"] for _, body in desk.events.patched] == [2, 3]
-    assert {name for name, _ in desk.events.patched} == {"event-1"}
+    assert {name for name, _ in desk.events.patched} == set(desk.events.names)
 
 
 def test_another_thing_is_another_event() -> None:
@@ -106,13 +113,57 @@ def test_an_app_that_talks_too_much_is_cut_off_and_heard_again() -> None:
     assert len(desk.events.created) == 12
 
 
-def test_an_event_that_is_lost_fails_nothing() -> None:
+def test_an_event_that_is_refused_fails_nothing() -> None:
     desk = Desk()
-    desk.events.error = BusyError("no")
+    desk.events.error = RefusedError("no")
 
     desk.tell()
 
     assert desk.events.created == []
+    assert desk.recorder.owes_in is None
+
+
+def test_what_the_api_server_had_no_time_for_is_written_later() -> None:
+    desk = Desk()
+    desk.events.error = BusyError("not now")
+    desk.tell("Crash")
+    desk.tell("OOMKilled")
+    assert desk.recorder.owes_in == 5.0
+
+    desk.events.error = None
+    desk.again()
+    assert desk.events.created == []
+    desk.time = 5
+    desk.again()
+
+    assert [one["reason"] for one in desk.events.created] == ["Crash", "OOMKilled"]
+    assert desk.recorder.owes_in is None
+
+
+def test_as_long_as_it_has_no_time_it_is_asked_now_and_then() -> None:
+    desk = Desk()
+    desk.events.error = BusyError("not now")
+    desk.tell()
+
+    desk.time = 5
+    desk.again()
+
+    assert desk.recorder.owes_in == 5.0
+
+
+def test_an_event_whose_answer_was_lost_is_there_once() -> None:
+    desk = Desk()
+    desk.events.error = BusyError("cut off")
+    desk.tell()
+
+    desk.time = 5
+    desk.events.error = ConflictError("it is there")
+    desk.again()
+    desk.events.error = None
+    desk.tell()
+
+    assert desk.recorder.owes_in is None
+    assert [body["series"]["count"] for _, body in desk.events.patched] == [2]
 
 
 def test_what_it_remembers_has_a_bound() -> None:

@@ -24,6 +24,7 @@ class Server:
     def __init__(self, bench: "Bench") -> None:
         self.bench = bench
         self.busy = False
+        self.deaf = False  # to events
         self.fails = ""
         self.statuses: list[tuple[float, dict[str, Any]]] = []
         self.events: list[str] = []
@@ -43,6 +44,8 @@ class Server:
         return self.bench.api.objects[manifest["kind"], manifest["metadata"]["name"]]
 
     async def create(self, kind: str, namespace: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.deaf:
+            raise BusyError("not now")
         self.events.append(body["reason"])
         return {"metadata": {"name": "event"}}
 
@@ -155,6 +158,18 @@ def test_an_app_is_known_to_be_under_way_though_the_api_server_is_busy() -> None
 
     ((_, found),) = bench.server.statuses
     assert kstatus.compute({"metadata": {"generation": 1}, "status": found}) == "InProgress"
+
+
+def test_an_event_that_the_api_server_had_no_time_for_comes_with_a_later_look() -> None:
+    bench = Bench(workers={"replicas": 1})
+    bench.look(0.0)
+    bench.server.deaf = True
+    again = bench.look(5.0, ready=1)
+    bench.server.deaf = False
+
+    assert again == 5.0
+    assert bench.look(10.0, ready=1) is None
+    assert bench.server.events == ["Ready"]
 
 
 class Sulking(Server):
