@@ -49,6 +49,8 @@ TAG_INSTEAD: Final = f"{DOMAIN}/instead-of"
 # its cluster was destroyed, and every snapshot: whose it was.
 TAG_FORMATTED: Final = f"{DOMAIN}/formatted"
 TAG_KEPT: Final = f"{DOMAIN}/kept-from"
+# On a snapshot of a shared volume: the name of the one of the datastore that was taken with it.
+TAG_BESIDE: Final = f"{DOMAIN}/datastore-snapshot"
 
 # Components with a name of their own.
 MASTER: Final = "master"

@@ -1,6 +1,7 @@
 """Snapshots of the datastore: made by the controller's own script, listed, and begun with again."""
 
 import json
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
@@ -17,8 +18,8 @@ from clusterous_cli.boot import bootstrap
 from clusterous_cli.boot.templates import datastore
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import BEGUN, STATE, Blob
-from clusterous_cli.cluster.tags import tags_of
+from clusterous_cli.cluster.payload import BEGUN, STATE, VOLUME, Blob
+from clusterous_cli.cluster.tags import as_items, tags_of
 from clusterous_cli.plan import design
 from clusterous_cli.plan.kinds import cloud as kinds
 from clusterous_cli.plan.kinds import machines
@@ -102,13 +103,13 @@ def controller(world: cloud.World, tmp_path: Path) -> Controller:
     return Controller(world, tmp_path)
 
 
-def put(world: cloud.World, folder: Path, name: str = "20261129T101503Z") -> Blob:
+def put(world: cloud.World, folder: Path, name: str = "20261129T101503Z", volume: str = "") -> Blob:
     """Put a snapshot into the bucket, as the controller would, and return it as restored."""
     base = folder / "state.db"
     with closing(sqlite3.connect(base)) as made:
         made.execute("CREATE TABLE IF NOT EXISTS kine (id INTEGER PRIMARY KEY)")
     (folder / "token").write_text("a-token")
-    facts = {"taken": name, "cluster": "reef", "uid": WHO.uid, "k3s": K3S, "volume": ""}
+    facts = {"taken": name, "cluster": "reef", "uid": WHO.uid, "k3s": K3S, "volume": volume}
     datastore.save(base, folder / "token", folder / "snapshot", facts)
     body = (folder / "snapshot").read_bytes()
     key = f"snapshots/asked/{name}.tar.gz"
@@ -337,3 +338,95 @@ def test_typed(typed: cloud.World, tmp_path: Path, capfd: pytest.CaptureFixture[
 
     assert main.run(["snapshot", "restore", "newest", "--confirm", "-q"]) == 0
     assert sorted(volumes(typed).values()) == [machines.STATE, state.ASIDE]
+
+
+# -- with the files of then ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def reef(
+    account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[cloud.World]:
+    """A cluster with a volume, and a controller that says what `snapshot save` is answered."""
+    (tmp_path / "ssh").write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/asked; echo {SAVED}\n')
+    (tmp_path / "ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    file = "name: reef\nregion: eu-west-1\nmaster: none\nworkers: 0\nvolume: {size: 30}\n"
+    with cloud.typed_in(tmp_path, account, monkeypatch, file) as world:
+        assert main.run(["create", "--yes", "-q"]) == 0
+        (tmp_path / "clusterous.yaml").rename(tmp_path / "reef.yaml")
+        yield world
+
+
+SAVED = "20261129T101503Z"
+
+
+def shared(world: cloud.World) -> dict[str, dict[str, Any]]:
+    """The shared volumes of all clusters, by whose they are."""
+    which = [{"Name": f"tag:{names.TAG_ROLE}", "Values": [machines.SHARED]}]
+    listed = world.cloud.pages("ec2", "describe_volumes", "Volumes", Filters=which)
+    return {tags_of(one)[names.TAG_CLUSTER]: one for one in listed}
+
+
+def saved(world: cloud.World, folder: Path) -> str:
+    """Save what the cluster knows, with its files; return the snapshot in EBS."""
+    assert main.run(["snapshot", "save"]) == 0
+    (copy,) = world.cloud.pages("ec2", "describe_snapshots", "Snapshots", OwnerIds=["self"])
+    put(world, folder, SAVED, copy["SnapshotId"])
+    assert f"snapshot.sh asked {copy['SnapshotId']}" in (folder / "asked").read_text()
+    assert tags_of(copy)[names.TAG_BESIDE] == SAVED
+    return str(copy["SnapshotId"])
+
+
+def test_a_copy_has_a_volume_of_its_own_and_the_first_ones_is_never_touched(
+    reef: cloud.World, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    copy = saved(reef, tmp_path)
+    before = shared(reef)["reef"]
+    atoll = replace(config.parse((tmp_path / "reef.yaml").read_text()), name="atoll")
+    again = ["snapshot", "restore", "newest", "--from", "reef", "--cluster", "atoll"]
+
+    # AWS makes of a snapshot no volume that is smaller, and a file is its owner's.
+    (tmp_path / "small.yaml").write_text("name: atoll\nregion: eu-west-1\nworkers: 0\n")
+    assert main.run([*again, "small.yaml", "--confirm"]) == 2
+    assert "volume.size is 20 GiB, and the shared volume had 30" in capfd.readouterr().err
+    assert main.run([*again, "--without-volume"]) == 2  # nobody is there to answer
+    assert "Its shared volume is empty." in capfd.readouterr().err
+    assert main.run(again) == 2
+    assert f"a new one, of {copy}: the files of then. That of reef stays" in capfd.readouterr().err
+    assert set(shared(reef)) == {"reef"}
+
+    with cloud.played(reef.cloud, atoll):
+        assert main.run([*again, "--confirm", "-q"]) == 0
+
+    made = shared(reef)["atoll"]
+    assert (made["SnapshotId"], made["Size"]) == (copy, 30)
+    assert tags_of(made)[names.TAG_FORMATTED] == "before"
+    assert told(reef, VOLUME, OTHER) == f"id={made['VolumeId']}\ngiven=no\nmarked=yes\n"
+    assert main.run(["plan", "--cluster", "atoll"]) == 0
+    assert shared(reef)["reef"] == before
+
+    assert main.run(["destroy", "atoll", "--confirm", "-q"]) == 0
+    assert shared(reef) == {"reef": before}
+    assert main.run(["plan", "reef.yaml"]) == 0
+
+
+@pytest.mark.parametrize("kept", ["coral", None])
+def test_a_snapshot_that_is_not_the_clusters_own_is_no_volume_of_its_copy(
+    reef: cloud.World, tmp_path: Path, capfd: pytest.CaptureFixture[str], kept: str | None
+) -> None:
+    id = shared(reef)["reef"]["VolumeId"]
+    tags = as_items({names.TAG_KEPT: kept} if kept else {})
+    foreign = reef.cloud.call(
+        "ec2", "create_snapshot", VolumeId=id,
+        **({"TagSpecifications": [{"ResourceType": "snapshot", "Tags": tags}]} if tags else {}),
+    )["SnapshotId"]  # fmt: skip
+    put(reef, tmp_path, SAVED, foreign)
+    calls = reef.mutating()
+
+    assert main.run(
+        ["snapshot", "restore", "newest", "--from", "reef", "--cluster", "atoll", "--confirm"]
+    ) == 2  # fmt: skip
+
+    assert f"snapshot {foreign}, which was taken with {SAVED}, is gone" in capfd.readouterr().err
+    assert reef.mutating() == calls

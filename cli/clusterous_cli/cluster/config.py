@@ -629,6 +629,12 @@ def _sized(type: VolumeType, told: Mapping[str, int], id: str | None = None) -> 
     return Volume(type=type, id=id, size=size, iops=iops, throughput=rate)
 
 
+def own(volume: Volume) -> Volume:
+    """Return a volume of a cluster's own that is like *volume*."""
+    told = {name: size for name in FIGURES if (size := getattr(volume, name)) is not None}
+    return _sized(volume.type, told)
+
+
 def _why(word: str, error: ValueError) -> str:
     if "host bits" in str(error):
         return f"did you mean {ipaddress.IPv4Network(word, strict=False)}?"

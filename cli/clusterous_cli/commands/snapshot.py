@@ -13,6 +13,7 @@ from clusterous_cli.terminal.options import Settings
 if TYPE_CHECKING:
     from clusterous_cli.aws import client
     from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.cluster.identity import Identity
     from clusterous_cli.cluster.record import Cluster
     from clusterous_cli.terminal.screen import Ui
 
@@ -42,9 +43,11 @@ def save(settings: Settings, without_volume: bool) -> None:
     """
     from clusterous_cli.commands import opening
     from clusterous_cli.output import snapshots as shown
+    from clusterous_cli.plan.volumes import copies
     from clusterous_cli.reach import session, ssh
     from clusterous_cli.system import shell
     from clusterous_cli.terminal.screen import Ui
+    from clusterous_cli.turns import journal
 
     screen = Ui(settings)
     goal = opening.target(settings)
@@ -66,6 +69,9 @@ def save(settings: Settings, without_volume: bool) -> None:
             + (f"\n  {shown.copy_words(copy)}" if copy else "")
         ) from error
     taken = "".join(said)
+    if copy:
+        with journal.kept(goal.cloud, _identity(opened.cluster), options.running(), opening.now):
+            copies.belong(goal.cloud, copy, taken)
     screen.emit({"name": taken, "volume_snapshot": copy or None}, lambda: taken)
     if copy:
         screen.tell(shown.copy_words(copy))
@@ -74,7 +80,6 @@ def save(settings: Settings, without_volume: bool) -> None:
 def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
     """Begin a snapshot of the shared volume, where it is on EBS and holds something."""
     from clusterous_cli.cluster.config import ClusterConfig
-    from clusterous_cli.cluster.identity import Identity
     from clusterous_cli.commands import opening
     from clusterous_cli.plan.volumes import copies
     from clusterous_cli.system import wait
@@ -83,7 +88,7 @@ def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
     config = ClusterConfig.from_record(cluster.record["config"])
     if not config.volume.served:
         return ""
-    who = Identity(name=cluster.name, account=cluster.account, region=cluster.region)
+    who = _identity(cluster)
     volume = copies.source(cloud, who, cluster.record)
     if why := opening.unflushed(cluster):
         screen.warn(f"  ! what the controller holds of the volume is not written out: {why}")
@@ -92,6 +97,12 @@ def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
             cloud=cloud, who=who, volume=volume, now=opening.now(), more=config.tags,
             pauses=wait.Pauses(), description=f"Shared volume of {who.name}, with what it knew",
         ).begin()  # fmt: skip
+
+
+def _identity(cluster: "Cluster") -> "Identity":
+    from clusterous_cli.cluster.identity import Identity
+
+    return Identity(name=cluster.name, account=cluster.account, region=cluster.region)
 
 
 @command.command(cls=options.Command)
@@ -118,18 +129,26 @@ def ls(settings: Settings) -> None:
 @click.argument("snapshot")
 @click.argument("file", required=False, type=click.Path())
 @click.option("--from", "source", metavar="CLUSTER", help="Whose snapshot; default: its own.")
+@click.option("--without-volume", is_flag=True, help="Let a new cluster's shared volume be empty.")
 @click.option("--confirm", is_flag=True, help="End the life that the cluster has now.")
 @options.break_lock
 @options.with_settings
 def restore(
-    settings: Settings, snapshot: str, file: str | None, source: str | None, confirm: bool
+    settings: Settings,
+    snapshot: str,
+    file: str | None,
+    source: str | None,
+    without_volume: bool,
+    confirm: bool,
 ) -> int:
     """Let a cluster begin again with what SNAPSHOT knows: its name in `snapshot ls`, or `newest`.
 
     The cluster is the one of --cluster or FILE; one that is not there is made, and like the one
     that is saved where no FILE says otherwise. Of one that is there, the controller and all workers
     are made anew, with all that runs on them: this has to be confirmed. The volume with what it
-    knew last is put aside, and goes with the cluster; the shared volume stays as it is.
+    knew last is put aside, and goes with the cluster; the shared volume stays as it is. A new
+    cluster's is made of the snapshot that `snapshot save` took of the first one's, which stays as
+    it is; it is empty where none was taken.
 
     All programs come back suspended, so that none runs twice unasked. Nothing is taken along of the
     machines of then. The command may be stopped and repeated at any point.
@@ -145,27 +164,37 @@ def restore(
     from clusterous_cli.output import snapshots as shown
     from clusterous_cli.plan import converge, cost, design, inventory
     from clusterous_cli.plan.snapshots import restoring, stored
+    from clusterous_cli.plan.volumes import copies
     from clusterous_cli.system import wait
     from clusterous_cli.terminal.screen import Ui
     from clusterous_cli.turns import journal
 
     screen = Ui(settings)
-    cloud, config = _target(settings, file, source)
+    cloud, config, is_like = _target(settings, file, source)
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     owner = replace(who, name=source or who.name)
-    one = stored.chosen(stored.listed(cloud, owner), snapshot, owner.name)
+    kept = stored.listed(cloud, owner)
+    one = stored.chosen(kept, snapshot, owner.name)
     stored.check_version(one, config.k3s)
     blob = bootstrap.restored(stored.content(cloud, owner, one))
     found = inventory.take(cloud, who)
     lives = restoring.lives(found)
     if restoring.has_state(found):  # what create would refuse, before anything is ended for it
         design.draw(cloud, config, offer=opening.offer(None))
-    words = shown.restore_words(one, who.name, lives=lives)
+    becomes = restoring.files(
+        config.volume, found, is_copied=bool(one.volume) and not without_volume
+    )
+    copied = ""
+    if becomes is restoring.Files.COPIED:
+        copy = copies.beside(cloud, owner, one)
+        copied, config = copy.id, copies.fitting(config, copy, may_grow=is_like)
+    words = shown.restore_words(one, who.name, lives=lives, files=becomes, others=kept)
     if not confirm and not _agreed(screen, words, who.name if lives else None):
         screen.warn("Nothing was changed.")
         return 1
     again = f"clusterous snapshot restore {one.name} --cluster {who.name}"
-    again += f" --from {owner.name}" * (owner != who) + " --confirm"
+    again += f" --from {owner.name}" * (owner != who) + " --without-volume" * without_volume
+    again += " --confirm"
     pauses = wait.Pauses()
     with (
         screen.lines() as lines,
@@ -175,7 +204,7 @@ def restore(
         restoring.Restoring(
             cloud=cloud, who=who, lines=lines, pauses=pauses, breaks=settings.break_lock
         ).run(blob)
-    drawn = design.draw(cloud, config, offer=opening.offer(None), restore=blob)
+    drawn = design.draw(cloud, config, offer=opening.offer(None), restore=blob, copied=copied)
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, cost.of(config, cloud.region), opening.now()))
@@ -197,17 +226,21 @@ def _agreed(screen: "Ui", words: str, ends: str | None) -> bool:
 
 def _target(
     settings: Settings, file: str | None, source: str | None
-) -> "tuple[client.Aws, ClusterConfig]":
-    """Return the session and what the cluster shall be: by file, by record, or as the source."""
+) -> "tuple[client.Aws, ClusterConfig, bool]":
+    """Return the session and what the cluster shall be: by file, by record, or like the source.
+
+    One that is like the source, of which the last is true, has a shared volume of its own.
+    """
     from clusterous_cli.aws import errors
+    from clusterous_cli.cluster import config
     from clusterous_cli.commands import opening
 
     if file is None and settings.cluster is None and source is None:
-        return opening.existing(settings)
+        return *opening.existing(settings), False
     try:
-        return opening.wanted(settings, file)
+        return *opening.wanted(settings, file), False
     except errors.NoCluster:
         if settings.cluster is None or source in (None, settings.cluster):
             raise
     cloud, like = opening.existing(replace(settings, cluster=source))
-    return cloud, replace(like, name=settings.cluster)
+    return cloud, replace(like, name=settings.cluster, volume=config.own(like.volume)), True

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+from clusterous_cli.plan.snapshots.restoring import Files
 from clusterous_cli.plan.snapshots.stored import KEPT, Snapshot
 from clusterous_cli.terminal import spell
 
@@ -45,20 +46,32 @@ def copy_words(id: str) -> str:
     )
 
 
-def restore_words(one: Snapshot, name: str, *, lives: bool) -> str:
-    """Say what a restore does."""
+def restore_words(
+    one: Snapshot, name: str, *, lives: bool, files: Files, others: Sequence[Snapshot] = ()
+) -> str:
+    """Say what a restore does; *others* are what else there is to begin with."""
     taken = f"{one.taken:%H:%M} on {one.taken.day} {one.taken:%B} UTC"
     begins = f"{name} begins with what {one.cluster} knew at {taken} ({one.name})"
-    copy = f" `clusterous volume restore {one.volume}` makes that of then." if one.volume else ""
-    if not lives and name == one.cluster:
-        return f"{begins}; its programs come back suspended."
-    if not lives:
-        return (
-            f"{begins}; its programs come back suspended. Its shared volume is empty, unless the"
-            f" cluster file names one (volume: {{id: …}}).{copy}"
+    said = f"{begins}; its programs come back suspended."
+    if lives:
+        said += (
+            f" The controller and all workers of {name} end now, with all that runs on them and is"
+            " on their disks, and are made anew. What came after that time is forgotten, but for"
+            " files on the shared volume."
         )
-    return (
-        f"{begins}; its programs come back suspended. The controller and all workers of {name} end"
-        " now, with all that runs on them and is on their disks, and are made anew. What came after"
-        f" that time is forgotten, but for files on the shared volume.{copy}"
-    )
+    return f"{said} {_files_words(one, files, others)}".rstrip()
+
+
+def _files_words(one: Snapshot, files: Files, others: Sequence[Snapshot]) -> str:
+    """Say what becomes of the shared volume."""
+    match files:
+        case Files.COPIED:
+            return (
+                f"Its shared volume is a new one, of {one.volume}: the files of then. That of"
+                f" {one.cluster} stays as it is."
+            )
+        case Files.EMPTY:
+            with_files = next((other.name for other in others if other.volume), "")
+            newest = f"; the newest that has files, too, is {with_files}" * bool(with_files)
+            return f"Its shared volume is empty{newest if not one.volume else ''}."
+    return f"`clusterous volume restore {one.volume}` makes that of then." if one.volume else ""

@@ -173,11 +173,13 @@ def draw(
     offer: Offer | None = None,
     leave: frozenset[str] = frozenset(),
     restore: Blob | None = None,
+    copied: str = "",
 ) -> Design:
     """Ask what exists and what is needed, and return the plan between.
 
     The machines with the ids *leave* shall go, whether they are too many or not. A cluster that has
-    not begun begins with the snapshot *restore*.
+    not begun begins with the snapshot *restore*, and one without a shared volume has it made of the
+    snapshot in EBS *copied*.
     """
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
@@ -211,7 +213,8 @@ def draw(
             return _drawn(
                 config, who, k3s, everything, volume, brain, reports.result(),
                 before.result() or {}, secrets, allow.result(), published.result(),
-                image.result(), zone.result(), outside, operator, server, leave, restore, drawn,
+                image.result(), zone.result(), outside, operator, server, leave, restore, copied,
+                drawn,
             )  # fmt: skip
 
         there = found.result()
@@ -237,6 +240,7 @@ def _drawn(
     server: OwnImage | None,
     leave: frozenset[str],
     restore: Blob | None,
+    copied: str,
     redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
@@ -266,8 +270,9 @@ def _drawn(
         config=config, who=who, zone=zone, control_zone=control, image=image.id, k3s=k3s,
         allow=allow,
         machines=bundle.machines, blobs=blobs, addons=made,
-        formatted=keeping.is_formatted(volume), keeps_state=brain.kept,
+        formatted=keeping.is_formatted(volume) or bool(copied), keeps_state=brain.kept,
         state_formatted=brain.formatted, restore=restore.sha256 if restore else brain.restore,
+        copied=copied,
     )  # fmt: skip
     plan = planner.plan(table.wanted(wish), inventory.index(found, failed, going))
     deaf = (DEAF,) if _is_deaf(found, reports) else ()

@@ -67,6 +67,7 @@ class Wish:
     keeps_state: bool = True  # whether the controller's state has a volume of its own
     state_formatted: bool = False  # whether that has had its file system made
     restore: str = ""  # the sum of the snapshot that it begins with, if with any
+    copied: str = ""  # the snapshot in EBS that the shared volume is made of, if of any
     control_zone: str = ""  # where the controller and the volumes are, if not with the rest
 
     @property

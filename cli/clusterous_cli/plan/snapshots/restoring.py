@@ -6,10 +6,13 @@ worker registers again with a Kubernetes that has never heard of it.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 from clusterous_api import names
 from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster.config import Volume as Asked
+from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob
 from clusterous_cli.plan import converge, inventory
@@ -17,7 +20,7 @@ from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Found
 from clusterous_cli.plan.kinds.machines import MACHINES
-from clusterous_cli.plan.kinds.volume import state
+from clusterous_cli.plan.kinds.volume import keeping, state
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.turns import lock
@@ -41,6 +44,28 @@ def lives(found: Iterable[Found]) -> bool:
 def has_state(found: Iterable[Found]) -> bool:
     """Whether the volume is there with what the controller knows. Pure."""
     return state.present(list(found), ()).own is not None
+
+
+class Files(StrEnum):
+    """What becomes of the shared volume."""
+
+    STAYS = "stays"  # or there is none
+    COPIED = "copied"
+    EMPTY = "empty"
+    NAMED = "named"  # the cluster file names one
+
+
+def files(asked: Asked, found: Iterable[Found], *, is_copied: bool) -> Files:
+    """Say what becomes of it: what is there stays, whatever it was made of. Pure.
+
+    A new one *is_copied*, or is empty; one that is *asked* for by its id is that.
+    """
+    there = keeping.present(found, asked, None)
+    if asked.type is VolumeType.NONE or there.type is not None:
+        return Files.STAYS
+    if asked.id is not None:
+        return Files.NAMED
+    return Files.COPIED if is_copied and asked.served else Files.EMPTY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +96,10 @@ class Restoring:
             state.put_aside(site, snapshot.sha256)
             self.lines.set(LINE, "the one before is put aside", done=True)
 
-    def end(self, machines: Sequence[Found]) -> None:
-        """End the machines, and wait until they have."""
+    def end(self, things: Sequence[Found]) -> None:
+        """Let things go that hold no data, and wait until they have."""
         ended = converge.Destroy(
             cloud=self.cloud, who=self.who, lines=self.lines, pauses=self.pauses
-        ).execute(machines, converge.SECONDS)
+        ).execute(things, converge.SECONDS)
         if ended.failed:
             raise converge.first_of(ended)

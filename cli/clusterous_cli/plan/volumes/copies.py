@@ -6,7 +6,7 @@ call whose answer was lost is told by a name that nothing else has.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,8 +19,10 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.plan import design
 from clusterous_cli.plan.executor import Act, Executor
+from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Scope, Step
 from clusterous_cli.plan.kinds.volume import ebs, keeping, snapshot
+from clusterous_cli.plan.snapshots import stored
 from clusterous_cli.plan.volumes import stock
 from clusterous_cli.plan.volumes.stock import Thing, Type
 from clusterous_cli.system import wait
@@ -180,6 +182,52 @@ def check(copy: Thing) -> None:
         )
 
 
+def check_complete(copy: Found) -> None:
+    """Refuse a snapshot of which AWS makes no volume yet."""
+    value: snapshot.Snapshot = copy.value
+    if value.state != "completed":
+        raise NotBeforeError(
+            f"{copy.id} is not complete yet ({value.state} {value.progress}): run this again when"
+            " it is; `clusterous ls-volumes` shows that."
+        )
+
+
+def beside(cloud: Aws, owner: Identity, one: stored.Snapshot) -> Found:
+    """Find the snapshot of the shared volume that was taken with *one* of the datastore.
+
+    Which it is comes from the controller, which could name any of the account: it counts if it is
+    of its own cluster.
+    """
+    listed = snapshot.listed(cloud, "snapshot-id", one.volume)
+    found = [read for each in listed if (read := snapshot.read(each)).value.kept == owner.name]
+    if not found:
+        raise UserError(
+            f"The shared volume's snapshot {one.volume}, which was taken with {one.name}, is gone."
+            " --without-volume begins with an empty volume."
+        )
+    check_complete(found[0])
+    return found[0]
+
+
+def belong(cloud: Aws, id: str, name: str) -> None:
+    """Tag a snapshot of the shared volume as of the datastore's of this *name*."""
+    tag = {"Key": names.TAG_BESIDE, "Value": name}
+    cloud.call("ec2", "create_tags", Resources=[id], Tags=[tag])
+
+
+def fitting(config: ClusterConfig, copy: Found, *, may_grow: bool) -> ClusterConfig:
+    """Return the configuration with a volume that holds what is in *copy*, or refuse it."""
+    value: snapshot.Snapshot = copy.value
+    if (config.volume.size or 0) >= value.size:
+        return config
+    if not may_grow:
+        raise UserError(
+            f"volume.size is {config.volume.size} GiB, and the shared volume had {value.size} when"
+            f" {copy.id} was taken: say size: {value.size}, or --without-volume."
+        )
+    return replace(config, volume=replace(config.volume, size=value.size))
+
+
 def zone(
     cloud: Aws,
     who: Identity,
@@ -211,31 +259,34 @@ class Restoring:
     copy: Found
     zone: str
     token: str
+    figures: Mapping[str, int] = field(default_factory=dict)  # as AWS calls them
     pauses: wait.Pauses
 
     def run(self) -> str:
         """Make it, wait until it can be attached, and return its id."""
-        value: snapshot.Snapshot = self.copy.value
-        if value.state != "completed":
-            raise NotBeforeError(
-                f"{self.copy.id} is not complete yet ({value.state} {value.progress}): run this"
-                " again when it is; `clusterous ls-volumes` shows that."
-            )
-        id = carried_out(ebs.VOLUME, lambda step, ids: self.call(value), self.pauses)
+        check_complete(self.copy)
+        site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
+        id = site.alive(self.made, lambda id: ebs.state_of(self.cloud, id))
         return wait.until(
             lambda: self.state(id), f"Making {id}", self.pauses, timeout=AVAILABLE_SECONDS
         )
 
-    def call(self, value: snapshot.Snapshot) -> str:
-        """Ask AWS for it; a call that is repeated makes no second one."""
+    def made(self, more: str) -> str:
+        """Ask AWS for it, with *more* of a token."""
+        return carried_out(ebs.VOLUME, lambda step, ids: self.call(more), self.pauses)
+
+    def call(self, more: str) -> str:
+        """Ask AWS once; a call that is repeated makes no second one."""
+        value: snapshot.Snapshot = self.copy.value
         tags = {
             names.TAG_KEPT: self.who.name,
-            names.TAG_FORMATTED: value.system or "before",
+            names.TAG_FORMATTED: value.system or ebs.COPIED,
             "Name": f"{self.who.name}-volume-of-{self.copy.id}",
         }
         answer = self.cloud.attempt(
             "ec2", "create_volume", "InvalidZone.NotFound", SnapshotId=self.copy.id,
-            AvailabilityZone=self.zone, VolumeType="gp3", Encrypted=True, ClientToken=self.token,
+            AvailabilityZone=self.zone, VolumeType="gp3", Encrypted=True,
+            ClientToken=f"{self.token}{more}", **self.figures,
             TagSpecifications=[{"ResourceType": "volume", "Tags": as_items(tags)}],
         )  # fmt: skip
         if answer is None:

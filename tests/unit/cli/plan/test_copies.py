@@ -9,6 +9,8 @@ from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.plan.kinds.kind import Found
+from clusterous_cli.plan.kinds.volume import snapshot
 from clusterous_cli.plan.volumes import copies
 from clusterous_cli.system import wait
 
@@ -67,3 +69,29 @@ def test_a_snapshot_that_failed_is_told_with_its_reason() -> None:
 )
 def test_how_far_it_is_and_how_long_the_rest_takes(said: str, passed: float, words: str) -> None:
     assert copies.progress(said, passed) == words
+
+
+def copy(size: int) -> Found:
+    began = datetime(2026, 11, 29, tzinfo=UTC)
+    value = snapshot.Snapshot(volume="vol-1", size=size, began=began, state="completed")
+    return Found(kind=snapshot.SNAPSHOT, key="", id="snap-1", value=value)
+
+
+@pytest.mark.parametrize(("size", "has"), [(10, 20), (20, 20), (30, 30)])
+def test_a_volume_like_another_has_room_for_what_was_on_that(size: int, has: int) -> None:
+    fitted = copies.fitting(config.parse("name: atoll\n"), copy(size), may_grow=True)
+
+    assert fitted.volume.size == has
+
+
+def test_a_file_that_says_a_smaller_volume_is_refused() -> None:
+    with pytest.raises(UserError, match=r"volume.size is 20 GiB, .* had 30 when snap-1"):
+        copies.fitting(config.parse("name: atoll\n"), copy(30), may_grow=False)
+
+
+@pytest.mark.parametrize("volume", ["efs", "{id: vol-0123456789abcdef0, size: 30}", "none"])
+def test_a_cluster_like_another_has_a_volume_of_its_own(volume: str) -> None:
+    like = config.own(config.parse(f"name: reef\nvolume: {volume}\n").volume)
+
+    assert like.id is None
+    assert like.size == (30 if like.served else None)

@@ -17,7 +17,7 @@ from clusterous_cli.plan import planner
 from clusterous_cli.plan.kinds import access, kind, table
 from clusterous_cli.plan.kinds.homes import Homes
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Resource, Wish
-from clusterous_cli.plan.kinds.machines import MACHINES, Machines
+from clusterous_cli.plan.kinds.machines import MACHINES, SHARED, STATE_NOTE, Machines
 from clusterous_cli.plan.kinds.network import SUBNET
 from clusterous_cli.plan.planner import Observed
 
@@ -25,7 +25,7 @@ WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
+def wanted(text: str = "name: reef\n", copied: str = "") -> tuple[Resource, ...]:
     read = config.parse(text)
     return table.wanted(
         Wish(
@@ -42,6 +42,7 @@ def wanted(text: str = "name: reef\n") -> tuple[Resource, ...]:
             blobs=tuple(
                 Blob(key=key, sha256="0" * 64, content=b"{}") for key in (SECRETS_KEY, RECORD)
             ),
+            copied=copied,
         )
     )
 
@@ -64,6 +65,15 @@ def test_nothing_exists_so_everything_is_created_in_an_order_that_works() -> Non
         assert step.action is Action.CREATE
         assert set(step.needs) <= done, step.key
         done.add(step.key)
+
+
+def test_nothing_begins_with_what_was_known_while_the_files_of_then_are_not_there() -> None:
+    needs = {
+        copied: next(one.needs for one in wanted(copied=copied) if one.key == STATE_NOTE)
+        for copied in ("snap-1", "")
+    }
+
+    assert {SHARED} == {*needs["snap-1"]} - {*needs[""]}
 
 
 def test_everything_exists_so_nothing_is_done() -> None:

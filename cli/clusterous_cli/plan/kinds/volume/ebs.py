@@ -37,6 +37,8 @@ GONE: Final = ("deleting", "deleted")
 MODIFY_SECONDS: Final = 600
 # A machine that has ended lets go of its volumes, but AWS may show it a little later.
 FREE_SECONDS: Final = 60
+# How the file system of a volume is marked that came with a snapshot.
+COPIED: Final = "before"
 # What AWS calls our figures.
 FIGURES: Final = {"size": "Size", "iops": "Iops", "throughput": "Throughput"}
 # https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
@@ -49,7 +51,7 @@ class Volume(Value):
     """A volume of gp3; *formatted*: its file system was made, which is never done again.
 
     *owner* is the cluster whose own it is; *begins* is what makes a new one another than those that
-    were put aside.
+    were put aside; *copied* is the snapshot that a new one is made of.
     """
 
     zone: str | None = None
@@ -61,12 +63,14 @@ class Volume(Value):
     state: str | None = None
     owner: str | None = None
     begins: str | None = None
+    copied: str | None = None
 
 
 def _want(wish: Wish) -> list[Resource]:
     if not wish.config.volume.served or wish.config.volume.id:
         return []
-    value = replace(_figures(wish.config), zone=wish.controls, encrypted=True)
+    figures, copied = _figures(wish.config), wish.copied or None
+    value = replace(figures, zone=wish.controls, encrypted=True, copied=copied)
     return [Resource(kind=VOLUME, key=KEY, value=value, needs=LOCK)]
 
 
@@ -143,7 +147,10 @@ def make(to: Site, step: Step, wanted: Volume) -> str:
     if step.found is not None:
         return _modified(to, step.found, wanted)
     figures = [facts(wanted)[name] for name in FIGURES]
-    figures += [wanted.begins] if wanted.begins else []
+    figures += [one for one in (wanted.begins, wanted.copied) if one]
+    # Of a snapshot, it is marked by the very call: no file system is ever made on it.
+    copied = {"SnapshotId": wanted.copied} if wanted.copied else {}
+    tags = to.tags(step.key, **({names.TAG_FORMATTED: COPIED} if copied else {}))
 
     def made(more: str) -> str:
         answer = to.ec2(
@@ -153,7 +160,8 @@ def make(to: Site, step: Step, wanted: Volume) -> str:
             Encrypted=True,
             **{FIGURES[name]: facts(wanted)[name] for name in FIGURES},
             ClientToken=to.token(step.key, wanted.zone, *figures, *([more] if more else [])),
-            TagSpecifications=to.tagged("volume", step.key),
+            TagSpecifications=[{"ResourceType": "volume", "Tags": tags}],
+            **copied,
         )
         return str(answer["VolumeId"])
 
@@ -171,7 +179,8 @@ def _own_state(to: Site, key: str, id: str) -> str | None:
     )  # fmt: skip
 
 
-def _state(cloud: Cloud, id: str) -> str | None:
+def state_of(cloud: Cloud, id: str) -> str | None:
+    """Return what AWS says of a volume; None where it has it no more, or not yet."""
     return next((str(one.value.state) for one in given(cloud, id) if one.kind is GIVEN), None)
 
 
@@ -215,7 +224,7 @@ def remove(to: Site, found: Found) -> None:
     """Delete it, once no machine has it."""
     _free(to, found)
     to.ec2("delete_volume", VolumeId=found.id)
-    to.gone(lambda: _state(to.cloud, found.id), "Deleting the volume")
+    to.gone(lambda: state_of(to.cloud, found.id), "Deleting the volume")
 
 
 def _keep(to: Site, found: Found) -> None:
@@ -266,7 +275,7 @@ def words(steps: Sequence[Step]) -> str:
     assert step.resource is not None
     wanted: Volume = step.resource.value
     if step.action is Action.CREATE:
-        return f"{wanted.size} GiB gp3, encrypted"
+        return f"{wanted.size} GiB gp3, encrypted" + f", of {wanted.copied}" * bool(wanted.copied)
     assert step.found is not None
     there = facts(step.found.value)
     changes = [f"{name} {there.get(name)} → {facts(wanted)[name]}" for name in step.drift]

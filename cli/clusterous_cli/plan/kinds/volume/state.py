@@ -32,7 +32,7 @@ from clusterous_cli.plan.kinds.kind import (
     Value,
     Wish,
 )
-from clusterous_cli.plan.kinds.machines import STATE, STATE_NOTE
+from clusterous_cli.plan.kinds.machines import SHARED, STATE, STATE_NOTE
 from clusterous_cli.plan.kinds.network import LOCK
 from clusterous_cli.plan.kinds.volume import ebs
 from clusterous_cli.plan.kinds.volume.ebs import Volume
@@ -199,7 +199,9 @@ def _want_note(wish: Wish) -> list[Resource]:
         return []
     value = Note(volume=Ref(STATE), formatted=wish.state_formatted, restore=wish.restore)
     first = tuple(f"s3:{one.key}" for one in wish.blobs if one.sha256 == wish.restore)
-    return [Resource(kind=NOTE, key=STATE_NOTE, value=value, needs=(*CLOSED, *first))]
+    # Nothing begins with what was known while the files of then are not there.
+    files = (SHARED,) if wish.copied else ()
+    return [Resource(kind=NOTE, key=STATE_NOTE, value=value, needs=(*CLOSED, *first, *files))]
 
 
 def _look_note(at: Scope) -> list[Found]:
