@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes
+.PHONY: release pins debs volumes sweep
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -37,6 +37,9 @@ chaos: .venv/ready          ## what may go wrong around the operator goes wrong;
 
 k8s-minors: .venv/ready     ## the operator on other minors of Kubernetes; build/k8s-minors.json (MINORS="--only 1.36")
 	$(PY) -m tests.minors $(MINORS)
+
+sweep: .venv/ready          ## commands that change a cluster, disturbed at each of their calls: build/sweep.json (SWEEP="--only 'create: *'")
+	$(PY) -m tests.sweep $(SWEEP)
 
 mutants: .venv/mutants/ready ## faults put into the product, which its tests must notice; build/mutants.json (MUTANTS="--seed 7 --only sizing")
 	PYTHONPATH=.venv/mutants $(PY) -m tests.mutants $(MUTANTS)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 from tests.region.aws.errors import Protocol, Refusal
+from tests.region.aws.log import is_mutating
 from tests.region.aws.request import Request
 
 
@@ -22,13 +25,20 @@ class Kind(StrEnum):
     RESET = "reset"
     LOST = "lost"
     TRUNCATE = "truncate"
+    KILL_BEFORE = "kill before"
+    KILL_AFTER = "kill after"
+
+
+KILLS: Final = (Kind.KILL_BEFORE, Kind.KILL_AFTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """*skip* lets the first calls pass; *times* is how often it strikes (0: for ever).
 
-    *lost* carries out the call and drops the answer; *reset* drops the call itself.
+    *lost* carries out the call and drops the answer; *reset* drops the call itself. *kill after*
+    carries it out and kills the process *pid*, which therefore reads no answer; *kill before* kills
+    it and drops the call. *mutating* leaves out calls that only read.
     """
 
     kind: Kind
@@ -44,12 +54,15 @@ class Fault:
     code: str = "InternalError"
     message: str = "An internal error has occurred."
     status: int = 500
+    pid: int = 0
+    mutating: bool = False
 
     def matches(self, request: Request) -> bool:
         caller = request.identity.label if request.identity else ""
         return (
             fnmatchcase(request.target.service, self.service)
             and fnmatchcase(request.action, self.action)
+            and (not self.mutating or is_mutating(request.action))
             and (self.agent == "*" or self.agent in request.agent)
             and fnmatchcase(caller, self.caller)
             and fnmatchcase(request.resource or "", self.resource)
@@ -97,6 +110,11 @@ class Faults:
                 if struck is None and due and left:
                     struck = fault
             return struck
+
+
+def kill(fault: Fault) -> None:
+    """End the process that *fault* is for as the kernel ends one: it says and tidies up nothing."""
+    os.kill(fault.pid, signal.SIGKILL)
 
 
 def refusal(fault: Fault, protocol: Protocol) -> Refusal:

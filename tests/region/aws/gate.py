@@ -92,6 +92,12 @@ def _with_fault(world: World, request: Request, fault: Fault | None) -> Answer:
             return _broken(_act(world, request), fault)
         case Kind.RESET:
             return Answer(ending="reset", status=0, error="reset")
+        case Kind.KILL_BEFORE | Kind.KILL_AFTER:
+            assert fault is not None
+            if fault.kind is Kind.KILL_AFTER:
+                _act(world, request)
+            faults.kill(fault)
+            return Answer(ending="reset", status=0, error="killed")
         case Kind.HANG:
             assert fault is not None
             time.sleep(fault.seconds)
