@@ -142,7 +142,7 @@ class World:
         )
 
     def fetched(self, artifact: Any, sha256: str, progress: Any) -> Path:
-        path = self.folder / artifact.name
+        path = self.folder / str(artifact.name)
         path.write_bytes(artifact.name.encode())
         return path
 

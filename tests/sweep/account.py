@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from clusterous_api import names
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import parse
 from clusterous_cli.cluster.identity import Identity
@@ -131,8 +132,8 @@ class Account:
         who = Identity(name=NAME, account=self.world.cloud.account, region="eu-west-1")
         if story.workers is not None:
             self._type(("plan",), must=True)
-            found = [one.role for one in record.read_nodes(self.world.cloud, who)]
-            if found.count("worker") != story.workers:
+            found = [one.pool or one.role for one in record.read_nodes(self.world.cloud, who)]
+            if found.count(names.ROLE_WORKER) != story.workers:
                 raise NotAsWanted(f"these machines are there: {found}")
         self._type(DESTROY, must=True)
 

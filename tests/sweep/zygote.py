@@ -117,8 +117,8 @@ def _typed(order: Mapping[str, Any], go: Callable[[], bytes]) -> int:
 
 def _play(folder: Path, address: tuple[str, int]) -> None:
     """Let commands find the world outside as the tests play it."""
-    from clusterous_cli.plan import lock
     from clusterous_cli.reach import kube
+    from clusterous_cli.turns import lock
     from tests.functional import cloud
 
     patch = pytest.MonkeyPatch()
