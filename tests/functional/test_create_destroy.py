@@ -1,7 +1,6 @@
 """`create` and `destroy` against the strict AWS: they converge from anywhere and leave nothing."""
 
 import io
-import os
 import threading
 import time
 from collections.abc import Callable
@@ -26,9 +25,6 @@ from clusterous_cli.terminal.screen import Ui
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers:\n  count: 2\n")
-# All points take many minutes; a few of them are looked at in every run.
-EVERY = 1 if os.environ.get("CLUSTEROUS_EVERY_KILL") else 12
-MOST_CALLS = 100
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 WANTED = {"gateway": 1, "controller": 1, "worker": 2}
 
@@ -303,37 +299,6 @@ def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) ->
     assert {"machine", "network", "NAT gateway", "role", "bucket", "volume"} <= found
 
 
-@pytest.mark.parametrize("calls", range(0, MOST_CALLS, EVERY))
-def test_create_killed_anywhere_is_finished_and_destroyed(world: cloud.World, calls: int) -> None:
-    cloud.die_after(world, calls)
-    try:
-        world.converge(REEF).execute()
-    except cloud.Killed:
-        world.renew()
-        nodes = world.create(REEF)
-        assert [node.pool for node in nodes] == [
-            "gateway", "controller", "master", "worker", "worker",
-        ]  # fmt: skip
-        assert not world.design(REEF).plan.pending
-    world.renew()
-    world.destroy("reef")
-
-    assert world.server.leftovers() == []
-
-
-@pytest.mark.parametrize("calls", range(0, 60, EVERY))
-def test_destroy_killed_anywhere_is_finished(world: cloud.World, calls: int) -> None:
-    world.converge(REEF).execute()
-    cloud.die_after(world, calls)
-    try:
-        world.destroy("reef")
-    except cloud.Killed:
-        world.renew()
-        world.destroy("reef")
-
-    assert world.server.leftovers() == []
-
-
 # The last of about fifty calls gives the lock back, which nobody need know of.
 @pytest.mark.parametrize("calls", range(1, 46, 11))
 def test_a_killed_create_can_be_destroyed_at_once(world: cloud.World, calls: int) -> None:
@@ -347,13 +312,11 @@ def test_a_killed_create_can_be_destroyed_at_once(world: cloud.World, calls: int
     assert world.server.leftovers() == []
 
 
+# One by which AWS itself knows a call again, one that looks first, one that says "already"; all
+# others are those of tests/sweep.
 LOST = [
-    ("ec2", "CreateVpc"), ("ec2", "CreateSubnet"), ("ec2", "CreateInternetGateway"),
-    ("ec2", "AllocateAddress"), ("ec2", "CreateRouteTable"), ("ec2", "CreateNatGateway"),
-    ("ec2", "CreateSecurityGroup"), ("ec2", "RunInstances"), ("ec2", "CreateVpcEndpoint"),
-    ("iam", "CreateRole"), ("iam", "AddRoleToInstanceProfile"), ("efs", "CreateFileSystem"),
-    ("efs", "CreateMountTarget"), ("s3", "CreateBucket"),
-    ("ec2", "AuthorizeSecurityGroupIngress"), ("ec2", "AttachInternetGateway"),
+    ("ec2", "RunInstances"), ("ec2", "CreateVpc"), ("ec2", "AuthorizeSecurityGroupIngress"),
+    ("efs", "CreateFileSystem"),
 ]  # fmt: skip
 
 

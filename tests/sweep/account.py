@@ -12,6 +12,7 @@ from clusterous_api import names
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import parse
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.plan import inventory
 from tests.functional import cloud
 from tests.region.aws.log import Call
 from tests.sweep import points, zygote
@@ -21,6 +22,7 @@ from tests.sweep.stories import DESTROY, NAME, Story
 # What the calls of those who type bear, and those of the machines do not.
 TYPED: Final = "typed"
 AGENT: Final = f"app/{TYPED}"
+AS_WANTED: Final = "as wanted, nothing to do"  # what plan says then
 # How often a command may end in words while faults last that strike once each.
 TRIES: Final = 5
 
@@ -132,9 +134,13 @@ class Account:
         who = Identity(name=NAME, account=self.world.cloud.account, region="eu-west-1")
         if story.workers is not None:
             self._type(("plan",), must=True)
+            if AS_WANTED not in self.said[-1]:
+                raise NotAsWanted(f"plan would change something:\n{self.said[-1]}")
             found = [one.pool or one.role for one in record.read_nodes(self.world.cloud, who)]
             if found.count(names.ROLE_WORKER) != story.workers:
                 raise NotAsWanted(f"these machines are there: {found}")
+            if surplus := inventory.index(inventory.take(self.world.cloud, who)).surplus:
+                raise NotAsWanted(f"what was made twice: {surplus}")
         self._type(DESTROY, must=True)
 
     def _type(
