@@ -11,9 +11,11 @@ import pytest
 from clusterous_cli import main
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.reach import kube
 from tests.functional import cloud
 
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 FILE = "name: reef\nvolume: none\nmaster: none\nworkers: 1\n"
 
 
@@ -52,8 +54,7 @@ def kubernetes(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> Kubernete
 
 
 def nodes_of(world: cloud.World) -> tuple[record.Node, ...]:
-    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    return record.read_nodes(world.cloud, who)
+    return record.read_nodes(world.cloud, WHO)
 
 
 def workers_of(world: cloud.World) -> list[str]:
@@ -77,6 +78,51 @@ def test_nodes_are_added_and_removed_as_with_the_predecessor(
     assert main.run(["rm-nodes", "--yes"]) == 0
     assert "No machine is to leave" in capsys.readouterr().err
     assert workers_of(world) == ["worker-1"]
+
+
+def test_the_same_again_goes_on_and_adds_nothing_twice(
+    world: cloud.World, kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.configure(capacity={"t3.large": 0, "t3a.large": 0})
+    assert main.run(["add-nodes", "2", "--yes"]) == 75
+    world.configure(capacity={})
+    capsys.readouterr()
+
+    assert main.run(["add-nodes", "2", "--yes"]) == 0
+    assert "was begun, and has not ended: it goes on" in capsys.readouterr().err
+    assert workers_of(world) == ["worker-1", "worker-2", "worker-3"]
+
+    assert main.run(["add-nodes", "2", "--yes"]) == 0  # another time
+    assert len(workers_of(world)) == 5
+
+
+def test_the_same_again_goes_on_and_removes_nothing_twice(
+    world: cloud.World, kubernetes: Kubernetes
+) -> None:
+    assert main.run(["add-nodes", "3", "--yes"]) == 0
+    world.fault(service="ec2", action="TerminateInstances", kind="error", times=0)
+    assert main.run(["rm-nodes", "2", "--yes"]) != 0
+    world.server.world.faults.clear()
+
+    assert main.run(["rm-nodes", "2", "--yes"]) == 0
+    assert workers_of(world) == ["worker-1", "worker-2"]
+
+    assert main.run(["rm-nodes", "2", "--yes"]) == 0  # another time
+    assert workers_of(world) == []
+
+
+def test_one_that_ended_all_but_in_the_record_is_told_as_ended(
+    world: cloud.World, kubernetes: Kubernetes
+) -> None:
+    assert main.run(["add-nodes", "2", "--yes"]) == 0
+    kept = record.read(world.cloud, WHO) or {}
+    body = json.dumps({**kept, "unfinished": {"pool": "worker", "by": 2}})
+    world.cloud.call("s3", "put_object", Bucket=WHO.bucket, Key=RECORD, Body=body)
+
+    assert main.run(["add-nodes", "2", "--yes"]) == 0
+
+    assert len(workers_of(world)) == 3
+    assert "unfinished" not in (record.read(world.cloud, WHO) or {})
 
 
 def test_a_node_that_is_named_leaves_and_may_be_replaced(

@@ -820,9 +820,7 @@ def test_without_a_release_the_laptop_makes_the_operators_image(
     assert (made.returncode, made.stdout.strip()) == (0, image["image"]), made.stderr
 
 
-def test_destroy_that_is_killed_again_leaves_nothing(
-    region: Region, folder: Path
-) -> None:
+def test_destroy_that_is_killed_again_leaves_nothing(region: Region, folder: Path) -> None:
     argv = ("clusterous", "destroy", "--cluster", "hard", "--yes")
 
     kills, code = kill_again_and_again(region, folder, argv, FEW_DELETIONS)

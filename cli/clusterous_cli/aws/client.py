@@ -1,5 +1,6 @@
 """The only module that speaks to AWS: one session, clients made when needed, errors translated."""
 
+import io
 import os
 import re
 import threading
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 import boto3
 import botocore.exceptions as botocore_errors
@@ -111,6 +112,24 @@ ZONE: Final = re.compile(r"\b[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}[a-z]\b")
 CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
 
 
+T = TypeVar("T")
+
+
+class Cut(ResponseParserError):
+    """The connection ended in the midst of an answer."""
+
+
+# How botocore says so itself: of XML, which it cannot read then, and of what it hands on unread.
+CUT: Final = (
+    ResponseParserError,
+    botocore_errors.ResponseStreamingError,
+    botocore_errors.IncompleteReadError,
+)
+CUT_TRIES: Final = 3
+# An object that is read is the record, a report or a key: who writes more there means no good.
+MOST_READ: Final = 16 << 20
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
     """Where the keys come from, in botocore's words, and until when they serve, if that is told."""
@@ -161,15 +180,21 @@ class Aws:
             max_pool_connections=32,
             user_agent_extra="clusterous",
         )
-        return self.session.client(service, region_name=self.region, config=config)
+        client = self.session.client(service, region_name=self.region, config=config)
+        client.meta.events.register("before-parse", _check_whole)
+        return client
 
     def call(self, service: str, action: str, **params: Any) -> Any:
-        """Call AWS and return its answer; errors come translated."""
+        """Call AWS and return its answer, of an object with what is in it; errors come translated.
+
+        Of the object's content it is what `MOST_READ` allows.
+        """
+        reads = action.startswith(READS)
 
         def made() -> Any:
             with self._translated(service, action):
-                client = self.client(service, reads=action.startswith(READS))
-                return getattr(client, action)(**params)
+                method = getattr(self.client(service, reads=reads), action)
+                return _again(lambda: _read(method(**params)), reads=reads)
 
         return self._witnessed(service, action, params, made)
 
@@ -230,10 +255,14 @@ class Aws:
         """Return all items under *key* of all pages."""
         with self._translated(service, action):
             client = self.client(service, reads=True)
-            if not client.can_paginate(action):
-                return list(getattr(client, action)(**params).get(key, ()))
-            found = client.get_paginator(action).paginate(**params)
-            return [item for page in found for item in page.get(key, ())]
+
+            def listed() -> list[Any]:
+                if not client.can_paginate(action):
+                    return list(getattr(client, action)(**params).get(key, ()))
+                found = client.get_paginator(action).paginate(**params)
+                return [item for page in found for item in page.get(key, ())]
+
+            return _again(listed, reads=True)
 
     @contextmanager
     def _translated(self, service: str, action: str) -> Iterator[None]:
@@ -314,6 +343,37 @@ class Aws:
         return Keys(method=str(held.method), temporary=bool(token), ends=ends)
 
 
+def _check_whole(response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Refuse an answer that is shorter than it says: what is left of JSON passes for an empty one.
+
+    urllib3 does not look at the length of what comes in one piece, and botocore takes a body that
+    is no JSON for an answer without anything in it (`botocore.parsers`).
+    """
+    said, body = response_dict["headers"].get("content-length"), response_dict["body"]
+    if isinstance(body, bytes) and said is not None and 0 < len(body) < int(said):
+        raise Cut(f"{len(body)} of {said} bytes came")
+
+
+def _read(answer: Any) -> Any:
+    """Read the object that an answer stands for, while its errors can be told as the call's."""
+    if not hasattr(answer.get("Body"), "iter_chunks"):
+        return answer
+    content = answer["Body"].read(MOST_READ)
+    if len(content) < min(answer["ContentLength"], MOST_READ):  # botocore looks only if all is read
+        raise Cut(f"{len(content)} of {answer['ContentLength']} bytes came")
+    return {**answer, "Body": io.BytesIO(content)}
+
+
+def _again(ask: Callable[[], T], *, reads: bool) -> T:
+    """Ask again, where that changes nothing, for an answer that was cut off."""
+    for _ in range(CUT_TRIES - 1 if reads else 0):
+        try:
+            return ask()
+        except CUT:
+            continue
+    return ask()
+
+
 def connect(settings: Settings, region: str | None = None) -> Aws:
     """Open the session that the options and the environment describe.
 
@@ -376,6 +436,7 @@ def translated(service: str, action: str, region: str, session: Any = None) -> I
         ResponseParserError,
         botocore_errors.HTTPClientError,
         botocore_errors.ConnectionError,
+        botocore_errors.IncompleteReadError,
     ) as error:
         raise _lost(error, service, action, region) from error
     except (

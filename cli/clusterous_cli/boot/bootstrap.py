@@ -412,10 +412,12 @@ def record(
     created: str,
     version: str,
     leaving: Iterable[str] = (),
+    unfinished: Mapping[str, Any] | None = None,
 ) -> Blob:
     """Return the record: what is wanted, for the next command on any laptop.
 
     *leaving* are the ids of machines that are being drained: they are named until they are gone.
+    *unfinished* is by how much a pool is being changed, until it is.
     """
     kept: dict[str, Any] = {
         "format": FORMAT,
@@ -431,4 +433,6 @@ def record(
     }
     if going := sorted(leaving):
         kept["leaving"] = going
+    if unfinished:
+        kept["unfinished"] = dict(unfinished)
     return content("", "record.json", json.dumps(kept, indent=1).encode())

@@ -15,7 +15,8 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None) -> in
     """Add N machines (or one) to POOL, and wait until they are ready.
 
     POOL may be left out where there is only one pool of workers. A cluster file that says another
-    number is told: create with it would go back.
+    number is told: create with it would go back. The same command again goes on with one that has
+    not ended, and adds nothing twice.
     """
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
@@ -26,17 +27,20 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None) -> in
     cloud, before = opening.existing(settings)
     number, name = changing.amount(words, count)
     pool = changing.pool(before, name)
-    config = changing.checked(before.changed(pool.name, count=pool.count + number))
+    chosen = changing.by(cloud, before, pool, number)
+    config = changing.checked(chosen.config)
     listed = opening.asked_prices(cloud, config)
-    drawn = design.draw(cloud, config, offer=opening.offer(None))
+    drawn = design.draw(cloud, config, offer=opening.offer(None), unfinished=chosen.unfinished)
     price = cost.of(config, cloud.region, listed())
     screen.tell(show.plan_table(drawn, price))
+    if chosen.goes_on:
+        screen.tell(f"To add {number} to {pool.spelled} was begun, and has not ended: it goes on.")
     where = f"{config.name} in {cloud.region} (account {cloud.account})"
     if not screen.confirm(f"add {number} to {pool.spelled} of {where}?  {price.spelled()} [y/N]"):
         screen.warn("Nothing was added.")
         return 1
     cluster = changing.carried_out(
-        screen, cloud, drawn, f"clusterous create --cluster {config.name}"
+        screen, cloud, drawn, f"clusterous add-nodes {number} {pool.name} --cluster {config.name}"
     )
     changing.shown(screen, cluster, price, config)
     return 0

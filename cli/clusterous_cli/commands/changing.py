@@ -4,13 +4,14 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import client
 from clusterous_cli.cluster import local, record
 from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeType, without_volume
+from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.program.convert import dns_label
 from clusterous_cli.system import wait
@@ -85,10 +86,30 @@ def checked(config: ClusterConfig) -> ClusterConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chosen:
-    """What is wanted when machines leave, and the *ids* of those that were named."""
+    """What is wanted when machines come or leave, and the *ids* of those that were named.
+
+    *unfinished*: what the record is to tell until it is done; *goes_on*: it tells so already.
+    """
 
     config: ClusterConfig
     ids: frozenset[str] = frozenset()
+    unfinished: Mapping[str, Any] | None = None
+    goes_on: bool = False
+
+
+def by(cloud: client.Aws, before: ClusterConfig, one: Pool, number: int) -> Chosen:
+    """Return what is wanted with *number* more machines in a pool, or fewer.
+
+    The same change that was begun and has not ended is gone on with: it is not made twice.
+    """
+    who = Identity(name=before.name, account=cloud.account, region=cloud.region)
+    unfinished = {"pool": one.name, "by": number}
+    if (record.read(cloud, who) or {}).get("unfinished") == unfinished:
+        return Chosen(config=before, unfinished=unfinished, goes_on=True)
+    if one.count + number < 0:
+        raise UserError(f"{one.spelled}: {-number} are to go, and {one.count} are wanted.")
+    config = before.changed(one.name, count=one.count + number)
+    return Chosen(config=config, unfinished=unfinished)
 
 
 def leaving(
@@ -109,9 +130,7 @@ def leaving(
             raise UserError(
                 "--replace takes the names of machines, which `clusterous status` shows."
             )
-        if number > one.count:
-            raise UserError(f"{one.spelled}: {number} are to go, and {one.count} are wanted.")
-        return Chosen(config=before.changed(one.name, count=one.count - number))
+        return by(cloud, before, one, -number)
     cluster = record.open_cluster(before.name, cloud)
     going = set(cluster.record.get("leaving", ()))
     config, named = before, [_machine(cluster.nodes, word) for word in words]

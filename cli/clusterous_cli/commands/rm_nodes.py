@@ -17,8 +17,8 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None, repla
 
     Nothing new comes to a machine that leaves. Its programs are asked to end, as fast as their
     disruption budgets allow, and run elsewhere where there is room; after 10 minutes the command
-    ends (exit code 75), and the same one goes on. Then Kubernetes forgets the node, and the machine
-    is ended, with what is on its disk.
+    ends (exit code 75), and the same one goes on: it removes nothing twice. Then Kubernetes forgets
+    the node, and the machine is ended, with what is on its disk.
 
     Without words it goes on with those that are leaving already.
     """
@@ -31,14 +31,19 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None, repla
     cloud, before = opening.existing(settings)
     chosen = changing.leaving(cloud, before, words, count, replace=replace)
     listed = opening.asked_prices(cloud, chosen.config)
-    drawn = design.draw(cloud, chosen.config, offer=opening.offer(None), leave=chosen.ids)
+    drawn = design.draw(
+        cloud, chosen.config, offer=opening.offer(None), leave=chosen.ids,
+        unfinished=chosen.unfinished,
+    )  # fmt: skip
     price = cost.of(chosen.config, cloud.region, listed())
-    if not drawn.plan.leaving:
+    if not (drawn.plan.leaving or chosen.goes_on):
         screen.tell("No machine is to leave.")
         return 0
     screen.tell(show.plan_table(drawn, price))
     where = f"{before.name} in {cloud.region} (account {cloud.account})"
-    if not screen.confirm(f"{show.leaving_words(drawn.plan)}\nremove from {where}? [y/N]"):
+    if drawn.plan.leaving and not screen.confirm(
+        f"{show.leaving_words(drawn.plan)}\nremove from {where}? [y/N]"
+    ):
         screen.warn("Nothing was removed.")
         return 1
     cluster = changing.carried_out(

@@ -16,6 +16,7 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.cluster.record import Node
 from clusterous_cli.plan import inventory, leaving, nodes, planner, sizes, sweep, zones
 from clusterous_cli.plan.design import Design
@@ -134,6 +135,8 @@ class Create:
             self.tidy()
         if going and self.drain:
             self.let_go([one for one in ready if one.instance_id in going], self.drain)
+        elif self.design.unfinished:
+            self.finish()
         return tuple(one for one in ready if one.instance_id not in going)
 
     def let_go(self, nodes: Sequence[Node], drain: leaving.Drain) -> None:
@@ -144,6 +147,11 @@ class Create:
             leaving.Leave(
                 site=self.site(), nodes=nodes, drain=drain, record=content, lines=self.lines
             ).run()
+
+    def finish(self) -> None:
+        """Record that nothing is unfinished any more."""
+        with lock.held(self.turn(), self.lines):
+            self.site().s3("put_object", Key=RECORD, Body=self.design.record.content)
 
     def turn(self) -> lock.Lock:
         """Return the lock as this create takes it."""

@@ -116,7 +116,8 @@ class Design:
     created: str
     awaited: Mapping[str, str]  # the digests of the add-ons that create waits for
     operator: OwnImage
-    record: Blob  # as it is once the machines that are leaving have gone
+    record: Blob  # as it is once the machines that are leaving have gone, and nothing is unfinished
+    unfinished: bool  # as the record tells until then
     before: ClusterConfig | None  # as the record had it until now
     volume_server: OwnImage | None  # where the controller serves the shared volume
     redraw: "Callable[[OwnImage, OwnImage | None], Design]" = field(repr=False)
@@ -174,12 +175,14 @@ def draw(
     leave: frozenset[str] = frozenset(),
     restore: Blob | None = None,
     copied: str = "",
+    unfinished: Mapping[str, Any] | None = None,
 ) -> Design:
     """Ask what exists and what is needed, and return the plan between.
 
     The machines with the ids *leave* shall go, whether they are too many or not. A cluster that has
     not begun begins with the snapshot *restore*, and one without a shared volume has it made of the
-    snapshot in EBS *copied*.
+    snapshot in EBS *copied*. What is *unfinished* stands in the record until all is as the plan
+    wants it.
     """
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
@@ -214,7 +217,7 @@ def draw(
                 config, who, k3s, everything, volume, brain, reports.result(),
                 before.result() or {}, secrets, allow.result(), published.result(),
                 image.result(), zone.result(), outside, operator, server, leave, restore, copied,
-                drawn,
+                unfinished, drawn,
             )  # fmt: skip
 
         there = found.result()
@@ -241,6 +244,7 @@ def _drawn(
     leave: frozenset[str],
     restore: Blob | None,
     copied: str,
+    unfinished: Mapping[str, Any] | None,
     redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
@@ -265,7 +269,7 @@ def _drawn(
         bootstrap.record, config, who, image=image.id, zone=zone, created=created, version=version
     )
     begins = [restore] if restore else []
-    blobs = (*bundle.blobs, *made.blobs, *begins, recorded(leaving=going))
+    blobs = (*bundle.blobs, *made.blobs, *begins, recorded(leaving=going, unfinished=unfinished))
     wish = Wish(
         config=config, who=who, zone=zone, control_zone=control, image=image.id, k3s=k3s,
         allow=allow,
@@ -296,6 +300,7 @@ def _drawn(
         awaited=made.awaited,
         operator=operator,
         record=recorded(),
+        unfinished=bool(unfinished),
         before=ClusterConfig.from_record(before["config"]) if before else None,
         volume_server=server,
         redraw=redraw,
