@@ -31,6 +31,7 @@ class Story:
     before: str | None = None
     upset: Callable[[cloud.World], None] = _nothing
     workers: int | None = None  # None: nothing is to be there
+    by_number: bool = False  # once it has ended, the same again is another change
     refusals: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
@@ -66,10 +67,11 @@ STORIES: Final = (
     Story(name="destroy", before=_file(2), file=_file(2), argv=DESTROY),
     Story(
         name="add-nodes", before=_file(1), file=_file(3), workers=3, refusals=MACHINES,
+        by_number=True,
         argv=("add-nodes", "2", "worker", "--yes"),
     ),
     Story(
-        name="rm-nodes", before=_file(3), file=_file(1), workers=1,
+        name="rm-nodes", before=_file(3), file=_file(1), workers=1, by_number=True,
         argv=("rm-nodes", "2", "worker", "--yes"),
     ),
     Story(
