@@ -115,7 +115,7 @@ CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCa
 T = TypeVar("T")
 
 
-class Cut(ResponseParserError):
+class Cut(ResponseParserError):  # type: ignore[misc]  # botocore has no types
     """The connection ended in the midst of an answer."""
 
 
