@@ -113,6 +113,8 @@ class Component:
     env: tuple[Body, ...] = ()
     resources: Body
     ports: tuple[Port, ...] = ()
+    aliases: tuple[str, ...] = ()
+    headless: bool = False  # its names lead to its pods themselves
     placement: Placement
     depends_on: tuple[Dependency, ...] = ()
     template: Body
@@ -322,6 +324,7 @@ def parse(body: Body) -> App:
     spec = body.get("spec") or {}
     components = _components(spec)
     _check_dependencies(components)
+    _check_aliases(components)
     policy = spec.get("failurePolicy")
     idle = spec.get("idle")
     return App(
@@ -418,6 +421,8 @@ def _component(name: str, item: Body, image: str, replicas: int | None) -> Compo
         env=tuple(item.get("env") or ()),
         resources=item.get("resources") or {},
         ports=tuple(_port(port) for port in item.get("ports") or ()),
+        aliases=tuple(item.get("aliases") or ()),
+        headless=bool(item.get("headless", False)),
         placement=_placement(item.get("placement") or {}),
         depends_on=tuple(_dependency(need) for need in item.get("dependsOn") or ()),
         template=item.get("template") or {},
@@ -534,6 +539,17 @@ def _check_dependencies(components: Sequence[Component]) -> None:
                 raise UserError(f"{one.name} depends on {need.name}, which is not there.")
     if circle := _circle(components):
         raise UserError(f"The dependencies go in a circle: {' → '.join(circle)}.")
+
+
+def _check_aliases(components: Sequence[Component]) -> None:
+    taken: dict[str, str] = {}
+    for one in components:
+        for alias in one.aliases:
+            other = taken.setdefault(alias, one.name)
+            if other != one.name:
+                raise UserError(f"{one.name} and {other} are both to be called {alias}.")
+            if alias != one.name and any(alias == another.name for another in components):
+                raise UserError(f"{one.name} is to be called {alias}, as another component is.")
 
 
 def _circle(components: Sequence[Component]) -> list[str]:

@@ -109,11 +109,26 @@ VOLUME_NAME: Final = "data"
 
 # The predecessor's programs find each other under these names.
 LEGACY_DNS_SUFFIX: Final = "marathon.mesos"
+# Where pods look for the names of their app's components that have no address of their own, below
+# the app and its namespace. The DNS of clusters of ours makes the Service's name of it.
+CLUSTER_DOMAIN: Final = "cluster.local"
+NAMES_DOMAIN: Final = f"clusterous.{CLUSTER_DOMAIN}"
+LONGEST_LABEL: Final = 63
 
 
 def child(app: str, component: str) -> str:
     """Return the name of a component's Deployment, Job and Service."""
     return f"{app}-{component}"
+
+
+def search_domain(app: str, namespace: str) -> str:
+    """Return below which domain the components of an app have their short names."""
+    return f"{app}.{namespace}.{NAMES_DOMAIN}"
+
+
+def is_label(name: str) -> bool:
+    """Tell whether DNS, and so a Service, can be called that: one label, not too long."""
+    return "." not in name and len(name) <= LONGEST_LABEL
 
 
 def claim(app: str) -> str:

@@ -134,7 +134,7 @@ def test_waits_for_the_operator_and_finds_the_address(
 
     assert state.state == "Ready"
     assert told[-1] == "master 1/1"
-    assert apps.service_address(api, state, state.endpoints[0]).startswith("10.43.")
+    assert apps.far_end(api, state, state.endpoints[0]).address.startswith("10.43.")
     assert f"{namespace}/reef" in [f"{s.namespace}/{s.name}" for s in apps.all_states(api)]
 
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from clusterous_cli.program import convert, envfile
+from clusterous_cli.program.former import clusterfile
 
 PAGE = (Path(__file__).parents[2] / "docs/environment-files.md").read_text()
 KEYS = re.findall(r"^\| `([a-z_.]+)` \|", PAGE, re.MULTILINE)
@@ -11,10 +12,10 @@ EXAMPLE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
 MACHINE = convert.Machine(nodes=2, cpu_millis=4000, free_millis=3800, free_bytes=8 << 30)
 
 
-def test_the_page_names_every_key_of_a_component() -> None:
+def test_the_page_names_every_key() -> None:
     others = {"name", "environment.copy", "environment.image", "expose_tunnel", "cluster"}
 
-    assert set(KEYS) == {*envfile.COMPONENT_KEYS, *others}
+    assert set(KEYS) == {*envfile.COMPONENT_KEYS, *others, *clusterfile.KEYS}
 
 
 def test_the_example_becomes_an_app_without_a_warning() -> None:

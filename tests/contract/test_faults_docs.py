@@ -32,7 +32,7 @@ def test_every_file_that_the_page_names_is_there() -> None:
 
 # What may be left to a later issue; all else is mended.
 LATER = (
-    *("old environment files", "short certificates", "roles", "KMS keys", "three servers"),
+    *("short certificates", "roles", "KMS keys", "three servers"),
     *("reused names", "on the controller", "existingVolumes", "paths per tenant", "signing"),
     "with logging",  # k3s' own network policies, which are on
 )

@@ -1,5 +1,6 @@
 """`run` and `connect` as a whole: a strict AWS, real SSH and rsync, a stand-in API server."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,17 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from clusterous_api import names
 from clusterous_api.errors import TransientError
 from clusterous_cli import main
+from clusterous_cli.aws import errors
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.images import builder
 from clusterous_cli.program import exposure, launch
 from clusterous_cli.reach import kube, session, ssh, tunnel
-from clusterous_cli.system import wait
+from clusterous_cli.system import shell, wait
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
 
@@ -70,7 +73,11 @@ class Kubernetes:
             self.silent -= 1
             raise TransientError("The cluster's API server does not answer (connection reset).")
         if kind == "application/merge-patch+json":
-            self.annotate(self.objects[place], json.loads(body or ""))
+            self.merge(self.objects[place], json.loads(body or ""))
+        elif method == "DELETE":
+            return (200, "{}") if self.objects.pop(place, None) else (404, "{}")
+        elif method == "PATCH" and "dryRun" in path:
+            return 200, body or ""
         elif method == "PATCH":
             self.patch(place, json.loads(body or ""))
         found = self.fixed(place) or self.objects.get(place)
@@ -100,8 +107,11 @@ class Kubernetes:
         status = self.status(generation, wanted["spec"])
         self.objects[place] = {**wanted, "metadata": metadata, "status": status}
 
-    def annotate(self, app: dict[str, Any], change: dict[str, Any]) -> None:
+    def merge(self, app: dict[str, Any], change: dict[str, Any]) -> None:
         """Be the operator, too: a value that it did not obey yet resumes an idle app."""
+        if "spec" in change:
+            app["spec"] |= change["spec"]
+            return
         key, value = names.ANNOTATION_RESUME, change["metadata"]["annotations"]
         app["metadata"].setdefault("annotations", {}).update(value)
         if app["status"].pop("idle", {}).get("resumed") != value[key]:
@@ -645,3 +655,201 @@ def test_status_says_that_the_controller_is_gone(
     assert code == 0
     assert "! the controller is gone: Kubernetes" in out
     assert "clusterous create makes what is missing" in err
+
+
+# -- environment files as they were -------------------------------------------------------------
+
+
+def app_of(stage: Stage, name: str = "reef") -> dict[str, Any]:
+    return stage.kubernetes.objects[f"{APPS}/{name}"]
+
+
+def test_the_same_file_runs_twice_side_by_side_under_another_name(stage: Stage) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+    code, _, err = stage.type("run", "reef.yml", "--name", "Second_1", "--no-connect")
+
+    assert code == 0
+    assert "second-1 starts" in err
+    assert app_of(stage)["metadata"]["name"] == "reef"
+    assert app_of(stage, "second-1")["spec"].keys() == app_of(stage)["spec"].keys()
+
+
+def test_values_are_given_on_the_command_line_and_by_a_file(stage: Stage) -> None:
+    text = (stage.folder / "reef.yml").read_text()
+    (stage.folder / "reef.yml").write_text(text.replace("cpu: auto", "cpu: $cpus, count: $n-1"))
+    (stage.folder / "old.yml").write_text("cluster_name: x\nparameters: {cpus: 0.5, n: 9}\n")
+
+    missing = stage.type("run", "reef.yml")
+    run = stage.type("run", "reef.yml", "--parameters", "old.yml", "--set", "n=2", "--no-connect")
+
+    assert missing[0] == 2
+    assert "is $cpus, which has no value; say --set cpus=…" in missing[2]
+    assert run[0] == 0
+    assert app_of(stage)["spec"]["master"]["resources"]["requests"]["cpu"] == "500m"
+
+
+def test_what_is_written_does_what_run_does(stage: Stage) -> None:
+    _, out, err = stage.type("convert", "reef.yml")
+    _, dry, _ = stage.type("run", "reef.yml", "--dry-run", "-o", "yaml")
+    before = dict(stage.kubernetes.objects)
+    stage.type("run", "reef.yml", "--no-connect")
+
+    written = yaml.safe_load(out)
+    assert out == dry
+    assert not before
+    assert "is not built yet; `clusterous run` does it" in err
+    assert "copy inputs/ goes to" in err
+    assert written["spec"] == app_of(stage)["spec"]
+    assert (
+        written["metadata"]["annotations"].items()
+        <= app_of(stage)["metadata"]["annotations"].items()
+    )
+    # Applied by anybody else, it is what `run` finds unchanged.
+    assert "runs already, unchanged" in stage.type("run", "reef.yml", "--no-connect")[2]
+
+
+def test_quit_asks_and_ends_all_programs_or_one(stage: Stage) -> None:
+    stage.type("run", "reef.yml")
+    stage.type("run", "reef.yml", "--name", "other", "--no-connect")
+
+    refused = stage.type("quit")
+    one = stage.type("quit", "Other", "--confirm", "-o", "json")
+    still = list(stage.kubernetes.objects)
+    rest = stage.type("quit", "--yes")
+    nothing = stage.type("quit", "--yes")
+
+    assert refused[0] == 2
+    assert "end other, reef on reef?" in refused[2]
+    assert json.loads(one[1])["ended"] == ["other"]
+    assert still == [f"{APPS}/reef"]
+    assert "✓ reef ended" in rest[2]
+    assert tunnel.is_free(stage.local)
+    assert "No program is running." in nothing[2]
+    assert (stage.volume / "inputs/data.txt").exists()
+
+
+def test_quit_tunnel_only_closes_tunnels_and_nothing_else(stage: Stage) -> None:
+    stage.type("run", "reef.yml")
+
+    code, _, err = stage.type("quit", "--tunnel-only", "--confirm")
+
+    assert (code, "1 tunnel closed" in err) == (0, True)
+    assert tunnel.is_free(stage.local)
+    assert app_of(stage)["spec"].get("suspend") is None
+
+
+def test_what_is_kept_is_brought_back_by_run(stage: Stage) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+
+    kept = stage.type("quit", "--keep", "--confirm")
+    suspended = app_of(stage)["spec"]["suspend"]
+    _, _, err = stage.type("run", "reef.yml", "--no-connect")
+
+    assert "✓ reef suspended" in kept[2]
+    assert suspended is True
+    assert "reef was suspended; it is resumed" in err
+    assert app_of(stage)["spec"]["suspend"] is False
+
+
+def pushed_as(stage: Stage, repository: str, tag: str) -> None:
+    """Let the registry have an image of an earlier run."""
+    kind = "application/vnd.oci.image.manifest.v1+json"
+    text = json.dumps({"schemaVersion": 2, "mediaType": kind, "layers": [], "config": {"x": tag}})
+    digest = f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    with contextlib.suppress(errors.AlreadyExists):
+        stage.world.cloud.call("ecr", "create_repository", repositoryName=repository)
+    stage.world.server.ecr_put_image(repository, tag, digest, text.encode(), kind)
+
+
+def test_an_image_of_an_earlier_run_is_found(stage: Stage) -> None:
+    text = "name: reef\nenvironment: {components: {master: {machine: master, cpu: auto, image: X}}}"
+    (stage.folder / "later.yml").write_text(text.replace("X", "'registry:5000/early:v1'"))
+
+    missing = stage.type("run", "later.yml")
+    pushed_as(stage, "clusterous/reef/early", "src-0011223344556677")
+    code, _, err = stage.type("run", "later.yml", "--no-connect")
+
+    assert missing[0] == 2
+    assert "registry:5000/early:v1: nothing under environment.image builds it" in missing[2]
+    assert code == 0
+    assert "it is src-0011223344556677, which was built last of early" in err
+    image = app_of(stage)["spec"]["master"]["image"]
+    assert image.endswith("/clusterous/reef/early:src-0011223344556677")
+
+
+def test_images_of_the_list_build_on_one_another(stage: Stage) -> None:
+    (stage.folder / "top").mkdir()
+    (stage.folder / "top/Dockerfile").write_text("FROM registry:5000/tool:v1\nRUN true\n")
+    (stage.folder / "bin/docker").write_text(
+        DOCKER + 'for word; do case "$before" in --file) cat "$word" >>"${0%/*}/recipes";; esac;'
+        ' before="$word"; done\n'
+    )
+    text = (stage.folder / "reef.yml").read_text()
+    second = '{dockerfile: image/, image_name: "tool:v1"}, {dockerfile: top, image_name: top}'
+    first, _, rest = text.partition('{dockerfile: image/, image_name: "tool:v1"}')
+    # No component names the second; it is built all the same.
+    (stage.folder / "reef.yml").write_text(f"{first}{second}{rest}")
+
+    code, _, err = stage.type("run", "reef.yml", "--no-connect")
+
+    assert code == 0, err
+    built = [line for line in stage.docker() if line.startswith("build ")]
+    base = built[0].split("--tag ")[1].split()[0]
+    assert "/tool:src-" in base
+    assert "/top:src-" in built[1]
+    recipes = (stage.folder / "bin/recipes").read_text()
+    assert recipes == f"FROM scratch\nFROM {base}\nRUN true\n"
+
+
+def test_a_program_that_needs_mesos_is_told_so(stage: Stage) -> None:
+    text = (stage.folder / "reef.yml").read_text()
+    groups = "cluster: {master: {type: t, count: 1}, spark: {type: $t, count: $n}}"
+    (stage.folder / "reef.yml").write_text(f"{groups}\n{text}")
+    (stage.folder / "inputs/go.py").write_text("master = 'mesos://controller:5050'")
+
+    code, _, err = stage.type("run", "reef.yml", "--no-connect")
+
+    assert code == 0
+    assert "! cluster.spark: no component runs on these machines. With Mesos" in err
+    assert "! inputs/go.py asks Mesos for machines, which there is not" in err
+    assert "! containers are not privileged, as they were" in err
+
+
+@pytest.fixture
+def entered(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The programs that a command became."""
+    became: list[list[str]] = []
+    monkeypatch.setattr(shell, "replace", lambda argv, environment: became.append(argv))
+    (stage.folder / "bin/kubectl").write_text("#!/bin/sh\n")
+    (stage.folder / "bin/kubectl").chmod(0o755)
+    stage.type("run", "reef.yml", "--no-connect")
+    running = {"metadata": {"name": "reef-master-1"}, "status": {"phase": "Running"}}
+    stage.kubernetes.objects["/api/v1/namespaces/default/pods"] = {"items": [running]}
+    return became
+
+
+def test_connect_enters_a_component_where_no_program_is_called_so(
+    stage: Stage, entered: list[list[str]]
+) -> None:
+    code, _, _ = stage.type("connect", "master")
+    again = stage.type("shell", "reef", "master")
+    nobody = stage.type("connect", "nobody")
+
+    assert (code, again[0], nobody[0]) == (0, 0, 2)
+    assert entered[0] == entered[1]
+    assert entered[0][:7] == [
+        *("kubectl", "exec", "--stdin", "--tty", "--namespace", "default", "reef-master-1")
+    ]
+    assert "There is no app nobody" in nobody[2]
+
+
+def test_where_both_are_called_so_the_program_goes_first(
+    stage: Stage, entered: list[list[str]]
+) -> None:
+    stage.type("run", "reef.yml", "--name", "master", "--no-connect")
+
+    code, _, err = stage.type("connect", "master", "--background")
+
+    assert (code, entered) == (0, [])
+    assert "A component is called master, too: clusterous shell master" in err
+    stage.type("connect", "master", "--close")

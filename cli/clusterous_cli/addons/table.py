@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from clusterous_cli.addons import cloudcontroller, operatorchart, volumeserver
+from clusterous_cli.addons import appnames, cloudcontroller, operatorchart, volumeserver
 from clusterous_cli.addons.addon import Addon, Rendered, Setting, rendered
 from clusterous_cli.boot import bootstrap
 from clusterous_cli.cluster.config import ClusterConfig
@@ -15,6 +15,7 @@ ALL: Final[tuple[Addon, ...]] = (
     operatorchart.ADDON,
     cloudcontroller.ADDON,
     volumeserver.ADDON,
+    appnames.ADDON,
 )
 
 

@@ -1,4 +1,4 @@
-"""`clusterous connect [APP] [NAME]`: open what an app exposes."""
+"""`clusterous connect [APP] [NAME]`: open what an app exposes, or a shell in a component."""
 
 import click
 
@@ -32,10 +32,14 @@ def command(
 
     Without APP, the only one there is. A tunnel in the background closes after half an hour
     without use.
+
+    Where no program is called APP, but a component is, it opens a shell there, as
+    `clusterous shell` does.
     """
-    from clusterous_cli.commands import opening
+    from clusterous_cli.commands import opening, shell
     from clusterous_cli.program import apps, exposure
-    from clusterous_cli.reach import session
+    from clusterous_cli.program.running import shells
+    from clusterous_cli.reach import kube, session
     from clusterous_cli.system.wait import Patience
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
@@ -46,6 +50,13 @@ def command(
     link = session.link(opened.cluster)
     api = session.api(link)
     steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
+    parts = shells.meant(shells.parts(api.items(kube.apps_path())), app) if app else []
+    is_app = any(app in (one.name, f"{one.namespace}/{one.name}") for one in apps.all_states(api))
+    if app and parts and not is_app and name is None:
+        shell.enter(out, opened, api, shells.one_of(api, app))
+        return
+    if app and parts:
+        out.hint(f"A component is called {app}, too: clusterous shell {app}")
     state = apps.find(api, app)
     state = exposure.await_ready(api, state, (), out, timeout=timeout, steady=steady)
     endpoints = apps.chosen(state.endpoints, name, state.name)

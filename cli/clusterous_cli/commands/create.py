@@ -16,10 +16,15 @@ from clusterous_cli.terminal.options import Settings
     metavar="NAME",
     help="Go on though this check of doctor fails.",
 )
+@click.option("--no-run", is_flag=True, help="Do not run the environment_file that FILE names.")
 @options.break_lock
 @options.with_settings
 def command(
-    settings: Settings, file: str | None, operator_image: str | None, skipped: tuple[str, ...]
+    settings: Settings,
+    file: str | None,
+    operator_image: str | None,
+    skipped: tuple[str, ...],
+    no_run: bool,
 ) -> int:
     """Create the cluster that FILE describes; finish or mend it when it exists.
 
@@ -29,14 +34,27 @@ def command(
     What doctor checks is checked before the first thing is made: what fails stops it.
 
     The operator's image is the release's, or, where there is none of this version, made here first.
+
+    A cluster parameters file of Clusterous 1.0 is read, too; the environment that it names is run
+    when the cluster is there.
     """
     from clusterous_cli.cluster import local
-    from clusterous_cli.commands import changing, opening
+    from clusterous_cli.commands import changing, launching, opening
     from clusterous_cli.output import show
     from clusterous_cli.plan import cost, design
+    from clusterous_cli.program import launch, program
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
+    former = opening.former(file)
+    what = None
+    if former and former.environment and not no_run:
+        # Its mistakes are told before anything is made.
+        what = program.read(
+            former.environment, launching.permit(screen, False), values=former.values
+        )
+    for note in former.notes if former else ():
+        screen.warn(f"  ! {note}")
     cloud, config = opening.wanted(settings, file)
     examined = changing.examined(cloud, config)
     listed = opening.asked_prices(cloud, config)
@@ -63,5 +81,8 @@ def command(
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, price, opening.now()))
+    if what is not None:
+        wishes = launch.Wishes(profile=settings.profile)
+        launching.launch(screen, what, wishes, cloud, config.name).run()
     screen.hint("Next: clusterous run FILE · clusterous status")
     return 0

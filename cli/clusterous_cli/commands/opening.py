@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clusterous_cli.checks.check import Place
     from clusterous_cli.cluster.prices import Prices
     from clusterous_cli.plan.design import Offer
+    from clusterous_cli.program.former.clusterfile import Former
     from clusterous_cli.program.load import Load
     from clusterous_cli.reach.kube import Api
 
@@ -181,7 +182,22 @@ def described(settings: Settings, file: str | None) -> ClusterConfig:
 def _of_file(settings: Settings, file: str | None) -> ClusterConfig | None:
     path = Path(file) if file else Path(config.FILE)
     is_meant = file or (path.exists() and settings.cluster is None)
-    return _same(config.read(path), settings) if is_meant else None
+    if not is_meant:
+        return None
+    old = former(file)
+    return _same(old.config if old else config.read(path), settings)
+
+
+def former(file: str | None) -> "Former | None":
+    """Return what *file* says if it is a cluster parameters file of the predecessor."""
+    from clusterous_cli.program.former import clusterfile
+
+    path = Path(file) if file else Path(config.FILE)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None  # told by who reads it as a file of today
+    return clusterfile.read(path) if clusterfile.is_former(text) else None
 
 
 def place(settings: Settings, file: str | None) -> "Place":

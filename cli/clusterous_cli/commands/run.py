@@ -1,11 +1,10 @@
 """`clusterous run FILE`: a program on the cluster."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
-from clusterous_api.errors import UserError
+from clusterous_cli.commands import launching
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -23,7 +22,13 @@ from clusterous_cli.terminal.options import Settings
     "--timeout", type=click.FloatRange(min=0), default=30, help="Minutes to wait; default 30."
 )
 @click.option("--connect/--no-connect", default=True, help="Open what it exposes (default).")
-@click.option("--outside", is_flag=True, help="Let FILE take what lies outside of its folder.")
+@click.option(
+    "--dry-run", is_flag=True, help="Only write on stdout what would be applied (-o yaml|json)."
+)
+@launching.given_values
+@launching.parameters
+@launching.named
+@launching.outside
 @options.with_settings
 def command(
     settings: Settings,
@@ -32,6 +37,10 @@ def command(
     until: str,
     timeout: float,
     connect: bool,
+    dry_run: bool,
+    assigned: tuple[str, ...],
+    parameters: Path | None,
+    name: str | None,
     outside: bool,
 ) -> None:
     """Run the program that FILE describes, or bring a running one to what FILE says.
@@ -47,20 +56,21 @@ def command(
 
     To run a file is to run its author's programs. What they are given lies in the folder of FILE;
     whatever leads out of it is asked about, with its real path.
+
+    Several programs run side by side: a file twice, under another --name. What its components
+    share is the volume.
     """
     from clusterous_cli.commands import opening
     from clusterous_cli.program import apps, launch, program
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-
-    def ask(paths: Sequence[Path]) -> None:
-        question = f"{program.outside_words(paths)}\nTake it? [y/N]"
-        if not outside and not ui.confirm(question, flag="--outside"):
-            raise UserError("Nothing was started.")
-
-    what = program.read(file, ask)
+    what = program.read(
+        file,
+        launching.permit(ui, outside),
+        values=launching.values(assigned, parameters),
+        name=name,
+    )
     wishes = launch.Wishes(
         wait=wait,
         until=until.capitalize(),
@@ -69,7 +79,10 @@ def command(
         connect=connect,
     )
     goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
-    state = launch.Launch(what, opened, ui, wishes).run()
+    launched = launching.launch(ui, what, wishes, goal.cloud, goal.name)
+    if dry_run:
+        launched.show()
+        return
+    state = launched.run()
     if not ui.for_people:
         ui.emit(apps.as_data(state))

@@ -7,6 +7,7 @@ The volume belongs to the programs of the cluster, which may be anybody's: a tra
 of it, whatever links they made there, and brings no more home than files.
 """
 
+import os
 import posixpath
 import re
 import shlex
@@ -161,9 +162,12 @@ def _link_step(number: int, path: str) -> str:
     return f"if sudo test -L {quoted}; then {kind}; fi"
 
 
-def copied_as(folder: str) -> str:
-    """Where an item of `copy` lands: its last segment in the root of the volume."""
-    return posixpath.basename(folder.rstrip("/"))
+def copied_as(folder: Path, item: str) -> str:
+    """Where an *item* of `copy` lands: in the root of the volume, under its last segment.
+
+    What has no name of its own (`.`) is called as it is from the root on.
+    """
+    return posixpath.basename(os.path.abspath(folder / item))
 
 
 def put_folders(destination: str) -> list[str]:
@@ -346,7 +350,7 @@ def copy(
     """Put the `copy` folders of an environment file, each under its last segment."""
     left: tuple[links.Link, ...] = ()
     for item in items:
-        left += put(access, volume, [f"{folder / item}/"], f"{copied_as(item)}/", tell)
+        left += put(access, volume, [f"{folder / item}/"], f"{copied_as(folder, item)}/", tell)
     return left
 
 

@@ -83,8 +83,12 @@ def build_argv(
     folder: Path,
     recipe: Path,
     isolation: Sequence[str] = SHARED,
+    *,
+    pulls: bool = False,
 ) -> list[str]:
+    """Build; what *pulls* builds on an image of our registry, and shows our login there."""
     what = [*contexts.ASKED, "--tag", reference, "--file", str(recipe), str(folder)]
+    what = [*(_auth(builder) if pulls else ()), *what]
     if builder.kind is Kind.BUILDAH:
         # force-rm: a failed build leaves no half container, whose files would stay mounted.
         buildah = [*isolation, "--layers", "--force-rm"]
@@ -213,11 +217,22 @@ SYSTEM: Final = ("/bin", "/lib", "/lib64", "/usr")
 
 
 def build(
-    builder: Builder, reference: str, folder: Path, recipe: Path, tell: Callable[[str], None]
+    builder: Builder,
+    reference: str,
+    folder: Path,
+    recipe: Path,
+    tell: Callable[[str], None],
+    *,
+    pulls: bool = False,
 ) -> None:
-    """Build *folder*; every line that the builder writes goes to *tell*."""
-    argv = build_argv(builder, reference, folder, recipe, isolation(builder, os.environ))
-    _stream(argv, tell, f"The image in {folder} could not be built")
+    """Build *folder*; every line that the builder writes goes to *tell*.
+
+    The person's own logins are for what it builds on, unless it *pulls* from our registry.
+    """
+    how = isolation(builder, os.environ)
+    argv = build_argv(builder, reference, folder, recipe, how, pulls=pulls)
+    environment = builder.environment if pulls else None
+    _stream(argv, tell, f"The image in {folder} could not be built", environment)
 
 
 def login(builder: Builder, registry: str, region: str, profile: str | None) -> None:

@@ -38,12 +38,17 @@ ASKED: Final = ("--platform", "linux/amd64")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """One image to build: its *title* as the file writes it, its *name* without the tag there,
-    its *folder*, and the *tag* of its content."""
+    its *folder*, and the *tag* of its content.
+
+    *bases* are the person's own images that it builds on: as its recipe names them, and as the
+    registry does.
+    """
 
     title: str
     name: str
     folder: Path
     tag: str
+    bases: tuple[tuple[str, str], ...] = ()
 
 
 def repository(cluster: str, name: str) -> str:
@@ -55,10 +60,14 @@ def reference(registry: str, cluster: str, build: Build) -> str:
     return f"{registry}/{repository(cluster, build.name)}:{build.tag}"
 
 
-def plan_build(name: str, folder: Path) -> Build:
-    """The build of *name* from *folder*, whose content is read to know its tag."""
-    tag = content_tag(folder)
-    return Build(title=name, name=name.partition(":")[0], folder=folder, tag=tag)
+def plan_build(name: str, folder: Path, bases: Mapping[str, str] | None = None) -> Build:
+    """The build of *name* from *folder*, whose content is read to know its tag.
+
+    What it builds on counts as well: *bases*, each with its reference in the registry.
+    """
+    under = tuple(sorted((bases or {}).items()))
+    tag = content_tag(folder, [reference.rpartition("/")[2] for _, reference in under])
+    return Build(title=name, name=name.partition(":")[0], folder=folder, tag=tag, bases=under)
 
 
 def containerfile(folder: Path) -> Path:
@@ -74,8 +83,10 @@ def containerfile(folder: Path) -> Path:
 # -- the hash -----------------------------------------------------------------------------
 
 
-def content_tag(folder: Path) -> str:
+def content_tag(folder: Path, bases: Sequence[str] = ()) -> str:
     """A tag that changes with all that the image depends on: names, bytes, and what is asked.
+
+    *bases* are the images below it, each with the tag of its content.
 
     Of a file's mode only what git keeps, whether it can be run, counts: the rest depends on the
     umask of whoever checked it out.
@@ -84,6 +95,8 @@ def content_tag(folder: Path) -> str:
     digest = hashlib.sha256()
     _add(digest, b"asked", *(word.encode() for word in ASKED))
     _add(digest, b"recipe", recipe.read_bytes())
+    for base in bases:
+        _add(digest, b"base", base.encode())
     for path in context_files(folder):
         full = folder / path
         info = full.lstat()

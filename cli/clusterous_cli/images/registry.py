@@ -21,6 +21,22 @@ def has_image(cloud: Aws, repository: str, tag: str) -> bool:
     return bool(answer.get("imageDetails"))
 
 
+def newest(cloud: Aws, repository: str, tag: str) -> str | None:
+    """What an earlier run left under *repository*: the tag to pull, *tag* itself if it is there,
+    else that of what was pushed last; None where there is nothing."""
+    try:
+        found = list(
+            cloud.pages("ecr", "describe_images", "imageDetails", repositoryName=repository)
+        )
+    except errors.NotFound:
+        return None
+    tagged = [one for one in found if one.get("imageTags")]
+    if any(tag in one["imageTags"] for one in tagged):
+        return tag
+    last = max(tagged, key=lambda one: one["imagePushedAt"], default=None)
+    return None if last is None else str(sorted(last["imageTags"])[0])
+
+
 def ensure_repository(cloud: Aws, who: Identity, repository: str, more: Mapping[str, str]) -> None:
     """Make the repository, with the cluster's tags, by which `destroy` finds it, and *more*.
 

@@ -11,7 +11,7 @@ from clusterous_api import names, quantity
 from clusterous_api.conditions import Type
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.program import load
-from clusterous_cli.program.convert import Machine
+from clusterous_cli.program.convert import Machine, dns_label
 from clusterous_cli.reach.kube import Api, Object, apps_path
 
 POLL_SECONDS: Final = 1.0
@@ -21,6 +21,8 @@ PATIENCE_SECONDS: Final = 60.0
 CALM_SECONDS: Final = 15.0
 # Of what a controller has free, a tenth stays for its own services, whose use goes up and down.
 MEMORY_FOR_APPS: Final = 0.9
+# Of a controller's CPU so much stays for a new pod of the operator beside the old one.
+CONTROLLER_MILLIS: Final = 200
 
 
 Steady = Callable[[Callable[[], "AppState"]], "AppState"]
@@ -61,6 +63,7 @@ class AppState:
     message: str = ""
     since: str = ""
     is_idle: bool = False
+    is_suspended: bool = False  # by its spec
 
     def holds(self, condition: str) -> bool:
         return self.conditions.get(condition, ("", "", ""))[0] == "True"
@@ -97,6 +100,7 @@ def app_state(body: Object) -> AppState:
         endpoints=tuple(_endpoint(e) for e in status.get("endpoints") or ()),
         message=status.get("message", ""),
         is_idle=(status.get("idle") or {}).get("suspended", False),
+        is_suspended=bool(body.get("spec", {}).get("suspend", False)),
     )
     since = conditions.get(state.state if state.state in conditions else Type.READY, {})
     return replace(state, since=since.get("lastTransitionTime", ""))
@@ -235,9 +239,11 @@ def _is_usable(node: Object) -> bool:
 def _size(node: Object, used: tuple[int, int]) -> tuple[int, int, int]:
     status = node["status"]
     allocatable = status["allocatable"]
+    is_controller = names.LABEL_CONTROL_PLANE in node["metadata"].get("labels", {})
+    kept = CONTROLLER_MILLIS if is_controller else 0
     return (
         int(quantity.parse(status["capacity"]["cpu"]) * 1000),
-        int(quantity.parse(allocatable["cpu"]) * 1000) - used[0],
+        int(quantity.parse(allocatable["cpu"]) * 1000) - used[0] - kept,
         int((int(quantity.parse(allocatable["memory"])) - used[1]) * MEMORY_FOR_APPS),
     )
 
@@ -271,13 +277,15 @@ def all_states(api: Api) -> list[AppState]:
 
 
 def find(api: Api, name: str | None) -> AppState:
-    """The app called *name*, or the only one there is."""
-    states = [s for s in all_states(api) if name in (None, s.name, f"{s.namespace}/{s.name}")]
+    """The app called *name* (as on the cluster, or as its file has it), or the only one."""
+    there = all_states(api)
+    states = [s for s in there if name in (None, s.name, f"{s.namespace}/{s.name}")]
+    states = states or [s for s in there if name is not None and s.name == dns_label(name)]
     if len(states) == 1:
         return states[0]
     if not states:
-        there = f"app {name}" if name else "app"
-        raise UserError(f"There is no {there} on the cluster; `clusterous run FILE` starts one.")
+        which = f"app {name}" if name else "app"
+        raise UserError(f"There is no {which} on the cluster; `clusterous run FILE` starts one.")
     shown = ", ".join(f"{s.namespace}/{s.name}" for s in states)
     raise UserError(f"There are several apps: {shown}. Name one of them.")
 
@@ -317,8 +325,14 @@ def wait(
 
 
 def resume(api: Api, app: AppState) -> AppState:
-    """Wake an app that was suspended for being idle: a value that was not there before does it."""
-    body = api.annotate(apps_path(app.namespace, app.name), names.ANNOTATION_RESUME, app.since)
+    """Wake an app that was suspended: by somebody, or for being idle.
+
+    For the latter a value that was not there before does it.
+    """
+    path = apps_path(app.namespace, app.name)
+    if app.is_suspended:
+        return app_state(api.merge(path, {"spec": {"suspend": False}}))
+    body = api.annotate(path, names.ANNOTATION_RESUME, app.since)
     return replace(app_state(body), is_current=False)
 
 
@@ -343,16 +357,42 @@ def has_ended(api: Api, app: AppState) -> bool:
     return body is None or app_state(body).holds(Type.COMPLETED)
 
 
-def service_address(api: Api, app: AppState, endpoint: Endpoint) -> str:
-    """The cluster address behind which the endpoint's pods are, whichever node they run on."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Far:
+    """Where a tunnel ends: an address inside the cluster, and a port of it."""
+
+    address: str
+    port: int
+
+
+def far_end(api: Api, app: AppState, endpoint: Endpoint) -> Far:
+    """Where the endpoint's pods are, whichever node they run on; of a headless one, one of them."""
     namespace, service = quote(app.namespace, safe=""), quote(endpoint.service, safe="")
-    path = f"/api/v1/namespaces/{namespace}/services/{service}"
-    address = ((api.find(path) or {}).get("spec") or {}).get("clusterIP")
-    if not address or address == "None":
-        raise FailedError(
-            f"{endpoint.name} has no address yet; `clusterous status` shows how {app.name} is."
-        )
-    return str(address)
+    found = api.find(f"/api/v1/namespaces/{namespace}/services/{service}") or {}
+    spec = found.get("spec") or {}
+    address = spec.get("clusterIP")
+    if address == "None":
+        which = f"labelSelector=kubernetes.io%2Fservice-name%3D{service}"
+        path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices?{which}"
+        if there := _behind(api.items(path), spec.get("ports") or (), endpoint.port):
+            return there
+    elif address:
+        return Far(address=str(address), port=endpoint.port)
+    raise FailedError(
+        f"{endpoint.name} has no address yet; `clusterous status` shows how {app.name} is."
+    )
+
+
+def _behind(slices: Sequence[Object], ports: Sequence[Object], port: int) -> Far | None:
+    """The first ready pod behind a Service, with its own number of that *port*."""
+    name = next((one.get("name", "") for one in ports if one["port"] == port), None)
+    for one in slices:
+        numbers = [p["port"] for p in one.get("ports") or () if p.get("name", "") == name]
+        for end in one.get("endpoints") or ():
+            is_ready = (end.get("conditions") or {}).get("ready", True) is not False
+            if is_ready and numbers and end.get("addresses"):
+                return Far(address=str(end["addresses"][0]), port=int(numbers[0]))
+    return None
 
 
 def chosen(endpoints: Sequence[Endpoint], name: str | None, app: str) -> list[Endpoint]:

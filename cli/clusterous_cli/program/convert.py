@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
+from clusterous_cli.program import envfile
 from clusterous_cli.program.envfile import Component, Environment, Tunnel
 
 Manifest = dict[str, Any]
@@ -21,6 +22,13 @@ ANNOTATION_SOURCE: Final = f"{names.DOMAIN}/source"
 # The name as the file has it: several become one label.
 ANNOTATION_NAME: Final = f"{names.DOMAIN}/environment"
 IDLE_NOTICE_MILLIS: Final = 50
+# How long the name of a pool may be (cluster.config.NAME), and that of a component.
+POOL_LIMIT: Final = 30
+TITLE_LIMIT: Final = 18
+_HOST_NAME: Final = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*")
+# What Kubernetes takes for its own $(NAME): several $, and $( itself. A $ before what is not ASCII
+# breaks that letter there.
+_EXPANDED: Final = re.compile(r"\$(?:\$+|(?=[(\u0080-\U0010ffff]))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,15 +66,27 @@ def dns_label(text: str, limit: int = 40) -> str:
     return f"{label[: limit - 7].rstrip('-')}-{digest}"
 
 
+def called(name: str) -> str:
+    """The name under which a component is asked for: its own, as far as a host can have it."""
+    plain = name.lower()
+    is_legal = len(plain) <= names.LONGEST_LABEL and _HOST_NAME.fullmatch(plain)
+    return plain if is_legal else dns_label(name, names.LONGEST_LABEL)
+
+
+def verbatim(cmd: str) -> str:
+    """*cmd* so that Kubernetes, which expands $(NAME) and $$ in it, gives it word for word."""
+    return _EXPANDED.sub(lambda found: found[0] * 2, cmd)
+
+
 def placement(machine: str) -> Manifest:
     if machine in ROLES:
         return {"role": ROLES[machine]}
-    return {"pool": dns_label(machine)}
+    return {"pool": dns_label(machine, POOL_LIMIT)}
 
 
 def fingerprint(environment: Environment, images: Mapping[str, str]) -> str:
     """The same for the same file and the same image contents, whatever the cluster's size."""
-    text = repr((environment, sorted(images.items())))
+    text = repr((replace(environment, warnings=()), sorted(images.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -82,7 +102,8 @@ def convert(
     environment = placed(environment, machines)
     _check_machines(environment, machines)
     titles = component_titles(environment.components)
-    notes = [note for c in environment.components for note in _notes(c, titles, machines)]
+    app = dns_label(environment.name)
+    notes = [note for c in environment.components for note in _notes(app, c, titles, machines)]
     annotations = {
         ANNOTATION_SOURCE: source,
         ANNOTATION_NAME: environment.name,
@@ -90,23 +111,28 @@ def convert(
     manifest = {
         "apiVersion": names.API_VERSION,
         "kind": names.KIND,
-        "metadata": {"name": dns_label(environment.name), "annotations": annotations},
+        "metadata": {"name": app, "annotations": annotations},
         "spec": _spec(environment, titles, machines, images),
     }
     return Conversion(manifest=manifest, notes=tuple(notes))
 
 
 def placed(environment: Environment, machines: Mapping[str, Machine]) -> Environment:
-    """Put on workers what is for a machine for masters that the cluster has not."""
-    return replace(
-        environment,
-        components=tuple(
-            one
-            if one.machine in machines
-            else replace(one, machine=WITHOUT.get(one.machine, one.machine))
-            for one in environment.components
-        ),
+    """Call machines as the cluster does, where a pool has to be called otherwise than its group.
+
+    What is for a machine for masters that the cluster has not is put on workers.
+    """
+    components = tuple(
+        replace(one, machine=_group(one.machine, machines)) for one in environment.components
     )
+    return replace(environment, components=components)
+
+
+def _group(machine: str, machines: Mapping[str, Machine]) -> str:
+    legal = dns_label(machine, POOL_LIMIT)
+    if machine in machines or legal not in machines:
+        return machine if machine in machines else WITHOUT.get(machine, machine)
+    return legal
 
 
 def _spec(
@@ -121,7 +147,7 @@ def _spec(
         title = titles[component.name]
         share = _share(component, environment.components, machines)
         block = {
-            **_replicas(component, title, share, machines),
+            **_replicas(component, title),
             **_block(component, environment, titles, share, images),
         }
         if title in (names.MASTER, names.WORKERS):
@@ -130,19 +156,20 @@ def _spec(
             others.append({"name": title, **block})
     if others:
         spec["components"] = others
-    if environment.tunnels:
-        spec["expose"] = [_expose(tunnel, titles) for tunnel in environment.tunnels]
+    if ends := _ends(environment):
+        spec["expose"] = [_expose(tunnel, end, titles) for tunnel, end in ends]
     return spec
 
 
 def component_titles(components: Sequence[Component]) -> dict[str, str]:
     """Component → its name in the app: master, workers, or a legal name of its own.
 
-    The workers are the first component that fills its machines, else the one called worker.
+    The workers are who is called so, else the first component that fills its machines, else the
+    one called worker.
     """
     filling = next((c.name for c in components if c.count == "auto"), None)
-    called = next((c.name for c in components if c.name in ("worker", names.WORKERS)), None)
-    workers = filling or called
+    own = {c.name for c in components}
+    workers = names.WORKERS if names.WORKERS in own else filling or names.ROLE_WORKER
     titles: dict[str, str] = {}
     for component in components:
         if component.name == workers:
@@ -150,8 +177,9 @@ def component_titles(components: Sequence[Component]) -> dict[str, str]:
         elif component.name == names.MASTER and component.count == 1:
             titles[component.name] = names.MASTER
         else:
-            taken = {names.MASTER, names.WORKERS, *titles.values()}
-            titles[component.name] = _free(dns_label(component.name, 18), taken)
+            # No name that is another's own: others ask for that.
+            taken = {names.MASTER, names.WORKERS, *titles.values(), *(own - {component.name})}
+            titles[component.name] = _free(dns_label(component.name, TITLE_LIMIT), taken)
     return titles
 
 
@@ -200,15 +228,11 @@ def _floor(number: int, step: int) -> int:
     return max(number // step * step, step)
 
 
-def _replicas(
-    component: Component, title: str, share: _Share, machines: Mapping[str, Machine]
-) -> Manifest:
-    """Workers without a number fill the cluster; nothing else can."""
+def _replicas(component: Component, title: str) -> Manifest:
+    """Workers without a number fill their machines, others that are told to."""
     if title == names.MASTER or (title == names.WORKERS and component.count == "auto"):
         return {}
-    if component.count == "auto":
-        return {"replicas": machines[component.machine].nodes * share.per_node}
-    return {"replicas": component.count}
+    return {"fill": True} if component.count == "auto" else {"replicas": component.count}
 
 
 def _block(
@@ -228,9 +252,14 @@ def _block(
         },
     }
     if component.cmd is not None:
-        block["command"] = ["/bin/sh", "-c", component.cmd]
-    if ports := _ports(component, environment.tunnels):
+        block["command"] = ["/bin/sh", "-c", verbatim(component.cmd)]
+    if ports := _ports(component, environment):
         block["ports"] = ports
+    if not component.ports:
+        # Whoever asks for it asks for its machine: nobody knows at which ports.
+        block["headless"] = True
+    if alias := _alias(component, environment.components, titles):
+        block["aliases"] = [alias]
     if component.depends:
         block["dependsOn"] = [
             {"name": titles[other], "until": "Ready"} for other in component.depends
@@ -241,28 +270,46 @@ def _block(
     return block
 
 
-def _ports(component: Component, tunnels: Sequence[Tunnel]) -> list[Manifest]:
+def _alias(component: Component, components: Sequence[Component], titles: Mapping[str, str]) -> str:
+    """The name of its own that *component* has beside its title; none that is another's."""
+    name = called(component.name)
+    if name == titles[component.name]:
+        return ""
+    nearest = sorted(
+        (c for c in components if called(c.name) == name), key=lambda c: c.name != name
+    )
+    return name if nearest[0] is component else ""
+
+
+def _ports(component: Component, environment: Environment) -> list[Manifest]:
     """The host port is what callers use, so it is the service's; the container's is the target.
 
     A component on the host's network names no ports: those that tunnels lead to are taken.
     """
     if component.host_network:
-        opened = {t.remote for t in tunnels if t.component == component.name}
-        return [{"name": _port_name(port), "port": port} for port in sorted(opened)]
+        ends = [tunnel.remote for tunnel, end in _ends(environment) if end == component]
+        return [{"name": _port_name(port), "port": port} for port in sorted(set(ends))]
     return [
         {"name": _port_name(port.host), "port": port.host, "targetPort": port.container}
         for port in component.ports
     ]
 
 
+def _ends(environment: Environment) -> list[tuple[Tunnel, Component]]:
+    """The tunnels, each with the component that is at its far end; those without one left out."""
+    components = {one.name: one for one in environment.components}
+    found = [(one, envfile.behind(one, components)) for one in environment.tunnels]
+    return [(tunnel, end) for tunnel, end in found if end is not None]
+
+
 def _port_name(port: int) -> str:
     return f"p{port}"
 
 
-def _expose(tunnel: Tunnel, titles: Mapping[str, str]) -> Manifest:
+def _expose(tunnel: Tunnel, end: Component, titles: Mapping[str, str]) -> Manifest:
     exposed: Manifest = {
         "name": f"{titles[tunnel.component]}-{tunnel.local}",
-        "component": titles[tunnel.component],
+        "component": titles[end.name],
         "port": _port_name(tunnel.remote),
         "localPort": tunnel.local,
     }
@@ -270,17 +317,19 @@ def _expose(tunnel: Tunnel, titles: Mapping[str, str]) -> Manifest:
 
 
 def _notes(
-    component: Component, titles: Mapping[str, str], machines: Mapping[str, Machine]
+    app: str, component: Component, titles: Mapping[str, str], machines: Mapping[str, Machine]
 ) -> list[str]:
     """What the person should know about how this component was taken."""
     notes = []
-    title, machine = titles[component.name], machines[component.machine]
-    if title == names.WORKERS and component.ports and component.name != names.WORKERS:
-        notes.append(f"{component.name} is reached as {title} inside the app")
-    elif title not in (component.name, names.WORKERS):
-        notes.append(f"{component.name} is called {title} on the cluster")
-    if component.count == "auto" and title != names.WORKERS:
-        notes.append(f"{title} fills the nodes there are now, but does not follow later changes")
+    machine, name = machines[component.machine], called(component.name)
+    child = names.child(app, name)
+    if not component.ports and name != titles[component.name] and not names.is_label(child):
+        notes.append(
+            f"{component.name} is reached as {titles[component.name]} inside the app: {child} is"
+            " too long, or has a dot in it"
+        )
+    elif name != component.name.lower():
+        notes.append(f"{component.name} is reached as {name} inside the app")
     if component.cpu != "auto" and component.count == "auto":
         idle = machine.cpu_millis % max(round(component.cpu * 1000), 1)
         if idle > IDLE_NOTICE_MILLIS:

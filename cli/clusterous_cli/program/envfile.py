@@ -6,6 +6,7 @@ uses it.
 """
 
 import math
+import posixpath
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,13 @@ from typing import Literal
 
 import yaml
 
+from clusterous_cli.images import bases
+from clusterous_cli.program.former.variables import VARIABLE, Values, VariableReader
 from clusterous_cli.system import yamltree
-from clusterous_cli.system.yamltree import FileMistakes, Mistake, Reader
+from clusterous_cli.system.yamltree import Entries, FileMistakes, Mistake, Reader
 
 Auto = Literal["auto"]
 
-REGISTRY = "registry:5000/"
 COMPONENT_KEYS = (
     "machine",
     "cpu",
@@ -30,9 +32,16 @@ COMPONENT_KEYS = (
     "docker_network",
     "attach_volume",
 )
-_NAME = re.compile(r"[A-Za-z0-9_-]+")
+NAME = re.compile(r"[A-Za-z0-9_-]+")
 _IMAGE_NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
-_VARIABLE = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*(?:\s*-\s*[0-9]+)?")
+# What the built-in layout asks for, which a file without `cluster` has.
+LAYOUT = (
+    "master_instance_type",
+    "worker_instance_type",
+    "worker_count",
+)
+# Of 0.3 and 0.4: how many machines of it there are, with the master's.
+WITH_MASTER = "instance_count"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +83,7 @@ class Tunnel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A node group of the `cluster` section; variables stay as they are written."""
+    """A node group of the `cluster` section; variables without a value stay as written."""
 
     name: str
     type: str | None = None
@@ -92,41 +101,56 @@ class Environment:
     warnings: tuple[str, ...] = ()
 
 
-def parse(text: str, source: str) -> Environment:
-    """The environment that *text* describes; *source* is its name in messages."""
+def parse(
+    text: str, source: str, values: Values | None = None, *, whole: bool = False
+) -> Environment:
+    """The environment that *text* describes; *source* is its name in messages.
+
+    *values* are for its variables. Those of the machines are needed only with *whole*, for
+    `create`: then a file may also have nothing to run.
+    """
     root = yamltree.compose(text, source)
-    reader = Reader()
-    environment = _document(reader, root) if root is not None else None
+    reader = VariableReader(last_counts=True, values=values or {}, whole=whole)
     if root is None:
         reader.mistakes.append(Mistake(line=1, column=1, text="the file is empty"))
+        raise FileMistakes(source, reader.mistakes)
+    try:
+        environment = _document(reader, root)
+    except RecursionError as error:
+        reader.mistakes.append(Mistake(line=1, column=1, text="it is nested too deep"))
+        raise FileMistakes(source, reader.mistakes) from error
     if reader.mistakes or environment is None:
         raise FileMistakes(source, reader.mistakes)
-    return replace(environment, warnings=tuple(reader.warnings))
+    return replace(environment, warnings=tuple(dict.fromkeys(reader.warnings)))
 
 
-def _document(reader: Reader, root: yaml.Node) -> Environment | None:
+def _document(reader: VariableReader, root: yaml.Node) -> Environment | None:
     top = reader.known(root, ("name", "environment", "cluster"), "")
     name = _name(reader, top.get("name"), root)
     groups = _groups(reader, top["cluster"]) if "cluster" in top else ()
-    if "environment" not in top:
-        if isinstance(root, yaml.MappingNode):
-            reader.wrong(root, "there is no environment section, so nothing to run")
-        return None
-    body = _environment(reader, top["environment"])
-    return replace(body, name=name, groups=groups)
+    body = Environment(name=name) if reader.whole else None
+    if "environment" in top:
+        body = _environment(reader, top["environment"])
+    elif body is None and isinstance(root, yaml.MappingNode):
+        reader.wrong(root, "there is no environment section, so nothing to run")
+    reader.spare(root, () if "cluster" in top else (*LAYOUT, WITH_MASTER))
+    return None if body is None else replace(body, name=name, groups=groups)
 
 
-def _environment(reader: Reader, node: yaml.Node) -> Environment:
+def _environment(reader: VariableReader, node: yaml.Node) -> Environment:
     keys = ("copy", "image", "components", "expose_tunnel")
     body = reader.known(node, keys, "environment")
     if "components" not in body and isinstance(node, yaml.MappingNode):
         reader.wrong(node, "environment.components is missing")
-    components = _components(reader, body.get("components"))
+    listed = (
+        reader.entries(body["components"], "environment.components") if "components" in body else {}
+    )
+    components = _components(reader, listed)
     images = _images(reader, body["image"]) if "image" in body else ()
     tunnels = _tunnels(reader, body["expose_tunnel"]) if "expose_tunnel" in body else {}
     if "components" in body:
-        _check_names(reader, body["components"], components, images)
-        _check_kinds(reader, body["components"], components)
+        _check_names(reader, body["components"], listed, components)
+        _check_kinds(reader, listed, components)
     _check_tunnels(reader, tunnels, components)
     return Environment(
         name="",
@@ -143,7 +167,7 @@ def _name(reader: Reader, node: yaml.Node | None, root: yaml.Node) -> str:
             reader.wrong(root, "name is missing")
         return ""
     text = reader.text(node, "name")
-    if text is not None and not _NAME.fullmatch(text):
+    if text is not None and not NAME.fullmatch(text):
         reader.wrong(node, f"name {text!r}: only letters, digits, _ and - are allowed")
     return text or ""
 
@@ -151,7 +175,7 @@ def _name(reader: Reader, node: yaml.Node | None, root: yaml.Node) -> str:
 def _copy(reader: Reader, node: yaml.Node) -> tuple[str, ...]:
     folders = reader.texts(node, "environment.copy")
     for folder in folders:
-        if folder.strip("/") in ("", ".", "..") or folder.rstrip("/").endswith("/.."):
+        if not folder.strip() or posixpath.normpath(folder).strip("/") == "":
             reader.wrong(node, f"environment.copy: {folder!r} has no name of its own to copy to")
     return folders
 
@@ -162,12 +186,12 @@ def _copy(reader: Reader, node: yaml.Node) -> tuple[str, ...]:
 def _images(reader: Reader, node: yaml.Node) -> tuple[BuildImage, ...]:
     items = reader.items(node, "environment.image")
     found = [_image(reader, item, f"environment.image[{i}]") for i, item in enumerate(items)]
-    images = [image for image in found if image is not None]
-    for image in images:
-        if sum(_tagged(other.name) == _tagged(image.name) for other in images) > 1:
-            reader.wrong(node, f"environment.image builds {image.name} twice")
-            break
-    return tuple(images)
+    # Of two items of one name the predecessor found the second in its registry already.
+    images: dict[str, BuildImage] = {}
+    for item, image in zip(items, found, strict=True):
+        if image is not None and images.setdefault(tagged(image.name), image) is not image:
+            reader.warn(item, f"environment.image builds {image.name} twice; the first counts")
+    return tuple(images.values())
 
 
 def _image(reader: Reader, node: yaml.Node, where: str) -> BuildImage | None:
@@ -189,24 +213,25 @@ def _image(reader: Reader, node: yaml.Node, where: str) -> BuildImage | None:
     return BuildImage(name=image_name, folder=folder) if image_name and folder else None
 
 
-def _tagged(name: str) -> str:
+def tagged(name: str) -> str:
+    """*name* with its tag, which is latest where none is written."""
     return name if ":" in name else f"{name}:latest"
 
 
 def built_by(image: str, images: Sequence[BuildImage]) -> BuildImage | None:
     """The item of the `image` section that builds the component image *image*, if one does."""
-    wanted = _tagged(image.removeprefix(REGISTRY))
-    return next((item for item in images if _tagged(item.name) == wanted), None)
+    if not image.startswith(bases.REGISTRY):
+        return None  # of a public registry, whatever the file builds
+    wanted = tagged(image.removeprefix(bases.REGISTRY))
+    return next((item for item in images if tagged(item.name) == wanted), None)
 
 
 # -- components ---------------------------------------------------------------------------
 
 
-def _components(reader: Reader, node: yaml.Node | None) -> dict[str, Component]:
-    if node is None:
-        return {}
+def _components(reader: Reader, listed: Entries) -> dict[str, Component]:
     found = {}
-    for name, (key, value) in reader.entries(node, "environment.components").items():
+    for name, (key, value) in listed.items():
         if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", name):
             reader.wrong(key, f"component {name!r}: only letters, digits, . _ and - are allowed")
             continue
@@ -340,42 +365,16 @@ def _check_component(reader: Reader, node: yaml.Node, component: Component) -> N
 
 
 def _check_names(
-    reader: Reader,
-    node: yaml.Node,
-    components: Mapping[str, Component],
-    images: Sequence[BuildImage],
+    reader: Reader, node: yaml.Node, listed: Entries, components: Mapping[str, Component]
 ) -> None:
-    names = list(_keys(node))
     for component in components.values():
-        place = _key(node, component.name)
         for other in component.depends:
-            if other not in names:
-                hint = yamltree.meant(other, names)
+            if other not in listed:  # one that is there, and itself wrong, is told already
+                hint = yamltree.meant(other, list(listed))
+                place = listed[component.name][0]
                 reader.wrong(place, f"{component.name}.depends: there is no {other}{hint}")
-        if component.image.startswith(REGISTRY) and built_by(component.image, images) is None:
-            hint = (
-                yamltree.meant(component.image, [f"{REGISTRY}{image.name}" for image in images])
-                or "; add it to environment.image"
-            )
-            reader.wrong(
-                place,
-                f"{component.name}.image: nothing in environment.image builds "
-                f"{component.image}{hint}",
-            )
     for cycle in _cycles(components):
         reader.wrong(node, f"{' → '.join(cycle)}: these depend on each other; none can start")
-
-
-def _keys(node: yaml.Node) -> Sequence[str]:
-    """The keys of a mapping node, also of components that are themselves wrong."""
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return [key.value for key, _ in pairs if isinstance(key, yaml.ScalarNode)]
-
-
-def _key(node: yaml.Node, name: str) -> yaml.Node:
-    """The node of the key *name*, for the place of a mistake."""
-    pairs = node.value if isinstance(node, yaml.MappingNode) else []
-    return next((key for key, _ in pairs if getattr(key, "value", None) == name), node)
 
 
 def _cycles(components: Mapping[str, Component]) -> list[list[str]]:
@@ -396,7 +395,7 @@ def _cycles(components: Mapping[str, Component]) -> list[list[str]]:
     return [cycle for name in components if (cycle := visit(name, []))][:1]
 
 
-def _check_kinds(reader: Reader, node: yaml.Node, components: Mapping[str, Component]) -> None:
+def _check_kinds(reader: Reader, listed: Entries, components: Mapping[str, Component]) -> None:
     """Components of one machine must all share it (`cpu: auto`) or all say what they need."""
     for machine in dict.fromkeys(c.machine for c in components.values()):
         here = [c for c in components.values() if c.machine == machine]
@@ -404,7 +403,7 @@ def _check_kinds(reader: Reader, node: yaml.Node, components: Mapping[str, Compo
         sized = [c.name for c in here if c.cpu != "auto"]
         if shared and sized:
             reader.wrong(
-                _key(node, sized[0]),
+                listed[sized[0]][0],
                 f"on machine {machine}, {', '.join(shared)} have cpu auto and "
                 f"{', '.join(sized)} a number; the two do not mix on one machine",
             )
@@ -414,7 +413,8 @@ def _check_kinds(reader: Reader, node: yaml.Node, components: Mapping[str, Compo
 
 
 def _tunnels(reader: Reader, node: yaml.Node) -> dict[yaml.Node, Tunnel]:
-    items = node.value if isinstance(node, yaml.SequenceNode) else [node]
+    is_list = isinstance(node, yaml.SequenceNode)
+    items = reader.items(node, "expose_tunnel") if is_list else [node]
     found = {}
     for index, item in enumerate(items):
         where = "expose_tunnel" if len(items) == 1 else f"expose_tunnel[{index}]"
@@ -463,29 +463,32 @@ def _check_tunnels(
         if component is None:
             hint = yamltree.meant(tunnel.component, list(components))
             reader.wrong(node, f"expose_tunnel: there is no component {tunnel.component}{hint}")
-        elif not component.host_network:
-            _check_remote(reader, node, tunnel, component)
+        elif behind(tunnel, components) is None:
+            text = f"expose_tunnel: nothing on the machine of {component.name} listens on host port"
+            reader.warn(node, f"{text} {tunnel.remote}; this tunnel is left out")
 
 
-def _check_remote(reader: Reader, node: yaml.Node, tunnel: Tunnel, component: Component) -> None:
-    hosts = [port.host for port in component.ports]
-    if tunnel.remote not in hosts:
-        has = f"it has {', '.join(map(str, hosts))}" if hosts else "it has none"
-        reader.wrong(
-            node,
-            f"expose_tunnel: {tunnel.remote} is not a host port of {component.name} ({has})",
-        )
+def behind(tunnel: Tunnel, components: Mapping[str, Component]) -> Component | None:
+    """Who listens at the far end: tunnels led to a port of a machine, whosever it was.
+
+    On the machine's own network anybody may have opened it: first the one that is named.
+    """
+    named = components[tunnel.component]
+    others = [c for c in components.values() if c.machine == named.machine and c is not named]
+    here = [named, *others]
+    declared = [c for c in here if tunnel.remote in [port.host for port in c.ports]]
+    return next(iter([*declared, *(c for c in here if c.host_network)]), None)
 
 
 # -- the cluster section ------------------------------------------------------------------
 
 
-def _groups(reader: Reader, node: yaml.Node) -> tuple[Group, ...]:
+def _groups(reader: VariableReader, node: yaml.Node) -> tuple[Group, ...]:
     entries = reader.entries(node, "cluster")
     return tuple(_group(reader, name, value) for name, (_, value) in entries.items())
 
 
-def _group(reader: Reader, name: str, node: yaml.Node) -> Group:
+def _group(reader: VariableReader, name: str, node: yaml.Node) -> Group:
     values = reader.known(node, ("type", "count"), f"cluster.{name}")
     for key in ("type", "count"):
         if key not in values and isinstance(node, yaml.MappingNode):
@@ -493,6 +496,7 @@ def _group(reader: Reader, name: str, node: yaml.Node) -> Group:
     kind = reader.text(values["type"], f"cluster.{name}.type") if "type" in values else None
     count = values.get("count")
     raw = count.value if isinstance(count, yaml.ScalarNode) else ""
-    if count is not None and not (re.fullmatch("[0-9]{1,5}", raw) or _VARIABLE.fullmatch(raw)):
+    is_open = VARIABLE.fullmatch(raw) and not reader.whole
+    if count is not None and not (re.fullmatch("[0-9]{1,5}", raw) or is_open):
         reader.wrong(count, f"cluster.{name}.count must be a number, $variable or $variable-N")
     return Group(name=name, type=kind, count=raw or None)

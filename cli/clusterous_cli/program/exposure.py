@@ -23,8 +23,16 @@ def always(port: int) -> bool:
 
 
 def app_tunnel(access: ssh.Access, port: int, address: str = "", remote: int = 0) -> Tunnel:
-    """The tunnel behind a local port; without an address it can only be asked and closed."""
-    forward = Forward(port=port, address=address, remote=remote)
+    """The tunnel behind a local port; without an address it can only be asked and closed.
+
+    What is on the network of a machine is reached from that machine itself, so also what listens
+    there for nobody else.
+    """
+    host = next((one.name for one in access.nodes if one.address == address), None)
+    if host is None:
+        forward = Forward(port=port, address=address, remote=remote)
+    else:
+        forward = Forward(port=port, address=tunnel.LOOPBACK, remote=remote, host=host)
     return Tunnel(access=access, forward=forward, is_alive=always)
 
 
@@ -77,13 +85,13 @@ def open_all(
 
 
 def _open(access: ssh.Access, api: Api, app: AppState, endpoint: Endpoint, ui: Ui) -> Tunnel:
-    address = apps.service_address(api, app, endpoint)
+    end = apps.far_end(api, app, endpoint)
     # An earlier tunnel of ours on that port may lead to an app that is no more.
     app_tunnel(access, endpoint.local_port).close()
     port = tunnel.free_port(endpoint.local_port)
     if port != endpoint.local_port:
         ui.tell(f"! port {endpoint.local_port} is taken on this machine; it is {port} instead")
-    opened = app_tunnel(access, port, address, endpoint.port)
+    opened = app_tunnel(access, port, end.address, end.port)
     opened.ensure()
     ui.tell(f"→ {apps.message_text(endpoint, port)}")
     return opened

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
+
+import yaml
 
 from clusterous_api.conditions import Type
 from clusterous_api.errors import TransientError
 from clusterous_cli.data import links, transfer, volumes
-from clusterous_cli.images import builder, contexts, registry
+from clusterous_cli.images import bases, builder, contexts, registry
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.program import apps, exposure, program
 from clusterous_cli.program.program import Program
@@ -15,6 +18,12 @@ from clusterous_cli.reach.session import Session
 from clusterous_cli.system.wait import Patience
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
+
+# What of the predecessor's containers is not kept: every one of them was root of its machine.
+PLAIN: Final = (
+    "containers are not privileged, as they were: what mounts, opens devices or becomes root by"
+    " sudo in them is refused"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,17 +80,46 @@ class Launch:
 
     def wanted(self, api: kube.Api) -> list[kube.Object]:
         """What to apply, having asked the cluster whether it takes it; none if it runs already."""
-        cluster, what = self.session.cluster, self.program
-        known = program.references(what, cluster.registry, cluster.name)
+        what = self.program
         running = api.find(kube.apps_path(what.namespace, what.name))
         program.check_name(what, running)
-        if program.is_same(what, running, known):
-            return []
-        manifests, notes = program.manifests(what, apps.cluster_machines(api), known)
+        return [] if program.is_same(what, running, self._known) else self.manifests(api)
+
+    @property
+    def _known(self) -> dict[str, str]:
+        cluster = self.session.cluster
+        return program.references(self.program, cluster.registry, cluster.name)
+
+    def manifests(self, api: kube.Api) -> list[kube.Object]:
+        """What to apply, whatever runs, having asked the cluster whether it takes it."""
+        machines = apps.cluster_machines(api)
+        manifests, notes = program.manifests(self.program, machines, self._known)
         for note in notes:
             self.ui.tell(f"! {note}")
+        if self.program.environment is not None:
+            self.ui.tell(f"! {PLAIN}")
         api.check(manifests[-1])
         return manifests
+
+    def show(self) -> None:
+        """Put on stdout what would be applied, and say what that needs; change nothing."""
+        for warning in self.program.warnings:
+            self.ui.warn(f"! {warning}")
+        link = session.link(self.session.cluster)
+        patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
+        manifests = patience.ask(lambda: self.manifests(session.api(link)))
+        for build in self.program.builds:
+            there = self._is_pushed(build)
+            word = "is in the registry" if there else "is not built yet; `clusterous run` does it"
+            self.ui.tell(f"  image {build.name}:{build.tag} {word}")
+        for item in self.program.copy:
+            name = transfer.copied_as(self.program.folder, item)
+            self.ui.tell(f"  copy {item} goes to {transfer.volume_path(name)}")
+        if self.ui.settings.output == "json":
+            whole = {"apiVersion": "v1", "kind": "List", "items": manifests}
+            self.ui.emit(whole if len(manifests) > 1 else manifests[0])
+        else:
+            self.ui.line(spelled(manifests))
 
     # -- images ----------------------------------------------------------------------------
 
@@ -117,8 +155,12 @@ class Launch:
         tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
         lines.set(title, f"not in the registry: building with {found.kind}")
         began = self.ui.clock()
-        with contexts.readable(build.folder) as folder:
-            builder.build(found, reference, folder, contexts.containerfile(folder), tell)
+        known = dict(build.bases)
+        with (
+            contexts.readable(build.folder) as folder,
+            bases.recipe(folder, known) as recipe,
+        ):
+            builder.build(found, reference, folder, recipe, tell, pulls=bool(known))
         built = self.ui.clock()
         lines.set(title, f"built in {built - began:.0f} s, pushing")
         repository = contexts.repository(cluster.name, build.name)
@@ -143,7 +185,7 @@ class Launch:
                 title = f"copy {item}"
                 tell = session.now_and_then(self.ui, _setter(lines, title))
                 left = transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
-                where = transfer.volume_path(transfer.copied_as(item))
+                where = transfer.volume_path(transfer.copied_as(self.program.folder, item))
                 lines.set(title, f"is in {where}", done=True)
                 if left:
                     self.ui.warn(f"! {links.spelled(left)} lead nowhere on the volume")
@@ -162,12 +204,21 @@ class Launch:
             word = "applied" if changed else "unchanged"
             self.ui.tell(f"{manifest['kind']} {manifest['metadata']['name']}: {word}")
         body, changed = results[-1]
+        state = apps.app_state(body)
         if not changed:
-            return self._again(api, apps.app_state(body))
+            return self._again(api, state)
         self.ui.tell(f"{self.program.name} {'starts' if running is None else 'changed'}")
-        return apps.app_state(body)
+        return apps.resume(api, state) if self._is_to_resume(state) else state
+
+    def _is_to_resume(self, app: apps.AppState) -> bool:
+        """Whether *app* was suspended, and not by the very file that is run."""
+        asked = self.program.environment is None and self.program.app["spec"].get("suspend")
+        return app.is_suspended and not asked
 
     def _again(self, api: kube.Api, app: apps.AppState) -> apps.AppState:
+        if self._is_to_resume(app):
+            self.ui.tell(f"{app.name} was suspended; it is resumed")
+            return apps.resume(api, app)
         if app.is_idle:
             self.ui.tell(f"{app.name} was suspended for being idle; it is resumed")
             return apps.resume(api, app)
@@ -187,6 +238,12 @@ class Launch:
         if done.holds(Type.COMPLETED):
             self.ui.hint(f"To run it again: clusterous kubectl delete capp {done.name}")
         return done
+
+
+def spelled(manifests: Sequence[kube.Object]) -> str:
+    """Spell *manifests* as a file that kubectl applies."""
+    text: str = yaml.safe_dump_all(manifests, sort_keys=False, allow_unicode=True)
+    return text.rstrip("\n")
 
 
 def _setter(lines: Lines, title: str) -> Callable[[str], None]:

@@ -4,8 +4,9 @@ Two kinds of files are taken: manifests with one ClusterousApp, and environment 
 predecessor. Both become a Program, and a Program becomes manifests.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from clusterous_cli.images import contexts
 from clusterous_cli.images.contexts import CONTAINERFILES, IGNORE_FILES, Build
 from clusterous_cli.program import convert, envfile
 from clusterous_cli.program.envfile import Environment
+from clusterous_cli.program.former import absent
+from clusterous_cli.program.former.variables import Values
 from clusterous_cli.system import private, yamltree
 
 Manifest = dict[str, Any]
@@ -23,12 +26,17 @@ Manifest = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """A file for `run`: either *environment* or *documents*; paths are relative to *folder*."""
+    """A file for `run`: either *environment* or *documents*; paths are relative to *folder*.
+
+    *earlier* has the images of the person's own that nothing here builds, each with what stands
+    for it in the registry.
+    """
 
     folder: Path
     builds: tuple[Build, ...] = ()
     environment: Environment | None = None
     documents: tuple[Manifest, ...] = ()
+    earlier: tuple[tuple[str, str], ...] = ()
 
     @property
     def name(self) -> str:
@@ -73,17 +81,36 @@ def outside_words(outside: Sequence[Path]) -> str:
     )
 
 
-def read(path: Path, permit: Permit = refuse) -> Program:
+def read(
+    path: Path, permit: Permit = refuse, *, values: Values | None = None, name: str | None = None
+) -> Program:
     """The program in the file *path*; what is wrong with it, or missing beside it, is told.
 
     Whoever wrote the file chooses what its programs get. What is outside of the file's folder, by
-    its path or by a link, is taken only if *permit* does not raise.
+    its path or by a link, is taken only if *permit* does not raise. *values* are for the variables
+    of an environment file; a *name* goes before the file's own.
     """
     text = _text(path)
     documents = yamltree.load_all(text, str(path))
     if any(isinstance(d, dict) and ("apiVersion" in d or "kind" in d) for d in documents):
-        return _from_manifests(documents, path, permit)
-    return _from_environment(envfile.parse(text, str(path)), path.parent, permit)
+        if values:
+            raise UserError(f"{path} is a {names.KIND}, which has no variables to give values for.")
+        return _named(_from_manifests(documents, path, permit), name)
+    environment = envfile.parse(text, str(path), values)
+    return _named(_from_environment(environment, path.parent, permit), name)
+
+
+def _named(program: Program, name: str | None) -> Program:
+    """Give the program another name."""
+    if name is None:
+        return program
+    if not re.fullmatch(envfile.NAME, name):
+        raise UserError(f"--name {name!r}: only letters, digits, _ and - are allowed.")
+    if program.environment is not None:
+        return replace(program, environment=replace(program.environment, name=name))
+    metadata = {**program.app["metadata"], "name": convert.dns_label(name)}
+    documents = [{**d, "metadata": metadata} if d is program.app else d for d in program.documents]
+    return replace(program, documents=tuple(documents))
 
 
 def _check_inside(folder: Path, taken: Sequence[Path], permit: Permit) -> None:
@@ -133,11 +160,11 @@ def _text(path: Path) -> str:
 
 def _from_environment(environment: Environment, folder: Path, permit: Permit) -> Program:
     transfer.check_copy(folder, environment.copy)
-    used = [envfile.built_by(c.image, environment.images) for c in environment.components]
-    items = [item for item in environment.images if item in used]
-    taken = [*environment.copy, *(item.folder for item in items)]
+    taken = [*environment.copy, *(item.folder for item in environment.images)]
     _check_inside(folder, [folder / one for one in taken], permit)
-    builds = tuple(contexts.plan_build(item.name, folder / item.folder) for item in items)
+    builds = tuple(contexts.plan_build(one.name, folder / one.folder) for one in environment.images)
+    lacks = absent.told(environment, [folder / one for one in environment.copy])
+    environment = replace(environment, warnings=(*environment.warnings, *lacks))
     return Program(folder=folder, builds=builds, environment=environment)
 
 
@@ -180,7 +207,10 @@ def references(program: Program, registry: str, cluster: str) -> dict[str, str]:
     if environment is None:
         return built
     named = {c.image: envfile.built_by(c.image, environment.images) for c in environment.components}
-    return {image: built[item.name] for image, item in named.items() if item}
+    return {
+        **dict(program.earlier),
+        **{image: built[item.name] for image, item in named.items() if item},
+    }
 
 
 def manifests(

@@ -154,8 +154,12 @@ class Api:
 
     def annotate(self, path: str, key: str, value: str) -> Object:
         """Set one annotation of the object at *path*; nothing else of it is claimed."""
-        change = json.dumps({"metadata": {"annotations": {key: value}}})
-        status, body = self.transport("PATCH", path, change, "application/merge-patch+json")
+        return self.merge(path, {"metadata": {"annotations": {key: value}}})
+
+    def merge(self, path: str, change: Mapping[str, Any]) -> Object:
+        """Change some fields of the object at *path*; nothing else of it is claimed."""
+        text = json.dumps(change)
+        status, body = self.transport("PATCH", path, text, "application/merge-patch+json")
         return _checked(status, body)
 
     def check(self, manifest: Object) -> None:

@@ -22,11 +22,12 @@ LOOPBACK: Final = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forward:
-    """The local *port*, and where it leads as seen from the controller."""
+    """The local *port*, and where it leads as seen from *host*, one of the nodes."""
 
     port: int
     address: str
     remote: int
+    host: str = ssh.CONTROLLER
 
     @property
     def option(self) -> str:
@@ -48,7 +49,7 @@ def open_argv(access: ssh.Access, control: Path, forward: Forward) -> list[str]:
         *("-o", "ExitOnForwardFailure=yes"),
         *("-L", forward.option),
     )
-    return ssh.argv(access, ssh.CONTROLLER, "true", options=options)
+    return ssh.argv(access, forward.host, "true", options=options)
 
 
 def control_argv(access: ssh.Access, control: Path, order: str) -> list[str]:
@@ -154,7 +155,7 @@ class Tunnel:
         command = open_argv(ssh.prepare(self.access), self.control, self.forward)
         status, _, err = shell.outcome(command, timeout=60)
         if status != 0:
-            raise ssh.ConnectionRefused(ssh.diagnosis(self.access, ssh.CONTROLLER, err.strip()))
+            raise ssh.ConnectionRefused(ssh.diagnosis(self.access, self.forward.host, err.strip()))
         if not self.is_alive(self.forward.port):
             self.close()
             raise TransientError(

@@ -146,12 +146,21 @@ def meant(word: str, known: Sequence[str]) -> str:
     return f"; there are {', '.join(known)}" if known else ""
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 @dataclass(slots=True)
 class Reader:
-    """Turns nodes into values; what does not fit is noted with its place, and None comes back."""
+    """Turns nodes into values; what does not fit is noted with its place, and None comes back.
+
+    A key that stands twice in a mapping is a mistake, or, where *last_counts*, told.
+    """
 
     mistakes: list[Mistake] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    last_counts: bool = False
+    # What was merged already, by the node's id; None while it is being read.
+    merged: dict[int, Entries | None] = field(default_factory=dict)
 
     def wrong(self, node: yaml.Node, text: str) -> None:
         mark = node.start_mark
@@ -160,19 +169,54 @@ class Reader:
     def warn(self, node: yaml.Node, text: str) -> None:
         self.warnings.append(f"line {node.start_mark.line + 1}: {text}")
 
+    def stands_for(self, key: str, node: yaml.Node, where: str) -> yaml.Node | None:
+        """Return the node that *node*, the value of *key* in *where*, stands for; None if none."""
+        return node
+
     def entries(self, node: yaml.Node, where: str) -> Entries:
         """Key → (key node, value node) of a mapping."""
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for name, (key, value) in self._pairs(node, where).items():
+            meant = self.stands_for(name, value, where)
+            if meant is not None:
+                found[name] = (key, meant)
+        return found
+
+    def _pairs(self, node: yaml.Node, where: str) -> Entries:
+        """What a mapping has: its own keys, then what YAML's merge key brings in."""
         if not isinstance(node, yaml.MappingNode):
             self.wrong(node, f"{where} must be a mapping of keys to values, not {kind(node)}")
             return {}
-        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
                 self.wrong(key, f"a key of {where} must be plain text")
-            elif key.value in found:
+            elif key.tag == _MERGE:
+                merged |= self._merged(value, where)
+            elif key.value in own and not self.last_counts:
                 self.wrong(key, f"{where} has {key.value} twice")
             else:
-                found[key.value] = (key, value)
+                if key.value in own:
+                    self.warn(key, f"{where} has {key.value} twice; this one, the last, counts")
+                own[key.value] = (key, value)
+        return {**{name: pair for name, pair in merged.items() if name not in own}, **own}
+
+    def _merged(self, node: yaml.Node, where: str) -> Entries:
+        """The keys that `<<: *base` or `<<: [*one, *other]` brings in; the first of a list wins."""
+        found: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(item, yaml.MappingNode):
+                self.wrong(item, f"{where}: << takes a mapping or a list of them, not {kind(item)}")
+                continue
+            if id(item) not in self.merged:
+                self.merged[id(item)] = None
+                self.merged[id(item)] = self._pairs(item, where)
+            inner = self.merged[id(item)]
+            if inner is None:
+                self.wrong(item, f"{where}: << leads back to where it stands")
+                continue
+            found = {**inner, **found}
         return found
 
     def known(self, node: yaml.Node, allowed: Sequence[str], where: str) -> dict[str, yaml.Node]:
@@ -190,9 +234,13 @@ class Reader:
 
     def items(self, node: yaml.Node, where: str) -> Sequence[yaml.Node]:
         if isinstance(node, yaml.SequenceNode):
-            return list(node.value)
+            return self._elements(node, where)
         self.wrong(node, f"{where} must be a list, not {kind(node)}")
         return []
+
+    def _elements(self, node: yaml.SequenceNode, where: str) -> list[yaml.Node]:
+        meant = [self.stands_for(f"[{i}]", item, where) for i, item in enumerate(node.value)]
+        return [item for item in meant if item is not None]
 
     def text(self, node: yaml.Node, where: str) -> str | None:
         """A YAML string; a number or a boolean is told to be put in quotes."""
@@ -213,7 +261,8 @@ class Reader:
         a number to the base of 60.
         """
         found = []
-        for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+        items = self._elements(node, where) if isinstance(node, yaml.SequenceNode) else [node]
+        for item in items:
             if isinstance(item, yaml.ScalarNode):
                 found += [(item, word.strip()) for word in item.value.split(",") if word.strip()]
             else:

@@ -79,8 +79,7 @@ def desired(app: App, facts: Facts) -> list[Manifest]:
     data = [] if facts.data_lost else volumes.volume(app, facts)
     if facts.cleared:
         return [_marked(one) for one in data]
-    made = [services.service(app, one) for one in app.components]
-    first = [*data, *(one for one in made if one is not None)]
+    first = [*data, *(made for one in app.components for made in services.services(app, one))]
     runnable = [one for one in app.components if one.name in facts.replicas]
     if any(services.has_address(one) and one.name not in facts.addresses for one in app.components):
         runnable = []
@@ -95,8 +94,7 @@ def kept(app: App, facts: Facts) -> frozenset[tuple[str, str]]:
     for one in app.components:
         name = names.child(app.name, one.name)
         found.add(("Job" if app.is_job(one) else "Deployment", name))
-        if services.service(app, one) is not None:
-            found.add(("Service", name))
+        found |= {("Service", made["metadata"]["name"]) for made in services.services(app, one)}
     return frozenset(found)
 
 

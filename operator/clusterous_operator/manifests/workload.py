@@ -188,7 +188,8 @@ def _pod_spec(app: App, component: Component, facts: Facts) -> dict[str, Any]:
     optional = {
         "nodeSelector": _node_selector(component.placement),
         "affinity": _affinity(component, facts),
-        "hostAliases": _aliases(app.name, facts.addresses),
+        "hostAliases": _aliases(app, facts.addresses),
+        "dnsConfig": _dns(app),
         "imagePullSecrets": [{"name": one} for one in app.image_pull_secrets],
         "priorityClassName": component.placement.priority_class_name,
         "topologySpreadConstraints": _spread(app, component),
@@ -265,16 +266,31 @@ def _environment(app: App, component: Component) -> list[Mapping[str, Any]]:
     return [*given, *component.env]
 
 
-def _aliases(app: str, addresses: Mapping[str, str]) -> list[dict[str, Any]]:
+def _aliases(app: App, addresses: Mapping[str, str]) -> list[dict[str, Any]]:
     """Give each component its names. The Service's own is among them, though the cluster's DNS
     knows it: components must find each other also while the node that ran the DNS is lost."""
     return [
         {
             "ip": address,
-            "hostnames": [name, names.child(app, name), f"{name}.{names.LEGACY_DNS_SUFFIX}"],
+            "hostnames": [
+                *(name, names.child(app.name, name), f"{name}.{names.LEGACY_DNS_SUFFIX}"),
+                *_further(app.component(name)),
+            ],
         }
         for name, address in sorted(addresses.items())
     ]
+
+
+def _further(component: Component | None) -> list[str]:
+    aliases = component.aliases if component is not None else ()
+    return [name for alias in aliases for name in (alias, f"{alias}.{names.LEGACY_DNS_SUFFIX}")]
+
+
+def _dns(app: App) -> dict[str, Any]:
+    """Let pods look for those that have no address under their short names, too."""
+    if not any(one.headless for one in app.components):
+        return {}
+    return {"searches": [names.search_domain(app.name, app.namespace)]}
 
 
 def _node_selector(placement: Placement) -> dict[str, str]:

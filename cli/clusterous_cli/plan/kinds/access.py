@@ -51,6 +51,12 @@ class Rules(Value):
     rules: tuple[Rule, ...]
 
 
+# What programs on the network of their machine may listen on, for one another: all that Mesos
+# offered, but the kubelet's port, which each of these rules leaves out.
+KUBELET: Final = 10250
+PROGRAMS: Final = ((1024, KUBELET - 1), (KUBELET + 1, 65535))
+
+
 def group_rules(allow: tuple[str, ...], volume: VolumeType) -> dict[str, tuple[Rule, ...]]:
     """Return what each security group lets in: nothing from the world, and no more than needed."""
     nodes = ("controller-group", "worker-group")
@@ -62,12 +68,15 @@ def group_rules(allow: tuple[str, ...], volume: VolumeType) -> dict[str, tuple[R
         # SSH through the gateway; the kubelet for logs, exec and metrics; the pods' network, which
         # carries all traffic between pods.
         vxlan = [Rule(protocol="udp", low=8472, high=8472, source=source) for source in nodes]
-        return [*tcp(22, "gateway-group"), *tcp(10250, *nodes), *vxlan]
+        return [*tcp(22, "gateway-group"), *tcp(KUBELET, *nodes), *vxlan]
 
+    programs = [
+        Rule(protocol="tcp", low=low, high=high, source="worker-group") for low, high in PROGRAMS
+    ]
     rules = {
         "gateway": tcp(22, *allow),
         "controller": [*node(), *tcp(6443, *nodes)],
-        "worker": node(),
+        "worker": [*node(), *programs],
     }
     if volume is VolumeType.EFS:
         rules["volume"] = tcp(2049, *nodes)

@@ -144,6 +144,7 @@ def test_the_table_names_images_before_the_objects_that_need_them() -> None:
         ("cloud-controller", "manifests", "addon-cloud-controller.yaml"),
         ("volume-server", "images", "addon-volume.tar"),
         ("volume-server", "pods", "addon-volume-server.yaml"),
+        ("app-names", "manifests", "addon-app-names.yaml"),
     ]
     assert [(blob.key, blob.sha256) for blob in made.blobs] == [tuple(line[4:]) for line in lines]
     # Whoever runs a worker need not know what the controller is given.

@@ -91,10 +91,14 @@ def test_a_volume_of_the_controllers_own_is_mounted_by_nobody_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("item", "name"), [("tools/inputs", "inputs"), ("tools/inputs/", "inputs"), ("/abs/x", "x")]
+    ("item", "name"),
+    [
+        *(("tools/inputs", "inputs"), ("tools/inputs/", "inputs"), ("/abs/x", "x")),
+        *((".", "reef"), ("./", "reef"), ("in/..", "reef"), ("..", "work")),
+    ],
 )
 def test_copies_under_the_last_segment(item: str, name: str) -> None:
-    assert transfer.copied_as(item) == name
+    assert transfer.copied_as(Path("/work/reef"), item) == name
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,26 @@ def test_nobody_but_the_caller_comes_in_from_outside() -> None:
     ]
 
 
+@pytest.mark.parametrize("volume", list(VolumeType))
+def test_programs_reach_what_listens_on_other_machines_of_programs(volume: VolumeType) -> None:
+    rules = access.group_rules((), volume=volume)
+
+    def let_in(owner: str, port: int) -> set[str]:
+        covers = [r for r in rules[owner] if r.protocol == "tcp" and r.low <= port <= r.high]
+        return {rule.source for rule in covers}
+
+    for port in (1024, 2000, 8080, 10249, 10251, 31000, 65535):
+        assert let_in("worker", port) == {"worker-group"}
+        # Nothing of programs listens on the controller; its own ports stay as they were.
+        served = {"worker-group"} if (port, volume) == (2049, VolumeType.EBS) else set()
+        assert let_in("controller", port) == served
+    assert [rule for rule in rules["worker"] if rule.low <= 10250 <= rule.high] == [
+        rule for rule in rules["worker"] if rule.low == rule.high == 10250
+    ]
+    assert let_in("worker", 22) == {"gateway-group"}
+    assert not let_in("worker", 443)
+
+
 @pytest.mark.parametrize("role", ["gateway", "worker"])
 def test_only_the_controller_reads_what_gives_the_cluster_away(role: str) -> None:
     statements = json.loads(access.policy(WHO, role))["Statement"]

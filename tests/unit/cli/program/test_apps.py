@@ -1,5 +1,6 @@
 """What the operator's status means for a person who waits, and what nodes have to share."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from clusterous_api import names
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.program import apps
+from clusterous_cli.program.apps import Endpoint
 from clusterous_cli.program.convert import Machine
 from clusterous_cli.reach import kube
 
@@ -236,7 +238,7 @@ def test_measures_what_nodes_have_for_apps() -> None:
     found = apps.machines(nodes, pods)
 
     assert found["controller"] == Machine(
-        nodes=1, cpu_millis=2000, free_millis=1600, free_bytes=int(800 * 1024 * 0.9)
+        nodes=1, cpu_millis=2000, free_millis=1400, free_bytes=int(800 * 1024 * 0.9)
     )
     assert found["master"] == Machine(
         nodes=1, cpu_millis=2000, free_millis=1900, free_bytes=int(1000 * 1024 * 0.9)
@@ -244,6 +246,49 @@ def test_measures_what_nodes_have_for_apps() -> None:
     assert found["worker"] == Machine(
         nodes=2, cpu_millis=4000, free_millis=3500, free_bytes=int(1000 * 1024 * 0.9)
     )
+
+
+def test_a_controller_keeps_room_for_a_new_operator() -> None:
+    found = apps.machines([node("c", "controller", free="2"), node("w", "worker", free="2")], [])
+
+    assert found["controller"].free_millis == 2000 - apps.CONTROLLER_MILLIS
+    assert found["worker"].free_millis == 2000
+
+
+# -- where tunnels end ----------------------------------------------------------------------
+
+SERVICE = "/api/v1/namespaces/default/services/reef-hub"
+SLICES = (
+    "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices"
+    "?labelSelector=kubernetes.io%2Fservice-name%3Dreef-hub"
+)
+HUB = Endpoint(name="hub", component="hub", service="reef-hub", port=80, local_port=8080)
+
+
+def far_end(service: dict[str, Any], *ends: dict[str, Any]) -> apps.Far:
+    numbers = [{"name": "p80", "port": 8888}]
+    found = {
+        SERVICE: {"spec": {"ports": [{"name": "p80", "port": 80}], **service}},
+        SLICES: {"items": [{"ports": numbers, "endpoints": list(ends)}]},
+    }
+
+    def server(method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+        return (200, json.dumps(found[path])) if path in found else (404, "{}")
+
+    return apps.far_end(kube.Api(server), apps.app_state(body()), HUB)
+
+
+def test_a_tunnel_ends_at_the_services_address() -> None:
+    assert far_end({"clusterIP": "10.43.0.9"}) == apps.Far(address="10.43.0.9", port=80)
+
+
+def test_without_an_address_it_ends_at_a_pod_that_is_ready() -> None:
+    away = {"addresses": ["10.40.1.1"], "conditions": {"ready": False}}
+    there = {"addresses": ["10.40.1.2"], "conditions": {"ready": True}}
+
+    assert far_end({"clusterIP": "None"}, away, there) == apps.Far(address="10.40.1.2", port=8888)
+    with pytest.raises(FailedError, match="hub has no address yet"):
+        far_end({"clusterIP": "None"}, away)
 
 
 def test_a_node_that_just_joined_is_the_masters_by_its_taint() -> None:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from clusterous_api import models
 from clusterous_api.errors import UserError
@@ -85,6 +87,8 @@ def test_converts_the_example() -> None:
                 "limits": {"memory": "1536Mi"},
             },
             "command": ["/bin/sh", "-c", "python -m montecarlo.worker"],
+            "headless": True,
+            "aliases": ["worker"],
             "dependsOn": [{"name": "master", "until": "Ready"}],
         },
         "expose": [
@@ -147,7 +151,8 @@ def unknown(value: Any, schema: dict[str, Any], path: str = "") -> list[str]:
         pytest.param([("My_DB", 1), ("my.db", 1)], ["my-db", "my-db-2"], id="legal-names"),
         pytest.param([("3d", 1)], ["x3d"], id="begins-with-a-letter"),
         pytest.param([("master", 2)], ["master-2"], id="several-masters"),
-        pytest.param([("workers", 1), ("e", "auto")], ["workers-2", "workers"], id="reserved"),
+        pytest.param([("workers", 1), ("e", "auto")], ["workers", "e"], id="called-so"),
+        pytest.param([("My_DB", 1), ("my-db", 1)], ["my-db-2", "my-db"], id="nobody-elses-name"),
     ],
 )
 def test_names_the_components(components: list[tuple[str, Any]], titles: list[str]) -> None:
@@ -188,12 +193,13 @@ def test_sizes_what_fills_as_the_predecessor_did(cpu: float, millis: str, memory
     assert "replicas" not in workers
 
 
-def test_a_second_filling_component_gets_a_number() -> None:
+def test_a_second_component_that_fills_its_machines_goes_on_doing_so() -> None:
     spec = converted(
         component("a", "worker", cpu=1.0, count="auto"), component("b", cpu=1.0, count="auto")
     )["spec"]
 
-    assert spec["components"][0]["replicas"] == 2
+    assert spec["components"][0]["fill"] is True
+    assert "replicas" not in spec["components"][0]
 
 
 def test_fixed_counts_stay() -> None:
@@ -213,9 +219,10 @@ def test_refuses_a_machine_that_is_not_there() -> None:
         converted(component("engine", "spark"))
 
 
-def test_a_pool_is_a_machine_too() -> None:
+@pytest.mark.parametrize("pool", ["big-ones", "Big_Ones"])
+def test_a_pool_is_a_machine_too(pool: str) -> None:
     environment = Environment(name="a", components=(component("x", "Big_Ones"),))
-    machines = {"Big_Ones": MACHINES["worker"]}
+    machines = {pool: MACHINES["worker"]}
 
     app = convert.convert(environment, machines, {}).manifest
 
@@ -267,13 +274,129 @@ def test_says_what_is_not_as_it_was() -> None:
     told = notes(
         component("engine", "worker", cpu=1.5, count="auto", ports=(Port(host=1, container=1),)),
         component("My_DB"),
+        component("a.b"),
     )
 
     assert told == (
-        "engine is reached as workers inside the app",
         "engine leaves 1 CPUs of each node idle",
-        "My_DB is called my-db on the cluster",
+        "My_DB is reached as my-db inside the app",
+        "a.b is reached as a-b inside the app: a-a.b is too long, or has a dot in it",
     )
+
+
+def named(*components: Component) -> dict[str, list[str]]:
+    """The names under which each component is reached, by its own."""
+    spec = converted(*components)["spec"]
+    blocks = {one["name"]: one for one in spec.get("components", ())}
+    blocks |= {title: spec[title] for title in ("master", "workers") if title in spec}
+    titles = convert.component_titles(components)
+    return {name: [title, *blocks[title].get("aliases", ())] for name, title in titles.items()}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"name": "shard", "cpu": 1.0, "count": "auto"}, id="fills-its-machines"),
+        pytest.param({"name": "master", "count": 2}, id="several-masters"),
+        pytest.param({"name": "message-exchange-front"}, id="long"),
+        pytest.param({"name": "x" * 63}, id="longest"),
+        pytest.param({"name": "workers"}, id="as-ours"),
+        pytest.param({"name": "db.main", "ports": (Port(host=1, container=1),)}, id="with-a-dot"),
+        pytest.param({"name": "9lives"}, id="begins-with-a-digit"),
+    ],
+)
+def test_each_component_is_reached_under_its_own_name(changes: dict[str, Any]) -> None:
+    one = component(**{"machine": "worker", **changes})
+
+    assert one.name in named(one, component("other", cpu=1.0, count=3))[one.name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "headless"),
+    [
+        pytest.param({"host_network": True}, True, id="on-the-nodes-network"),
+        pytest.param({}, True, id="without-ports"),
+        pytest.param({"ports": (Port(host=80, container=81),)}, False, id="with-ports"),
+    ],
+)
+def test_who_lists_no_ports_is_reached_at_all_of_them(
+    changes: dict[str, Any], headless: bool
+) -> None:
+    block = converted(component("master", **changes))["spec"]["master"]
+
+    assert block.get("headless", False) is headless
+
+
+# Kubernetes' expansion (third_party/forked/golang/expansion/expand.go), with the pod's variables.
+def expanded(text: str, variables: dict[str, str]) -> str:
+    out, data, cursor = bytearray(), text.encode(), 0
+    while cursor < len(data):
+        char = data[cursor : cursor + 1]
+        following = data[cursor + 1 :]
+        cursor += 1
+        if char != b"$" or not following:
+            out += char
+        elif following[:1] == b"$":
+            out += b"$"
+            cursor += 1
+        elif following[:1] == b"(":
+            end = following.find(b")")
+            if end < 0:
+                out += b"$("
+                cursor += 1
+            else:
+                name = following[1:end].decode()
+                out += variables.get(name, f"$({name})").encode()
+                cursor += end + 1
+        else:
+            out += b"$" + chr(following[0]).encode()  # a byte for a letter, as Go's string() does
+            cursor += 1
+    return out.decode(errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("cmd", "written"),
+    [
+        ("echo $$ > pid.$$", "echo $$$$ > pid.$$$$"),
+        ("echo $(hostname)", "echo $$(hostname)"),
+        ('sh -c "echo $HOME \\$x"', 'sh -c "echo $HOME \\$x"'),
+        ("$", "$"),
+    ],
+)
+def test_a_command_is_run_word_for_word(cmd: str, written: str) -> None:
+    block = converted(component("master", cmd=cmd))["spec"]["master"]
+
+    assert block["command"] == ["/bin/sh", "-c", written]
+
+
+@settings(deadline=None)
+@given(st.text(alphabet="$(){}abHOSTNAME \"'é\U0001f40b\n\\", max_size=40))
+def test_any_command_is_run_word_for_word(cmd: str) -> None:
+    assert expanded(convert.verbatim(cmd), {"HOSTNAME": "x", "a": "y", "": "z"}) == cmd
+
+
+def test_a_tunnel_leads_to_whoever_listens_on_the_machine() -> None:
+    spec = converted(
+        component("page"),
+        component("db", ports=(Port(host=6379, container=6379),)),
+        component("far", "worker", ports=(Port(host=9000, container=9000),)),
+        component("open", host_network=True),
+        tunnels=tuple(
+            Tunnel(local=local, component=name, remote=remote)
+            for local, name, remote in (
+                (1, "page", 6379),
+                (2, "page", 2000),
+                (3, "far", 6379),
+                (4, "open", 7100),
+            )
+        ),
+    )["spec"]
+
+    opened = {one["localPort"]: (one["component"], one["port"]) for one in spec["expose"]}
+    # Nobody listens at 6379 on the machine of far: that tunnel was dead, and is left out.
+    assert opened == {1: ("db", "p6379"), 2: ("open", "p2000"), 4: ("open", "p7100")}
+    (block,) = [one for one in spec["components"] if one["name"] == "open"]
+    assert [one["port"] for one in block["ports"]] == [2000, 7100]
 
 
 def test_the_fingerprint_does_not_depend_on_the_size_of_the_cluster() -> None:

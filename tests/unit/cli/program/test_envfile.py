@@ -180,9 +180,6 @@ def test_reads_depends(written: str) -> None:
         ),
         pytest.param("name: x\nenvironment: {}", "2:14  environment.components is missing"),
         pytest.param(
-            "name: x\nname: y\nenvironment: {components: {}}", "2:1  the file has name twice"
-        ),
-        pytest.param(
             "name: x\nenvironment: {components: {}, copy: in/}", "environment.copy must be a list"
         ),
         pytest.param(
@@ -193,7 +190,7 @@ def test_reads_depends(written: str) -> None:
                 f"name: x\nenvironment: {{components: {{}}, copy: [{folder}]}}",
                 "has no name of its own",
             )
-            for folder in ("..", "./", "/", "in/..", "in/../")
+            for folder in ("/", "//", '""', "/.")
         ),
         pytest.param(
             "name: x\nenvironment: {components: {}, image: [{dockerfile: a}]}",
@@ -224,7 +221,7 @@ def test_refuses_a_file(text: str, expected: str) -> None:
         pytest.param(("machine: m", "image: i"), "web.cpu is missing", id="no-cpu"),
         pytest.param(("machine: m", "cpu: auto"), "web.image is missing", id="no-image"),
         pytest.param((*BASE[:1], "cpu: half", BASE[2]), "web.cpu must be auto or a number"),
-        pytest.param((*BASE[:1], "cpu: $cpus", BASE[2]), "web.cpu must be auto or a number"),
+        pytest.param((*BASE[:1], "cpu: $cpus", BASE[2]), "web.cpu is $cpus, which has no value"),
         pytest.param((*BASE[:1], "cpu: 0", BASE[2]), "web.cpu must be auto or a number above 0"),
         pytest.param((*BASE[:1], "cpu: yes", BASE[2]), "web.cpu must be auto or a number"),
         pytest.param((*BASE[:1], "cpu: .inf", BASE[2]), "web.cpu must be auto or a number"),
@@ -250,9 +247,6 @@ def test_refuses_a_file(text: str, expected: str) -> None:
         pytest.param((*BASE, "depends: nobody"), "web.depends: there is no nobody"),
         pytest.param((*BASE, "depends: wbe"), "there is no wbe; did you mean web?"),
         pytest.param((*BASE, "depends: web"), "web → web: these depend on each other"),
-        pytest.param(
-            (*BASE[:2], "image: registry:5000/tool:v1"), "nothing in environment.image builds"
-        ),
     ],
 )
 def test_refuses_a_component(lines: tuple[str, ...], expected: str) -> None:
@@ -268,7 +262,6 @@ def test_refuses_a_component(lines: tuple[str, ...], expected: str) -> None:
         pytest.param('{service: "x:web:80"}', "x is not a port", id="local-port"),
         pytest.param('{service: "80:web:y"}', "y is not a port", id="remote-port"),
         pytest.param('{service: "80:wbe:80"}', "no component wbe; did you mean web?", id="typo"),
-        pytest.param('{service: "80:web:81"}', "81 is not a host port of web (it has 8080)"),
         pytest.param("[3]", "must be a mapping", id="number"),
         pytest.param(
             '[{service: "80:web:8080"}, {service: "80:web:8080"}]',
@@ -330,6 +323,7 @@ def test_warns_of_what_the_predecessor_ignored() -> None:
         pytest.param("registry:5000/plain", True, id="no-tag"),
         pytest.param("registry:5000/plain:latest", True, id="latest"),
         pytest.param("python:3.11", False, id="from-the-hub"),
+        pytest.param("plain", False, id="of-that-name-from-the-hub"),
     ],
 )
 def test_finds_what_builds_an_image(image: str, built: bool) -> None:

@@ -12,6 +12,7 @@ import yaml
 from clusterous_api.errors import UserError
 from clusterous_cli.images import builder
 from clusterous_cli.images.builder import Builder, Kind
+from clusterous_cli.program import exposure
 from clusterous_cli.reach import kube, kubeconfig, ssh, tunnel
 from clusterous_cli.reach.kubeconfig import Link
 from tests.unit.cli.data.test_transfer import ACCESS
@@ -71,6 +72,19 @@ def test_a_tunnel_listens_on_loopback_only() -> None:
     assert argv[-2:] == ["controller", "true"]
     assert 'ControlPath="/s/t8080"' in argv
     assert "ExitOnForwardFailure=yes" in argv
+
+
+def test_what_is_on_a_machines_network_is_reached_from_that_machine() -> None:
+    worker = ssh.Host(name="worker-1", address="10.40.1.7")
+    access = replace(ACCESS, nodes=(*ACCESS.nodes, worker))
+
+    machine = exposure.app_tunnel(access, 7100, "10.40.1.7", 7100).forward
+    pod = exposure.app_tunnel(access, 7100, "10.42.1.7", 7100).forward
+
+    argv = tunnel.open_argv(access, Path("/s/t"), machine)
+    assert argv[argv.index("-L") + 1] == "127.0.0.1:7100:127.0.0.1:7100"
+    assert argv[-2:] == ["worker-1", "true"]
+    assert (pod.host, pod.address) == ("controller", "10.42.1.7")
 
 
 def test_a_cluster_keeps_its_port() -> None:

@@ -55,6 +55,62 @@ def test_components_know_each_other_by_short_and_legacy_names() -> None:
     ]
 
 
+def test_a_component_is_reached_under_further_names() -> None:
+    ports = [{"name": "p", "port": 7000}]
+    app = make_app(workers={"ports": ports, "aliases": ["shard", "my.db"]})
+    facts = Facts(addresses={"master": "10.43.0.9", "workers": "10.43.0.8"}, replicas={"master": 1})
+
+    (_, workers) = pod_of(app, facts=facts)["spec"]["hostAliases"]
+
+    assert workers["hostnames"] == [
+        *("workers", "sim-workers", "workers.marathon.mesos"),
+        *("shard", "shard.marathon.mesos", "my.db", "my.db.marathon.mesos"),
+    ]
+    # Its address is known by all of them: no further Service is needed.
+    assert [key for key in wanted(app, facts) if key[0] == "Service"] == [
+        ("Service", "sim-master"),
+        ("Service", "sim-workers"),
+    ]
+
+
+@pytest.mark.parametrize("ports", [[], [{"name": "p", "port": 7000}]])
+def test_what_is_asked_for_itself_has_a_service_without_an_address(ports: list[Any]) -> None:
+    app = make_app(workers={"headless": True, "aliases": ["engine"], "ports": ports})
+    found = wanted(app)
+
+    for name in ("sim-workers", "sim-engine"):
+        spec = found["Service", name]["spec"]
+        assert spec["clusterIP"] == "None"
+        assert spec["selector"] == names.selector("sim", "workers")
+        assert [one["port"] for one in spec.get("ports", ())] == [one["port"] for one in ports]
+    # Nothing waits for an address that there will not be, and its pods are looked for by DNS.
+    assert ("Deployment", "sim-workers") in found
+    assert pod_of(app)["spec"]["dnsConfig"] == {"searches": ["sim.lab.clusterous.cluster.local"]}
+    assert {name for kind, name in manifests.kept(app, READY) if kind == "Service"} == {
+        *("sim-master", "sim-workers", "sim-engine"),
+    }
+
+
+def test_dns_holds_no_name_that_is_too_long_or_has_a_dot() -> None:
+    app = make_app(workers={"headless": True, "aliases": ["a.b", "x" * 60]})
+
+    services = [name for kind, name in wanted(app) if kind == "Service"]
+
+    assert services == ["sim-master", "sim-workers"]
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [
+        ({"aliases": ["master"]}, "workers is to be called master, as another component is"),
+        ({"aliases": ["db"]}, "side and workers are both to be called db"),
+    ],
+)
+def test_no_two_components_have_one_name(workers: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        make_app(workers=workers, components=[{"name": "side", "aliases": ["db"]}])
+
+
 def test_tells_each_component_who_and_where_it_is() -> None:
     env = pod_of(make_app(workers={}), names.WORKERS)["spec"]["containers"][0]["env"]
 

@@ -1,0 +1,45 @@
+"""`clusterous convert FILE`: an environment file as a ClusterousApp."""
+
+from pathlib import Path
+
+import click
+
+from clusterous_cli.commands import launching
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
+
+
+@click.command(cls=options.Command)
+@click.argument("file", type=click.Path(path_type=Path))
+@launching.given_values
+@launching.parameters
+@launching.named
+@launching.outside
+@options.with_settings
+def command(
+    settings: Settings,
+    file: Path,
+    assigned: tuple[str, ...],
+    parameters: Path | None,
+    name: str | None,
+    outside: bool,
+) -> None:
+    """Write the ClusterousApp that the environment file FILE becomes on this cluster.
+
+    To apply it does what `clusterous run FILE` does, once its images are in the registry and its
+    folders on the volume: which these are is said.
+    """
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program import launch, program
+    from clusterous_cli.terminal.screen import Ui
+
+    ui = Ui(settings)
+    what = program.read(
+        file,
+        launching.permit(ui, outside),
+        values=launching.values(assigned, parameters),
+        name=name,
+    )
+    goal = opening.target(settings)
+    wishes = launch.Wishes(profile=settings.profile)
+    launching.launch(ui, what, wishes, goal.cloud, goal.name).show()

@@ -1,0 +1,1 @@
+"""What the predecessor's files had around an environment: variables, parameters, Mesos."""

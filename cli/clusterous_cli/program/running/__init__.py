@@ -1,0 +1,1 @@
+"""What is done to programs that run: ended, kept for later, entered."""
