@@ -25,7 +25,7 @@ from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.images import builder
 from clusterous_cli.program import exposure, launch
 from clusterous_cli.reach import kube, session, ssh, tunnel
-from clusterous_cli.system import shell, wait
+from clusterous_cli.system import shell, trace, wait
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
 
@@ -66,6 +66,7 @@ class Kubernetes:
     silent: int = 0
     metrics: list[dict[str, Any]] = field(default_factory=list)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    pods: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
         place = path.partition("?")[0]
@@ -91,6 +92,7 @@ class Kubernetes:
             "/api/v1/nodes": {"items": nodes()},
             "/api/v1/pods": {"items": [pod()]},
             "/apis/metrics.k8s.io/v1beta1/nodes": {"items": self.metrics},
+            "/api/v1/namespaces/default/pods": {"items": self.pods},
             "/api/v1/namespaces/default/services/reef-master": {"spec": {"clusterIP": "127.0.0.1"}},
         }
         return answers.get(place)
@@ -405,6 +407,37 @@ def test_tells_what_a_person_can_mend(stage: Stage, words: tuple[str, ...], expe
     assert expected in err
 
 
+def test_lists_and_deletes_what_is_on_the_volume(stage: Stage) -> None:
+    stage.type("put", "inputs", "in/")
+    (stage.volume / "in/way-out").symlink_to(stage.folder / "image")
+
+    listed = stage.type("ls", "in")
+    refused = stage.type("rm", "in/inputs")
+    removed = stage.type("rm", "in/inputs", "--confirm")
+    link = stage.type("rm", "in/way-out", "-y")
+    missing = stage.type("rm", "in/inputs", "-y")
+    whole = stage.type("rm", ".", "-y")
+
+    assert "inputs" in listed[1]
+    assert refused[0] == 2
+    assert (removed[0], link[0]) == (0, 0)
+    assert list((stage.volume / "in").iterdir()) == []
+    assert (stage.folder / "image/Containerfile").exists()
+    assert "There is no in/inputs on the shared volume" in missing[2]
+    assert "That is the whole volume" in whole[2]
+
+
+def test_verbose_says_what_is_called_and_started(stage: Stage) -> None:
+    try:
+        code, _, err = stage.type("-v", "put", "inputs")
+    finally:
+        trace.off()
+
+    assert code == 0
+    assert "→ s3 get_object" in err
+    assert "$ rsync --recursive" in err
+
+
 def test_puts_and_gets(stage: Stage) -> None:
     assert stage.type("put", "inputs", "in/")[0] == 0
     assert stage.type("get", "in/inputs/data.txt", "back/")[0] == 0
@@ -689,6 +722,7 @@ def test_values_are_given_on_the_command_line_and_by_a_file(stage: Stage) -> Non
 
 
 def test_what_is_written_does_what_run_does(stage: Stage) -> None:
+    (stage.folder / "image/Containerfile").write_text("FROM scratch\n# to be written\n")
     _, out, err = stage.type("convert", "reef.yml")
     _, dry, _ = stage.type("run", "reef.yml", "--dry-run", "-o", "yaml")
     before = dict(stage.kubernetes.objects)
@@ -778,6 +812,7 @@ def test_an_image_of_an_earlier_run_is_found(stage: Stage) -> None:
 
 
 def test_images_of_the_list_build_on_one_another(stage: Stage) -> None:
+    (stage.folder / "image/Containerfile").write_text("FROM scratch\n# below\n")
     (stage.folder / "top").mkdir()
     (stage.folder / "top/Dockerfile").write_text("FROM registry:5000/tool:v1\nRUN true\n")
     (stage.folder / "bin/docker").write_text(
@@ -798,7 +833,7 @@ def test_images_of_the_list_build_on_one_another(stage: Stage) -> None:
     assert "/tool:src-" in base
     assert "/top:src-" in built[1]
     recipes = (stage.folder / "bin/recipes").read_text()
-    assert recipes == f"FROM scratch\nFROM {base}\nRUN true\n"
+    assert recipes == f"FROM scratch\n# below\nFROM {base}\nRUN true\n"
 
 
 def test_a_program_that_needs_mesos_is_told_so(stage: Stage) -> None:
@@ -824,7 +859,7 @@ def entered(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     (stage.folder / "bin/kubectl").chmod(0o755)
     stage.type("run", "reef.yml", "--no-connect")
     running = {"metadata": {"name": "reef-master-1"}, "status": {"phase": "Running"}}
-    stage.kubernetes.objects["/api/v1/namespaces/default/pods"] = {"items": [running]}
+    stage.kubernetes.pods = [running]
     return became
 
 

@@ -20,7 +20,8 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from clusterous_api.errors import ClusterousError, UserError
-from clusterous_cli.aws import errors
+from clusterous_cli.aws import errors, profiles
+from clusterous_cli.system import trace
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.options import Settings
 
@@ -266,6 +267,7 @@ class Aws:
 
     @contextmanager
     def _translated(self, service: str, action: str) -> Iterator[None]:
+        trace.call(service, action)
         try:
             with translated(service, action, self.region, self.session):
                 yield
@@ -377,10 +379,16 @@ def _again(ask: Callable[[], T], *, reads: bool) -> T:
 def connect(settings: Settings, region: str | None = None) -> Aws:
     """Open the session that the options and the environment describe.
 
-    *region* is the one of the cluster file; the option --region goes before it.
+    *region* is the one of the cluster file; the option --region goes before it. A configuration
+    profile that counts gives its keys to all programs that we start, too.
     """
+    ours = profiles.meant(settings.profile)
+    if ours is not None:
+        os.environ.update(ours.environment())
+        os.environ.setdefault("AWS_DEFAULT_REGION", ours.region)
+        os.environ.pop("AWS_SESSION_TOKEN", None)
     try:
-        session = boto3.Session(profile_name=settings.profile)
+        session = boto3.Session(profile_name=None if ours else settings.profile)
     except botocore_errors.ProfileNotFound as error:
         raise errors.BadSettings(
             f"{error}. `aws configure list-profiles` shows those there are."

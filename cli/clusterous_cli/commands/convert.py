@@ -41,5 +41,5 @@ def command(
         name=name,
     )
     goal = opening.target(settings)
-    wishes = launch.Wishes(profile=settings.profile)
+    wishes = launch.Wishes(profile=launching.aws_profile(settings))
     launching.launch(ui, what, wishes, goal.cloud, goal.name).show()

@@ -82,7 +82,7 @@ def command(
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, price, opening.now()))
     if what is not None:
-        wishes = launch.Wishes(profile=settings.profile)
+        wishes = launch.Wishes(profile=launching.aws_profile(settings))
         launching.launch(screen, what, wishes, cloud, config.name).run()
     screen.hint("Next: clusterous run FILE · clusterous status")
     return 0

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clusterous_api.errors import UserError
+from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ def values(assigned: Sequence[str], file: Path | None) -> "Values":
 
     said = clusterfile.values_of(file) if file else {}
     return {**said, **variables.given(assigned)}
+
+
+def aws_profile(settings: Settings) -> str | None:
+    """Return AWS's profile that is named: one of the predecessor's has given its keys already."""
+    from clusterous_cli.aws import profiles
+
+    return settings.profile if settings.profile in profiles.of_aws() else None
 
 
 def permit(ui: Ui, outside: bool) -> Callable[[Sequence[Path]], None]:

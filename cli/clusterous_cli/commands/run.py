@@ -75,7 +75,7 @@ def command(
         wait=wait,
         until=until.capitalize(),
         timeout=timeout * 60,
-        profile=settings.profile,
+        profile=launching.aws_profile(settings),
         connect=connect,
     )
     goal = opening.target(settings)

@@ -8,6 +8,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from clusterous_cli.system import trace
+
 META: Final = "clusterous_cli.terminal.options"
 R = TypeVar("R")
 
@@ -24,6 +26,7 @@ class Settings:
     region: str | None = None
     profile: str | None = None
     break_lock: bool = False
+    verbose: bool = False
 
 
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
@@ -48,6 +51,7 @@ def shared() -> list[click.Parameter]:
             type=click.Choice(["table", "json", "yaml"]),
             help="Form of the data on stdout.",
         ),
+        _option("-v", "--verbose", is_flag=True, help="Say which programs and calls are used."),
         _option("-q", "--quiet", is_flag=True, help="Say nothing but results and errors."),
         _option("--no-color", is_flag=True, help="No colours (also: NO_COLOR)."),
         _option("-y", "--yes", is_flag=True, help="Answer yes to every question."),
@@ -92,6 +96,8 @@ def settings(ctx: click.Context) -> Settings:
     """Gather what the shared options said, wherever on the line they stood."""
     given = dict(ctx.meta.get(META, {}))
     plain = given.pop("no_color", False) or bool(os.environ.get("NO_COLOR"))
+    if given.get("verbose"):
+        trace.on()
     return Settings(color=not plain, **given)
 
 

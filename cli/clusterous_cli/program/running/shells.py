@@ -48,7 +48,7 @@ def parts(bodies: Iterable[Object]) -> list[Part]:
     found = []
     for body in bodies:
         metadata, spec = body["metadata"], body.get("spec") or {}
-        blocks = {title: spec[title] for title in (names.MASTER, names.WORKERS) if spec.get(title)}
+        blocks = {title: spec[title] for title in (names.MASTER, names.WORKERS) if title in spec}
         blocks |= {one["name"]: one for one in spec.get("components") or ()}
         found += [
             Part(
