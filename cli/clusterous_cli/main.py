@@ -45,6 +45,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "credential": ("Kubernetes", "Answer kubectl's request for credentials (used by kubeconfig)."),
     "completion": ("Shell", "Print the completion script for bash, zsh or fish."),
 }
+# No module is called like one of Python's own.
+MODULES: Final = {"profile": "profiles"}
 # What Python calls the kind of operating system.
 SYSTEM: Final[str] = os.name
 HIDDEN: Final = frozenset({"credential"})
@@ -79,7 +81,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module = cmd_name.replace("-", "_")
+        module = MODULES.get(cmd_name, cmd_name.replace("-", "_"))
         command = import_module(f"clusterous_cli.commands.{module}").command
         assert isinstance(command, click.Command)
         command.name = cmd_name

@@ -25,7 +25,7 @@ from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.images import builder
 from clusterous_cli.program import exposure, launch
 from clusterous_cli.reach import kube, session, ssh, tunnel
-from clusterous_cli.system import shell, trace, wait
+from clusterous_cli.system import shell, verbosity, wait
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
 
@@ -431,7 +431,7 @@ def test_verbose_says_what_is_called_and_started(stage: Stage) -> None:
     try:
         code, _, err = stage.type("-v", "put", "inputs")
     finally:
-        trace.off()
+        verbosity.off()
 
     assert code == 0
     assert "→ s3 get_object" in err

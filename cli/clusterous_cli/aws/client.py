@@ -21,7 +21,7 @@ from botocore.parsers import ResponseParserError
 
 from clusterous_api.errors import ClusterousError, UserError
 from clusterous_cli.aws import errors, profiles
-from clusterous_cli.system import trace
+from clusterous_cli.system import verbosity
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.options import Settings
 
@@ -267,7 +267,7 @@ class Aws:
 
     @contextmanager
     def _translated(self, service: str, action: str) -> Iterator[None]:
-        trace.call(service, action)
+        verbosity.call(service, action)
         try:
             with translated(service, action, self.region, self.session):
                 yield

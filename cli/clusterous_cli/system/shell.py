@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, NoReturn, TypeVar
 
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.system import trace
+from clusterous_cli.system import verbosity
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def fitting(name: str) -> str:
 
 def resolved(argv: Sequence[str]) -> list[str]:
     """*argv* with the program's full path."""
-    trace.program(argv)
+    verbosity.program(argv)
     return [program(argv[0]), *argv[1:]]
 
 
@@ -187,7 +187,7 @@ def _check(argv: Sequence[str], status: int, err: IO[bytes]) -> None:
 
 def replace(argv: Sequence[str], env: Mapping[str, str]) -> NoReturn:
     """Become the program *argv*, so that its signals and its status are its own."""
-    trace.program(argv)
+    verbosity.program(argv)
     os.execve(program(argv[0]), list(argv), environment(env))
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from clusterous_cli.system import trace
+from clusterous_cli.system import verbosity
 
 META: Final = "clusterous_cli.terminal.options"
 R = TypeVar("R")
@@ -97,7 +97,7 @@ def settings(ctx: click.Context) -> Settings:
     given = dict(ctx.meta.get(META, {}))
     plain = given.pop("no_color", False) or bool(os.environ.get("NO_COLOR"))
     if given.get("verbose"):
-        trace.on()
+        verbosity.on()
     return Settings(color=not plain, **given)
 
 
