@@ -194,7 +194,8 @@ class Status:
     """What is told: *phase* is waiting, made, mounted, serving or refused.
 
     *made* says that the volume has a file system, and may be marked; sizes are the file system's,
-    in bytes; *reason* goes with refused, and *error* may go with anything.
+    in bytes, and *filled* how much of its device that fills; *reason* goes with refused, and
+    *error* may go with anything.
     """
 
     volume: str = ""
@@ -202,6 +203,7 @@ class Status:
     made: bool = False
     size: int = 0
     free: int = 0
+    filled: int = 0
     reason: str = ""
     error: str = ""
 
@@ -411,6 +413,7 @@ class Keeper:
             phase="serving" if answers() else "mounted",
             size=room.f_blocks * room.f_frsize,
             free=rounded(room.f_bavail * room.f_frsize),
+            filled=self.grown,
             error="; ".join(troubles),
         )
 

@@ -325,7 +325,8 @@ def served(cloud: Aws, who: Identity) -> dict[str, Any] | None:
         return {**found, "phase": "waiting", "made": False}
     if "yes" not in (order["given"], order["marked"]):
         return {**found, "phase": "made"}
-    return {**found, "phase": "serving", "size": (volume["Size"] << 30) - 12345, "free": 1 << 30}
+    size = volume["Size"] << 30
+    return {**found, "phase": "serving", "size": size - 12345, "free": 1 << 30, "filled": size}
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -357,6 +358,25 @@ def test_no_change_of_the_file_replaces_a_volume(world: cloud.World) -> None:
     assert touched(world, before) == []
 
 
+@pytest.mark.parametrize("volume", ["ebs", "efs"])
+def test_no_change_of_the_network_replaces_a_volume(world: cloud.World, volume: str) -> None:
+    world.converge(with_volume(volume)).execute()
+    before = world.mutating()
+
+    for network in ("{cidr: 10.50.0.0/16}", "{zone: b}"):
+        file = f"name: reef\nworkers: 1\nvolume: {volume}\nnetwork: {network}\n"
+        with pytest.raises(UserError, match="cannot be changed while the cluster lives"):
+            world.design(config.parse(file))
+    if volume == "efs":
+        for other in ("ebs", "none", "{id: fs-0123456789abcdef0}"):
+            with pytest.raises(UserError, match="No change of the file replaces a volume"):
+                world.design(with_volume(other))
+    with pytest.raises(UserError, match="kms"):  # no key of one's own: none can be changed
+        with_volume("{size: 20, kms_key: alias/mine}")
+
+    assert world.mutating() == before
+
+
 @pytest.mark.parametrize("volume", ["efs", "none"])
 def test_a_cluster_without_ebs_gets_none(world: cloud.World, volume: str) -> None:
     world.converge(with_volume(volume)).execute()
@@ -472,6 +492,93 @@ def lose(world: cloud.World, id: str) -> None:
     world.cloud.call("ec2", "delete_volume", VolumeId=id)
 
 
+def test_a_volume_that_was_grown_at_aws_only_is_waited_for(world: cloud.World) -> None:
+    """The create that grew it was killed; its file system follows later, or could not."""
+    world.create(REEF)
+    bigger, (made,) = with_volume("{size: 32}"), volumes(world)
+    world.configure(volume_modifying=2.0)
+    call = world.cloud.call
+
+    def dying(service: str, action: str, **params: Any) -> Any:
+        answer = call(service, action, **params)
+        if action == "modify_volume":
+            raise cloud.Killed
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.cloud, "call", dying)
+        with pytest.raises(cloud.Killed):
+            world.converge(replace(REEF, volume=bigger.volume)).execute()
+    world.renew()
+    assert volumes(world)[0]["Size"] == 30  # AWS is at it still
+    words = "it does not fill its volume yet: xfs_growfs ended with 1"
+    small = {"volume": made["VolumeId"], "phase": "serving", "made": True, "size": 30 << 30,
+             "filled": 30 << 30, "free": 1, "error": words}  # fmt: skip
+
+    with pytest.raises(FailedError, match="nothing has come further: the shared volume"):
+        world.create(replace(REEF, volume=bigger.volume), view={"volume": small}, seconds=1)
+
+    assert volumes(world)[0]["Size"] == 32
+    before = world.mutating()
+    world.create(replace(REEF, volume=bigger.volume))
+    assert touched(world, before) == []
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["gone", "going"])
+def test_a_file_system_that_is_lost_is_replaced_by_no_empty_one(
+    world: cloud.World, slow: bool
+) -> None:
+    on_efs = with_volume("efs")
+    world.converge(on_efs).execute()
+    (own,) = shared(world)
+    assert noted(world) == told(own["id"], marked=True)
+    lose_files(world, own["id"], slow=slow)
+    before = world.mutating()
+
+    with pytest.raises(FailedError, match=f"{own['id']} is gone.*No empty one is made in its"):
+        world.design(on_efs)
+    assert world.mutating() == before
+
+    if slow:
+        return
+    # What AWS Backup brings back has another id, and is named.
+    made = world.cloud.call("efs", "create_file_system", CreationToken="brought back")
+    again = with_volume(f"{{id: {made['FileSystemId']}}}")
+    world.converge(again).execute()
+    assert noted(world) == told(made["FileSystemId"], given=True, marked=True)
+    assert world.design(again).plan.pending == ()
+
+
+def lose_files(world: cloud.World, id: str, *, slow: bool) -> None:
+    """Delete a file system by hand; if *slow*, AWS is still at it."""
+    efs = partial(world.cloud.call, "efs")
+    for one in efs("describe_mount_targets", FileSystemId=id)["MountTargets"]:
+        efs("delete_mount_target", MountTargetId=one["MountTargetId"])
+    world.configure(efs_deleting=60.0 if slow else 0.05)
+    wait.until(
+        lambda: world.cloud.attempt("efs", "delete_file_system", "FileSystemInUse",
+                                    FileSystemId=id),
+        "Deleting", wait.Pauses(), timeout=20,
+    )  # fmt: skip
+    if not slow:
+        wait.until(lambda: shared(world) == [] or None, "Deleting", wait.Pauses(), timeout=20)
+
+
+def test_a_file_system_of_an_older_release_is_written_down_by_the_next_create(
+    world: cloud.World,
+) -> None:
+    on_efs = with_volume("efs")
+    world.converge(on_efs).execute()
+    (own,) = shared(world)
+    world.cloud.call("s3", "delete_object", Bucket=WHO.bucket, Key=VOLUME)
+
+    assert [step.key for step in world.design(on_efs).plan.pending] == ["volume-note"]
+    world.converge(on_efs).execute()
+
+    assert noted(world) == told(own["id"], marked=True)
+    assert [one["id"] for one in shared(world)] == [own["id"]]
+
+
 def test_a_new_controller_gets_the_volume_of_the_old_one(world: cloud.World) -> None:
     world.configure(shutting_down=1.0)
     world.converge(REEF).execute()
@@ -509,12 +616,15 @@ def test_a_volume_that_another_machine_holds_is_waited_for_and_never_taken(
     assert touched(world, before) == []
 
 
-def test_aws_takes_a_second_change_only_later(world: cloud.World) -> None:
+@pytest.mark.parametrize(
+    "code", ["VolumeModificationRateExceeded", "IncorrectModificationState"],
+    ids=["too many", "at once"],
+)  # fmt: skip
+def test_aws_takes_a_second_change_only_later(world: cloud.World, code: str) -> None:
     world.converge(REEF).execute()
     world.converge(with_volume("{size: 40}")).execute()
     world.fault(
-        service="ec2", action="ModifyVolume", kind="error", status=400,
-        code="VolumeModificationRateExceeded", times=0,
+        service="ec2", action="ModifyVolume", kind="error", status=400, code=code, times=0,
         message="Wait at least 6 hours between modifications per EBS volume.",
     )  # fmt: skip
 

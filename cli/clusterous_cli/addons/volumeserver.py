@@ -58,8 +58,9 @@ def state(view: Mapping[str, Any], gib: int) -> State:
     phase, words = told["phase"], PHASES.get(told["phase"], told["phase"])
     if phase != "serving":
         return State(ready=False, words=told["error"] or words)
-    # What the file system needs for itself is far less than a tenth.
-    if told["size"] < (gib << 30) * 0.9:
+    # An older server tells only of the file system, which needs far less than a tenth for itself.
+    filled = told.get("filled", told["size"] / 0.9)
+    if filled < gib << 30:
         return State(ready=False, words=told["error"] or "its file system grows")
     return State(ready=True, words="ready")
 

@@ -92,6 +92,8 @@ def _volume(said: Mapping[str, Any]) -> dict[str, Any]:
     """What the volume server says of the shared volume."""
     texts = {key: _text(said.get(key)) for key in ("volume", "phase", "reason", "error")}
     sizes = {key: said[key] if type(said.get(key)) is int else 0 for key in ("size", "free")}
+    filled = said.get("filled")  # which servers of older releases do not tell
+    sizes |= {"filled": filled} if type(filled) is int else {}
     return {**texts, **sizes, "made": said.get("made") is True}
 
 

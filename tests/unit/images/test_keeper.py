@@ -179,6 +179,25 @@ def test_one_byte_at_either_end_is_not_blank(disk: Path, at: int) -> None:
     assert not keeper.probe(NEW, disk).zeros
 
 
+@programs.needs("blkid")
+@pytest.mark.parametrize("kind", ["ext4", "xfs"])
+def test_a_volume_whose_beginning_was_overwritten_is_not_formatted(
+    tmp_path: Path, kind: str
+) -> None:
+    if not (program := programs.path(f"mkfs.{kind}")):
+        pytest.skip(f"mkfs.{kind} is not here")
+    disk = tmp_path / "disk"
+    with disk.open("wb") as file:
+        file.truncate(320 * keeper.MIB)
+    subprocess.run([program, "-q", str(disk)], check=True)
+    write(disk, 0, bytes(64 << 10))
+
+    for order, reason in ((MARKED, "damaged"), (GIVEN, "damaged"), (NEW, "not blank")):
+        with pytest.raises(RefusedError) as caught:
+            keeper.step(order, keeper.probe(order, disk))
+        assert caught.value.reason == reason
+
+
 def test_what_cannot_be_read_is_not_blank(tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as caught:
         keeper.probe(NEW, tmp_path)  # a folder: reading it is an error, as of a sick device
@@ -307,6 +326,34 @@ def test_another_thing_in_its_place_is_refused_and_not_served(machine: Path) -> 
 
     assert (seen.phase, seen.reason) == ("refused", "place")
     assert not (machine / "run/served").exists()
+
+
+def test_a_file_system_is_grown_until_it_fills_its_device_once_it_is_mounted(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted, one that was not unmounted in order has its journal played already."""
+    attached(machine)
+    where = machine / "home/data"
+    where.mkdir()
+    (machine / "mountinfo").write_text(f"30 22 0:0 / {where} rw - ext4 /dev/nvme1n1 rw\n")
+    ends, asked = [1, 0], list[str]()
+
+    def grow(kind: str, path: Path) -> None:
+        asked.append(kind)
+        if ends.pop(0):
+            raise RefusedError("failed", "resize2fs ended with 1")
+
+    monkeypatch.setattr(keeper, "grow", grow)
+    monkeypatch.setattr(keeper, "reserve", lambda: None)
+    monkeypatch.setattr(keeper, "answers", lambda: True)
+    looks = Keeper()
+
+    seen = [looks.look() for _ in range(3)]
+
+    assert [one.filled for one in seen] == [0, 64 * keeper.MIB, 64 * keeper.MIB]
+    assert seen[0].error == "it does not fill its volume yet: resize2fs ended with 1"
+    assert {one.phase for one in seen} == {"serving"}  # programs go on meanwhile
+    assert asked == ["ext4", "ext4"]
 
 
 def test_only_what_the_keeper_found_is_served(machine: Path) -> None:

@@ -71,6 +71,13 @@ SERVED = {
         pytest.param({"phase": "made"}, "has a new file system, which is being marked"),
         pytest.param({"phase": "mounted"}, "starts to serve"),
         pytest.param({"size": 10 << 30}, "its file system grows", id="grown at AWS only"),
+        pytest.param({"filled": 19 << 30}, "its file system grows", id="a little, at AWS only"),
+        pytest.param(
+            {"filled": 0, "error": "it does not fill its volume yet"},
+            "it does not fill",
+            id="its growth failed",
+        ),
+        pytest.param({"filled": 20 << 30}, "ready"),
         pytest.param({"phase": "refused", "error": "it holds lvm"}, "it holds lvm"),
         pytest.param({}, "ready"),
     ],

@@ -92,7 +92,8 @@ def look(at: Scope) -> list[Found]:
     found = [thing for one in own for thing in listed_as(VOLUME, one)]
     noted = note.look(at)
     for one in noted:
-        if one.value.volume not in {item["VolumeId"] for item in own}:
+        known = one.value.volume in {item["VolumeId"] for item in own}
+        if not known and not one.value.is_own_on_efs:
             found += existing(at.cloud, one.value.volume, at.networks)
     return [*found, *noted]
 
@@ -188,11 +189,14 @@ def _modified(to: Site, found: Found, wanted: Volume) -> str:
     # In one call: AWS takes the next one only hours later.
     asked = {FIGURES[name]: facts(wanted)[name] for name in differ(wanted, found.value)}
     if to.cloud.attempt("ec2", "modify_volume", *TOO_SOON, VolumeId=found.id, **asked) is None:
-        raise NotBeforeError(
-            f"AWS changes {found.id} again {_when(_modification(to, found.id))}: after each change"
-            " of a volume it takes none for some hours. Run create again then; nothing is lost, and"
-            " all else is done."
-        )
+        last = _modification(to, found.id)
+        # A create that was killed may have asked for the very same a moment ago.
+        if any(last.get(f"Target{figure}") != number for figure, number in asked.items()):
+            raise NotBeforeError(
+                f"AWS changes {found.id} again {_when(last)}: after each change of a volume it"
+                " takes none for some hours. Run create again then; nothing is lost, and all else"
+                " is done."
+            )
     return wait.until(
         lambda: _is_modified(to, found.id), "Changing the volume", to.pauses,
         timeout=MODIFY_SECONDS,

@@ -31,6 +31,7 @@ class Present:
 
     type: VolumeType | None = None
     own: Found | None = None  # ours, on EBS
+    files: Found | None = None  # ours, on EFS
     given: Found | None = None  # the one that the controller was told of
     asked: Found | None = None  # the one that the file names
     note: Note | None = None
@@ -54,7 +55,8 @@ def present(found: Iterable[Found], asked: Asked, recorded: Mapping[str, Any] | 
     others = {one.id: one for one in things if one.kind in (ebs.GIVEN, efs.GIVEN)}
     noted = others.get(str(note.volume)) if note else None
     type = VolumeType(recorded["type"]) if recorded else None
-    if any(one.kind is efs.FILE_SYSTEM for one in things):
+    files = [one for one in things if one.kind is efs.FILE_SYSTEM]
+    if files:
         type = VolumeType.EFS
     elif own or note:
         type = PREFIXES[str(note.volume).partition("-")[0]] if note else VolumeType.EBS
@@ -62,6 +64,7 @@ def present(found: Iterable[Found], asked: Asked, recorded: Mapping[str, Any] | 
     return Present(
         type=type,
         own=preferred[0] if preferred else None,
+        files=next((one for one in files if not one.broken), None),
         given=noted,
         asked=others.get(asked.id or ""),
         note=note,
@@ -72,7 +75,8 @@ def lost(there: Present) -> str | None:
     """Return the id of a volume that the controller was told of and AWS has no more."""
     if there.note is None:
         return None
-    known = {one.id for one in (there.own, there.given) if one and one.value.state != "error"}
+    lasting = (there.own, there.files, there.given)
+    known = {one.id for one in lasting if one and one.value.state != "error"}
     noted = str(there.note.volume)
     return None if noted in known else noted
 
@@ -80,6 +84,13 @@ def lost(there: Present) -> str | None:
 def loss(id: str, zone: str, snapshot: Mapping[str, Any] | None) -> FailedError:
     """Say that a volume is gone, and how to go on with its newest snapshot."""
     said = f"The shared volume {id} is gone: AWS has it no more, or lost it."
+    if id.startswith("fs-"):
+        return FailedError(
+            f"{said} No empty one is made in its stead. EFS has no snapshots; where AWS Backup has"
+            " a recovery point of it, let it make another file system, and name that in the file as"
+            " volume: {id: fs-…}. If its data is not needed, destroy the cluster and create it"
+            " anew."
+        )
     none = f"{said} No empty one is made in its stead. {way_back(snapshot)}"
     if snapshot is None:
         return FailedError(

@@ -2,7 +2,7 @@
 
 It is an object of the bucket and no boot file, since the volume's id is known only when the machine
 boots already. It is also how the record knows the volume: one that stands there and is not in AWS
-any more was lost.
+any more was lost. Of a file system on EFS, which no controller serves, it is for that alone.
 """
 
 import re
@@ -38,6 +38,11 @@ class Note(Value):
     formatted: bool
 
     @property
+    def is_own_on_efs(self) -> bool:
+        """Whether it is a file system that the cluster made, which its tags find."""
+        return not self.given and str(self.volume).startswith("fs-")
+
+    @property
     def text(self) -> str:
         """Spell it as the volume server reads it."""
         return volumeserver.order(str(self.volume), given=self.given, marked=self.formatted)
@@ -46,9 +51,10 @@ class Note(Value):
 def _want(wish: Wish) -> list[Resource]:
     asked = wish.config.volume
     is_given = asked.id is not None
-    if not asked.served and not is_given:
+    if not asked.served and not wish.on_efs:
         return []
-    value = Note(volume=Ref("volume"), given=is_given, formatted=is_given or wish.formatted)
+    is_formatted = is_given or wish.on_efs or wish.formatted
+    value = Note(volume=Ref("volume"), given=is_given, formatted=is_formatted)
     return [Resource(kind=NOTE, key="volume-note", value=value, needs=CLOSED)]
 
 
