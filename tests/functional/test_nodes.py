@@ -141,6 +141,20 @@ def test_a_node_that_is_named_leaves_and_may_be_replaced(
     assert main.run(["plan"]) == 4  # the file says one
 
 
+def test_a_node_that_was_removed_comes_back_by_the_old_file_only_when_that_is_agreed(
+    world: cloud.World, kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["rm-nodes", "worker-1", "--force", "--yes"]) == 0
+    assert "clusterous.yaml here says 1 for workers: say 0 there" in capsys.readouterr().err
+    Path("clusterous.yaml").rename("old.yaml")
+
+    assert main.run(["plan", "--cluster", "reef"]) == 0  # by the record, which says none
+    assert main.run(["plan", "old.yaml"]) == 4
+    assert "1 worker (t3.large)" in capsys.readouterr().out
+    assert main.run(["create", "old.yaml"]) == 2  # nobody is there to answer
+    assert workers_of(world) == []
+
+
 def test_a_smaller_number_in_the_file_asks_for_the_clusters_name(
     world: cloud.World, kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]
 ) -> None:

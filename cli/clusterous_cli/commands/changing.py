@@ -192,8 +192,13 @@ def heeded(screen: Ui, found: "Mapping[str, Finding]", skipped: Sequence[str] = 
             screen.warn(f"  ! {findings.sentence(name, one)}")
 
 
-def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> Cluster:
-    """Carry out a design, and return the cluster as it is then; *again* goes on after Ctrl-C."""
+def carried_out(
+    screen: Ui, cloud: client.Aws, drawn: "Design", again: str, *, force: bool = False
+) -> Cluster:
+    """Carry out a design, and return the cluster as it is then; *again* goes on after Ctrl-C.
+
+    With *force*, machines that leave are not kept by what runs on them.
+    """
     from clusterous_cli.commands import opening
     from clusterous_cli.plan import converge
     from clusterous_cli.turns import journal
@@ -212,7 +217,7 @@ def carried_out(screen: Ui, cloud: client.Aws, drawn: "Design", again: str) -> C
             design=whole,
             lines=lines,
             pauses=pauses,
-            drain=draining(cloud, who.name, pauses),
+            drain=draining(cloud, who.name, pauses, force=force),
             breaks=screen.settings.break_lock,
         ).run()
     cluster = record.open_cluster(who.name, cloud)
@@ -234,7 +239,7 @@ def shown(screen: Ui, cluster: Cluster, price: "cost.Cost", config: ClusterConfi
     screen.hint("Next: clusterous status")
 
 
-def draining(cloud: client.Aws, name: str, pauses: wait.Pauses) -> "Drain":
+def draining(cloud: client.Aws, name: str, pauses: wait.Pauses, *, force: bool) -> "Drain":
     """Return how machines of the cluster *name* are drained: by its Kubernetes."""
 
     def drain(nodes: Sequence[Node], tell: Callable[[str], None]) -> Iterator[Node]:
@@ -246,6 +251,6 @@ def draining(cloud: client.Aws, name: str, pauses: wait.Pauses) -> "Drain":
             mend=reached.tunnel.ensure, tell=tell, clock=pauses.clock, sleep=pauses.sleep
         )
         api = session.api(reached)
-        return drain.drained(api, nodes, tell=tell, pauses=pauses, steady=steady)
+        return drain.drained(api, nodes, tell=tell, pauses=pauses, steady=steady, force=force)
 
     return drain

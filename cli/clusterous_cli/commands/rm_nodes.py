@@ -10,17 +10,22 @@ from clusterous_cli.terminal.options import Settings
 @click.argument("words", nargs=-1, metavar="[NODE]... | N [POOL]")
 @click.option("--count", type=int, metavar="N", help="How many of a pool, in place of names.")
 @click.option("--replace", is_flag=True, help="Put a new machine in the place of each NODE.")
+@click.option("--force", is_flag=True, help="End them after a minute, whatever still runs there.")
 @options.break_lock
 @options.with_settings
-def command(settings: Settings, words: tuple[str, ...], count: int | None, replace: bool) -> int:
+def command(
+    settings: Settings, words: tuple[str, ...], count: int | None, replace: bool, force: bool
+) -> int:
     """Drain machines and remove them: each NODE by its name in status, or N of POOL.
 
     Nothing new comes to a machine that leaves. Its programs are asked to end, as fast as their
     disruption budgets allow, and run elsewhere where there is room; after 10 minutes the command
     ends (exit code 75), and the same one goes on: it removes nothing twice. Then Kubernetes forgets
-    the node, and the machine is ended, with what is on its disk.
+    the node, and the machine is ended, with what is on its disk. Of a machine whose Kubernetes is
+    silent nothing is waited for.
 
-    Without words it goes on with those that are leaving already.
+    Without words it goes on with those that are leaving already. With --force neither budgets nor
+    pods that nothing would start elsewhere keep a machine for longer than a minute.
     """
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
@@ -47,7 +52,7 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None, repla
         screen.warn("Nothing was removed.")
         return 1
     cluster = changing.carried_out(
-        screen, cloud, drawn, f"clusterous rm-nodes --cluster {before.name}"
+        screen, cloud, drawn, f"clusterous rm-nodes --cluster {before.name}", force=force
     )
     changing.shown(screen, cluster, price, chosen.config)
     return 0

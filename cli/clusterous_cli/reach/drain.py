@@ -14,6 +14,7 @@ from clusterous_cli.system import wait
 from clusterous_cli.terminal import spell
 
 SECONDS: Final = 600.0  # so long may programs take to end, and budgets hold them
+FORCED: Final = 60.0  # and so long where the person forces it
 PAUSE: Final = 2.0
 MIRROR: Final = "kubernetes.io/config.mirror"
 SHOWN: Final = 5
@@ -33,43 +34,67 @@ def drained(
     tell: Callable[[str], None],
     pauses: wait.Pauses,
     steady: wait.Patience,
-    seconds: float = SECONDS,
+    force: bool = False,
 ) -> Iterator[Node]:
     """Let the *nodes* leave; yield each as soon as nothing runs there and Kubernetes forgot it.
 
-    UserError: pods that nothing would start elsewhere; nothing was done then. Held: after *seconds*
-    something still runs; the nodes stay cordoned.
+    Where the kubelet is silent no pod's end is waited for: nobody would ever tell of it.
+
+    UserError: pods that nothing would start elsewhere; nothing was done then. Held: after SECONDS
+    something still runs; the nodes stay cordoned. With *force* there is neither: what still runs
+    after FORCED ends with its machine.
     """
     left = {node.node_name: node for node in nodes if node.node_name}
     yield from (node for node in nodes if not node.node_name)
-    _refuse_lonely(left, steady.ask(lambda: api.items("/api/v1/pods")))
+    if not force:
+        _refuse_lonely(left, steady.ask(lambda: api.items("/api/v1/pods")))
     for name in list(left):
         if not steady.ask(partial(api.cordon, name)):
             yield left.pop(name)  # it never joined, or is forgotten already
-    deadline = pauses.clock() + seconds
+    deadline = pauses.clock() + (FORCED if force else SECONDS)
     while left:
         pods = steady.ask(lambda: api.items("/api/v1/pods"))
+        silent = _silent(steady.ask(lambda: api.items("/api/v1/nodes")))
+        is_over = pauses.clock() >= deadline
         refused: dict[str, str] = {}
         staying = {name: _staying(pods, name) for name in left}
         for name, there in staying.items():
             refused |= {_title(pod): why for pod in there if (why := _evict(api, pod, steady))}
-            if not there:
-                steady.ask(partial(api.delete, f"/api/v1/nodes/{name}"))
-                yield left.pop(name)
+            if there and name not in silent and not (force and is_over):
+                continue
+            if there:
+                tell(f"{_counted(there)} on {left[name].name} not waited for any more")
+            steady.ask(partial(api.delete, f"/api/v1/nodes/{name}"))
+            yield left.pop(name)
         if not left:
             return
         words = _words([left[name].name for name in left], staying, refused)
-        if pauses.clock() >= deadline:
+        if is_over:
             raise Held(
-                f"After {spell.duration(seconds)}, {words}\n  The machines stay, and take nothing"
-                " new. The same command goes on from there."
+                f"After {spell.duration(SECONDS)}, {words}\n  The machines stay, and take nothing"
+                " new. The same command goes on from there; `clusterous rm-nodes --force` ends them"
+                f" {FORCED:.0f} s later with what still runs there."
             )
         tell(words)
         pauses.sleep(PAUSE)
 
 
+def _silent(nodes: Sequence[Pod]) -> set[str]:
+    """Name the nodes whose kubelet Kubernetes has not heard of for too long."""
+    return {
+        str(node["metadata"]["name"])
+        for node in nodes
+        for one in node.get("status", {}).get("conditions", ())
+        if (one["type"], one["status"]) == ("Ready", "Unknown")
+    }
+
+
 def _evict(api: kube.Api, pod: Pod, steady: wait.Patience) -> str:
-    return "" if _is_ending(pod) else steady.ask(partial(api.evict, pod))
+    """Ask a pod to leave; return what keeps it."""
+    if not _is_ending(pod):
+        return steady.ask(partial(api.evict, pod))
+    held = pod["metadata"].get("finalizers")
+    return f"its finalizer {', '.join(held)} keeps it" if held else ""
 
 
 def _is_ending(pod: Pod) -> bool:
@@ -119,4 +144,8 @@ def _words(
     where = " and ".join(nodes) if len(nodes) < 3 else spell.plural(len(nodes), "machine")
     held = next((f"; {pod}: {why}" for pod, why in sorted(refused.items())), "")
     verb = "runs" if len(pods) == 1 else "run"
-    return f"{spell.plural(len(pods), 'pod')} still {verb} on {where}: {shown}{held}"
+    return f"{_counted(pods)} still {verb} on {where}: {shown}{held}"
+
+
+def _counted(pods: Sequence[Any]) -> str:
+    return spell.plural(len(pods), "pod")

@@ -28,14 +28,20 @@ def pod(name: str, node: str = "ip-1", owner: str = "ReplicaSet", **status: Any)
 
 @dataclass
 class Cluster:
-    """Nodes and pods; a pod that is evicted is gone, unless a budget *keeps* it so often."""
+    """Nodes and pods; a pod that is evicted is gone, unless a budget *keeps* it so often.
+
+    On *silent* nodes nobody tells that a pod has ended.
+    """
 
     nodes: set[str]
     pods: list[dict[str, Any]]
     keeps: dict[str, int] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+        if method == "GET" and "nodes" in path:
+            return 200, json.dumps({"items": [self.node(name) for name in self.nodes]})
         if method == "GET":
             return 200, json.dumps({"items": self.pods})
         name = re.sub(r".*/(pods|nodes)/([^/]+).*", r"\2", path)
@@ -49,13 +55,22 @@ class Cluster:
             assert json.loads(body or "") == {"spec": {"unschedulable": True}}
         return (200, "{}") if known else (404, "{}")
 
+    def node(self, name: str) -> dict[str, Any]:
+        ready = {"type": "Ready", "status": "Unknown" if name in self.silent else "True"}
+        conditions = [{"type": "DiskPressure", "status": "Unknown"}, ready]
+        return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
     def evicted(self, name: str, eviction: dict[str, Any]) -> tuple[int, str]:
         assert eviction["deleteOptions"] == {"preconditions": {"uid": f"u-{name}"}}
         if self.keeps.get(name, 0) > 0:
             self.keeps[name] -= 1
             causes = {"causes": [{"reason": "DisruptionBudget", "message": BUDGET}]}
             return 429, json.dumps({"message": "Cannot evict pod", "details": causes})
-        self.pods = [one for one in self.pods if one["metadata"]["name"] != name]
+        (one,) = (one for one in self.pods if one["metadata"]["name"] == name)
+        if one["spec"]["nodeName"] in self.silent:
+            one["metadata"]["deletionTimestamp"] = "2026-11-30T00:00:00Z"
+        else:
+            self.pods.remove(one)
         return 201, "{}"
 
 
@@ -79,13 +94,13 @@ def machine(number: int) -> Node:
     )  # fmt: skip
 
 
-def left(cluster: Cluster, said: list[str], count: int = 1) -> list[str]:
+def left(cluster: Cluster, said: list[str], count: int = 1, *, force: bool = False) -> list[str]:
     clock = Clock()
     pauses = wait.Pauses(clock=clock, event=clock)
     steady = wait.Patience(mend=lambda: None, tell=said.append, clock=clock, sleep=pauses.sleep)
     going = drain.drained(
         kube.Api(cluster), [machine(n + 1) for n in range(count)], tell=said.append, pauses=pauses,
-        steady=steady,
+        steady=steady, force=force,
     )  # fmt: skip
     return [f"{one.name} {len(cluster.calls)}" for one in going]
 
@@ -138,6 +153,57 @@ def test_what_nothing_would_start_again_is_told_before_anything_is_done() -> Non
         left(cluster, [])
 
     assert cluster.calls == []
+
+
+def test_whose_kubelet_is_silent_is_not_waited_for() -> None:
+    pods = [pod("a"), pod("b"), pod("c", node="ip-2")]
+    cluster = Cluster({"ip-1", "ip-2"}, pods, keeps={"b": 10**6, "c": 1}, silent={"ip-1"})
+    said: list[str] = []
+
+    assert left(cluster, said, count=2) == ["worker-1 5", "worker-2 8"]
+
+    # What may start elsewhere at once does, and those that answer keep their budgets.
+    assert cluster.calls[2:5] == ["POST a", "POST b", "DELETE ip-1"]
+    assert said[0] == "2 pods on worker-1 not waited for any more"
+
+
+def test_what_nothing_would_start_again_is_not_lost_for_a_silent_kubelet() -> None:
+    cluster = Cluster({"ip-1"}, [pod("by-hand", owner="")], silent={"ip-1"})
+
+    with pytest.raises(UserError, match="default/by-hand on worker-1"):
+        left(cluster, [])
+
+
+def test_who_forces_it_loses_what_is_still_there_after_a_minute() -> None:
+    pods = [pod("held"), pod("by-hand", owner="")]
+    cluster = Cluster({"ip-1"}, pods, keeps={"held": 10**6})
+    said: list[str] = []
+
+    assert len(left(cluster, said, force=True)) == 1
+
+    assert cluster.calls[:3] == ["PATCH ip-1", "POST held", "POST by-hand"]
+    assert cluster.calls.count("POST held") == drain.FORCED / drain.PAUSE + 1
+    assert said[-1] == "1 pod on worker-1 not waited for any more"
+
+
+def test_what_holds_a_pod_and_what_forces_it_are_named() -> None:
+    one = pod("a")
+    one["metadata"] |= {"deletionTimestamp": "2026-11-30T00:00:00Z", "finalizers": ["sim.io/x"]}
+    cluster = Cluster({"ip-1"}, [one])
+
+    with pytest.raises(drain.Held, match=r"default/a: its finalizer sim\.io/x keeps it") as told:
+        left(cluster, [])
+
+    assert "`clusterous rm-nodes --force` ends them 60 s later" in str(told.value)
+
+
+def test_a_folder_that_goes_with_its_pod_keeps_no_machine() -> None:
+    """As that of every disk, its end is asked about: see `show.leaving_words`."""
+    one = pod("a")
+    one["spec"]["volumes"] = [{"name": "scratch", "emptyDir": {}}]
+    cluster = Cluster({"ip-1"}, [one])
+
+    assert left(cluster, []) == ["worker-1 3"]
 
 
 def test_a_machine_that_never_joined_goes_at_once() -> None:
