@@ -186,6 +186,27 @@ def test_a_controller_that_was_switched_off_is_started_again(
     assert set(made) == {"ec2:StartInstances"}
 
 
+def test_a_controller_that_cannot_be_started_for_now_is_waited_for_and_never_doubled(
+    world: cloud.World,
+) -> None:
+    world.create(REEF)
+    id = controller(world)
+    ec2(world, "stop_instances", InstanceIds=[id])
+    world.configure(capacity={"t3.medium": 0})
+    more = REEF.changed("worker", count=2)
+
+    with pytest.raises(errors.NoCapacity, match=f"{id} is stopped, and is not replaced") as why:
+        world.converge(more).change()
+
+    assert why.value.exit_code == 75
+    assert controller(world) == id
+    assert world.mutating().count("ec2:StartInstances") == 1  # no other type is asked for
+    world.configure(capacity={})
+    world.create(more)
+    assert controller(world) == id
+    assert len(there(world, "worker")) == 2
+
+
 def test_what_a_machine_said_before_it_was_started_again_counts_no_more(
     world: cloud.World,
 ) -> None:

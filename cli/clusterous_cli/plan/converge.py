@@ -21,11 +21,12 @@ from clusterous_cli.cluster.record import Node
 from clusterous_cli.plan import inventory, leaving, nodes, planner, sizes, sweep, zones
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
+from clusterous_cli.plan.kinds import machines
 from clusterous_cli.plan.kinds.access import RULES
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
-from clusterous_cli.plan.kinds.machines import MACHINES
+from clusterous_cli.plan.kinds.machines import MACHINES, OFF
 from clusterous_cli.plan.kinds.network import VPC, Interface
 from clusterous_cli.plan.kinds.volume import ebs, efs, state
 from clusterous_cli.system import wait
@@ -288,11 +289,14 @@ class Create:
 
 
 def _full(outcome: Outcome) -> list[zones.Full]:
-    """Return the steps that failed since their zone is full; none where another failed, too."""
+    """Return the steps that failed since their zone is full; none where another failed, too.
+
+    What is off there can be started nowhere else.
+    """
     full = [
         zones.Full(step=step, elsewhere=error.elsewhere)
         for step, error in outcome.failed
-        if isinstance(error, errors.NoCapacity)
+        if isinstance(error, errors.NoCapacity) and OFF not in step.drift
     ]
     return full if len(full) == len(outcome.failed) else []
 
@@ -301,6 +305,12 @@ def _told(search: zones.Search, step: Step, error: ClusterousError) -> Clusterou
     """Let an error of a full zone say where else machines were asked for."""
     asked = search.zones(step.key)
     is_full = isinstance(error, errors.NoCapacity)
+    if is_full and OFF in step.drift and step.found:
+        ids = ", ".join(machines.off(step.found.value))
+        return errors.NoCapacity(
+            f"{step.key}: {error}\n  {ids} is stopped, and is not replaced: its volumes stay with"
+            " it. Run create again later, which starts it."
+        )
     if is_full and search.types and step.key == names.ROLE_CONTROLLER:
         return errors.NoCapacity(
             f"{step.key}: {error}\n  Asked for {', '.join(search.types)}, where its volumes are."

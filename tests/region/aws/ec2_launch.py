@@ -9,19 +9,17 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
-from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
+from moto.ec2.models.instance_types import INSTANCE_TYPES
 
-from tests.region.aws import ec2_models, ec2_rules, images, store
+from tests.region.aws import ec2_capacity, ec2_models, ec2_rules, images, store
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures
 from tests.region.aws.world import World
 
 Params = Mapping[str, str]
 MOST_USER_DATA: Final = 16_384
-LIVE: Final = ("pending", "running", "stopping", "stopped", "shutting-down")
 
 
 def prepared(world: World, params: Params, region: str) -> dict[str, str]:
@@ -101,13 +99,8 @@ def _check_architecture(backend: Any, image_id: str, kind: Any) -> None:
         )
 
 
-def _zones_offering(region: str, name: str) -> list[str]:
-    offerings: Any = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, [])
-    return sorted(o["Location"] for o in offerings if o["InstanceType"] == name)
-
-
 def _check_zone(name: str, subnet: Any) -> None:
-    zones = _zones_offering(subnet.availability_zone[:-1], name)
+    zones = ec2_capacity.zones_offering(subnet.availability_zone[:-1], name)
     if subnet.availability_zone not in zones:
         raise Refusal(
             "Unsupported",
@@ -224,8 +217,8 @@ def _count(world: World, backend: Any, params: Params, subnet: Any, kind: Any) -
     rooms = (
         (_vcpu_room(world, backend, kind), _too_many_vcpus(world)),
         (
-            _capacity(world, backend, name, subnet.availability_zone),
-            _no_capacity(world, name, subnet),
+            ec2_capacity.room(world, backend, name, subnet.availability_zone),
+            ec2_capacity.refusal(world, name, subnet),
         ),
         (ec2_models.private_room(subnet), _no_addresses(subnet)),
     )
@@ -253,54 +246,6 @@ def _too_many_vcpus(world: World) -> Refusal:
         f"{world.settings.vcpu_limit} allows for the instance bucket that the specified instance "
         "type belongs to. Please visit http://aws.amazon.com/contact-us/ec2-request to request "
         "an adjustment to this limit.",
-    )
-
-
-def _capacity(world: World, backend: Any, name: str, zone: str) -> int:
-    """Return how many more of *name* the zone holds; settings map `type@zone` patterns to that."""
-    rooms = [
-        limit - _live(backend, *_pattern(pattern))
-        for pattern, limit in world.settings.capacity.items()
-        if fnmatchcase(name, _pattern(pattern)[0]) and fnmatchcase(zone, _pattern(pattern)[1])
-    ]
-    return max(0, min(rooms, default=1 << 20))
-
-
-def _pattern(text: str) -> tuple[str, str]:
-    kind, _, zone = text.partition("@")
-    return kind, zone or "*"
-
-
-def _live(backend: Any, kind: str, zone: str) -> int:
-    return sum(
-        1
-        for i in backend.all_instances()
-        if i._state.name in LIVE
-        and fnmatchcase(i.instance_type, kind)
-        and fnmatchcase(i.placement.zone, zone)
-    )
-
-
-def _no_capacity(world: World, name: str, subnet: Any) -> Refusal:
-    zone = subnet.availability_zone
-    backend = subnet.ec2_backend
-    others = [
-        z
-        for z in _zones_offering(zone[:-1], name)
-        if z != zone and _capacity(world, backend, name, z) > 0
-    ]
-    elsewhere = (
-        f" You can currently get {name} capacity by not specifying an Availability Zone in your "
-        f"request or choosing {', '.join(others)}."
-        if others
-        else ""
-    )
-    return Refusal(
-        "InsufficientInstanceCapacity",
-        f"We currently do not have sufficient {name} capacity in the Availability Zone you "
-        f"requested ({zone}). Our system will be working on provisioning additional capacity."
-        + elsewhere,
-        500,
     )
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from moto.ec2.utils import public_key_parse
 
-from tests.region.aws import ec2_filters, ec2_models, ec2_table, errors, store
+from tests.region.aws import ec2_capacity, ec2_filters, ec2_models, ec2_table, errors, store
 from tests.region.aws.ec2_kind import Check
 from tests.region.aws.errors import Refusal
 from tests.region.aws.request import members, structures
@@ -498,8 +498,9 @@ def _state_of(backend: Any, params: Params, bad: tuple[str, ...], verb: str) -> 
             )
 
 
-def _start(_: World, backend: Any, params: Params) -> None:
+def _start(world: World, backend: Any, params: Params) -> None:
     _state_of(backend, params, ("stopping", "shutting-down", "terminated"), "started")
+    ec2_capacity.check_start(world, backend, list(members(params, "InstanceId")))
 
 
 def _stop(_: World, backend: Any, params: Params) -> None:
