@@ -292,11 +292,33 @@ def test_a_cluster_of_another_name_begins_with_it(world: cloud.World, tmp_path: 
     assert named == sorted(named)
 
 
+def test_a_copy_of_a_cluster_and_its_original_know_nothing_of_each_other(
+    world: cloud.World, tmp_path: Path
+) -> None:
+    """The name of the one begins with the other's."""
+    reef = config.parse("name: reef\nregion: eu-west-1\nworkers: 0\nmaster: none\n")
+    copy = replace(reef, name="reef-2")
+    world.converge(reef).execute()
+    before = world.server.leftovers()
+
+    restore(world, copy, put(world, tmp_path))
+    both = world.server.leftovers()
+    assert set(before) < set(both)
+    assert world.design(reef).plan.pending == ()
+
+    world.destroy("reef")
+    assert sorted(world.server.leftovers()) == sorted(set(both) - set(before))
+    assert world.design(copy).plan.pending == ()
+    world.destroy("reef-2")
+    assert world.server.leftovers() == []
+
+
 def test_after_the_volume_is_lost_again_no_old_snapshot_is_begun_with_by_itself(
     world: cloud.World, tmp_path: Path
 ) -> None:
     world.create(REEF)
-    restore(world, REEF, put(world, tmp_path))
+    blob = put(world, tmp_path)
+    restore(world, REEF, blob)
     world.end(living(world)["controller"])
     (id,) = (id for id, role in volumes(world).items() if role == machines.STATE)
     wait.until(
@@ -306,6 +328,12 @@ def test_after_the_volume_is_lost_again_no_old_snapshot_is_begun_with_by_itself(
 
     with pytest.raises(Exception, match=f"{id} is gone.*snapshot restore newest --cluster reef"):
         world.design(REEF)
+
+    # Typed, it passes the mark that keeps an empty one from beginning.
+    restore(world, REEF, blob)
+    (new,) = (id for id, role in volumes(world).items() if role == machines.STATE)
+    assert told(world, STATE) == f"id={new}\nmarked=yes\nrestore={blob.sha256}\n"
+    assert told(world, BEGUN).startswith(new)
 
 
 # -- typed --------------------------------------------------------------------------------------

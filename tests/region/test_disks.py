@@ -3,14 +3,17 @@
 import contextlib
 import mmap
 import os
+import sqlite3
 import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from clusterous_cli.boot import bootstrap
 from tests.region.aws.view import Volume, VolumeSnapshot
 from tests.region.net import samples
 from tests.region.parts import parts
@@ -115,6 +118,73 @@ def test_a_stop_is_clean_and_an_end_is_a_loss(lab: Lab, state: str) -> None:
     lab.show(one)
 
     assert read(lab.device(one), 5) == (b"written" if state == "stopped" else b"")
+
+
+# As kine writes with these options, and says of each row that it has it.
+COMMITS = """
+import sqlite3, sys
+path, synchronous = sys.argv[1:]
+base = sqlite3.connect(path, isolation_level=None)
+base.execute("PRAGMA journal_mode=WAL")
+base.execute(f"PRAGMA synchronous={synchronous}")
+base.execute("CREATE TABLE kine (name)")
+base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+print("begun", flush=True)
+for number in map(int, sys.stdin):
+    base.execute("INSERT INTO kine VALUES (?)", (number,))
+    print(number, flush=True)
+"""
+ROWS = 20
+
+
+def acknowledged(place: Path, synchronous: str, lose: Callable[[], None]) -> int:
+    """Commit rows one after the other, and lose the machine at the moment the last is told."""
+    argv = [sys.executable, "-c", COMMITS, str(place / "state.db"), synchronous]
+    with subprocess.Popen(
+        argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+    ) as writer:
+        assert writer.stdin
+        assert writer.stdout
+        assert writer.stdout.readline() == "begun\n"
+        subprocess.run(["sync", "-f", place], check=True)
+        rows = 0
+        for number in range(ROWS):
+            writer.stdin.write(f"{number}\n")
+            rows += writer.stdout.readline() == f"{number}\n"
+        lose()
+        writer.kill()
+    return rows
+
+
+@pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
+def test_what_sqlite_acknowledged_outlasts_its_machine_with_full_alone(
+    lab: Lab, tmp_path: Path, synchronous: str
+) -> None:
+    """In WAL mode NORMAL syncs at checkpoints only; the controller's k3s is told FULL."""
+    assert "_journal_mode=WAL" in bootstrap.DATASTORE
+    assert "_synchronous=FULL" in bootstrap.DATASTORE
+    one, place = volume(1), tmp_path / "state"
+    place.mkdir()
+    lab.show(one)
+    subprocess.run(["mkfs.ext4", "-q", lab.device(one)], check=True)
+    # Nothing but SQLite itself is to write anything down: ext4 would each 5 s, of some of it.
+    subprocess.run(["mount", "-o", "commit=300", lab.device(one), place], check=True)
+
+    try:
+        told = acknowledged(place, synchronous, lambda: lab.disks.lose(MACHINE.id))
+    finally:
+        subprocess.run(["umount", place], check=True)
+    lab.show(one)
+    lab.show(one)
+    subprocess.run(["mount", lab.device(one), place], check=True)
+    try:
+        with contextlib.closing(sqlite3.connect(place / "state.db")) as base:
+            (kept,) = base.execute("SELECT COUNT(*) FROM kine").fetchone()
+    finally:
+        subprocess.run(["umount", place], check=True)
+
+    assert told == ROWS
+    assert (kept == ROWS) is (synchronous == "FULL")
 
 
 def test_a_snapshot_is_what_was_flushed_and_makes_larger_volumes(lab: Lab) -> None:

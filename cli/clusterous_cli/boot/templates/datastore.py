@@ -183,7 +183,8 @@ def restore(snapshot: Path, database: Path, token: Path) -> dict[str, int]:
     if database.exists():
         raise Unusable(f"there is a datastore already: {database}")
     part = database.with_name(f"{database.name}.part")
-    for path in (part, *(part.with_name(part.name + end) for end in ("-wal", "-shm", "-journal"))):
+    # What lies beside, of another life, SQLite would play into this one.
+    for path in (part, *beside(part), *beside(database)):
         path.unlink(missing_ok=True)
     before = _unpacked(snapshot, part)
     locked_alike = before.strip() == token.read_bytes().strip()
@@ -196,6 +197,11 @@ def restore(snapshot: Path, database: Path, token: Path) -> dict[str, int]:
     part.rename(database)
     _flush(database.parent)
     return done
+
+
+def beside(database: Path) -> list[Path]:
+    """Name the files that SQLite has beside a database."""
+    return [database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal")]
 
 
 def _unpacked(snapshot: Path, target: Path) -> bytes:

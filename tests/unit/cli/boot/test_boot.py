@@ -406,6 +406,8 @@ systemctl() {{
     options = next(line for line in unit.splitlines() if line.startswith("Options="))
     assert "What=10.40.16.10:/\nWhere=/home/data\nType=nfs4\n" in unit
     assert {"nfsvers=4.1", "hard", "timeo=600", "nosuid", "nodev"} <= set(options[8:].split(","))
+    # A machine that is turned off ends in time, also where the server is gone already.
+    assert "TimeoutSec=90\nLazyUnmount=yes\nForceUnmount=yes\n" in unit
 
 
 @pytest.mark.parametrize(

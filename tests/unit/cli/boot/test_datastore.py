@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import tarfile
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -276,6 +277,53 @@ def test_what_was_begun_is_begun_anew(kine: Kine, token: Path) -> None:
 
     assert now(restored(snapshot, token))
     assert sorted(path.name for path in snapshot.parent.glob("new.db*")) == ["new.db"]
+
+
+def test_what_lies_beside_it_of_another_life_is_not_played_into_it(kine: Kine, token: Path) -> None:
+    kine.put("/registry/configmaps/default/ours", b"1")
+    snapshot = saved(kine, token)
+    kine.put("/registry/configmaps/default/later", b"2" * 9000)
+    log = kine.path.with_name("state.db-wal").read_bytes()
+    assert log
+    snapshot.with_name("new.db-wal").write_bytes(log)
+
+    after = now(restored(snapshot, token))
+
+    assert "/registry/configmaps/default/ours" in after
+    assert "/registry/configmaps/default/later" not in after
+    with closing(sqlite3.connect(snapshot.with_name("new.db"))) as base:
+        assert base.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+def test_who_writes_all_the_time_keeps_no_copy_from_its_end(kine: Kine, token: Path) -> None:
+    """A copy in steps begins again at each write of another."""
+    kine.base.execute("BEGIN")
+    for number in range(2000):
+        kine.put(f"/registry/configmaps/default/{number}", b"x" * 9000)
+    kine.base.execute("COMMIT")
+    begun, ended, most = threading.Event(), threading.Event(), 20_000
+
+    def write() -> None:
+        with closing(sqlite3.connect(kine.path, isolation_level=None, timeout=60)) as base:
+            base.execute("PRAGMA synchronous=OFF")
+            for number in range(most):
+                if ended.wait(0.001):
+                    return
+                base.execute(
+                    "INSERT INTO kine (name, deleted, value) VALUES (?, 0, x'')", (f"w{number}",)
+                )
+                begun.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    begun.wait()
+    try:
+        snapshot = saved(kine, token)
+    finally:
+        ended.set()
+        writer.join()
+
+    assert f"w{most - 1}" not in now(restored(snapshot, token))
 
 
 def test_as_a_program_it_says_in_a_line_what_it_did_and_what_is_wrong(

@@ -26,7 +26,7 @@ FAKES = """
 ROOT={root} STATE={root}/run LIB={lib} NOTHING=e3 BUCKET=reef INSTANCE=i-1
 FETCH_TRIES=3 FETCH_PAUSE=0
 digest() {{ echo hash; }}
-rest() {{ :; }}
+rest() {{ {rests}; }}
 phase() {{
     echo "phase: $1"
     if [ -e "$STATE/state.json" ] && {marks}; then sed -i s/=no/=yes/ "$ROOT/bucket/{state}"; fi
@@ -69,8 +69,9 @@ class Machine:
         (self.root / LINK).symlink_to(self.device)
 
     def boot(
-        self, *, marks: bool = True, answers: bool = True, then: str = "", attached: bool = True
-    ) -> list[str]:
+        self, *, marks: bool = True, answers: bool = True, then: str = "", attached: bool = True,
+        rests: str = ":",
+    ) -> list[str]:  # fmt: skip
         if attached and not (self.root / LINK).exists():
             self.attach()
         text = bootstrap.state_script()
@@ -80,6 +81,7 @@ class Machine:
             state=STATE,
             marks=str(marks).lower(),
             answers=str(answers).lower(),
+            rests=rests,
         )
         argv = ["sh", "-uc", f"{text}\n{fakes}\n(set -e; keep_state; {then}:); echo code $?"]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
@@ -191,6 +193,45 @@ def test_a_volume_that_does_not_come_is_told(tmp_path: Path) -> None:
         f"{VOLUME}, which has the state, is not attached to this machine",
         "code 1",
     ]
+
+
+def test_a_volume_that_comes_late_is_waited_for(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    comes = f"ln -s {machine.device} {tmp_path / LINK}"
+
+    said = machine.boot(attached=False, rests=comes)
+
+    assert said == [WAITS, WAITS, MOUNTED, "code 0"]
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["new", "marked"])
+def test_a_volume_that_cannot_be_read_is_not_formatted(tmp_path: Path, marked: bool) -> None:
+    machine = Machine(tmp_path, marked=marked)
+    machine.device.unlink()
+    machine.device.mkdir()  # to read it is an error, as of a sick device
+
+    said = machine.boot()
+
+    assert said[-1] == "code 1"
+    assert ("It is not touched" if marked else "It is not formatted") in " ".join(said)
+    assert not any("mount" in line for line in said)
+
+
+@pytest.mark.parametrize("marked", [False, True], ids=["its mark is lost", "marked"])
+def test_a_volume_whose_beginning_was_overwritten_is_not_formatted(
+    tmp_path: Path, marked: bool
+) -> None:
+    machine = Machine(tmp_path)
+    machine.boot()
+    machine.write(0, bytes(64 << 10))
+    machine.note(marked)
+    before = machine.device.read_bytes()
+
+    said = machine.boot(marks=False)
+
+    assert said[-1] == "code 1"
+    assert ("It is not touched" if marked else "It is not formatted") in " ".join(said)
+    assert machine.device.read_bytes() == before
 
 
 def test_the_device_is_the_one_whose_card_has_the_number(tmp_path: Path) -> None:
