@@ -93,6 +93,24 @@ def test_a_pool_that_is_no_more_in_the_file_leaves(world: cloud.World) -> None:
     settled(world, fewer)
 
 
+def test_a_pool_that_is_called_otherwise_is_made_before_the_other_leaves(
+    world: cloud.World,
+) -> None:
+    renamed = config.parse("name: reef\nvolume: none\nmaster: none\npools: {cpu: 2, wide: 1}\n")
+    (old,), drain = of(world, "big"), Drained(world)
+    drawn = world.design(renamed)
+    table = show.plan_table(drawn, cost.of(renamed, "us-east-1"))
+    assert "1 of wide" in table
+    assert f"1 of big drained and removed ({old})" in table
+
+    world.create(renamed, drain=drain)
+
+    assert drain.asked == [old]
+    assert sorted(drain.saw[0].values()) == ["big", "cpu", "cpu", "wide"]
+    assert sorted(alive(world).values()) == ["cpu", "cpu", "wide"]
+    settled(world, renamed)
+
+
 def test_what_was_cut_short_is_gone_on_with_from_the_record(world: cloud.World) -> None:
     fewer = REEF.changed("cpu", count=1).changed("big", count=0)
     (first,) = of(world, "big")

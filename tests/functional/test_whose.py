@@ -145,6 +145,44 @@ def test_a_bucket_that_keeps_versions_goes_with_all_of_them(world: cloud.World) 
     assert world.server.leftovers() == []
 
 
+def test_a_bucket_goes_with_more_marks_of_deletion_than_one_call_takes(world: cloud.World) -> None:
+    s3 = world.cloud.client("s3")
+    place = {"LocationConstraint": "eu-west-1"}
+    s3.create_bucket(Bucket=WHO.bucket, CreateBucketConfiguration=place)
+    s3.put_bucket_versioning(Bucket=WHO.bucket, VersioningConfiguration={"Status": "Enabled"})
+    gone = [{"Key": f"nodes/{number}.json"} for number in range(1001)]
+    for some in (gone[:1000], gone[1000:]):
+        s3.delete_objects(Bucket=WHO.bucket, Delete={"Objects": some})
+    marks = world.cloud.pages("s3", "list_object_versions", "DeleteMarkers", Bucket=WHO.bucket)
+    assert len(marks) == 1001
+
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
+
+
+def test_what_a_node_says_while_its_bucket_goes_is_removed_too(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.converge(REEF).execute()
+    call, late = world.cloud.call, iter([b"{}"])
+
+    def called(service: str, action: str, **params: Any) -> Any:
+        if action == "delete_bucket" and (body := next(late, None)):
+            call("s3", "put_object", Bucket=WHO.bucket, Key="nodes/i-0.json", Body=body)
+        return call(service, action, **params)
+
+    monkeypatch.setattr(world.cloud, "call", called)
+
+    world.destroy("reef")
+
+    assert world.mutating().count("s3:DeleteBucket") == 2
+    assert world.server.leftovers() == []
+    # All that could write ended before.
+    asked = world.mutating()
+    assert asked.index("ec2:TerminateInstances") < asked.index("s3:DeleteBucket")
+
+
 @pytest.mark.parametrize("flag", [True, False])
 def test_what_guardduty_made_by_itself_goes_if_the_person_wants(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, flag: bool
