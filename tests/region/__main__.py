@@ -88,11 +88,12 @@ def demo(name: str, keep: bool) -> None:
 @main.command(hidden=True)
 @_name
 @_bare
-def serve(name: str, bare: bool) -> None:
+@click.option("--owner", type=int, help="The process with which it goes.")
+def serve(name: str, bare: bool, owner: int | None) -> None:
     """Be the daemon; `up` starts this."""
     from tests.region import daemon
 
-    daemon.serve(Places(name=name), bare=bare)
+    daemon.serve(Places(name=name), bare=bare, owner=owner)
 
 
 def _status(where: Region) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 import json
 import logging
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -79,9 +80,11 @@ def _attempt(part: Follower, snapshot: Snapshot) -> None:
         logger.exception("%s cannot follow", type(part).__name__)
 
 
-def serve(places: Places, *, bare: bool) -> None:
-    """Be the region until somebody says `down`, or sends SIGTERM."""
+def serve(places: Places, *, bare: bool, owner: int | None = None) -> None:
+    """Be the region until somebody says `down`, or sends SIGTERM, or *owner* is no more."""
     stop = threading.Event()
+    if owner is not None:
+        threading.Thread(target=_outlive, args=(owner, stop), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
@@ -91,6 +94,15 @@ def serve(places: Places, *, bare: bool) -> None:
         control.open()
         parts.callback(control.close)
         whole.follow(stop)
+
+
+def _outlive(owner: int, stop: threading.Event) -> None:
+    """Wait for the end of a process; then stop."""
+    with suppress(ProcessLookupError):
+        end = os.pidfd_open(owner)
+        select.select([end], [], [])
+        os.close(end)
+    stop.set()
 
 
 def start(places: Places, settings: Settings, parts: ExitStack, *, bare: bool) -> Whole:

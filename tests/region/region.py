@@ -9,11 +9,11 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, Self
 
 from tests.region import audit, control, laptop, sweep
 from tests.region.machines import kernel
@@ -26,6 +26,7 @@ Tell = Callable[[str], None]
 Argv = Sequence[str | os.PathLike[str]]
 
 _START_SECONDS: Final = 600.0
+_OTHERS_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 90.0
 
 
@@ -63,8 +64,28 @@ class Region:
             return False
         return True
 
-    def up(self, *, tell: Tell = silent, bare: bool = False) -> bool:
-        """Bring the region up, and answer whether it was down before."""
+    @contextmanager
+    def held(self, *, tell: Tell = silent, bare: bool = False) -> Iterator[Self]:
+        """Bring the region up for this process alone: it goes when that ends, however it ends."""
+        deadline = time.monotonic() + _OTHERS_SECONDS  # one whose process was killed is on its way
+        while self.is_up():
+            if time.monotonic() > deadline:
+                raise RegionError(
+                    f"The region {self.name} is up for somebody else, perhaps another run of tests;"
+                    f" end that, or: python -m tests.region down --name {self.name}"
+                )
+            time.sleep(0.5)
+        try:
+            self.up(tell=tell, bare=bare, owner=os.getpid())
+            yield self
+        finally:
+            self.down(tell=tell)
+
+    def up(self, *, tell: Tell = silent, bare: bool = False, owner: int | None = None) -> bool:
+        """Bring the region up, and answer whether it was down before.
+
+        It goes with the process *owner*, if there is one.
+        """
         if self.is_up():
             return False
         _require_root()
@@ -73,7 +94,7 @@ class Region:
             raise RegionError("The kernel has no module br_netfilter, which Kubernetes needs.")
         _ensure_parts(tell, bare=bare)
         tell("starting the daemon")
-        self._start(bare=bare)
+        self._start(bare=bare, owner=owner)
         return True
 
     def down(self, *, tell: Tell = silent) -> None:
@@ -94,10 +115,11 @@ class Region:
         if left := audit.host(self.places):
             raise RegionError(f"Still there: {', '.join(left)}; look what holds it and try again.")
 
-    def _start(self, *, bare: bool) -> None:
+    def _start(self, *, bare: bool, owner: int | None) -> None:
         self.places.log.parent.mkdir(parents=True, exist_ok=True)
         self.places.temporary.mkdir(exist_ok=True)
         argv = [sys.executable, "-m", "tests.region", "serve", "--name", self.name]
+        argv += [] if owner is None else ["--owner", str(owner)]
         with self.places.log.open("ab") as log:
             daemon = subprocess.Popen(
                 [*argv, *(["--bare"] if bare else [])],

@@ -12,12 +12,8 @@ from tests.region.region import Region
 @contextmanager
 def up(name: str) -> Iterator[Region]:
     """Bring the region *name* up, and down again."""
-    made = Region(name)
-    made.up(tell=print)
-    try:
+    with Region(name).held(tell=print) as made:
         yield made
-    finally:
-        made.down(tell=print)
 
 
 def run(region: Region, folder: Path, *argv: str) -> str:

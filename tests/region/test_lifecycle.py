@@ -27,12 +27,8 @@ NAME = "crlife"
 @pytest.fixture(scope="module")
 def bare() -> Iterator[Region]:
     """A region for those tests that leave it as they found it."""
-    made = Region("crbare")
-    try:
-        made.up(bare=True)
+    with Region("crbare").held(bare=True) as made:
         yield made
-    finally:
-        made.down()
 
 
 def read(argv: list[str]) -> str:
@@ -75,6 +71,10 @@ def eventually(true: Callable[[], bool], patience: float = 10) -> bool:
     while not true() and time.monotonic() < deadline:
         time.sleep(0.05)
     return true()
+
+
+def is_connected(space: str) -> bool:
+    return bool(netns.run(space, ["ip", "link", "show", "eth0", "up"], capture_output=True).stdout)
 
 
 def aws(where: Region, *argv: str) -> Any:
@@ -155,6 +155,41 @@ def test_up_after_a_killed_daemon_starts_from_nothing() -> None:
         where.down()
 
 
+HOLDS = f"""
+import time
+from tests.region.region import Region
+with Region({NAME!r}).held(bare=True):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_region_that_is_held_goes_with_its_process_however_that_ends() -> None:
+    before = traces()
+    argv = [sys.executable, "-c", HOLDS]
+    with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        run_an_instance(Region(NAME))
+        holder.kill()
+
+    with Region(NAME).held(bare=True) as another:
+        assert another.leftovers() == []
+
+    assert traces() == before
+
+
+def test_a_region_that_is_up_is_held_by_nobody_else(
+    bare: Region, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.region.region._OTHERS_SECONDS", 0.0)
+
+    with pytest.raises(RegionError, match="is up for somebody else"), bare.held(bare=True):
+        pass
+
+    assert bare.is_up()
+
+
 def test_up_again_changes_nothing(bare: Region) -> None:
     daemon = bare.facts()["pid"]
 
@@ -205,7 +240,7 @@ def test_each_is_seen_with_their_own_address(bare: Region) -> None:
 def test_the_network_follows_the_api(bare: Region) -> None:
     instance = run_an_instance(bare)
     space = addresses.instance_namespace(bare.name, instance["InstanceId"])
-    came = eventually(lambda: netns.exists(space))
+    came = eventually(lambda: netns.exists(space) and is_connected(space))
     leased = dhcp.lease(space)
     listed = bare.leftovers()
 

@@ -19,12 +19,8 @@ pytestmark = pytest.mark.region
 
 @pytest.fixture(scope="module")
 def region() -> Iterator[Region]:
-    made = Region("crvol")
-    try:
-        made.up()
+    with Region("crvol").held() as made:
         yield made
-    finally:
-        made.down()
 
 
 def aws(region: Region, *argv: str) -> Any:
