@@ -34,8 +34,10 @@ from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options
 from clusterous_cli.terminal.screen import Ui
 from clusterous_cli.turns import lock
+from tests import programs
 from tests.region.aws import faults, regions, server, settings
 from tests.region.aws.settings import Settings
+from tests.region.registry import ecr
 
 QUICK = Settings(
     pending=0.0, stopping=0.0, shutting_down=0.05, nat_pending=0.05, nat_deleting=0.05,
@@ -79,6 +81,7 @@ class World:
     cloud: Aws
     folder: Path
     port: int
+    tls: ssl.SSLContext
     pauses: Callable[[], wait.Pauses] = wait.Pauses
 
     def mutating(self) -> list[str]:
@@ -335,8 +338,9 @@ def running(
 ) -> Iterator[World]:
     """Start an empty account; with *pauses*, time is theirs, there and for the CLI."""
     listener = socket.create_server(("127.0.0.1", 0))
+    tls = certified(folder)
     started = server.start(
-        listeners=[listener], tls=certified(folder), settings=chosen, state_dir=folder / "aws",
+        listeners=[listener], tls=tls, settings=chosen, state_dir=folder / "aws",
         clock=pauses.clock if pauses else time.time,
     )  # fmt: skip
     keys = started.user_credentials()
@@ -354,7 +358,31 @@ def running(
         try:
             fresh = Aws(boto3.Session(), "eu-west-1")
             kept = (lambda: pauses) if pauses else wait.Pauses
-            yield World(server=started, cloud=fresh, folder=folder, port=port, pauses=kept)
+            yield World(server=started, cloud=fresh, folder=folder, port=port, tls=tls, pauses=kept)
+        finally:
+            started.close()
+
+
+@contextmanager
+def registry(world: World) -> Iterator[None]:
+    """Let the account's image registry answer, too: a real one, behind ECR's tokens and rules."""
+    program = programs.path("docker-registry")
+    assert program
+    listener = socket.create_server(("127.0.0.1", 0))
+    address, resolve = listener.getsockname(), socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: Any, *args: Any, **kwargs: Any) -> Any:
+        if ".dkr.ecr." not in str(host):
+            return resolve(host, port, *args, **kwargs)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address)]
+
+    storage = world.folder / "registry"
+    started = ecr.start(listener, world.tls, Path(program), storage, world.server)
+    world.server.ecr_image_deleted = started.delete
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket, "getaddrinfo", getaddrinfo)
+        try:
+            yield
         finally:
             started.close()
 
@@ -379,7 +407,7 @@ def certified(folder: Path) -> ssl.SSLContext:
     for region in REGIONS:
         regional = f"{region}.amazonaws.com"
         hosts += [f"*.{regional}", f"*.s3.{regional}", f"api.ecr.{regional}"]
-        hosts += [f"api.pricing.{regional}"]
+        hosts += [f"api.pricing.{regional}", f"*.dkr.ecr.{regional}"]
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

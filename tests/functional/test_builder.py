@@ -1,22 +1,27 @@
-"""Images built and pushed with a real buildah, where it is installed."""
+"""Images built with a real buildah, and pushed by us to a real registry."""
 
-import json
+import base64
 import os
 import shutil
 import socket
 import subprocess
+import tarfile
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
 
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.images import builder, contexts
+from clusterous_cli.images import builder
+from clusterous_cli.images.assembly import archives, pull, references
 from clusterous_cli.images.builder import Builder
-from clusterous_cli.system import shell
+from clusterous_cli.images.sending import push, saved
+from clusterous_cli.system import download, shell
 from tests import programs
 
 needs_buildah = programs.needs("buildah")
@@ -42,7 +47,7 @@ def context(tmp_path: Path) -> Path:
 def test_builds_an_image(found: Builder, context: Path) -> None:
     told: list[str] = []
 
-    builder.build(found, "example/hello:1", context, contexts.containerfile(context), told.append)
+    builder.build(found, "example/hello:1", context, context / "Containerfile", told.append)
 
     listed = shell.run([*builder.program(found), "images"])
     assert "example/hello" in listed
@@ -55,7 +60,7 @@ def test_what_was_built_before_of_the_same_image_does_not_stay(
 ) -> None:
     for number, name in enumerate(("r.example/hello:1", "r.example/other:1", "r.example/hello:2")):
         (context / "hello").write_text(f"hello {number}")
-        builder.build(found, name, context, contexts.containerfile(context), lambda line: None)
+        builder.build(found, name, context, context / "Containerfile", lambda line: None)
 
     builder.forget_older(found, "r.example/hello:2")
 
@@ -69,7 +74,7 @@ def test_tells_the_builders_words_when_a_build_fails(found: Builder, context: Pa
     (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
 
     with pytest.raises(FailedError, match="could not be built") as caught:
-        builder.build(found, "x:1", context, contexts.containerfile(context), lambda line: None)
+        builder.build(found, "x:1", context, context / "Containerfile", lambda line: None)
 
     assert "nothing" in str(caught.value)
 
@@ -79,7 +84,7 @@ def test_tells_the_builders_words_when_a_build_fails(found: Builder, context: Pa
 def test_leaves_nothing_mounted(found: Builder, context: Path, tmp_path: Path) -> None:
     (context / "Containerfile").write_text("FROM scratch\nCOPY nothing /\n")
     with pytest.raises(FailedError):
-        builder.build(found, "x:1", context, contexts.containerfile(context), lambda line: None)
+        builder.build(found, "x:1", context, context / "Containerfile", lambda line: None)
 
     builder.tidy(found)
 
@@ -177,67 +182,167 @@ def _until_listening(port: int) -> None:
     raise TimeoutError("the registry does not listen")
 
 
+@dataclass
+class Passwords:
+    """Passwords in the order in which they are fetched; the last one is good."""
+
+    kept: list[str]
+    fetched: int = 0
+
+    def __call__(self) -> str:
+        self.fetched += 1
+        return self.kept[min(self.fetched, len(self.kept)) - 1]
+
+
+def to(registry: Registry, *passwords: str) -> push.Repository:
+    return push.Repository(
+        registry=registry.address,
+        name="reef/hello",
+        user="AWS",
+        password=Passwords(list(passwords or ("secret",))),
+    )
+
+
+def built(found: Builder, context: Path, text: str = "hello") -> Path:
+    (context / "hello").write_text(text)
+    archive = context.parent / f"{text}.tar"
+    builder.build(found, "r.example/hello:1", context, context / "Containerfile", print)
+    builder.save(found, "r.example/hello:1", archive, print)
+    builder.tidy(found)
+    return archive
+
+
+def pushed(archive: Path, repository: push.Repository, tag: str) -> tuple[str, list[int]]:
+    sizes: list[int] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        image = saved.read(archive)
+        told = lambda done, total: sizes.append(total)  # noqa: E731
+        return push.push(image, repository, tag, Path(scratch), told), sizes
+
+
 @programs.needs("buildah", "docker-registry")
-def test_pushes_an_image(
+def test_pushes_what_was_built_and_touches_no_login(
     found: Builder,
     context: Path,
     registry: Registry,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    own = tmp_path / "bin"
-    own.mkdir()
-    (own / "aws").write_text('#!/bin/sh\necho "$@" >"${0%/*}/called"\necho secret\n')
-    (own / "aws").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
-    reference = f"{registry.address}/reef/hello:{contexts.content_tag(context)}"
+    monkeypatch.setenv("CLUSTEROUS_CACHE_HOME", str(tmp_path / "ours"))
+    for name in ("HOME", "DOCKER_CONFIG", "XDG_RUNTIME_DIR"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name))
+    (tmp_path / "DOCKER_CONFIG/config.json").write_text('{"auths": {"r.example": {}}}')
+    repository = to(registry)
 
-    builder.build(found, reference, context, contexts.containerfile(context), lambda line: None)
-    builder.login(found, registry.address, "eu-west-1", "mine")
-    builder.push(found, reference, lambda line: None)
-    kept = found.auth_file.read_text()
-    builder.logout(found, registry.address)
+    digest, _ = pushed(built(found, context), repository, "src-1")
 
     tags = registry.home / "store/docker/registry/v2/repositories/reef/hello/_manifests/tags"
-    assert [path.name for path in tags.iterdir()] == [contexts.content_tag(context)]
-    assert (own / "called").read_text() == (
-        "ecr get-login-password --region eu-west-1 --profile mine\n"
-    )
-    assert registry.address in kept
-    assert not found.auth_folder.exists()
+    link = (tags / "src-1/current/link").read_text()
+    assert (digest, repository.digest("src-1")) == (link, link)
+    assert pulled(registry, "src-1", tmp_path) == {"hello": "hello"}
+    theirs = [
+        one for name in ("HOME", "DOCKER_CONFIG") for one in (tmp_path / name).rglob("*.json")
+    ]
+    assert [one.read_text() for one in theirs] == ['{"auths": {"r.example": {}}}']
 
 
-@programs.needs("docker", "docker-registry")
-def test_docker_keeps_the_persons_own_logins(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def pulled(registry: Registry, tag: str, folder: Path) -> dict[str, str]:
+    """Return the files of the image's last layer, as a client of its own reads it."""
+    wanted = references.parse(f"{registry.address}/reef/hello:{tag}")
+    private = {"Authorization": f"Basic {base64.b64encode(b'AWS:secret').decode()}"}
+    image = pull.Registry(wanted, {}, private).image(folder / "pulled", lambda *told: None)
+    with tarfile.open(image.layers[-1].path) as tar:
+        files = {one.name: tar.extractfile(one) for one in tar if one.isfile()}
+        return {name: file.read().decode() for name, file in files.items() if file}
+
+
+@programs.needs("buildah", "docker-registry")
+def test_a_builder_builds_on_what_only_we_may_read(
+    found: Builder, context: Path, registry: Registry, tmp_path: Path
 ) -> None:
-    own = tmp_path / "bin"
-    own.mkdir()
-    # A helper that knows this registry already, and refuses to keep anything: ECR's does so.
-    for name, text in (
-        ("aws", "#!/bin/sh\necho secret\n"),
-        ("docker-credential-ecr", "#!/bin/sh\necho not implemented\nexit 1\n"),
-    ):
-        (own / name).write_text(text)
-        (own / name).chmod(0o755)
-    monkeypatch.setenv("PATH", f"{own}:{os.environ['PATH']}")
-    theirs = tmp_path / "docker"
-    (theirs / "contexts").mkdir(parents=True)
-    settings = json.dumps({"credHelpers": {registry.address: "ecr"}, "auths": {"r.example": {}}})
-    (theirs / "config.json").write_text(settings)
-    monkeypatch.setenv("DOCKER_CONFIG", str(theirs))
-    docker = Builder(kind=builder.Kind.DOCKER, state=tmp_path / "state")
+    base = f"{registry.address}/reef/hello:src-1"
+    pushed(built(found, context), to(registry), "src-1")
+    wanted = references.parse(base)
+    private = {"Authorization": to(registry).authorization()}
+    image = pull.Registry(wanted, {}, private).image(tmp_path / "blobs", lambda *told: None)
+    archives.write(image, base, tmp_path / "base.tar")
+    other = builder.find(
+        {"XDG_CACHE_HOME": str(tmp_path / "other"), "CLUSTEROUS_BUILDER": "buildah"}
+    )
+    (context / "Containerfile").write_text(f"FROM {base}\nCOPY hello /again\n")
 
-    builder.login(docker, registry.address, "eu-west-1", None)
+    before = builder.has(other, base)
+    builder.load(other, base, tmp_path / "base.tar", print)
+    builder.build(other, "x:1", context, context / "Containerfile", print)
+    builder.save(other, "x:1", tmp_path / "upper.tar", print)
+    builder.tidy(other)
 
-    kept = json.loads((docker.auth_folder / "config.json").read_text())
-    assert registry.address in kept["auths"]
-    assert (docker.auth_folder / "contexts").resolve() == theirs / "contexts"
-    assert (docker.auth_folder / "config.json").stat().st_mode & 0o077 == 0
-    builder.logout(docker, registry.address)
-    assert not docker.auth_folder.exists()
-    assert (theirs / "config.json").read_text() == settings
-    assert (theirs / "contexts").is_dir()
+    assert (before, builder.has(other, base)) == (False, True)
+    assert len(saved.read(tmp_path / "upper.tar").layers) == 2
+
+
+@programs.needs("buildah", "docker-registry")
+def test_a_tag_of_content_is_never_given_to_another_image(
+    found: Builder, context: Path, registry: Registry
+) -> None:
+    first, _ = pushed(built(found, context), to(registry), "src-1")
+    again, sent = pushed(built(found, context, "other"), to(registry), "src-1")
+
+    assert again == first == to(registry).digest("src-1")
+    assert not sent
+
+
+@programs.needs("buildah", "docker-registry")
+def test_a_layer_that_is_there_is_not_sent_again(
+    found: Builder, context: Path, registry: Registry
+) -> None:
+    archive = built(found, context)
+    first, sent = pushed(archive, to(registry), "src-1")
+    second, again = pushed(archive, to(registry), "src-2")
+
+    assert first == second
+    assert sum(sent) > 0 == sum(again)
+
+
+@programs.needs("buildah", "docker-registry")
+def test_a_password_that_has_ended_is_fetched_anew(
+    found: Builder, context: Path, registry: Registry
+) -> None:
+    repository = to(registry, "ended", "secret")
+
+    digest, _ = pushed(built(found, context), repository, "src-1")
+
+    assert repository.digest("src-1") == digest
+    assert repository.password.fetched == 2  # type: ignore[attr-defined]
+
+
+@programs.needs("buildah", "docker-registry")
+def test_a_registry_that_refuses_is_told(found: Builder, context: Path, registry: Registry) -> None:
+    with pytest.raises(FailedError, match=r"The registry refused https://.*\(401\)"):
+        pushed(built(found, context), to(registry, "wrong"), "src-1")
+
+
+@programs.needs("buildah", "docker-registry")
+def test_a_push_that_breaks_off_begins_again(
+    found: Builder, context: Path, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened, broken = download.opened, ["PATCH", "PUT"]
+
+    def breaking(
+        url: str, headers: Mapping[str, str], private: Any, method: str, *more: Any
+    ) -> Any:
+        if method in broken:
+            broken.remove(method)
+            raise ConnectionResetError
+        return opened(url, headers, private, method, *more)
+
+    monkeypatch.setattr(download, "opened", breaking)
+
+    digest, _ = pushed(built(found, context), to(registry), "src-1")
+
+    assert not broken
+    assert to(registry).digest("src-1") == digest
 
 
 FAKE = """\

@@ -23,7 +23,7 @@ class Tool:
 TOOLS: Final[Mapping[str, Tool]] = {
     "ssh": Tool(needed="nothing else leads into the cluster", argv=("-V",), mark=Mark.FAILURE),
     "rsync": Tool(needed="put and get copy with it", argv=("--version",)),
-    "aws": Tool(needed="run logs in to the image registry with it", argv=("--version",)),
+    "aws": Tool(needed="run gets the password of the image registry by it", argv=("--version",)),
     "kubectl": Tool(
         needed="only clusterous kubectl needs it", argv=("version", "--client"), mark=Mark.OK
     ),

@@ -1,22 +1,21 @@
-"""Builds and pushes images with the builder that is there: buildah, podman or docker."""
+"""Builds images with the builder that is there: buildah, podman or docker. It does no more: what
+it made is written to a file, and pushed by us (`sending`), so nobody's logins are touched."""
 
-import json
 import os
 import re
 import shutil
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.images import contexts
+from clusterous_cli.images.context import taken
 from clusterous_cli.system import private, shell
 
 ENV_BUILDER: Final = "CLUSTEROUS_BUILDER"
-ECR_USER: Final = "AWS"
 
 
 class Kind(StrEnum):
@@ -29,26 +28,18 @@ class Kind(StrEnum):
 class Builder:
     """The program, and where what is ours is kept; *driver* is buildah's storage driver.
 
-    Each process logs in for itself (*login*): the end of one must not log another out.
+    *build* is how docker is told to build: by BuildKit, where it has that.
     """
 
     kind: Kind
     state: Path
     driver: str = "vfs"
-    login: str = field(default_factory=lambda: f"login-{os.getpid()}")
+    build: tuple[str, ...] = ("build",)
 
     @property
-    def auth_folder(self) -> Path:
-        return self.state / self.login
-
-    @property
-    def auth_file(self) -> Path:
-        return self.auth_folder / "auth.json"
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """Docker takes its logins from a folder; the person's own is left as it is."""
-        return {"DOCKER_CONFIG": str(self.auth_folder)} if self.kind is Kind.DOCKER else {}
+    def contexts(self) -> Path:
+        """Return where folders are copied to before they are built."""
+        return self.state / "contexts"
 
 
 # -- pure: what each builder wants to hear ------------------------------------------------
@@ -82,30 +73,15 @@ def build_argv(
     reference: str,
     folder: Path,
     recipe: Path,
+    asked: Sequence[str] = taken.ASKED,
     isolation: Sequence[str] = SHARED,
-    *,
-    pulls: bool = False,
 ) -> list[str]:
-    """Build; what *pulls* builds on an image of our registry, and shows our login there."""
-    what = [*contexts.ASKED, "--tag", reference, "--file", str(recipe), str(folder)]
-    what = [*(_auth(builder) if pulls else ()), *what]
+    what = [*asked, "--tag", reference, "--file", str(recipe), str(folder)]
     if builder.kind is Kind.BUILDAH:
         # force-rm: a failed build leaves no half container, whose files would stay mounted.
         buildah = [*isolation, "--layers", "--force-rm"]
         return [*program(builder), "build", *buildah, *what]
-    return [*program(builder), "build", *what]
-
-
-def login_argv(builder: Builder, registry: str) -> list[str]:
-    """Log in; the password comes on stdin, where no other user of the machine sees it."""
-    who = ["--username", ECR_USER, "--password-stdin"]
-    return [*program(builder), "login", *_auth(builder), *who, registry]
-
-
-def push_argv(builder: Builder, reference: str) -> list[str]:
-    if builder.kind is Kind.DOCKER:
-        return [*program(builder), "push", reference]
-    return [*program(builder), "push", *_auth(builder), reference, f"docker://{reference}"]
+    return [*program(builder), *builder.build, *what]
 
 
 def save_argv(builder: Builder, reference: str, target: Path) -> list[str]:
@@ -115,17 +91,18 @@ def save_argv(builder: Builder, reference: str, target: Path) -> list[str]:
     return [*program(builder), "save", "--output", str(target), reference]
 
 
-def logout_argv(builder: Builder, registry: str) -> list[str]:
-    return [*program(builder), "logout", *_auth(builder), registry]
+def load_argv(builder: Builder, archive: Path) -> list[str]:
+    """Let the builder have an image that is in a file."""
+    if builder.kind is Kind.BUILDAH:
+        return [*program(builder), "pull", f"docker-archive:{archive}"]
+    return [*program(builder), "load", "--input", str(archive)]
 
 
-def password_argv(region: str, profile: str | None) -> list[str]:
-    who = ["--profile", profile] if profile else []
-    return ["aws", "ecr", "get-login-password", "--region", region, *who]
-
-
-def _auth(builder: Builder) -> list[str]:
-    return [] if builder.kind is Kind.DOCKER else ["--authfile", str(builder.auth_file)]
+def inspect_argv(builder: Builder, reference: str) -> list[str]:
+    """Ask for an image of the builder's own."""
+    buildah = builder.kind is Kind.BUILDAH
+    how = ["inspect", "--type", "image"] if buildah else ["image", "inspect"]
+    return [*program(builder), *how, reference]
 
 
 # -- acting -------------------------------------------------------------------------------
@@ -165,13 +142,14 @@ def _working(builder: Builder) -> Builder:
     """*builder*, having answered; buildah with the best storage driver that works here."""
     shell.program(builder.kind)
     private.folder(builder.state)
+    private.folder(builder.contexts)
     if builder.kind is not Kind.BUILDAH:
         shell.run([*program(builder), "version"], timeout=30)
-        return builder
+        return replace(builder, build=_docker_build()) if builder.kind is Kind.DOCKER else builder
     drivers = _drivers(builder.state / "buildah" / "root")
     failed: shell.CommandFailed | None = None
     for driver in drivers:
-        candidate = Builder(kind=builder.kind, state=builder.state, driver=driver)
+        candidate = replace(builder, driver=driver)
         try:
             shell.run([*program(candidate), "images", "--quiet"], timeout=60)
         except shell.CommandFailed as error:
@@ -180,6 +158,12 @@ def _working(builder: Builder) -> Builder:
             return candidate
     assert failed is not None
     raise failed
+
+
+def _docker_build() -> tuple[str, ...]:
+    """Builders of docker's may be elsewhere; what they made is then loaded from there."""
+    status, _, _ = shell.outcome(["docker", "buildx", "version"], timeout=30)
+    return ("buildx", "build", "--load") if status == 0 else ("build",)
 
 
 def _drivers(root: Path) -> list[str]:
@@ -216,73 +200,36 @@ def _has_way_out(builder: Builder, kept: Sequence[str]) -> bool:
 SYSTEM: Final = ("/bin", "/lib", "/lib64", "/usr")
 
 
+# An image of one platform is one manifest, without others beside it that nothing here reads.
+PLAIN: Final = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1"}
+
+
 def build(
     builder: Builder,
     reference: str,
     folder: Path,
     recipe: Path,
     tell: Callable[[str], None],
-    *,
-    pulls: bool = False,
+    asked: Sequence[str] = taken.ASKED,
 ) -> None:
-    """Build *folder*; every line that the builder writes goes to *tell*.
-
-    The person's own logins are for what it builds on, unless it *pulls* from our registry.
-    """
-    how = isolation(builder, os.environ)
-    argv = build_argv(builder, reference, folder, recipe, how, pulls=pulls)
-    environment = builder.environment if pulls else None
-    _stream(argv, tell, f"The image in {folder} could not be built", environment)
-
-
-def login(builder: Builder, registry: str, region: str, profile: str | None) -> None:
-    """Let the builder push to the account's registry for the next hours."""
-    private.folder(builder.auth_folder)
-    if builder.kind is Kind.DOCKER:
-        _docker_folder(builder.auth_folder, docker_folder(os.environ), registry)
-    password = shell.run(password_argv(region, profile), timeout=60).strip()
-    argv = login_argv(builder, registry)
-    shell.run(argv, stdin=password, env=builder.environment, timeout=60)
-
-
-def docker_folder(environment: Mapping[str, str]) -> Path:
-    """The person's own folder of docker's settings."""
-    named = environment.get("DOCKER_CONFIG")
-    return Path(named) if named else private.user_folder() / ".docker"
-
-
-def docker_config(theirs: object, registry: str) -> dict[str, object]:
-    """Docker's settings as the person has them, but for the logins.
-
-    The empty helper sends docker to this very file: a helper of the person's may not know how to
-    keep a password, and what it keeps would stay after us.
-    """
-    kept = theirs if isinstance(theirs, dict) else {}
-    logins = ("auths", "credsStore", "credHelpers")
-    rest = {str(key): value for key, value in kept.items() if key not in logins}
-    return {**rest, "credHelpers": {registry: ""}}
-
-
-def _docker_folder(ours: Path, theirs: Path, registry: str) -> None:
-    """Make our folder of settings, with contexts and plug-ins linked from *theirs*."""
-    try:
-        settings = json.loads((theirs / "config.json").read_text())
-    except (OSError, ValueError):
-        settings = {}
-    private.write(ours / "config.json", json.dumps(docker_config(settings, registry)))
-    for entry in theirs.iterdir() if theirs.is_dir() else ():
-        if entry.name != "config.json" and not (ours / entry.name).is_symlink():
-            (ours / entry.name).symlink_to(entry.absolute())
-
-
-def push(builder: Builder, reference: str, tell: Callable[[str], None]) -> None:
-    argv, failure = push_argv(builder, reference), f"{reference} could not be pushed"
-    _stream(argv, tell, failure, builder.environment)
+    """Build *folder*; every line that the builder writes goes to *tell*."""
+    kept = isolation(builder, os.environ)
+    argv = build_argv(builder, reference, folder, recipe, asked, kept)
+    _stream(argv, tell, "The image could not be built", PLAIN)
 
 
 def save(builder: Builder, reference: str, target: Path, tell: Callable[[str], None]) -> None:
     argv, failure = save_argv(builder, reference, target), f"{reference} could not be saved"
-    _stream(argv, tell, failure, builder.environment)
+    _stream(argv, tell, failure)
+
+
+def has(builder: Builder, reference: str) -> bool:
+    """Whether the builder has an image, so that another may be built on it."""
+    return shell.outcome(inspect_argv(builder, reference), timeout=60)[0] == 0
+
+
+def load(builder: Builder, reference: str, archive: Path, tell: Callable[[str], None]) -> None:
+    _stream(load_argv(builder, archive), tell, f"The builder did not take {reference}")
 
 
 def forget_older(builder: Builder, reference: str) -> None:
@@ -295,12 +242,6 @@ def forget_older(builder: Builder, reference: str) -> None:
     older = [one for one in said.split() if one.rpartition(":")[0] == name and one != reference]
     if older:
         shell.outcome([*program(builder), "rmi", *older], timeout=60)
-
-
-def logout(builder: Builder, registry: str) -> None:
-    """Forget the password; it would end by itself after 12 hours."""
-    shell.outcome(logout_argv(builder, registry), env=builder.environment, timeout=30)
-    shutil.rmtree(builder.auth_folder, ignore_errors=True)
 
 
 def tidy(builder: Builder) -> None:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from clusterous_cli.images import contexts
 from clusterous_cli.images.assembly import compiling, debs
+from clusterous_cli.images.context import taken
 from clusterous_cli.system import assets
 
 FILE: Final = "image.toml"
@@ -88,7 +88,7 @@ def _described(recipe: Recipe, base: str) -> dict[str, Any]:
     return {
         "base": base,
         "lock": recipe.lock,
-        "asked": contexts.ASKED,
+        "asked": taken.ASKED,
         "config": settings(recipe, {}),
         "compiled": compiling.OPTIONS,
         **({"debs": debs.digest(recipe.debs)} if recipe.debs else {}),

@@ -14,7 +14,7 @@ from typing import Literal
 
 import yaml
 
-from clusterous_cli.images import bases
+from clusterous_cli.images.context import bases
 from clusterous_cli.program.former.variables import VARIABLE, Values, VariableReader
 from clusterous_cli.system import yamltree
 from clusterous_cli.system.yamltree import Entries, FileMistakes, Mistake, Reader

@@ -1,6 +1,6 @@
 """The story of `run`: images, files, the app, and waiting until it is ready."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -9,8 +9,7 @@ import yaml
 from clusterous_api.conditions import Type
 from clusterous_api.errors import TransientError
 from clusterous_cli.data import links, transfer, volumes
-from clusterous_cli.images import bases, builder, contexts, registry
-from clusterous_cli.images.contexts import Build
+from clusterous_cli.images.workshop import Workshop
 from clusterous_cli.program import apps, exposure, program
 from clusterous_cli.program.program import Program
 from clusterous_cli.reach import kube, session
@@ -53,12 +52,15 @@ class Launch:
             transfer.check_rsync()
         link = session.link(self.session.cluster)
         patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
+        found = self.workshop.there(self.program.builds)
+        there = {title: one.digest for title, one in found.items()}
         # All that the cluster is asked may be asked twice.
-        wanted = patience.ask(lambda: self.wanted(session.api(link)))
-        self.images()
+        wanted = patience.ask(lambda: self.wanted(session.api(link), there))
+        digests = self.workshop.make(self.program.builds, found)
         self.copy()
         # A long build may have outlived the tunnel.
-        api, app = patience.ask(lambda: self._applied(session.api(link), wanted))
+        planned = wanted if digests == there else None
+        api, app = patience.ask(lambda: self._applied(session.api(link), planned, digests))
         if not self.wishes.wait:
             return app
         goes_on = f"{app.name} goes on without us; `clusterous status` shows how it is."
@@ -74,26 +76,32 @@ class Launch:
         return app
 
     def _applied(
-        self, api: kube.Api, wanted: Sequence[kube.Object]
+        self,
+        api: kube.Api,
+        planned: Sequence[kube.Object] | None,
+        digests: Mapping[str, str],
     ) -> tuple[kube.Api, apps.AppState]:
-        return api, self.apply(api, wanted)
+        wanted = self.wanted(api, digests) if planned is None else planned
+        return api, self.apply(api, wanted, digests)
 
-    def wanted(self, api: kube.Api) -> list[kube.Object]:
-        """What to apply, having asked the cluster whether it takes it; none if it runs already."""
-        what = self.program
+    def wanted(self, api: kube.Api, digests: Mapping[str, str]) -> list[kube.Object]:
+        """What to apply, having asked the cluster whether it takes it; none if it runs already.
+
+        Images are named by *digests*, and by the tags of their content as long as there are none.
+        """
+        what, known = self.program, self._known(digests)
         running = api.find(kube.apps_path(what.namespace, what.name))
         program.check_name(what, running)
-        return [] if program.is_same(what, running, self._known) else self.manifests(api)
+        return [] if program.is_same(what, running, known) else self.manifests(api, known)
 
-    @property
-    def _known(self) -> dict[str, str]:
+    def _known(self, digests: Mapping[str, str]) -> dict[str, str]:
         cluster = self.session.cluster
-        return program.references(self.program, cluster.registry, cluster.name)
+        return program.references(self.program, cluster.registry, cluster.name, digests)
 
-    def manifests(self, api: kube.Api) -> list[kube.Object]:
+    def manifests(self, api: kube.Api, known: Mapping[str, str]) -> list[kube.Object]:
         """What to apply, whatever runs, having asked the cluster whether it takes it."""
         machines = apps.cluster_machines(api)
-        manifests, notes = program.manifests(self.program, machines, self._known)
+        manifests, notes = program.manifests(self.program, machines, known)
         for note in notes:
             self.ui.tell(f"! {note}")
         if self.program.environment is not None:
@@ -107,10 +115,12 @@ class Launch:
             self.ui.warn(f"! {warning}")
         link = session.link(self.session.cluster)
         patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
-        manifests = patience.ask(lambda: self.manifests(session.api(link)))
+        there = self.workshop.there(self.program.builds)
+        known = self._known({title: one.digest for title, one in there.items()})
+        manifests = patience.ask(lambda: self.manifests(session.api(link), known))
         for build in self.program.builds:
-            there = self._is_pushed(build)
-            word = "is in the registry" if there else "is not built yet; `clusterous run` does it"
+            word = "is not built yet; `clusterous run` does it"
+            word = "is in the registry" if build.title in there else word
             self.ui.tell(f"  image {build.name}:{build.tag} {word}")
         for item in self.program.copy:
             name = transfer.copied_as(self.program.folder, item)
@@ -123,54 +133,9 @@ class Launch:
 
     # -- images ----------------------------------------------------------------------------
 
-    def images(self) -> None:
-        """Build and push what the registry lacks."""
-        cluster = self.session.cluster
-        if not self.program.builds:
-            return
-        missing = [b for b in self.program.builds if not self._is_pushed(b)]
-        for build in self.program.builds:
-            if build not in missing:
-                self.ui.tell(f"✓ image {build.name}:{build.tag} is in the registry")
-        if not missing:
-            return
-        found = builder.find()
-        try:
-            with self.ui.lines() as lines:
-                builder.login(found, cluster.registry, cluster.region, self.wishes.profile)
-                for build in missing:
-                    self._build(found, build, lines)
-        finally:
-            builder.logout(found, cluster.registry)
-            builder.tidy(found)
-
-    def _is_pushed(self, build: Build) -> bool:
-        repository = contexts.repository(self.session.cluster.name, build.name)
-        return registry.has_image(self.session.cloud, repository, build.tag)
-
-    def _build(self, found: builder.Builder, build: Build, lines: Lines) -> None:
-        cluster = self.session.cluster
-        reference = contexts.reference(cluster.registry, cluster.name, build)
-        title = f"image {build.name}"
-        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
-        lines.set(title, f"not in the registry: building with {found.kind}")
-        began = self.ui.clock()
-        known = dict(build.bases)
-        with (
-            contexts.readable(build.folder) as folder,
-            bases.recipe(folder, known) as recipe,
-        ):
-            builder.build(found, reference, folder, recipe, tell, pulls=bool(known))
-        built = self.ui.clock()
-        lines.set(title, f"built in {built - began:.0f} s, pushing")
-        repository = contexts.repository(cluster.name, build.name)
-        more = dict(cluster.record["config"].get("tags", ()))
-        registry.ensure_repository(self.session.cloud, self.session.identity, repository, more)
-        builder.push(found, reference, tell)
-        builder.forget_older(found, reference)
-        pushed = self.ui.clock() - built
-        text = f"{build.tag}: built in {built - began:.0f} s, pushed in {pushed:.0f} s"
-        lines.set(title, text, done=True)
+    @property
+    def workshop(self) -> Workshop:
+        return Workshop(self.session, self.ui, self.wishes.profile)
 
     # -- files -----------------------------------------------------------------------------
 
@@ -192,11 +157,13 @@ class Launch:
 
     # -- the app ---------------------------------------------------------------------------
 
-    def apply(self, api: kube.Api, manifests: Sequence[kube.Object]) -> apps.AppState:
+    def apply(
+        self, api: kube.Api, manifests: Sequence[kube.Object], digests: Mapping[str, str]
+    ) -> apps.AppState:
         """Apply the manifests; without any, the app runs as it should."""
         running = api.find(kube.apps_path(self.program.namespace, self.program.name))
         if running is None and not manifests:  # it was removed while we were at work
-            manifests = self.wanted(api)
+            manifests = self.wanted(api, digests)
         if running is not None and not manifests:
             return self._again(api, apps.app_state(running))
         results = [api.apply(manifest) for manifest in manifests]

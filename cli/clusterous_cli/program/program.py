@@ -14,7 +14,8 @@ from clusterous_api import models, names
 from clusterous_api.errors import UserError
 from clusterous_cli.data import transfer
 from clusterous_cli.images import contexts
-from clusterous_cli.images.contexts import CONTAINERFILES, IGNORE_FILES, Build
+from clusterous_cli.images.context import ignore
+from clusterous_cli.images.contexts import Build
 from clusterous_cli.program import convert, envfile
 from clusterous_cli.program.envfile import Environment
 from clusterous_cli.program.former import absent
@@ -119,7 +120,7 @@ def _check_inside(folder: Path, taken: Sequence[Path], permit: Permit) -> None:
     So does what is the person's own beside a file that lies in their home: settings and keys.
     """
     top, home = folder.resolve(), _home()
-    recipes = [one / name for one in taken for name in (*CONTAINERFILES, *IGNORE_FILES)]
+    recipes = [one / name for one in taken for name in (*ignore.RECIPES, *ignore.FILES)]
     real = [one.resolve() for one in (*taken, *recipes) if one.exists()]
     outside = [
         one
@@ -200,9 +201,17 @@ def _manifest(document: object, path: Path) -> Manifest:
     return document
 
 
-def references(program: Program, registry: str, cluster: str) -> dict[str, str]:
-    """Image as the file writes it → reference in the registry, for all that are built."""
-    built = {b.title: contexts.reference(registry, cluster, b) for b in program.builds}
+def references(
+    program: Program, registry: str, cluster: str, digests: Mapping[str, str]
+) -> dict[str, str]:
+    """Image as the file writes it → reference in the registry, for all that are built.
+
+    *digests*, by titles, are those of the images that are there.
+    """
+    built = {
+        b.title: contexts.reference(registry, cluster, b, digests.get(b.title))
+        for b in program.builds
+    }
     environment = program.environment
     if environment is None:
         return built

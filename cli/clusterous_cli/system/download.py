@@ -5,7 +5,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
@@ -133,18 +133,38 @@ def opened(
     headers: Mapping[str, str],
     private: Mapping[str, str] | None = None,
     method: str = "GET",
+    sent: bytes | Iterable[bytes] | None = None,
+    timeout: float = TIMEOUT_SECONDS,
 ) -> Any:
-    """Open *url* as it is; a refusal is urllib's HTTPError."""
-    request = urllib.request.Request(url, headers={"User-Agent": AGENT, **headers}, method=method)
+    """Open *url* as it is; a refusal is urllib's HTTPError.
+
+    Pieces that are *sent* need their Content-Length among the *headers*.
+    """
+    known = {"User-Agent": AGENT, **headers}
+    request = urllib.request.Request(url, data=sent, headers=known, method=method)
     for name, value in (private or {}).items():
         request.add_unredirected_header(name, value)
-    return urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=trust())
+    https = urllib.request.HTTPSHandler(context=trust())
+    return urllib.request.build_opener(https, _Redirects).open(request, timeout=timeout)
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Lets a HEAD stay one: a link that is signed for it is good for nothing else.
+
+    Python does so from 3.13 on (https://github.com/python/cpython/issues/99730).
+    """
+
+    def redirect_request(self, req: urllib.request.Request, *told: Any) -> Any:
+        onward = super().redirect_request(req, *told)
+        if onward and req.get_method() == "HEAD":
+            onward.method = "HEAD"
+        return onward
 
 
 def trust() -> ssl.SSLContext:
     """Trust the system's authorities, and those that the usual variables name."""
     context = ssl.create_default_context()
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"):
         path = os.environ.get(name)
         if path and Path(path).is_file():
             context.load_verify_locations(cafile=path)

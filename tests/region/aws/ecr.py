@@ -7,6 +7,7 @@ import binascii
 import json
 import secrets
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Final
 
 from tests.region.aws import authorization, store
@@ -133,10 +134,17 @@ def fixed_digest(world: World, repository: str, tag: str) -> str | None:
     """Return what *tag* stands for if it may stand for nothing else: where tags are immutable."""
     with world.lock:
         found = store.ecr().repositories[repository]
-        if found.image_tag_mutability != "IMMUTABLE":
+        if not _is_fixed(found, tag):
             return None
         held = (i.get_image_digest() for i in found.images if tag in i.image_tags)
         return next(held, None)
+
+
+def _is_fixed(repository: Any, tag: str) -> bool:
+    """Whether a tag of *repository* stays: filters name those for which its setting is reversed."""
+    filters = repository.image_tag_mutability_exclusion_filters or ()
+    excluded = any(fnmatchcase(tag, one["filter"]) for one in filters)
+    return bool(repository.image_tag_mutability.startswith("IMMUTABLE") is not excluded)
 
 
 def put_image(

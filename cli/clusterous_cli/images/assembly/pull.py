@@ -40,11 +40,14 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 @dataclass(slots=True)
 class Registry:
-    """One repository of a registry; *hosts* may name another address (a URL) for a registry."""
+    """One repository of a registry; *hosts* may name another address (a URL) for a registry.
+
+    *private* are headers that prove who we are; without any, we are everybody.
+    """
 
     reference: Reference
     hosts: Mapping[str, str] = field(default_factory=dict)
-    _private: dict[str, str] = field(default_factory=dict)
+    private: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def image(self, folder: Path, tell: Progress) -> Image:
         """Fetch the image for our nodes into *folder*, or take from there what it has."""
@@ -100,7 +103,7 @@ class Registry:
         self._open(f"blobs/{digest}", {}, method="HEAD").close()  # gets the token
         name = self.reference.repository.rpartition("/")[2]
         url = self._url(f"blobs/{digest}")
-        download.fetch(url, part, partial(tell, name), self._private)
+        download.fetch(url, part, partial(tell, name), self.private)
         return url
 
     def _url(self, what: str) -> str:
@@ -122,13 +125,13 @@ class Registry:
 
     def _try(self, url: str, headers: Mapping[str, str], method: str) -> Any:
         try:
-            return download.opened(url, headers, self._private, method)
+            return download.opened(url, headers, self.private, method)
         except urllib.error.HTTPError as error:
             asked = challenge(error.headers.get("WWW-Authenticate") or "")
             if error.code != 401 or not asked.get("realm"):
                 raise
-            self._private = {"Authorization": f"Bearer {self._token(asked)}"}
-            return download.opened(url, headers, self._private, method)
+            self.private = {"Authorization": f"Bearer {self._token(asked)}"}
+            return download.opened(url, headers, self.private, method)
 
     def _token(self, asked: Mapping[str, str]) -> str:
         scope = f"repository:{self.reference.repository}:pull"

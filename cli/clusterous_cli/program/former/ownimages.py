@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from clusterous_api.errors import UserError
-from clusterous_cli.images import bases, contexts, registry
+from clusterous_cli.images import contexts, registry
+from clusterous_cli.images.context import bases
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.program import envfile
 from clusterous_cli.program.program import Program
@@ -39,6 +40,7 @@ def settled(
 ) -> Program:
     """Return *program*, knowing what its images build on; *found* has those of `earlier`.
 
+    They are named by a tag and by a digest: builders want the one, programs the other.
     One that nobody built (None) is an error.
     """
     if missing := [image for image, reference in found.items() if reference is None]:
@@ -47,6 +49,7 @@ def settled(
             " none from an earlier run. Nothing was started."
         )
     known = {image: reference for image, reference in found.items() if reference is not None}
+    digests = {image: bases.by_digest(reference) for image, reference in known.items()}
     if program.environment is None:
         return program
     builds: list[Build] = []
@@ -54,9 +57,10 @@ def settled(
         under = {}
         for base in bases.of(build.folder):
             item = next((one for one in builds if _is_called(one, base)), None)
-            under[base] = contexts.reference(registry, cluster, item) if item else known[base]
+            named = contexts.reference(registry, cluster, item) if item else known[base]
+            under[base] = bases.by_tag(named)
         builds.append(contexts.plan_build(build.title, build.folder, under) if under else build)
-    return replace(program, builds=tuple(builds), earlier=tuple(known.items()))
+    return replace(program, builds=tuple(builds), earlier=tuple(digests.items()))
 
 
 def _is_called(build: Build, image: str) -> bool:
@@ -71,7 +75,8 @@ def looked_up(program: Program, session: Session, tell: Callable[[str], None]) -
         name, _, tag = envfile.tagged(image.removeprefix(bases.REGISTRY)).partition(":")
         repository = contexts.repository(cluster.name, name)
         there = registry.newest(session.cloud, repository, tag)
-        found[image] = f"{cluster.registry}/{repository}:{there}" if there else None
-        if there and there != tag:
-            tell(f"! {image} is not in the file: it is {there}, which was built last of {name}")
+        where = f"{cluster.registry}/{repository}"
+        found[image] = f"{where}:{there.name}@{there.digest}" if there else None
+        if there and tag not in there.tags:
+            tell(f"! {image} is not in the file: it is {there.name}, built last of {name}")
     return settled(program, cluster.registry, cluster.name, found)

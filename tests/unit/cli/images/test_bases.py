@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from clusterous_cli.images import bases, builder, contexts
-from clusterous_cli.images.builder import Builder, Kind
+from clusterous_cli.images import contexts
+from clusterous_cli.images.context import bases, taken
+from clusterous_cli.images.context.taken import Source
 
 RECIPE = """\
 # FROM registry:5000/comment
@@ -37,19 +38,36 @@ def test_puts_the_reference_in_its_place_and_nothing_else() -> None:
     ]
 
 
-@pytest.mark.parametrize("known", [{}, {"registry:5000/base:v1": "r.example/base:src-1"}])
-def test_the_persons_own_recipe_is_left_as_it_is(tmp_path: Path, known: dict[str, str]) -> None:
-    (tmp_path / "Dockerfile").write_bytes(RECIPE.encode() + b"# \xff\n")
-    (tmp_path / "Dockerfile.dockerignore").write_text("secret\n")
-    before = (tmp_path / "Dockerfile").read_bytes()
+@pytest.mark.parametrize("known", [(), (("registry:5000/base:v1", "r.example/base:src-1"),)])
+def test_the_persons_own_recipe_is_left_as_it_is(
+    tmp_path: Path, known: tuple[tuple[str, str], ...]
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "Dockerfile").write_bytes(RECIPE.encode() + b"# \xff\n")
+    before = (folder / "Dockerfile").read_bytes()
 
-    with bases.recipe(tmp_path, known) as recipe:
-        assert (recipe == tmp_path / "Dockerfile") is not bool(known)
-        assert (b"r.example" in recipe.read_bytes()) is bool(known)
-        assert recipe.read_bytes().endswith(b"# \xff\n")
-        assert Path(f"{recipe}.dockerignore").read_text() == "secret\n"
+    with taken.copy(Source(folder=folder, bases=known), tmp_path) as copied:
+        written = copied.recipe.read_bytes()
+        inside = (copied.context / "Dockerfile").read_bytes()
 
-    assert (tmp_path / "Dockerfile").read_bytes() == before
+    assert (b"r.example" in written) is bool(known)
+    assert written.endswith(b"# \xff\n")
+    assert (folder / "Dockerfile").read_bytes() == inside == before
+
+
+@pytest.mark.parametrize(
+    ("reference", "tag", "digest"),
+    [
+        ("r.example/c/base:src-1", "r.example/c/base:src-1", "r.example/c/base:src-1"),
+        ("r:5000/base:v1@sha256:0", "r:5000/base:v1", "r:5000/base@sha256:0"),
+        ("r:5000/base@sha256:0", "r:5000/base@sha256:0", "r:5000/base@sha256:0"),
+    ],
+)
+def test_builders_are_given_a_tag_and_programs_a_digest(
+    reference: str, tag: str, digest: str
+) -> None:
+    assert (bases.by_tag(reference), bases.by_digest(reference)) == (tag, digest)
 
 
 def test_the_tag_knows_what_is_below(tmp_path: Path) -> None:
@@ -64,15 +82,3 @@ def test_the_tag_knows_what_is_below(tmp_path: Path) -> None:
     assert len(tags) == 3
     # The same content has the same tag in every account.
     assert contexts.plan_build("t", tmp_path, {word: "other/x/base:src-1"}).tag in tags
-
-
-@pytest.mark.parametrize("kind", list(Kind))
-def test_only_what_builds_on_ours_shows_our_login(kind: Kind) -> None:
-    made = Builder(kind=kind, state=Path("/s"))
-    with_ours, without = (
-        builder.build_argv(made, "r/t:1", Path("/f"), Path("/r"), pulls=pulls)
-        for pulls in (True, False)
-    )
-
-    assert ("--authfile" in with_ours) is (kind is not Kind.DOCKER)
-    assert "--authfile" not in without

@@ -132,14 +132,6 @@ def test_what_another_version_wrote_is_not_believed(tmp_path: Path, text: str) -
         kubeconfig.read_or_explain(tmp_path, "reef")
 
 
-@pytest.mark.parametrize("kind", list(Kind))
-def test_the_password_is_never_an_argument(kind: Kind) -> None:
-    argv = builder.login_argv(Builder(kind=kind, state=Path("/c")), "r.example")
-
-    assert "--password-stdin" in argv
-    assert "--password" not in argv
-
-
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
@@ -159,19 +151,6 @@ def test_each_builder_hears_what_it_wants(kind: Kind, expected: str) -> None:
     argv = builder.build_argv(made, "r/x:1", Path("f"), Path("f/Containerfile"))
 
     assert " ".join(argv) == expected
-
-
-@pytest.mark.parametrize(
-    ("kind", "expected"),
-    [
-        (Kind.PODMAN, "podman push --authfile /c/login-1/auth.json r/x:1 docker://r/x:1"),
-        (Kind.DOCKER, "docker push r/x:1"),
-    ],
-)
-def test_each_builder_pushes_its_way(kind: Kind, expected: str) -> None:
-    made = Builder(kind=kind, state=Path("/c"), login="login-1")
-
-    assert " ".join(builder.push_argv(made, "r/x:1")) == expected
 
 
 def test_names_cannot_lead_to_another_path() -> None:

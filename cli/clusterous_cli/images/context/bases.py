@@ -5,14 +5,11 @@ name that a builder can resolve, so the recipe is read with what stands for it.
 """
 
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from clusterous_cli.images import contexts
+from clusterous_cli.images.context import recipe
 
 REGISTRY: Final = "registry:5000/"
 _WORD: Final = rf"(?P<word>{re.escape(REGISTRY)}[^\s'\"]+)"
@@ -32,24 +29,19 @@ def rebased(text: str, known: Mapping[str, str]) -> str:
     return _BASE.sub(lambda m: m["before"] + known.get(m["word"], m["word"]), text)
 
 
+def by_tag(reference: str) -> str:
+    """Return the name by which a builder can be given an image: it knows no digests of others."""
+    name, at, _ = reference.partition("@")
+    return name if at and ":" in name.rpartition("/")[2] else reference
+
+
+def by_digest(reference: str) -> str:
+    """Return the name that stands for one image for ever, where it is known."""
+    name, at, digest = reference.partition("@")
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.partition(':')[0]}@{digest}" if at else reference
+
+
 def of(folder: Path) -> tuple[str, ...]:
     """Return the bases of the image that *folder* builds."""
-    return named(contexts.containerfile(folder).read_text(errors="replace"))
-
-
-@contextmanager
-def recipe(folder: Path, known: Mapping[str, str]) -> Iterator[Path]:
-    """Give the recipe to build *folder* by: its own, or a copy in which what is *known* stands."""
-    own = contexts.containerfile(folder)
-    if not known:
-        yield own
-        return
-    with tempfile.TemporaryDirectory() as place:
-        written = Path(place, own.name)
-        written.write_text(
-            rebased(own.read_text(errors="surrogateescape"), known), errors="surrogateescape"
-        )
-        ignored = folder / f"{own.name}{contexts.DOCKERIGNORE}"
-        if ignored.is_file():
-            shutil.copy(ignored, f"{written}{contexts.DOCKERIGNORE}")
-        yield written
+    return named(recipe.find(folder).content.decode(errors="replace"))

@@ -1,0 +1,148 @@
+"""Builds what the registry lacks of a program's images, and says by which digest each is there."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.images import builder, contexts, registry
+from clusterous_cli.images.assembly import archives, pull, references
+from clusterous_cli.images.builder import Builder
+from clusterous_cli.images.context import recipe, taken
+from clusterous_cli.images.contexts import Build
+from clusterous_cli.images.registry import Known
+from clusterous_cli.images.sending import push, saved
+from clusterous_cli.reach import session
+from clusterous_cli.reach.session import Session
+from clusterous_cli.system import download
+from clusterous_cli.terminal import spell
+from clusterous_cli.terminal.lines import Lines
+from clusterous_cli.terminal.screen import Ui
+
+
+def repository(who: Identity, name: str, profile: str | None) -> push.Repository:
+    """Return a repository of ECR to read and write; the password is fetched when it is needed."""
+    return push.Repository(
+        registry=who.registry,
+        name=name,
+        user=registry.USER,
+        password=lambda: registry.password(who.region, profile),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Where a cluster's images are made; *profile* is AWS's, for the registry's password."""
+
+    session: Session
+    ui: Ui
+    profile: str | None = None
+
+    def there(self, builds: Sequence[Build]) -> dict[str, Known]:
+        """Return, by titles, those that the registry has."""
+        found = {build.title: self._find(build, build.tag) for build in builds}
+        return {title: one for title, one in found.items() if one}
+
+    def make(self, builds: Sequence[Build], there: Mapping[str, Known]) -> dict[str, str]:
+        """Build and push what is not *there*; return the digests of all, by titles."""
+        missing = [build for build in builds if build.title not in there]
+        for build in builds:
+            if build not in missing:
+                self.ui.tell(f"✓ image {build.name}:{build.tag} is in the registry")
+        made = self._made(missing) if missing else {}
+        digests = {title: one.digest for title, one in there.items()} | made
+        for build in builds:
+            before = there.get(build.title)
+            if before is None or build.pointer not in before.tags:
+                self._point(build, digests[build.title])
+        return digests
+
+    def _point(self, build: Build, digest: str) -> None:
+        """Let people's name for the image stand for this one, whichever it was before."""
+        repository = self._repository(build)
+        self._ensure(repository)
+        self._writable(repository).point(build.pointer, digest)
+
+    def _ensure(self, repository: str) -> None:
+        more = dict(self.session.cluster.record["config"].get("tags", ()))
+        registry.ensure_repository(self.session.cloud, self.session.identity, repository, more)
+
+    def _made(self, missing: Sequence[Build]) -> dict[str, str]:
+        for build in missing:
+            if (found := recipe.find(build.folder)).is_default:
+                self.ui.tell(f"· {build.folder} has {found.words}")
+        with_ = builder.find()
+        try:
+            with self.ui.lines() as lines:
+                return {build.title: self._build(with_, build, lines) for build in missing}
+        finally:
+            builder.tidy(with_)
+
+    def _find(self, build: Build, tag: str) -> Known | None:
+        return registry.find(self.session.cloud, self._repository(build), tag)
+
+    def _repository(self, build: Build) -> str:
+        return contexts.repository(self.session.cluster.name, build.name)
+
+    def _build(self, with_: Builder, build: Build, lines: Lines) -> str:
+        """Build one image, and return its digest."""
+        title, began = f"image {build.name}", self.ui.clock()
+        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
+        lines.set(title, f"not in the registry: building with {with_.kind}")
+        with tempfile.TemporaryDirectory(dir=with_.contexts) as place:
+            archive = Path(place, "image.tar")
+            tag = self._archive(with_, build, archive, tell)
+            if archive.exists():
+                built = self.ui.clock()
+                lines.set(title, f"built in {built - began:.0f} s, pushing")
+                digest = self._push(build, tag, archive, tell)
+                took = f"built in {built - began:.0f} s, pushed in {self.ui.clock() - built:.0f} s"
+                lines.set(title, f"{tag}: {took}", done=True)
+                return digest
+        found = self._find(build, tag)
+        lines.set(title, f"{tag} is in the registry", done=True)
+        return found.digest if found else self._build(with_, build, lines)
+
+    def _archive(
+        self, with_: Builder, build: Build, archive: Path, tell: Callable[[str], None]
+    ) -> str:
+        """Build *archive* of a copy of the folder, unless the copy is in the registry already."""
+        cluster = self.session.cluster
+        with taken.copy(build.source, with_.contexts) as copy:
+            if copy.tag != build.tag and self._find(build, copy.tag):
+                return copy.tag
+            for _, below in build.bases:
+                self._lay(with_, below, archive, tell)
+            reference = f"{cluster.registry}/{self._repository(build)}:{copy.tag}"
+            builder.build(with_, reference, copy.context, copy.recipe, tell, copy.asked)
+        builder.save(with_, reference, archive, tell)
+        builder.forget_older(with_, reference)
+        return copy.tag
+
+    def _lay(self, with_: Builder, below: str, archive: Path, tell: Callable[[str], None]) -> None:
+        """Let the builder have an image of the registry: it cannot pull what only we may read."""
+        if builder.has(with_, below):
+            return
+        name = references.parse(below)
+        tell(f"fetching {name.repository}:{name.version}, which it is built on")
+        private = {"Authorization": self._writable(name.repository).authorization()}
+        image = pull.Registry(name, {}, private).image(
+            download.cache() / "blobs", lambda *done: None
+        )
+        archives.write(image, below, archive)
+        builder.load(with_, below, archive, tell)
+        archive.unlink()
+
+    def _push(self, build: Build, tag: str, archive: Path, tell: Callable[[str], None]) -> str:
+        image = saved.read(archive)
+        repository = self._repository(build)
+        self._ensure(repository)
+
+        def progress(done: int, total: int) -> None:
+            tell(f"pushed {spell.size(min(done, total))} of {spell.size(total)}")
+
+        return push.push(image, self._writable(repository), tag, archive.parent, progress)
+
+    def _writable(self, name: str) -> push.Repository:
+        return repository(self.session.identity, name, self.profile)
