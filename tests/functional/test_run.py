@@ -645,6 +645,19 @@ def test_what_a_program_uses_is_not_removed(stage: Stage) -> None:
     assert app["spec"]["image"].endswith(left["imageDigest"])
 
 
+def test_no_image_of_somebody_else_is_listed_or_removed(stage: Stage) -> None:
+    pushed_as(stage, "clusterous/reef/theirs", "src-0011223344556677")
+
+    listed = stage.type("image", "ls", "-o", "json")
+    pruned = stage.type("image", "prune", "--all", "--older-than", "0", "--yes")
+    removed = stage.type("image", "rm", "theirs:src-0011223344556677", "--yes")
+
+    assert json.loads(listed[1]) == []
+    assert (pruned[0], removed[0]) == (0, 2)
+    assert "There is nothing to remove" in pruned[2]
+    assert len(stage.images()) == 1
+
+
 def test_nothing_is_removed_where_a_cluster_cannot_be_asked(stage: Stage) -> None:
     stage.type("build-image", "image", "tool")
     stage.kubernetes.away = True

@@ -12,6 +12,7 @@ from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.images import contexts
 from clusterous_cli.images.context import taken
+from clusterous_cli.plan.kinds import images
 
 # How many images ECR tells or deletes in one call.
 AT_ONCE: Final = 100
@@ -48,11 +49,7 @@ class Item:
 
 def listed(cloud: Aws, who: Identity) -> list[Item]:
     """Return the images of a cluster, by name and then by age."""
-    repositories = [
-        one["repositoryName"]
-        for one in cloud.pages("ecr", "describe_repositories", "repositories")
-        if one["repositoryName"].startswith(who.repositories)
-    ]
+    repositories = images.ours(cloud, who)
     found = [item for one in repositories for item in _images(cloud, who, one)]
     return sorted(found, key=lambda item: (item.name, item.pushed, item.digest))
 

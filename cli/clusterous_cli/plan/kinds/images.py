@@ -20,12 +20,13 @@ def _tags(cloud: Cloud, arn: str) -> dict[str, Any]:
     return {"Tags": answer.get("tags", ())}
 
 
+def ours(cloud: Cloud, who: Identity) -> list[str]:
+    """List the repositories that were made for a cluster; others may be called like them."""
+    return [name for name, tags in _near(cloud, who) if is_ours(tags, who)]
+
+
 def _look(at: Scope) -> list[Found]:
-    return [
-        Found(kind=REPOSITORY, key=name, id=name)
-        for name, tags in _near(at.cloud, at.who)
-        if is_ours(tags, at.who)
-    ]
+    return [Found(kind=REPOSITORY, key=name, id=name) for name in ours(at.cloud, at.who)]
 
 
 def _remove(to: Site, found: Found) -> None:
