@@ -86,7 +86,8 @@ def _warm() -> None:
     from tests.functional import cloud  # noqa: F401
 
     for name in typed.COMMANDS:
-        importlib.import_module(f"clusterous_cli.commands.{name.replace('-', '_')}")
+        module = typed.MODULES.get(name, name.replace("-", "_"))
+        importlib.import_module(f"clusterous_cli.commands.{module}")
     one = loaders.create_loader(botocore.session.get_session().get_config_variable("data_path"))
     for service in ("ec2", "s3", "iam", "sts", "efs", "service-quotas", "pricing"):
         one.load_service_model(service, "service-2")
