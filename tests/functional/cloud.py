@@ -196,6 +196,7 @@ def typing(patch: pytest.MonkeyPatch, world: World) -> None:
 def typed_in(folder: Path, account: World, patch: pytest.MonkeyPatch, file: str) -> Iterator[World]:
     """An administrator's empty account and a *folder* with a cluster *file*; nodes come up."""
     account.server.reset()
+    account.server.world.settings = QUICK
     account.configure(user_policy=dict(settings.ADMINISTRATOR))
     account.renew()
     patch.chdir(folder)

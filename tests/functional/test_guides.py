@@ -83,6 +83,9 @@ def prepare(world: cloud.World, section: str, folder: Path) -> dict[str, str]:
             end(world, "worker")
         case "The controller":
             end(world, "controller")
+        case "The controller, and its zone has no machine left":
+            put(world, folder)
+            end(world, "controller")
         case "What the controller knew":
             put(world, folder)
         case "The shared volume":

@@ -425,10 +425,11 @@ def test_a_copy_has_a_volume_of_its_own_and_the_first_ones_is_never_touched(
     assert set(shared(reef)) == {"reef"}
 
     with cloud.played(reef.cloud, atoll):
-        assert main.run([*again, "--confirm", "-q"]) == 0
+        assert main.run([*again, "--zone", "b", "--confirm", "-q"]) == 0
 
     made = shared(reef)["atoll"]
     assert (made["SnapshotId"], made["Size"]) == (copy, 30)
+    assert made["AvailabilityZone"] == "eu-west-1b"  # where all of a new cluster is made then
     assert tags_of(made)[names.TAG_FORMATTED] == "before"
     assert told(reef, VOLUME, OTHER) == f"id={made['VolumeId']}\ngiven=no\nmarked=yes\n"
     assert main.run(["plan", "--cluster", "atoll"]) == 0

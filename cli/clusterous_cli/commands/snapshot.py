@@ -130,6 +130,7 @@ def ls(settings: Settings) -> None:
 @click.argument("file", required=False, type=click.Path())
 @click.option("--from", "source", metavar="CLUSTER", help="Whose snapshot; default: its own.")
 @click.option("--without-volume", is_flag=True, help="Let a new cluster's shared volume be empty.")
+@click.option("--zone", metavar="ZONE", help="Where the controller and its volumes are to be.")
 @click.option("--confirm", is_flag=True, help="End the life that the cluster has now.")
 @options.break_lock
 @options.with_settings
@@ -139,6 +140,7 @@ def restore(
     file: str | None,
     source: str | None,
     without_volume: bool,
+    zone: str | None,
     confirm: bool,
 ) -> int:
     """Let a cluster begin again with what SNAPSHOT knows: its name in `snapshot ls`, or `newest`.
@@ -150,11 +152,16 @@ def restore(
     cluster's is made of the snapshot that `snapshot save` took of the first one's, which stays as
     it is; it is empty where none was taken.
 
+    With --zone that is in another zone than before, for a controller of which there is none left
+    in its own: the shared volume is copied there, with all files of now, and the one of before is
+    kept. A new cluster is made there as a whole.
+
     All programs come back suspended, so that none runs twice unasked. Nothing is taken along of the
     machines of then. The command may be stopped and repeated at any point.
 
     \b
     clusterous snapshot restore newest --confirm
+    clusterous snapshot restore newest --zone eu-west-1b
     clusterous snapshot restore 20261129T101503Z --from reef --cluster reef-2
     """
     from clusterous_cli.boot import bootstrap
@@ -163,7 +170,7 @@ def restore(
     from clusterous_cli.output import show
     from clusterous_cli.output import snapshots as shown
     from clusterous_cli.plan import converge, cost, design, inventory
-    from clusterous_cli.plan.snapshots import restoring, stored
+    from clusterous_cli.plan.snapshots import moving, restoring, stored
     from clusterous_cli.plan.volumes import copies
     from clusterous_cli.system import wait
     from clusterous_cli.terminal.screen import Ui
@@ -179,7 +186,12 @@ def restore(
     blob = bootstrap.restored(stored.content(cloud, owner, one))
     found = inventory.take(cloud, who)
     lives = restoring.lives(found)
-    if restoring.has_state(found):  # what create would refuse, before anything is ended for it
+    where = design.check_control(cloud, config, zone) if zone else ""
+    goes = moving.going(config, found, where) if where else None
+    if where and moving.is_new(found):
+        config = replace(config, zone=where)
+    elif restoring.has_state(found) and not (where and moving.is_lost(config, found)):
+        # What create would refuse, before anything is ended for it.
         design.draw(cloud, config, offer=opening.offer(None))
     becomes = restoring.files(
         config.volume, found, is_copied=bool(one.volume) and not without_volume
@@ -189,23 +201,38 @@ def restore(
         copy = copies.beside(cloud, owner, one)
         copied, config = copy.id, copies.fitting(config, copy, may_grow=is_like)
     words = shown.restore_words(one, who.name, lives=lives, files=becomes, others=kept)
+    words += shown.going_words(goes, where)
     if not confirm and not _agreed(screen, words, who.name if lives else None):
         screen.warn("Nothing was changed.")
         return 1
-    again = f"clusterous snapshot restore {one.name} --cluster {who.name}"
-    again += f" --from {owner.name}" * (owner != who) + " --without-volume" * without_volume
-    again += " --confirm"
+    again = (
+        f"clusterous snapshot restore {one.name} --cluster {who.name}"
+        + f" --from {owner.name}" * (owner != who)
+        + " --without-volume" * without_volume
+        + f" --zone {where}" * bool(where)
+        + " --confirm"
+    )
     pauses = wait.Pauses()
     with (
         screen.lines() as lines,
         converge.resumable(pauses, screen, lines, again),
         journal.kept(cloud, who, options.running(), opening.now),
     ):
-        restoring.Restoring(
-            cloud=cloud, who=who, lines=lines, pauses=pauses, breaks=settings.break_lock
-        ).run(blob)
-    drawn = design.draw(cloud, config, offer=opening.offer(None), restore=blob, copied=copied)
+        goal = moving.Moving(
+            cloud=cloud, who=who, config=config, zone=where, lines=lines, pauses=pauses,
+            now=opening.now,
+        )  # fmt: skip
+        moved = restoring.Restoring(
+            cloud=cloud, who=who, lines=lines, pauses=pauses, breaks=settings.break_lock,
+            moving=goal if where else None,
+        ).run(blob)  # fmt: skip
+    drawn = design.draw(
+        cloud, moved.config if moved else config, offer=opening.offer(None), restore=blob,
+        copied=copied, control=where,
+    )  # fmt: skip
     cluster = changing.carried_out(screen, cloud, drawn, again)
+    for told in shown.moved_words(moved):
+        screen.warn(f"  ! {told}")
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, cost.of(config, cloud.region), opening.now()))
     screen.hint(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from clusterous_cli.plan.snapshots.restoring import Files
+from clusterous_cli.plan.snapshots.restoring import Files, Moved
 from clusterous_cli.plan.snapshots.stored import KEPT, Snapshot
 from clusterous_cli.terminal import spell
 
@@ -60,6 +60,30 @@ def restore_words(
             " files on the shared volume."
         )
     return f"{said} {_files_words(one, files, others)}".rstrip()
+
+
+def going_words(volume: str | None, zone: str) -> str:
+    """Say what becomes of the shared *volume* when the controller goes to another *zone*."""
+    if not zone:
+        return ""
+    if volume is None:
+        return f" The controller is made in {zone}."
+    return (
+        f" The controller is made in {zone}, with a copy of the shared volume {volume}: of a"
+        f" snapshot of it that is taken now, of the newest one where it is lost. {volume} is kept."
+    )
+
+
+def moved_words(moved: Moved | None) -> list[str]:
+    """Say what is kept where a shared volume was copied, and what the file has to say."""
+    if moved is None or moved.copy is None:
+        return []
+    copy, of, given = moved.copy, moved.copy.of, moved.config.volume.id
+    kept = f"{of.id}, of which {copy.id} is a copy, is kept in {of.value.zone}" if of else ""
+    if given:
+        words = f"the shared volume is {given} now: say volume: {{id: {given}}} in the cluster file"
+        return [*([kept] if kept else []), words]
+    return [f"{kept}: `clusterous rm-volume {of.id}` removes it"] if of else []
 
 
 def _files_words(one: Snapshot, files: Files, others: Sequence[Snapshot]) -> str:

@@ -212,6 +212,7 @@ class Create:
         search = zones.begin(self.design.zone, config.cidr, there, is_bound=bool(config.zone))
         outcome = self._carry_out(steps, ids, parts)
         while full := _full(outcome):
+            search = zones.heard(search, full)
             if (stays := zones.stays(search, full)) is not None:
                 turn = self._of_other_type(search, stays, outcome)
             else:
@@ -225,7 +226,7 @@ class Create:
             steps = [*steps, *turn.steps]
             done = self._carry_out(turn.steps, known, Parts(self.lines, turn.steps))
             outcome = replace(done, doubtful=(*outcome.doubtful, *done.doubtful))
-        failed = tuple((step, _told(search, step, error)) for step, error in outcome.failed)
+        failed = tuple((step, self._told(search, step, error)) for step, error in outcome.failed)
         for step, error in failed:
             if isinstance(error, errors.NoCapacity):
                 parts.tell(step, "failed")
@@ -241,6 +242,43 @@ class Create:
         known = sizes.alike(self.cloud, value.instead or value.type, where)
         rest = [one for one in known if one not in search.types]
         return zones.of_type(search, step, rest[0], outcome.skipped) if rest else None
+
+    def _told(self, search: zones.Search, step: Step, error: ClusterousError) -> ClusterousError:
+        """Let an error of a full zone say what else was asked for, and where."""
+        if not isinstance(error, errors.NoCapacity):
+            return error
+        if OFF in step.drift and step.found:
+            ids, way = ", ".join(machines.off(step.found.value)), self._elsewhere(error.elsewhere)
+            return errors.NoCapacity(
+                f"{step.key}: {error}\n  {ids} is stopped, and is not replaced: its volumes stay"
+                f" with it. Run create again later, which starts it.{way}"
+            )
+        if zones.stays(search, [zones.Full(step=step)]):
+            assert step.resource is not None
+            types = ", ".join(search.types or (step.resource.value.type,))
+            return errors.NoCapacity(
+                f"{step.key}: {error}\n  Asked for {types}, where its volumes are. Run create again"
+                f" later.{self._elsewhere(search.named.get(step.key, ()))}"
+            )
+        asked = search.zones(step.key)
+        if len(asked) == 1:
+            return error
+        where = f"{', '.join(asked[:-1])} and {asked[-1]}"
+        return errors.NoCapacity(
+            f"{step.key}: {error}\n  Asked in {where}; run create again later."
+        )
+
+    def _elsewhere(self, named: Sequence[str]) -> str:
+        """Name the way to another zone, where AWS *named* one and there is a snapshot."""
+        if not state.present(self.design.found, ()).snapshots:
+            return ""
+        if not named:
+            return " AWS names no other zone that has one just now."
+        return (
+            " Or begin anew with the newest snapshot where there is one, with all files:\n"
+            f"    clusterous snapshot restore newest --cluster {self.design.who.name}"
+            f" --zone {named[0]}"
+        )
 
     def check_unchanged(self) -> None:
         """Refuse a plan that was drawn before another create or destroy did something."""
@@ -299,27 +337,6 @@ def _full(outcome: Outcome) -> list[zones.Full]:
         if isinstance(error, errors.NoCapacity) and OFF not in step.drift
     ]
     return full if len(full) == len(outcome.failed) else []
-
-
-def _told(search: zones.Search, step: Step, error: ClusterousError) -> ClusterousError:
-    """Let an error of a full zone say where else machines were asked for."""
-    asked = search.zones(step.key)
-    is_full = isinstance(error, errors.NoCapacity)
-    if is_full and OFF in step.drift and step.found:
-        ids = ", ".join(machines.off(step.found.value))
-        return errors.NoCapacity(
-            f"{step.key}: {error}\n  {ids} is stopped, and is not replaced: its volumes stay with"
-            " it. Run create again later, which starts it."
-        )
-    if is_full and search.types and step.key == names.ROLE_CONTROLLER:
-        return errors.NoCapacity(
-            f"{step.key}: {error}\n  Asked for {', '.join(search.types)}, where its volumes are."
-            " Run create again later."
-        )
-    if not is_full or len(asked) == 1:
-        return error
-    where = f"{', '.join(asked[:-1])} and {asked[-1]}"
-    return errors.NoCapacity(f"{step.key}: {error}\n  Asked in {where}; run create again later.")
 
 
 def _things(found: Sequence[Found]) -> set[tuple[str, str]]:

@@ -175,14 +175,15 @@ def draw(
     leave: frozenset[str] = frozenset(),
     restore: Blob | None = None,
     copied: str = "",
+    control: str = "",
     unfinished: Mapping[str, Any] | None = None,
 ) -> Design:
     """Ask what exists and what is needed, and return the plan between.
 
     The machines with the ids *leave* shall go, whether they are too many or not. A cluster that has
     not begun begins with the snapshot *restore*, and one without a shared volume has it made of the
-    snapshot in EBS *copied*. What is *unfinished* stands in the record until all is as the plan
-    wants it.
+    snapshot in EBS *copied*. *control* is the zone of a controller that has none yet. What is
+    *unfinished* stands in the record until all is as the plan wants it.
     """
     outside = outside or Outside()
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
@@ -205,7 +206,7 @@ def draw(
         brain = state.present(found.result(), _living(found.result()))
         state.refuse(
             who, brain, living.get(names.ROLE_CONTROLLER),
-            str((before.result() or {}).get("zone", "")), partial(ebs.newest_snapshot, cloud),
+            _of_controller(found.result(), before.result()), partial(ebs.newest_snapshot, cloud),
         )  # fmt: skip
         where = keeping.zone_of(volume) or (brain.own.value.zone if brain.own else None)
         zone = pool.submit(zone_for, cloud, config, everything, where)
@@ -217,7 +218,7 @@ def draw(
                 config, who, k3s, everything, volume, brain, reports.result(),
                 before.result() or {}, secrets, allow.result(), published.result(),
                 image.result(), zone.result(), outside, operator, server, leave, restore, copied,
-                unfinished, drawn,
+                control, unfinished, drawn,
             )  # fmt: skip
 
         there = found.result()
@@ -244,12 +245,13 @@ def _drawn(
     leave: frozenset[str],
     restore: Blob | None,
     copied: str,
+    control: str,
     unfinished: Mapping[str, Any] | None,
     redraw: Callable[[OwnImage, OwnImage | None], Design],
 ) -> Design:
     fitting(config, image)
     where = keeping.zone_of(volume) or (brain.own.value.zone if brain.own else None)
-    control = control_zone_for(found, where, zone)
+    control = control_zone_for(found, where, control or where or zone)
     version = assets.version()
     archives = {**published.blobs, "operator": operator.blob}
     archives |= {"volume": server.blob} if server else {}
@@ -360,8 +362,14 @@ def _volume(
     there = keeping.present(found, config.volume, recorded)
     keeping.refuse(config.volume, there, found)
     if (id := keeping.lost(there)) and config.volume.id in (None, id):
-        raise keeping.loss(id, str(before.get("zone", "")), ebs.newest_snapshot(cloud, id))
+        raise keeping.loss(id, _of_controller(found, before), ebs.newest_snapshot(cloud, id))
     return there
+
+
+def _of_controller(found: tuple[Found, ...], before: Mapping[str, Any] | None) -> str:
+    """Return the zone of the controller, which may be another than the cluster's."""
+    own = (one.value.zone for one in found if one.kind is SUBNET and one.key == CONTROL)
+    return str(next(own, (before or {}).get("zone", "")))
 
 
 def _failed(reports: Reports) -> frozenset[str]:
@@ -511,19 +519,7 @@ def zone_for(
         zone = _whole(config.zone, cloud.region)
         _beside(volume, zone, f"network.zone is {zone}")
     types = {one.type for one in config.pools}
-    offered = cloud.pages(
-        "ec2",
-        "describe_instance_type_offerings",
-        "InstanceTypeOfferings",
-        LocationType="availability-zone",
-        Filters=[{"Name": "instance-type", "Values": sorted(types)}],
-    )
-    return choose_zone(
-        volume or config.zone,
-        cloud.region,
-        types,
-        [(o["InstanceType"], o["Location"]) for o in offered],
-    )
+    return choose_zone(volume or config.zone, cloud.region, types, _offered(cloud, types))
 
 
 def control_zone_for(found: tuple[Found, ...], volume: str | None, zone: str) -> str:
@@ -531,7 +527,7 @@ def control_zone_for(found: tuple[Found, ...], volume: str | None, zone: str) ->
     for one in found:
         if one.kind is SUBNET and one.key == CONTROL:
             return _beside(volume, one.value.zone, f"the controller is in {one.value.zone}")
-    return zone
+    return _beside(volume, zone, f"the controller is to be in {zone}")
 
 
 def _same_zone(asked: str | None, region: str, zone: str) -> str:
@@ -552,6 +548,28 @@ def _beside(volume: str | None, zone: str, why: str) -> str:
 
 def _whole(zone: str, region: str) -> str:
     return zone if len(zone) > 1 else f"{region}{zone}"
+
+
+def check_control(cloud: Cloud, config: ClusterConfig, asked: str) -> str:
+    """Return the whole name of the zone *asked*, in which there are machines for a controller."""
+    type = config.pool(names.ROLE_CONTROLLER).type
+    zone, offered = _whole(asked, cloud.region), _offered(cloud, {type})
+    if (type, zone) not in offered:
+        known = ", ".join(sorted({where for _, where in offered}))
+        raise UserError(f"--zone: {zone} has no {type} for the controller; {known} have.")
+    return zone
+
+
+def _offered(cloud: Cloud, types: set[str]) -> list[tuple[str, str]]:
+    """Ask which of the *types* each zone offers."""
+    offered = cloud.pages(
+        "ec2",
+        "describe_instance_type_offerings",
+        "InstanceTypeOfferings",
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": sorted(types)}],
+    )
+    return [(one["InstanceType"], one["Location"]) for one in offered]
 
 
 def choose_zone(

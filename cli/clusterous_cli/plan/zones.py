@@ -109,6 +109,14 @@ def turn(
     return Turn(search=search, steps=tuple(found.values()), anew=anew) if found else None
 
 
+def heard(before: Search, full: Sequence[Full]) -> Search:
+    """Remember which zones AWS names for machines that it has elsewhere."""
+    search = before
+    for one in full:
+        search = _heard(search, one)
+    return search
+
+
 def stays(search: Search, full: Sequence[Full]) -> Step | None:
     """Return the step of a controller that cannot go to another zone: data of its is in its own."""
     if not search.has_data:

@@ -11,8 +11,8 @@ from typing import Final
 
 from clusterous_api import names
 from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.config import Volume as Asked
-from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob
 from clusterous_cli.plan import converge, inventory
@@ -21,6 +21,8 @@ from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Found
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.volume import keeping, state
+from clusterous_cli.plan.snapshots import moving
+from clusterous_cli.plan.snapshots.moving import Copy, Moving
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.turns import lock
@@ -69,6 +71,14 @@ def files(asked: Asked, found: Iterable[Found], *, is_copied: bool) -> Files:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moved:
+    """What is wanted in another zone, and the copy of the shared volume that was made for that."""
+
+    config: ClusterConfig
+    copy: Copy | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Restoring:
     """Ends the life that there is, in the order that may be cut short anywhere."""
 
@@ -77,24 +87,31 @@ class Restoring:
     lines: Lines
     pauses: wait.Pauses
     breaks: bool = False  # take the turn also from who is at work
+    moving: Moving | None = None  # where the next life is in another zone
 
-    def run(self, snapshot: Blob) -> None:
-        """Do it; a cluster that is not there yet has none."""
+    def run(self, snapshot: Blob) -> Moved | None:
+        """Do it; a cluster that is not there yet has none. Return what became of its volume."""
         if not any(one.kind is BUCKET for one in inventory.take(self.cloud, self.who)):
-            return
+            return None
         taken = lock.Lock(
             cloud=self.cloud, who=self.who, doing="a restore", pauses=self.pauses,
             breaks=self.breaks,
         )  # fmt: skip
         with lock.held(taken, self.lines):
             found = inventory.take(self.cloud, self.who)
-            if not lives(found):
-                return
+            if not lives(found) and self.moving is None:
+                return None
             site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
             site.s3("put_object", Key=snapshot.key, Body=snapshot.content)
             self.end(ending(found))
+            copy = self.moving.copied(found) if self.moving else None
             state.put_aside(site, snapshot.sha256)
             self.lines.set(LINE, "the one before is put aside", done=True)
+            if self.moving is None:
+                return None
+            # While the subnet is there, the controller is where that is.
+            self.end(moving.bound(found, self.moving.zone))
+            return Moved(copy=copy, config=self.moving.settle(found, copy))
 
     def end(self, things: Sequence[Found]) -> None:
         """Let things go that hold no data, and wait until they have."""

@@ -21,7 +21,7 @@ from clusterous_cli.plan import design
 from clusterous_cli.plan.executor import Act, Executor
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Scope, Step
-from clusterous_cli.plan.kinds.volume import ebs, keeping, snapshot
+from clusterous_cli.plan.kinds.volume import ebs, keeping, snapshot, state
 from clusterous_cli.plan.snapshots import stored
 from clusterous_cli.plan.volumes import stock
 from clusterous_cli.plan.volumes.stock import Thing, Type
@@ -243,7 +243,7 @@ def zone(
         return f"{cloud.region}{asked}" if len(asked) == 1 else asked
     kept = record.read(cloud, who) or {}
     if kept.get("zone"):
-        return str(kept["zone"])
+        return state.zone(cloud, who) or str(kept["zone"])
     before = ebs.given(cloud, copy.value.volume)
     if before:
         return str(before[0].value.zone)

@@ -18,7 +18,7 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import BEGUN, SNAPSHOTS
 from clusterous_cli.cluster.payload import STATE as OBJECT
 from clusterous_cli.cluster.tags import key_of, tagged
-from clusterous_cli.plan.kinds.cloud import Site
+from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.files import CLOSED
 from clusterous_cli.plan.kinds.files import OBJECT as OBJECTS
 from clusterous_cli.plan.kinds.kind import (
@@ -112,6 +112,12 @@ def present(found: Iterable[Found], living: Iterable[str]) -> Present:
         kept=not is_older,
         snapshots=any(one.kind is OBJECTS and one.id.startswith(SNAPSHOTS) for one in things),
     )
+
+
+def zone(cloud: Cloud, who: Identity) -> str | None:
+    """Return where the controller is bound to be: in the zone of its volume."""
+    found = _look(Scope(cloud=cloud, who=who))
+    return next((one.value.zone for one in found if one.kind is VOLUME), None)
 
 
 def refuse(
