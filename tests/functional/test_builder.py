@@ -217,7 +217,8 @@ def pushed(archive: Path, repository: push.Repository, tag: str) -> tuple[str, l
     with tempfile.TemporaryDirectory() as scratch:
         image = saved.read(archive)
         told = lambda done, total: sizes.append(total)  # noqa: E731
-        return push.push(image, repository, tag, Path(scratch), told), sizes
+        pause = lambda seconds: None  # noqa: E731
+        return push.push(image, repository, tag, Path(scratch), told, pause), sizes
 
 
 @programs.needs("buildah", "docker-registry")

@@ -8,9 +8,10 @@ from clusterous_api.errors import UserError
 from clusterous_cli.images.context import ignore
 
 REQUIREMENTS: Final = "requirements.txt"
-# Requirements first: the layer with them is built anew only when they change.
+# Python as our own images have it. Requirements first: the layer with them is built anew only when
+# they change.
 PYTHON: Final = f"""\
-FROM docker.io/library/python:3.13-slim
+FROM docker.io/library/python:3.11-slim
 WORKDIR /app
 COPY {REQUIREMENTS} ./
 RUN pip install --no-cache-dir --root-user-action=ignore -r {REQUIREMENTS}

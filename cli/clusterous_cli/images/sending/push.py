@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import threading
+import time
 import urllib.error
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
@@ -89,18 +90,9 @@ class Repository:
         return True
 
     def send(self, blob: Blob, tell: Callable[[int], None]) -> None:
-        """Upload a part of an image, unless it is there; from its beginning where that fails."""
-        for left in reversed(range(TRIES)):
-            try:
-                if not self.has(blob.digest):
-                    self._upload(blob, tell)
-            except TransientError:
-                if not left:
-                    raise
-            else:
-                return
-
-    def _upload(self, blob: Blob, tell: Callable[[int], None]) -> None:
+        """Upload a part of an image, unless it is there."""
+        if self.has(blob.digest):
+            return
         none = {"Content-Length": "0"}
         with self._ask("POST", self._url("blobs/uploads/"), none, b"") as answer:
             place = self._onward(answer.headers["Location"])
@@ -232,8 +224,27 @@ class _Count:
             self.tell(self.done, self.total)
 
 
-def push(image: Saved, to: Repository, tag: str, scratch: Path, tell: Progress) -> str:
-    """Push *image* under a tag that was never given to another; return its digest there."""
+def push(
+    image: Saved,
+    to: Repository,
+    tag: str,
+    scratch: Path,
+    tell: Progress,
+    pause: Callable[[float], None] = time.sleep,
+) -> str:
+    """Push *image* under a tag that was never given to another; return its digest there.
+
+    What breaks off begins again, less what has arrived: nothing is built anew for that.
+    """
+    for tried in range(1, TRIES):
+        try:
+            return _pushed(image, to, tag, scratch, tell)
+        except TransientError:
+            pause(tried)
+    return _pushed(image, to, tag, scratch, tell)
+
+
+def _pushed(image: Saved, to: Repository, tag: str, scratch: Path, tell: Progress) -> str:
     if there := to.digest(tag):
         return there
     count = _Count(tell=tell)
