@@ -113,6 +113,8 @@ FIELDS: dict[str, tuple[Any, Any, str]] = {
     "workers.ports[].port": (65535, *NO_PORT),
     "workers.ports[].targetPort": (1, *ZERO),
     "workers.ports[].protocol": ("UDP", *CHOICE),
+    "workers.aliases": (["shard", "my.db"], ["My_DB"], "should match"),
+    "workers.headless": (True, *NOT_BOOL),
     "workers.placement": ({}, *NOT_MAP),
     "workers.placement.role": ("controller", *CHOICE),
     "workers.placement.pool": ("gpu", *LONG),

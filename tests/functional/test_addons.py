@@ -100,7 +100,7 @@ def test_all_of_the_program_knows_an_addon_that_is_in_the_table(
         world.create(REEF, seconds=3, view=sick)
     world.create(REEF)
 
-    assert list(digests(world)) == ["operator", "cloud-controller", "mirror"]
+    assert list(digests(world)) == ["operator", "cloud-controller", "app-names", "mirror"]
     opened = record.open_cluster("reef", world.cloud)
     assert show.addons_data(opened)["image mirror"] == {"ready": True, "says": "ready"}
     role = Identity(name="reef", account=world.cloud.account, region="eu-west-1").role("controller")
@@ -111,7 +111,7 @@ def test_all_of_the_program_knows_an_addon_that_is_in_the_table(
     monkeypatch.setattr(table, "ALL", tuple(one for one in table.ALL if one is not MIRROR))
     assert "mirror removed" in shown(world)
     world.create(REEF)
-    assert list(digests(world)) == ["operator", "cloud-controller"]
+    assert list(digests(world)) == ["operator", "cloud-controller", "app-names"]
 
 
 def test_an_addon_that_is_not_wanted_is_not_there(

@@ -53,6 +53,7 @@ class Addon:
     images: tuple[str, ...] = ()  # the archives that the controller takes in; others are pulled
     wanted: Callable[[ClusterConfig], bool] = always
     awaited: bool = True  # whether create waits for it
+    pods: bool = True  # whether any are of it; else it is ready as soon as it is taken
     folder: str = "manifests"  # where k3s finds it: as objects, or as `pods` of the node itself
     actions: tuple[str, ...] = ()  # what the controller's role may do for it
 

@@ -35,7 +35,8 @@ def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
 
 ADDON: Final = Addon(
     name="app-names",
-    noun="names of programs",
+    noun="DNS of programs",
     manifests=manifests,
-    awaited=False,  # it has no pods
+    awaited=False,
+    pods=False,
 )

@@ -47,10 +47,12 @@ def stuck(view: View) -> str:
     return str(view.get("stuck", "")).strip()
 
 
-def state(view: View, name: str, digest: str) -> State:
-    """Return how far the add-on is on its way to *digest*."""
+def state(view: View, name: str, digest: str, *, pods: bool = True) -> State:
+    """Return how far the add-on, with *pods* or without, is on its way to *digest*."""
     if view["addons"].get(name) != digest:
         return State(ready=False, words=stuck(view) or "waits for the controller to take it")
+    if not pods:
+        return State(ready=True, words="ready")
     parts = [one for one in workloads(view) if addon.labelled(one.mark) == name]
     newest = [one for one in parts if one.mark == addon.label(name, digest)]
     behind = [one for one in newest if not one.is_out]

@@ -34,6 +34,11 @@ def noun(name: str) -> str:
     return next((addon.noun for addon in ALL if addon.name == name), name)
 
 
+def has_pods(name: str) -> bool:
+    """Tell whether an add-on has pods; that of another release has."""
+    return next((addon.pods for addon in ALL if addon.name == name), True)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Made:
     """The add-ons as they are brought to a cluster: the table, and the files that it names."""

@@ -157,10 +157,11 @@ def addon_states(view: Mapping[str, Any], addons: Mapping[str, str]) -> dict[str
         up = operator_ready(view)
         return {"operator": rollout.State(ready=up, words="ready" if up else "starting")}
     nothing = rollout.State(ready=False, words="waits")
-    return {
-        table.noun(name): rollout.state(view, name, digest) if view else nothing
-        for name, digest in addons.items()
-    }
+
+    def state(name: str, digest: str) -> rollout.State:
+        return rollout.state(view, name, digest, pods=table.has_pods(name)) if view else nothing
+
+    return {table.noun(name): state(name, digest) for name, digest in addons.items()}
 
 
 def cluster_view(nodes: Iterable[Node]) -> Mapping[str, Any]:

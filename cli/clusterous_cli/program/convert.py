@@ -21,6 +21,8 @@ WITHOUT: Final = {names.POOL_MASTER: "worker"}
 ANNOTATION_SOURCE: Final = f"{names.DOMAIN}/source"
 # The name as the file has it: several become one label.
 ANNOTATION_NAME: Final = f"{names.DOMAIN}/environment"
+# Of the conversion: what an older one made of a file is made anew by the next `run`.
+FORM: Final = 2
 IDLE_NOTICE_MILLIS: Final = 50
 # How long the name of a pool may be (cluster.config.NAME), and that of a component.
 POOL_LIMIT: Final = 30
@@ -86,7 +88,7 @@ def placement(machine: str) -> Manifest:
 
 def fingerprint(environment: Environment, images: Mapping[str, str]) -> str:
     """The same for the same file and the same image contents, whatever the cluster's size."""
-    text = repr((replace(environment, warnings=()), sorted(images.items())))
+    text = repr((FORM, replace(environment, warnings=()), sorted(images.items())))
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

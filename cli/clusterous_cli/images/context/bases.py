@@ -12,7 +12,8 @@ from typing import Final
 from clusterous_cli.images.context import recipe
 
 REGISTRY: Final = "registry:5000/"
-_WORD: Final = rf"(?P<word>{re.escape(REGISTRY)}[^\s'\"]+)"
+# What a recipe makes of its arguments only the builder knows.
+_WORD: Final = rf"(?P<word>{re.escape(REGISTRY)}[^\s'\"$]+)(?=\s|$)"
 _BASE: Final = re.compile(
     rf"^(?P<before>[ \t]*FROM[ \t]+(?:--\S+[ \t]+)*|[ \t]*(?:COPY|ADD)\b.*?[ \t]--from=){_WORD}",
     re.IGNORECASE | re.MULTILINE,

@@ -74,7 +74,8 @@ def looked_up(program: Program, session: Session, tell: Callable[[str], None]) -
     for image in earlier(program):
         name, _, tag = envfile.tagged(image.removeprefix(bases.REGISTRY)).partition(":")
         repository = contexts.repository(cluster.name, name)
-        there = registry.newest(session.cloud, repository, tag)
+        is_legal = envfile.IMAGE_NAME.fullmatch(f"{name}:{tag}")
+        there = registry.newest(session.cloud, repository, tag) if is_legal else None
         where = f"{cluster.registry}/{repository}"
         found[image] = f"{where}:{there.name}@{there.digest}" if there else None
         if there and tag not in there.tags:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_cli.addons import rollout
+from clusterous_cli.addons import rollout, table
 
 
 def view(*lines: str, **more: Any) -> dict[str, Any]:
@@ -52,3 +52,11 @@ def test_what_the_controller_has_not_taken_yet_is_not_there() -> None:
 
     assert (waits.ready, waits.words) == (False, "waits for the controller to take it")
     assert (stuck.ready, stuck.words) == (False, "no space left")
+
+
+def test_what_has_no_pods_is_ready_when_it_is_taken() -> None:
+    assert rollout.state(view(), "one", "new", pods=False) == rollout.State(
+        ready=True, words="ready"
+    )
+    assert not rollout.state(view(), "one", "newer", pods=False).ready
+    assert [one.name for one in table.ALL if not table.has_pods(one.name)] == ["app-names"]

@@ -21,7 +21,8 @@ RUN echo FROM registry:5000/text
 
 def test_finds_what_a_recipe_builds_on() -> None:
     assert bases.named(RECIPE) == ("registry:5000/base:v1", "registry:5000/tool")
-    assert bases.named("FROM registry:5000/a${X}\n") == ("registry:5000/a${X}",)
+    assert bases.named("FROM registry:5000/a") == ("registry:5000/a",)
+    assert bases.named("FROM registry:5000/a:${X}\nFROM registry:5000/$Y\n") == ()
 
 
 def test_puts_the_reference_in_its_place_and_nothing_else() -> None:
