@@ -69,9 +69,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def changes(region: Region) -> int:
-    """Count what the person's commands have changed in the account so far."""
+    """Count what the person's commands have changed in the account so far.
+
+    Who calls as a machine is ROLE/SESSION in the log.
+    """
     return sum(
-        call["mutating"] and call["status"] < 400 and "user/" in call["caller"]
+        call["mutating"] and call["status"] < 400 and "/" not in call["caller"]
         for call in region.aws_log()
     )
 
