@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,10 @@ def main(port: str, folder: str, file: str, last: str) -> None:
     aws.call = dying  # type: ignore[method-assign]
     outside = Path(folder)
     outside.mkdir()
-    world = cloud.World(server=None, cloud=aws, folder=outside, port=int(port))  # type: ignore[arg-type]
+    world = cloud.World(
+        server=None,  # type: ignore[arg-type]  # it is in the other process
+        cloud=aws, folder=outside, port=int(port), tls=ssl.create_default_context(),
+    )  # fmt: skip
     world.converge(config.parse(file)).run()
 
 

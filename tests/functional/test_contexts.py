@@ -95,7 +95,7 @@ def sent_by_docker(folder: Path, environment: dict[str, str]) -> set[str]:
 
 NAMES = st.sampled_from(["a", "b", "ab", "c.py", "d e", "+", "ü"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
-PIECES = st.sampled_from(["a", "b", "*", "**", "?", "a*", "*.py", "[a-b]", "[^a]", r"\a", "d e"])
+PIECES = st.sampled_from(["a", "b", "*", "**", "?", "a*", "*.py", "[a-b]", "[^a]", r"\+", "d e"])
 PATTERNS = st.lists(PIECES, min_size=1, max_size=3).map("/".join)
 # The old client looks for what is kept only below folders that such a line names literally.
 KEPT = PATHS.map(lambda path: f"!{path}")
@@ -107,6 +107,7 @@ LINES = st.lists(st.one_of(SPELLED.map("".join), KEPT, st.just("# a")), max_size
 @given(st.lists(PATHS, max_size=12), LINES)
 @settings(
     max_examples=40,
+    derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -93,7 +93,11 @@ def _clean(pattern: str) -> str:
 
 
 def matcher(pattern: str) -> Callable[[str], bool]:
-    """Return what tells whether *pattern* matches a path: `*`, `?`, `**`, `[a-z]`, `\\x`."""
+    """Return what tells whether *pattern* matches a path: `*`, `?`, `**`, `[a-z]`, `\\x`.
+
+    A letter after a backslash is that letter; Docker takes some for what they are in Go's regular
+    expressions, such as `\\a` for a bell, which no file's name has.
+    """
     cleaned = _clean(pattern)
     pieces = _pieces(cleaned)
     plain = [one for one in pieces if one not in ("**", "**/")]
