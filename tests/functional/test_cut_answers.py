@@ -15,6 +15,8 @@ READS = {
     "object": ("s3", "get_object", {"Bucket": BUCKET, "Key": "key"}),
 }
 
+of_each_kind = pytest.mark.parametrize(("service", "action", "asked"), READS.values(), ids=READS)
+
 
 @pytest.fixture
 def bucket(world: cloud.World) -> None:
@@ -29,7 +31,7 @@ def cut(world: cloud.World, action: str, times: int) -> None:
 
 
 @pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize(("service", "action", "asked"), READS.values(), ids=READS)
+@of_each_kind
 def test_what_was_cut_is_asked_for_again(
     world: cloud.World, service: str, action: str, asked: dict[str, Any]
 ) -> None:
@@ -44,7 +46,7 @@ def test_what_was_cut_is_asked_for_again(
 
 
 @pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize(("service", "action", "asked"), READS.values(), ids=READS)
+@of_each_kind
 def test_what_is_cut_again_and_again_is_told_as_lost(
     world: cloud.World, service: str, action: str, asked: dict[str, Any]
 ) -> None:

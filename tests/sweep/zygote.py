@@ -77,17 +77,15 @@ def main() -> None:
 
 def _warm() -> None:
     """Import what every command needs, and read AWS's models once for all."""
-    import importlib
-
     import botocore.session
+    import click
     from botocore import loaders
 
     from clusterous_cli import main as typed
     from tests.functional import cloud  # noqa: F401
 
     for name in typed.COMMANDS:
-        module = typed.MODULES.get(name, name.replace("-", "_"))
-        importlib.import_module(f"clusterous_cli.commands.{module}")
+        typed.cli.get_command(click.Context(typed.cli), name)
     one = loaders.create_loader(botocore.session.get_session().get_config_variable("data_path"))
     for service in ("ec2", "s3", "iam", "sts", "efs", "service-quotas", "pricing"):
         one.load_service_model(service, "service-2")

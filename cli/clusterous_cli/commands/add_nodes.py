@@ -18,16 +18,18 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None) -> in
     number is told: create with it would go back. The same command again goes on with one that has
     not ended, and adds nothing twice.
     """
+    from clusterous_cli.cluster.config import ClusterConfig
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
     from clusterous_cli.plan import cost, design
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    cloud, before = opening.existing(settings)
+    cloud, kept = opening.recorded(settings)
+    before = ClusterConfig.from_record(kept["config"])
     number, name = changing.amount(words, count)
     pool = changing.pool(before, name)
-    chosen = changing.by(cloud, before, pool, number)
+    chosen = changing.by(kept, pool, number)
     config = changing.checked(chosen.config)
     listed = opening.asked_prices(cloud, config)
     drawn = design.draw(cloud, config, offer=opening.offer(None), unfinished=chosen.unfinished)

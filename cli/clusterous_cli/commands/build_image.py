@@ -48,14 +48,12 @@ def command(
     from clusterous_cli.commands import launching, opening
     from clusterous_cli.images import contexts
     from clusterous_cli.images.workshop import Workshop
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     contexts.pointing(name)
     build = contexts.plan_build(name, folder, arguments=contexts.build_arguments(arguments))
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     workshop = Workshop(opened, ui, launching.aws_profile(settings))
     digest = workshop.make([build], workshop.there([build]))[name]
     reference = contexts.reference(opened.cluster.registry, opened.cluster.name, build, digest)

@@ -11,7 +11,6 @@ from clusterous_api.errors import UserError
 from clusterous_cli.aws import client
 from clusterous_cli.cluster import local, record
 from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeType, without_volume
-from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
 from clusterous_cli.program.convert import dns_label
 from clusterous_cli.system import wait
@@ -97,14 +96,15 @@ class Chosen:
     goes_on: bool = False
 
 
-def by(cloud: client.Aws, before: ClusterConfig, one: Pool, number: int) -> Chosen:
-    """Return what is wanted with *number* more machines in a pool, or fewer.
+def by(kept: Mapping[str, Any], one: Pool, number: int) -> Chosen:
+    """Return what is wanted with *number* more machines in a pool, or fewer. Pure.
 
-    The same change that was begun and has not ended is gone on with: it is not made twice.
+    *kept* is the record. The same change that was begun and has not ended is gone on with: it is
+    not made twice.
     """
-    who = Identity(name=before.name, account=cloud.account, region=cloud.region)
+    before = ClusterConfig.from_record(kept["config"])
     unfinished = {"pool": one.name, "by": number}
-    if (record.read(cloud, who) or {}).get("unfinished") == unfinished:
+    if kept.get("unfinished") == unfinished:
         return Chosen(config=before, unfinished=unfinished, goes_on=True)
     if one.count + number < 0:
         raise UserError(f"{one.spelled}: {-number} are to go, and {one.count} are wanted.")
@@ -114,13 +114,14 @@ def by(cloud: client.Aws, before: ClusterConfig, one: Pool, number: int) -> Chos
 
 def leaving(
     cloud: client.Aws,
-    before: ClusterConfig,
+    kept: Mapping[str, Any],
     words: Sequence[str],
     count: int | None,
     *,
     replace: bool,
 ) -> Chosen:
     """Return what `rm-nodes` is to do; machines that are leaving already are not counted again."""
+    before = ClusterConfig.from_record(kept["config"])
     if not words and count is None:
         return Chosen(config=before)
     if count is not None or any(word.isdecimal() for word in words):
@@ -130,7 +131,7 @@ def leaving(
             raise UserError(
                 "--replace takes the names of machines, which `clusterous status` shows."
             )
-        return by(cloud, before, one, -number)
+        return by(kept, one, -number)
     cluster = record.open_cluster(before.name, cloud)
     going = set(cluster.record.get("leaving", ()))
     config, named = before, [_machine(cluster.nodes, word) for word in words]

@@ -45,17 +45,18 @@ def command(
     from clusterous_cli.terminal.screen import Ui
 
     out = Ui(settings)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     link = session.link(opened.cluster)
     api = session.api(link)
     steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
-    parts = shells.meant(shells.parts(api.items(kube.apps_path())), app) if app else []
-    is_app = any(app in (one.name, f"{one.namespace}/{one.name}") for one in apps.all_states(api))
-    if app and parts and not is_app and name is None:
-        shell.enter(out, opened, api, shells.one_of(api, app))
+    known = api.items(kube.apps_path()) if app else []
+    there = shells.parts(known)
+    is_part = bool(app and shells.meant(there, app))
+    is_app = any(shells.is_called(one, app) for one in known)
+    if app and is_part and not is_app and name is None:
+        shell.enter(out, opened, api, shells.one_of(there, app))
         return
-    if app and parts:
+    if is_part:
         out.hint(f"A component is called {app}, too: clusterous shell {app}")
     state = apps.find(api, app)
     state = exposure.await_ready(api, state, (), out, timeout=timeout, steady=steady)

@@ -11,10 +11,7 @@ from clusterous_cli.terminal.options import Settings
 
 @click.command(cls=options.Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@launching.given_values
-@launching.parameters
-@launching.named
-@launching.outside
+@launching.file_options
 @options.with_settings
 def command(
     settings: Settings,
@@ -30,15 +27,12 @@ def command(
     folders on the volume: which these are is said.
     """
     from clusterous_cli.commands import opening
-    from clusterous_cli.program import launch, program
+    from clusterous_cli.program import launch
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    what = program.read(
-        file,
-        launching.permit(ui, outside),
-        values=launching.values(assigned, parameters),
-        name=name,
+    what = launching.read(
+        ui, file, assigned=assigned, parameters=parameters, name=name, outside=outside
     )
     goal = opening.target(settings)
     wishes = launch.Wishes(profile=launching.aws_profile(settings))

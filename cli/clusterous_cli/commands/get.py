@@ -31,8 +31,7 @@ def command(settings: Settings, paths: tuple[str, ...]) -> None:
     for source in sources:
         transfer.volume_path(source)
     transfer.check_rsync()
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     with ui.lines() as lines:
         title = " ".join(sources)
         tell = session.now_and_then(ui, lambda text: lines.set(title, text))

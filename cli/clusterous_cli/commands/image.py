@@ -76,12 +76,10 @@ def rm(settings: Settings, names: tuple[str, ...], dry_run: bool) -> int:
     """
     from clusterous_cli.commands import opening
     from clusterous_cli.images.stock import shelf
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     items = shelf.listed(opened.cloud, opened.identity)
     wanted = list(dict.fromkeys(shelf.find(items, name) for name in names))
     return _removed(ui, opened, items, wanted, dry_run)
@@ -108,12 +106,10 @@ def prune(settings: Settings, older_than: float, also_named: bool, dry_run: bool
 
     from clusterous_cli.commands import opening
     from clusterous_cli.images.stock import removal, shelf
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     items = shelf.listed(opened.cloud, opened.identity)
     older = timedelta(days=older_than)
     wanted = removal.prunable(items, opening.now(), older, also_named)

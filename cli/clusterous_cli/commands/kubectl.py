@@ -35,8 +35,7 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
 
     if not show_config:
         shell.program("kubectl")
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     reached = session.link(opened.cluster)
     if show_config:
         click.echo(opened.cluster.kubeconfig)

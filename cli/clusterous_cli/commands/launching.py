@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from clusterous_cli.program.former.variables import Values
     from clusterous_cli.program.launch import Launch, Wishes
     from clusterous_cli.program.program import Program
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 given_values = click.option(
     "--set",
@@ -60,6 +62,27 @@ def permit(ui: Ui, outside: bool) -> Callable[[Sequence[Path]], None]:
             raise UserError("Nothing was started.")
 
     return ask
+
+
+def file_options(command: F) -> F:
+    """Give a command what says how an environment file is to be read."""
+    return given_values(parameters(named(outside(command))))
+
+
+def read(
+    ui: Ui,
+    file: Path,
+    *,
+    assigned: Sequence[str],
+    parameters: Path | None,
+    name: str | None,
+    outside: bool,
+) -> "Program":
+    """Read the program in *file*, by what these options say."""
+    from clusterous_cli.program import program
+
+    given = values(assigned, parameters)
+    return program.read(file, permit(ui, outside), values=given, name=name)
 
 
 def launch(ui: Ui, what: "Program", wishes: "Wishes", cloud: "Aws", name: str | None) -> "Launch":

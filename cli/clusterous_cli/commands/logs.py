@@ -35,8 +35,7 @@ def command(
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    goal = opening.target(settings)
-    link = session.link(session.open_session(goal.cloud, goal.name).cluster)
+    link = session.link(opening.session_of(settings).cluster)
     api = session.api(link)
     state = apps.find(api, app)
 

@@ -13,12 +13,10 @@ def command(settings: Settings, path: str) -> None:
     """List PATH on the shared volume, relative to /home/data, with hidden files."""
     from clusterous_cli.commands import opening
     from clusterous_cli.data import listing, transfer, volumes
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     place = transfer.volume_path(path)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     text = listing.listed(opened.access, volumes.of(opened.cluster), place)
     ui.emit(text.splitlines(), lambda: text)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from clusterous_cli.program.former.clusterfile import Former
     from clusterous_cli.program.load import Load
     from clusterous_cli.reach.kube import Api
+    from clusterous_cli.reach.session import Session
 
 # What takes longer is not left without a word.
 SLOW_SECONDS: Final = 2.0
@@ -240,13 +241,27 @@ def chosen(settings: Settings) -> tuple[client.Aws, Identity]:
     return goal.cloud, Identity(name=name, account=goal.cloud.account, region=goal.cloud.region)
 
 
-def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
-    """Return the session and the configuration of a cluster that is there, as its record has it."""
+def recorded(settings: Settings) -> tuple[client.Aws, Mapping[str, Any]]:
+    """Return the session and the record of a cluster that is there."""
     cloud, who = chosen(settings)
     kept = record.read(cloud, who)
     if kept is None:
         raise record.absent(who)
+    return cloud, kept
+
+
+def existing(settings: Settings) -> tuple[client.Aws, ClusterConfig]:
+    """Return the session and the configuration of a cluster that is there, as its record has it."""
+    cloud, kept = recorded(settings)
     return cloud, ClusterConfig.from_record(kept["config"])
+
+
+def session_of(settings: Settings) -> "Session":
+    """Open the cluster that is meant, to be reached by SSH and by its API."""
+    from clusterous_cli.reach import session
+
+    goal = target(settings)
+    return session.open_session(goal.cloud, goal.name)
 
 
 def outdated(wanted: ClusterConfig) -> tuple[str, ...]:

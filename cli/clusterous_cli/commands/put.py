@@ -33,8 +33,7 @@ def command(settings: Settings, paths: tuple[str, ...], follow: bool) -> None:
     transfer.check_sources(sources)
     transfer.check_rsync()
     transfer.volume_path(target)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     with ui.lines() as lines:
         title = " ".join(sources)
         tell = session.now_and_then(ui, lambda text: lines.set(title, text))

@@ -27,8 +27,7 @@ def command(
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     api = session.api(session.link(opened.cluster))
     states = [apps.find(api, name)] if name else apps.all_states(api)
     shown = ", ".join(one.name for one in states)

@@ -16,15 +16,13 @@ def command(settings: Settings, path: str, confirm: bool) -> int:
     """Delete PATH on the shared volume, relative to /home/data, with all that is in it."""
     from clusterous_cli.commands import opening
     from clusterous_cli.data import listing, transfer, volumes
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     place = transfer.volume_path(path).rstrip("/")
     if place == names.VOLUME_PATH:
         raise UserError("That is the whole volume. Name what is in it.")
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     question = f"delete {place} of {opened.cluster.name}, with all that is in it? [y/N]"
     if not (confirm or ui.confirm(question)):
         ui.warn("Nothing was deleted.")

@@ -33,8 +33,8 @@ def command(
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    cloud, before = opening.existing(settings)
-    chosen = changing.leaving(cloud, before, words, count, replace=replace)
+    cloud, kept = opening.recorded(settings)
+    chosen = changing.leaving(cloud, kept, words, count, replace=replace)
     listed = opening.asked_prices(cloud, chosen.config)
     drawn = design.draw(
         cloud, chosen.config, offer=opening.offer(None), leave=chosen.ids,
@@ -45,14 +45,14 @@ def command(
         screen.tell("No machine is to leave.")
         return 0
     screen.tell(show.plan_table(drawn, price))
-    where = f"{before.name} in {cloud.region} (account {cloud.account})"
+    where = f"{chosen.config.name} in {cloud.region} (account {cloud.account})"
     if drawn.plan.leaving and not screen.confirm(
         f"{show.leaving_words(drawn.plan)}\nremove from {where}? [y/N]"
     ):
         screen.warn("Nothing was removed.")
         return 1
     cluster = changing.carried_out(
-        screen, cloud, drawn, f"clusterous rm-nodes --cluster {before.name}", force=force
+        screen, cloud, drawn, f"clusterous rm-nodes --cluster {chosen.config.name}", force=force
     )
     changing.shown(screen, cluster, price, chosen.config)
     return 0

@@ -25,10 +25,7 @@ from clusterous_cli.terminal.options import Settings
 @click.option(
     "--dry-run", is_flag=True, help="Only write on stdout what would be applied (-o yaml|json)."
 )
-@launching.given_values
-@launching.parameters
-@launching.named
-@launching.outside
+@launching.file_options
 @options.with_settings
 def command(
     settings: Settings,
@@ -61,15 +58,12 @@ def command(
     share is the volume.
     """
     from clusterous_cli.commands import opening
-    from clusterous_cli.program import apps, launch, program
+    from clusterous_cli.program import apps, launch
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    what = program.read(
-        file,
-        launching.permit(ui, outside),
-        values=launching.values(assigned, parameters),
-        name=name,
+    what = launching.read(
+        ui, file, assigned=assigned, parameters=parameters, name=name, outside=outside
     )
     wishes = launch.Wishes(
         wait=wait,

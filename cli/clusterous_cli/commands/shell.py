@@ -29,11 +29,10 @@ def command(settings: Settings, words: tuple[str, ...]) -> None:
     if len(words) > 2:
         raise click.UsageError("It takes [APP] COMPONENT.")
     ui = Ui(settings)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     api = session.api(session.link(opened.cluster))
     app = words[0] if len(words) == 2 else None
-    enter(ui, opened, api, shells.one_of(api, words[-1], app))
+    enter(ui, opened, api, shells.one_of(shells.listed(api), words[-1], app))
 
 
 def enter(ui: Ui, opened: "Session", api: "Api", part: "Part") -> None:

@@ -13,8 +13,7 @@ from clusterous_cli.terminal.options import Settings
 if TYPE_CHECKING:
     from clusterous_cli.aws import client
     from clusterous_cli.cluster.config import ClusterConfig
-    from clusterous_cli.cluster.identity import Identity
-    from clusterous_cli.cluster.record import Cluster
+    from clusterous_cli.reach.session import Session
     from clusterous_cli.terminal.screen import Ui
 
 # See boot/templates/snapshot.sh.
@@ -44,21 +43,20 @@ def save(settings: Settings, without_volume: bool) -> None:
     from clusterous_cli.commands import opening
     from clusterous_cli.output import snapshots as shown
     from clusterous_cli.plan.volumes import copies
-    from clusterous_cli.reach import session, ssh
+    from clusterous_cli.reach import ssh
     from clusterous_cli.system import shell
     from clusterous_cli.terminal.screen import Ui
     from clusterous_cli.turns import journal
 
     screen = Ui(settings)
-    goal = opening.target(settings)
-    opened = session.open_session(goal.cloud, goal.name)
+    opened = opening.session_of(settings)
     name = opened.cluster.name
     if opened.cluster.away:
         raise UserError(
             f"The controller of {name} is away, and only it can save what it knows."
             f" `clusterous create --cluster {name}` brings it back."
         )
-    copy = "" if without_volume else _copied(screen, goal.cloud, opened.cluster)
+    copy = "" if without_volume else _copied(screen, opened)
     order = f"{SAVE} {copy}".rstrip()
     try:
         said = ssh.run(opened.access, ssh.CONTROLLER, order, timeout=SAVE_SECONDS).split()[-1:]
@@ -70,14 +68,14 @@ def save(settings: Settings, without_volume: bool) -> None:
         ) from error
     taken = "".join(said)
     if copy:
-        with journal.kept(goal.cloud, _identity(opened.cluster), options.running(), opening.now):
-            copies.belong(goal.cloud, copy, taken)
+        with journal.kept(opened.cloud, opened.identity, options.running(), opening.now):
+            copies.belong(opened.cloud, copy, taken)
     screen.emit({"name": taken, "volume_snapshot": copy or None}, lambda: taken)
     if copy:
         screen.tell(shown.copy_words(copy))
 
 
-def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
+def _copied(screen: "Ui", opened: "Session") -> str:
     """Begin a snapshot of the shared volume, where it is on EBS and holds something."""
     from clusterous_cli.cluster.config import ClusterConfig
     from clusterous_cli.commands import opening
@@ -85,10 +83,10 @@ def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
     from clusterous_cli.system import wait
     from clusterous_cli.turns import journal
 
+    cloud, cluster, who = opened.cloud, opened.cluster, opened.identity
     config = ClusterConfig.from_record(cluster.record["config"])
     if not config.volume.served:
         return ""
-    who = _identity(cluster)
     volume = copies.source(cloud, who, cluster.record)
     if why := opening.unflushed(cluster):
         screen.warn(f"  ! what the controller holds of the volume is not written out: {why}")
@@ -97,12 +95,6 @@ def _copied(screen: "Ui", cloud: "client.Aws", cluster: "Cluster") -> str:
             cloud=cloud, who=who, volume=volume, now=opening.now(), more=config.tags,
             pauses=wait.Pauses(), description=f"Shared volume of {who.name}, with what it knew",
         ).begin()  # fmt: skip
-
-
-def _identity(cluster: "Cluster") -> "Identity":
-    from clusterous_cli.cluster.identity import Identity
-
-    return Identity(name=cluster.name, account=cluster.account, region=cluster.region)
 
 
 @command.command(cls=options.Command)

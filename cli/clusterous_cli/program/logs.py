@@ -15,7 +15,7 @@ from urllib.parse import quote
 from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.program.apps import AppState
-from clusterous_cli.reach.kube import Api, Object
+from clusterous_cli.reach.kube import Api, Object, pods_path
 
 LOOK_SECONDS: Final = 2.0
 AGAIN_SECONDS: Final = 1.0
@@ -140,9 +140,7 @@ def pods(api: Api, app: AppState, component: str | None) -> list[Object]:
         there = ", ".join(one.name for one in app.components)
         raise UserError(f"{app.name} has no {component}; it has {there}.")
     wanted = {names.LABEL_APP: app.name} | ({names.LABEL_COMPONENT: component} if component else {})
-    selector = quote(",".join(f"{key}={value}" for key, value in wanted.items()), safe="")
-    path = f"/api/v1/namespaces/{quote(app.namespace, safe='')}/pods?labelSelector={selector}"
-    return api.items(path)
+    return api.items(pods_path(app.namespace, wanted))
 
 
 def gathered(api: Api, of: Iterable[Source], lines: int) -> list[Line]:

@@ -203,6 +203,12 @@ def apps_path(namespace: str | None = None, name: str | None = None) -> str:
     return f"/apis/{names.API_VERSION}{where}/{names.PLURAL}{one}"
 
 
+def pods_path(namespace: str, labels: Mapping[str, str]) -> str:
+    """Where the pods of a namespace are that have *labels*."""
+    which = quote(",".join(f"{key}={value}" for key, value in labels.items()), safe="")
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/pods?labelSelector={which}"
+
+
 def _checked(status: int, body: str, what: str = "") -> Object:
     try:
         answer = json.loads(body)

@@ -32,6 +32,7 @@ MANIFESTS: Final = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+ACCEPT: Final = ", ".join((*MANIFESTS, *INDICES))
 PLATFORM: Final = ("linux", "amd64")
 # A manifest is a page of text; what is larger is no manifest.
 MOST: Final = 4 << 20
@@ -78,8 +79,7 @@ class Registry:
         return digest, text
 
     def _document(self, version: str) -> tuple[str, bytes]:
-        accept = ", ".join((*MANIFESTS, *INDICES))
-        with self._open(f"manifests/{version}", {"Accept": accept}) as answer:
+        with self._open(f"manifests/{version}", {"Accept": ACCEPT}) as answer:
             text: bytes = answer.read(MOST + 1)
         digest = f"sha256:{hashlib.sha256(text).hexdigest()}"
         if len(text) > MOST or (_DIGEST.fullmatch(version) and digest != version):

@@ -30,9 +30,8 @@ TRIES: Final = 3
 TIMEOUT: Final = 300
 # What registries answer where a tag may not change.
 _FIXED: Final = (400, 405, 409)
-KINDS: Final = {"Accept": ", ".join((*pull.MANIFESTS, *pull.INDICES))}
+KINDS: Final = {"Accept": pull.ACCEPT}
 _CHUNK: Final = 1 << 20
-_TEXT: Final = 4 << 20
 # Told how many bytes were sent of how many.
 Progress = Callable[[int, int], None]
 
@@ -106,9 +105,9 @@ class Repository:
     def config(self, digest: str) -> dict[str, Any]:
         """Return what an image says of itself."""
         with self._ask("GET", self._url(f"manifests/{digest}"), KINDS) as answer:
-            named = json.loads(answer.read(_TEXT))["config"]["digest"]
+            named = json.loads(answer.read(pull.MOST))["config"]["digest"]
         with self._ask("GET", self._url(f"blobs/{named}"), {}) as answer:
-            text = answer.read(_TEXT)
+            text = answer.read(pull.MOST)
         if f"sha256:{hashlib.sha256(text).hexdigest()}" != named:
             raise FailedError(f"{self.registry} did not send what it was asked for ({named}).")
         return dict(json.loads(text))
@@ -116,7 +115,7 @@ class Repository:
     def point(self, tag: str, digest: str) -> None:
         """Let *tag* stand for an image that is there, whatever it stood for before."""
         with self._ask("GET", self._url(f"manifests/{digest}"), KINDS) as answer:
-            manifest, kind = answer.read(_TEXT), str(answer.headers["Content-Type"])
+            manifest, kind = answer.read(pull.MOST), str(answer.headers["Content-Type"])
         headers = {"Content-Type": kind, "Content-Length": str(len(manifest))}
         self._ask("PUT", self._url(f"manifests/{tag}"), headers, manifest).close()
 
@@ -157,7 +156,7 @@ class Repository:
                 return download.opened(url, headers, private, method, body, TIMEOUT)
             except urllib.error.HTTPError as error:
                 with error:
-                    text = error.read(_TEXT)
+                    text = error.read(pull.MOST)
                 if error.code in (401, 403) and not last:
                     used = self._authorization(used)
                     continue

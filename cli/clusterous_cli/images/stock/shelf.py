@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -87,31 +87,24 @@ def find(items: Sequence[Item], text: str) -> Item:
 def with_layers(cloud: Aws, items: Sequence[Item]) -> list[Item]:
     """Return *items* with what each is built of."""
     layers: dict[tuple[str, str], tuple[str, ...]] = {}
+    for repository, some in _portions(items):
+        answer = cloud.call(
+            "ecr",
+            "batch_get_image",
+            repositoryName=repository,
+            imageIds=[{"imageDigest": digest} for digest in some],
+        )
+        for one in answer["images"]:
+            layers[repository, one["imageId"]["imageDigest"]] = _layers(one["imageManifest"])
+    return [replace(item, layers=layers.get((item.repository, item.digest), ())) for item in items]
+
+
+def _portions(items: Sequence[Item]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield each repository with digests in it, as many as ECR takes in one call."""
     for repository in sorted({item.repository for item in items}):
         digests = [item.digest for item in items if item.repository == repository]
-        for some in _portions(digests):
-            answer = cloud.call(
-                "ecr",
-                "batch_get_image",
-                repositoryName=repository,
-                imageIds=[{"imageDigest": digest} for digest in some],
-            )
-            for one in answer["images"]:
-                layers[repository, one["imageId"]["imageDigest"]] = _layers(one["imageManifest"])
-    known = [(item, layers.get((item.repository, item.digest), ())) for item in items]
-    return [_with(item, found) for item, found in known]
-
-
-def _with(item: Item, layers: tuple[str, ...]) -> Item:
-    return Item(
-        repository=item.repository, name=item.name, digest=item.digest, tags=item.tags,
-        size=item.size, pushed=item.pushed, layers=layers,
-    )  # fmt: skip
-
-
-def _portions(digests: Sequence[str]) -> Iterator[Sequence[str]]:
-    for at in range(0, len(digests), AT_ONCE):
-        yield digests[at : at + AT_ONCE]
+        for at in range(0, len(digests), AT_ONCE):
+            yield repository, digests[at : at + AT_ONCE]
 
 
 def _layers(manifest: str) -> tuple[str, ...]:
@@ -122,10 +115,8 @@ def _layers(manifest: str) -> tuple[str, ...]:
 def remove(cloud: Aws, items: Sequence[Item]) -> None:
     """Delete images with all their names; what is gone already is as it should be."""
     failed: list[str] = []
-    for repository in sorted({item.repository for item in items}):
-        digests = [item.digest for item in items if item.repository == repository]
-        for some in _portions(digests):
-            failed += _deleted(cloud, repository, some)
+    for repository, some in _portions(items):
+        failed += _deleted(cloud, repository, some)
     if failed:
         raise FailedError("Not removed: " + "; ".join(failed))
 

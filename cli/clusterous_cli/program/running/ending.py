@@ -3,11 +3,10 @@
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
-from urllib.parse import quote
 
 from clusterous_api import names
 from clusterous_cli.program.apps import AppState
-from clusterous_cli.reach.kube import Api, apps_path
+from clusterous_cli.reach.kube import Api, apps_path, pods_path
 
 # As long as the predecessor waited. What ends later does so by itself.
 SECONDS: Final = 60.0
@@ -41,10 +40,8 @@ def await_end(
 
 def pods(api: Api, app: AppState) -> list[dict[str, object]]:
     """The pods of *app* that have not ended."""
-    which = quote(f"{names.LABEL_APP}={app.name}", safe="")
-    path = f"/api/v1/namespaces/{quote(app.namespace, safe='')}/pods?labelSelector={which}"
     return [
         pod
-        for pod in api.items(path)
+        for pod in api.items(pods_path(app.namespace, {names.LABEL_APP: app.name}))
         if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
     ]

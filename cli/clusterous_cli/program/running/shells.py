@@ -1,13 +1,12 @@
 """A shell in a component's container: which container is meant, and the command that opens it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.reach.kube import Api, Object, apps_path
+from clusterous_cli.reach.kube import Api, Object, apps_path, pods_path
 
 # The best shell that the image has.
 SHELL: Final = (
@@ -73,9 +72,19 @@ def meant(there: Iterable[Part], component: str, app: str | None = None) -> list
 _OURS: Final = (names.WORKERS,)
 
 
-def one_of(api: Api, component: str, app: str | None = None) -> Part:
-    """The one component that is called *component*, in *app* or in any."""
-    there = parts(api.items(apps_path()))
+def is_called(body: Object, app: str | None) -> bool:
+    """Whether *app* names the app in *body*, with its namespace or without."""
+    name, namespace = body["metadata"]["name"], body["metadata"].get("namespace", "default")
+    return app in (name, f"{namespace}/{name}")
+
+
+def listed(api: Api) -> list[Part]:
+    """The components of all apps of the cluster."""
+    return parts(api.items(apps_path()))
+
+
+def one_of(there: Sequence[Part], component: str, app: str | None = None) -> Part:
+    """The one component of those *there* that is called *component*, in *app* or in any."""
     found = meant(there, component, app)
     if len(found) == 1:
         return found[0]
@@ -89,9 +98,7 @@ def one_of(api: Api, component: str, app: str | None = None) -> Part:
 
 def inside(api: Api, part: Part) -> Inside:
     """A container of *part* that runs."""
-    selector = names.selector(part.app, part.title)
-    which = quote(",".join(f"{key}={value}" for key, value in selector.items()), safe="")
-    path = f"/api/v1/namespaces/{quote(part.namespace, safe='')}/pods?labelSelector={which}"
+    path = pods_path(part.namespace, names.selector(part.app, part.title))
     running = [pod for pod in api.items(path) if _runs(pod)]
     if not running:
         raise FailedError(f"Nothing of {part.called[-1]} runs; `clusterous status` says why.")

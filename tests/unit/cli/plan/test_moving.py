@@ -1,9 +1,7 @@
 """A shared volume that goes to another zone: what a create finds wherever that was cut short."""
 
-import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -24,6 +22,7 @@ from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
+from tests.unit.cli.plan.mortal import Bucket, Killed
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 REEF = config.parse("name: reef\nvolume: {size: 30}\n")
@@ -31,16 +30,10 @@ HERE, THERE = "eu-west-1a", "eu-west-1b"
 OLD, NEW = "vol-0a", "vol-0b"
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
-@dataclass
-class Account:
+@dataclass(kw_only=True)
+class Account(Bucket):
     """A bucket with the controller's note, and two volumes; it dies after *calls*."""
 
-    calls: int = 99
-    region: str = "eu-west-1"
     objects: dict[str, bytes] = field(
         default_factory=lambda: {VOLUME: b"id=vol-0a\ngiven=no\nmarked=yes\n"}
     )
@@ -52,12 +45,8 @@ class Account:
     )
 
     def call(self, service: str, action: str, **params: Any) -> Any:
-        self.calls -= 1
-        if self.calls < 0:
-            raise Killed
+        super().call(service, action, **params)
         match action:
-            case "put_object":
-                self.objects[params["Key"]] = params["Body"]
             case "create_tags":
                 for id in params["Resources"]:
                     self.tags[id] |= {one["Key"]: one["Value"] for one in params["Tags"]}
@@ -65,16 +54,6 @@ class Account:
                 for id in params["Resources"]:
                     for one in params["Tags"]:
                         self.tags[id].pop(one["Key"], None)
-
-    def find(self, service: str, action: str, **params: Any) -> Any | None:
-        body = self.objects.get(params["Key"])
-        return None if body is None else {"Body": io.BytesIO(body)}
-
-    def attempt(self, service: str, action: str, *codes: str, **params: Any) -> Any | None:
-        raise AssertionError(action)
-
-    def upload(self, path: Path, *, bucket: str, key: str, owner: str) -> None:
-        raise AssertionError(key)
 
     def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
         (which,) = params["Filters"]

@@ -1,8 +1,6 @@
 """How a cluster's state is put aside: what a create makes of it wherever that was cut short."""
 
-import io
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,21 +15,16 @@ from clusterous_cli.plan.kinds.kind import Found, Scope
 from clusterous_cli.plan.kinds.volume import state
 from clusterous_cli.plan.snapshots import restoring
 from clusterous_cli.system import wait
+from tests.unit.cli.plan.mortal import Bucket, Killed
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 SUM = "5" * 64
 
 
-class Killed(BaseException):
-    """The process dies here."""
-
-
-@dataclass
-class Account:
+@dataclass(kw_only=True)
+class Account(Bucket):
     """A bucket with the controller's note, and the volume of its state; it dies after *calls*."""
 
-    calls: int = 99
-    region: str = "eu-west-1"
     objects: dict[str, bytes] = field(
         default_factory=lambda: {STATE: b"id=vol-0a\nmarked=yes\n", BEGUN: b"begun"}
     )
@@ -40,28 +33,15 @@ class Account:
     )
 
     def call(self, service: str, action: str, **params: Any) -> Any:
-        self.calls -= 1
-        if self.calls < 0:
-            raise Killed
+        super().call(service, action, **params)
         match action:
-            case "put_object":
-                self.objects[params["Key"]] = params["Body"]
-            case "delete_object":
-                self.objects.pop(params["Key"], None)
             case "create_tags":
                 self.tags |= {one["Key"]: one["Value"] for one in params["Tags"]}
 
     def find(self, service: str, action: str, **params: Any) -> Any | None:
         if service == "ec2":
             return self.call(service, action, **params)
-        body = self.objects.get(params["Key"])
-        return None if body is None else {"Body": io.BytesIO(body)}
-
-    def attempt(self, service: str, action: str, *codes: str, **params: Any) -> Any | None:
-        raise AssertionError(action)
-
-    def upload(self, path: Path, *, bucket: str, key: str, owner: str) -> None:
-        raise AssertionError(key)
+        return super().find(service, action, **params)
 
     def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
         spelled = [{"Key": name, "Value": value} for name, value in self.tags.items()]

@@ -40,7 +40,7 @@ def api(apps: list[dict[str, Any]], pods: list[dict[str, Any]] = []) -> Api:  # 
     ],
 )
 def test_a_component_is_meant_by_its_own_name(name: str, app: str | None, title: str) -> None:
-    found = shells.one_of(api([REEF, TILES]), name, app)
+    found = shells.one_of(shells.listed(api([REEF, TILES])), name, app)
 
     assert f"{found.app}/{found.title}" == title
 
@@ -54,7 +54,7 @@ def test_a_component_is_meant_by_its_own_name(name: str, app: str | None, title:
 )
 def test_who_is_not_clear_is_told(name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        shells.one_of(api([REEF, TILES]), name)
+        shells.one_of(shells.listed(api([REEF, TILES])), name)
 
 
 def test_a_container_that_runs_is_entered() -> None:
