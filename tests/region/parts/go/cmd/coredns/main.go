@@ -17,13 +17,14 @@ import (
 	_ "github.com/coredns/coredns/plugin/metrics"
 	_ "github.com/coredns/coredns/plugin/ready"
 	_ "github.com/coredns/coredns/plugin/reload"
+	_ "github.com/coredns/coredns/plugin/rewrite"
 )
 
 // The order is that of CoreDNS's own plugin.cfg: it is the order in which a query passes them.
 func main() {
 	dnsserver.Directives = []string{
-		"reload", "ready", "health", "prometheus", "errors", "log", "cache", "loadbalance",
-		"hosts", "kubernetes", "loop", "forward",
+		"reload", "ready", "health", "prometheus", "errors", "log", "loadbalance",
+		"cache", "rewrite", "hosts", "kubernetes", "loop", "forward",
 	}
 	coremain.Run()
 }
