@@ -9,7 +9,7 @@ from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
 
 PAGE = (Path(__file__).parents[2] / "docs/cluster-file.md").read_text()
-ROWS = re.findall(r"^\| `([a-z0-9.]+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| `([a-z0-9._]+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", PAGE, re.MULTILINE)
 LIMITS = [
     (key, int(found[1]), int(found[2]))
     for key, _, _, words in ROWS

@@ -3,7 +3,9 @@
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ from clusterous_api import names
 from clusterous_cli import main
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.commands import launching
+from clusterous_cli.program.program import Program
 from tests.functional import cloud
 
 FILE = "name: reef\nworkers:\n  count: 1\n"
@@ -54,6 +58,53 @@ def test_a_cluster_from_plan_to_nothing(
 
     assert main.run(["destroy", "--yes", "--cluster", "reef"]) == 0
     assert "nothing of reef" in capsys.readouterr().err
+
+
+OLD = """\
+cluster_name: Reef
+central_logging_level: 1
+environment_file: apps/tiles.yml
+parameters: {master_instance_type: t3.medium, worker_instance_type: t3.large, worker_count: 1}
+"""
+
+
+@dataclass
+class Launched:
+    """What was to be run, and where; nothing is."""
+
+    seen: list[tuple[str, str | None]] = field(default_factory=list)
+
+    def __call__(self, ui: object, what: Program, wishes: object, cloud: object, name: str) -> Any:
+        self.seen.append((what.name, name))
+        return self
+
+    def run(self) -> None:
+        """Be the launch, too."""
+
+
+def test_create_runs_the_program_that_its_file_names(
+    world: cloud.World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = Launched()
+    monkeypatch.setattr(launching, "launch", launched)
+    Path("apps").mkdir()
+    Path("old.yml").write_text(OLD)
+    Path("new.yaml").write_text(f"{FILE}environment_file: apps/tiles.yml\n")
+
+    # What is wrong with the program's file is told before anything is made.
+    assert main.run(["create", "old.yml", "--yes"]) == 2
+    Path("apps/tiles.yml").write_text("name: tiles\nenvironment: {componentz: {}}\n")
+    assert main.run(["create", "new.yaml", "--yes"]) == 2
+    assert world.mutating() == []
+
+    Path("apps/tiles.yml").write_text("name: tiles\nenvironment: {components: {}}\n")
+    assert main.run(["create", "--no-run", "old.yml", "--yes"]) == 0
+    assert launched.seen == []
+    assert "there is no central logging yet" in capsys.readouterr().err
+    for file in ("old.yml", "new.yaml"):
+        assert main.run(["create", file, "--yes"]) == 0
+    assert launched.seen == [("tiles", "reef")] * 2
+    assert main.run(["plan", "old.yml"]) == 0
 
 
 def test_what_create_does_not_change_is_told(

@@ -109,6 +109,7 @@ OTHERS: dict[str, tuple[Any, str]] = {
     "volume.throughput": (250, ""),
     "volume.id": ("vol-0123456789abcdef0", "No change of the file replaces a volume"),
     "tags": ({"owner": "ocean"}, ""),
+    "environment_file": ("apps/program.yml", ""),
 }
 
 

@@ -43,6 +43,7 @@ REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
 ZONE: Final = re.compile(rf"[a-z]|{REGION.pattern}[a-z]")
 K3S: Final = re.compile(r"v1\.[0-9]+\.[0-9]+\+k3s[0-9]+")
 AMI: Final = re.compile(r"ami-[0-9a-f]{8,17}")
+PATH: Final = re.compile(r".*\S.*")
 TAG_NAME: Final = re.compile(r"[\w .:/=+@-]{1,128}")
 TAG_VALUE: Final = re.compile(r"[\w .:/=+@-]{0,256}")
 
@@ -62,7 +63,10 @@ SECTIONS: Final = {
     "workers": POOL,
     "volume": ("type", "size", "iops", "throughput", "id"),
 }
-KEYS: Final = ("version", "name", "region", "image", "k3s", *SECTIONS, "pools", "tags")
+KEYS: Final = (
+    *("version", "name", "region", "image", "k3s", *SECTIONS, "pools", "tags"),
+    "environment_file",
+)
 # What the predecessor's files had, and what there is in its place.
 _NO_KEY: Final = """each cluster has SSH keys of its own, which create makes and keeps in the
 cluster's bucket, so that every colleague with access to that has them, too. An EC2 key pair would
@@ -77,7 +81,6 @@ FORMER: Final = {
     "shared_volume_size": "it is `volume: {size: …}` now",
     "shared_volume_id": "it is `volume: {id: …}` now",
     "parameters": "say the machines themselves: `workers: {type: …, count: …}`, or `pools`",
-    "environment_file": "create the cluster, then say clusterous run FILE",
     "vpc_id": "each cluster has a network of its own; `network: {cidr: …}` says which addresses",
     "clusterous_s3_bucket": "each cluster has a bucket of its own, which goes with it",
 }
@@ -219,6 +222,7 @@ class ClusterConfig:
     pools: tuple[Pool, ...] = (GATEWAY, CONTROLLER, MASTER, WORKERS)
     volume: Volume = field(default_factory=lambda: _sized(VolumeType.EBS, {}))
     tags: tuple[tuple[str, str], ...] = ()
+    environment_file: str | None = None  # run by create; no matter of the cluster's
 
     def pool(self, name: str) -> Pool:
         """Return the pool *name*, which must be one of the cluster's."""
@@ -248,7 +252,8 @@ class ClusterConfig:
 
     def to_record(self) -> dict[str, Any]:
         """Spell the configuration for the record."""
-        return {**asdict(self), "pools": {one.name: _kept(one) for one in self.pools}}
+        said = {key: value for key, value in asdict(self).items() if key != "environment_file"}
+        return {**said, "pools": {one.name: _kept(one) for one in self.pools}}
 
     @staticmethod
     def from_record(record: Mapping[str, Any]) -> "ClusterConfig":
@@ -339,6 +344,9 @@ class _Reader(yamltree.Reader):
             ),
             volume=self.volume(values, before.volume.type),
             tags=self.tags(values.get("tags")),
+            environment_file=self.pattern(
+                values.get("environment_file"), "environment_file", PATH, "the path of a file"
+            ),
         )
 
     def is_readable(self, node: yaml.Node | None) -> bool:

@@ -35,8 +35,8 @@ def command(
 
     The operator's image is the release's, or, where there is none of this version, made here first.
 
-    A cluster parameters file of Clusterous 1.0 is read, too; the environment that it names is run
-    when the cluster is there.
+    The program that FILE names as environment_file is run when the cluster is there. A cluster
+    parameters file of Clusterous 1.0 is read, too.
     """
     from clusterous_cli.cluster import local
     from clusterous_cli.commands import changing, launching, opening
@@ -47,15 +47,13 @@ def command(
 
     screen = Ui(settings)
     former = opening.former(file)
-    what = None
-    if former and former.environment and not no_run:
-        # Its mistakes are told before anything is made.
-        what = program.read(
-            former.environment, launching.permit(screen, False), values=former.values
-        )
     for note in former.notes if former else ():
         screen.warn(f"  ! {note}")
     cloud, config = opening.wanted(settings, file)
+    # Its mistakes are told before anything is made.
+    following = None if no_run else opening.following(file, config, former)
+    permit, values = launching.permit(screen, False), former.values if former else None
+    what = program.read(following, permit, values=values) if following else None
     examined = changing.examined(cloud, config)
     listed = opening.asked_prices(cloud, config)
     drawn = design.draw(cloud, config, offer=opening.offer(operator_image))

@@ -222,6 +222,14 @@ def place(settings: Settings, file: str | None) -> "Place":
     return Place(approach=approach.reach(cloud), cloud=cloud, config=read)
 
 
+def following(file: str | None, read: ClusterConfig, former: "Former | None") -> Path | None:
+    """Return the file of the program that is to run when the cluster is there."""
+    if former is not None:
+        return former.environment
+    folder = Path(file or config.FILE).parent
+    return folder / read.environment_file if read.environment_file else None
+
+
 @contextmanager
 def slow(tell: Callable[[str], None], words: str) -> Iterator[None]:
     """Say *words* if what follows takes longer than one likes to wait without any."""

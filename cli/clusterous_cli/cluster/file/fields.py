@@ -164,6 +164,11 @@ FIELDS: Final[Mapping[str, Field]] = {
         effect=Effect.FURTHER,
         way="AWS's own tools give them to what exists",
     ),
+    "environment_file": Field(
+        what="a program that `create` runs when the cluster is there, by its file's path from here",
+        effect=Effect.NOTHING,
+        way="`create` runs what it names; what ran before goes on",
+    ),
 }
 
 

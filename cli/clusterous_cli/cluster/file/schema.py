@@ -48,6 +48,7 @@ def schema() -> Schema:
             "volume": _volume(),
             "pools": _said("pools", _pools()),
             "tags": _said("tags", _tags()),
+            "environment_file": _said("environment_file", _matching(config.PATH)),
         },
         **_together(),
     }

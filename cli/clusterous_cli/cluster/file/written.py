@@ -20,6 +20,7 @@ _SUCH_AS: Final = {
     "volume.iops": "3000",
     "volume.throughput": "125",
     "volume.id": "vol-0123456789abcdef0",
+    "environment_file": "apps/program.yml",
 }
 
 
@@ -46,6 +47,7 @@ def written(wanted: ClusterConfig) -> str:
         "volume:",
         *_volume(wanted.volume),
         _line("tags", dict(wanted.tags)),
+        _line("environment_file", wanted.environment_file),
     ]
     return "\n".join([*lines, ""])
 
