@@ -17,7 +17,7 @@ from clusterous_cli.cluster.tags import as_items, tags_of
 from clusterous_cli.commands import opening
 from clusterous_cli.output import show
 from clusterous_cli.plan import cost
-from clusterous_cli.plan.kinds import homes, machines
+from clusterous_cli.plan.kinds import homes, machines, network
 from clusterous_cli.system import wait
 from tests.functional import cloud
 
@@ -94,6 +94,20 @@ def test_nothing_is_on_it_before_it_is_marked(world: cloud.World) -> None:
 
     assert told(world, STATE) == f"id={volume(world)['VolumeId']}\nmarked=no\n"
     assert names.TAG_FORMATTED not in tags_of(volume(world))
+
+
+def test_it_is_marked_while_the_way_to_the_internet_is_still_being_made(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ready(to: Any, id: str) -> str | None:  # a gateway that takes as long as it takes
+        return id if "ec2:CreateTags" in world.mutating() else None
+
+    monkeypatch.setattr(network, "_nat_ready", ready)
+    monkeypatch.setattr(network, "NAT_SECONDS", 30)
+
+    world.create(REEF)
+
+    assert tags_of(volume(world))[names.TAG_FORMATTED] == "ext4"
 
 
 def test_a_lost_controller_is_replaced_at_its_address_with_its_state(world: cloud.World) -> None:

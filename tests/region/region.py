@@ -262,11 +262,18 @@ class Region:
         self, instance_id: str, argv: Argv, **options: Any
     ) -> "subprocess.CompletedProcess[Any]":
         """Run a program inside a machine, as its root, past network and SSH."""
+        return subprocess.run(self._inside(instance_id, argv), **options)
+
+    def exec_popen(self, instance_id: str, argv: Argv, **options: Any) -> "subprocess.Popen[Any]":
+        """Start a program inside a machine, as `exec` runs one."""
+        return subprocess.Popen(self._inside(instance_id, argv), **options)
+
+    def _inside(self, instance_id: str, argv: Argv) -> list[str]:
         pid = self._ask("pid", instance_id=instance_id)
         if pid is None:
             raise RegionError(f"No machine runs for {instance_id}.")
         words = [os.fspath(word) for word in argv]
-        return subprocess.run(["nsenter", "--target", str(pid), "--all", "--", *words], **options)
+        return ["nsenter", "--target", str(pid), "--all", "--", *words]
 
     def console(self, instance_id: str) -> str:
         return str(self._ask("console", instance_id=instance_id))

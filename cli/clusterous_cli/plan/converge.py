@@ -15,6 +15,7 @@ from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot import releases
+from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.cluster.record import Node
@@ -171,6 +172,25 @@ class Create:
         if self.design.config.volume.served and told.get("made") and told["phase"] == "made":
             ebs.mark(self.site(), told["volume"])
 
+    def meanwhile(self) -> Callable[[], None]:
+        """Return what notices the same while steps are under way: a NAT gateway takes minutes, and
+        a controller whose volume was not marked would only then go on with its boot."""
+        reports = record.Reports(self.cloud, self.design.who)
+        due = self.pauses.clock()
+
+        def look() -> None:
+            nonlocal due
+            began = self.pauses.clock()
+            if began < due:
+                return
+            with suppress(ClusterousError):  # whoever waits for the machines afterwards meets it
+                machines = record.machines(self.cloud, self.design.who)
+                self.notice(record.merge(machines, reports.read()))
+            ended = self.pauses.clock()
+            due = ended + max(nodes.FIRST_PAUSE, ended - began)
+
+        return look
+
     def site(self, **more: Any) -> Site:
         """Return where things are made."""
         return Site(cloud=self.cloud, who=self.design.who, pauses=self.pauses, **more)
@@ -302,7 +322,7 @@ class Create:
         )
         executor = Executor(
             act=acting(site), pauses=self.pauses, lookup=self.lookup, tell=parts.tell,
-            remind=self.lines.remind,
+            remind=self.lines.remind, idle=self.meanwhile(),
         )  # fmt: skip
         return executor.run(steps, ids)
 

@@ -40,6 +40,7 @@ class Executor:
     lookup: Lookup = lambda step: None
     tell: Tell = lambda step, event: None
     remind: Callable[[], None] = lambda: None
+    idle: Callable[[], None] = lambda: None  # called while what was begun only waits
     seconds: float = SECONDS
     jitter: Callable[[], float] = random.random
     keep_going: bool = False
@@ -88,7 +89,10 @@ class Executor:
             if not running:
                 return
             self.remind()
-            for future in wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done:
+            ended = wait(running, timeout=0.5, return_when=FIRST_COMPLETED).done
+            if not ended:
+                self.idle()
+            for future in ended:
                 step = running.pop(future)
                 try:
                     known[step.key] = future.result()

@@ -22,6 +22,10 @@ SECONDS: Final = 900.0
 # What was launched is listed only some seconds later.
 LISTED_SECONDS: Final = 30.0
 
+# Between two looks at the machines. Twice in its boot a controller waits for what is done by one.
+FIRST_PAUSE: Final = 1.0
+LONGEST_PAUSE: Final = 1.5
+
 VOLUME: Final = "shared volume"
 WORKERS: Final = "workers"
 # So often a crash is no accident: Kubernetes would go on starting the same thing for ever.
@@ -237,7 +241,7 @@ def await_ready(
         sleep=pauses.sleep,
     )
     further = wait.Progress(clock=pauses.clock)
-    delay = 1.0
+    delay = FIRST_PAUSE
     lasting = wait.Lasting(clock=pauses.clock)
     while True:
         began = pauses.clock()
@@ -270,7 +274,7 @@ def await_ready(
             raise too_late(cloud, now, nodes, seconds)
         # On a laptop that is overloaded, looking must not be what overloads it.
         pauses.sleep(max(delay, pauses.clock() - began))
-        delay = min(delay * 1.1, 4.0)
+        delay = min(delay * 1.1, LONGEST_PAUSE)
 
 
 def marks(nodes: Sequence[Node], now: Progress) -> list[tuple[str, ...]]:

@@ -19,6 +19,9 @@ class Control:
         self._server = server
         self._routes: dict[tuple[str, str], Callable[[Any], Any]] = {
             ("GET", "log"): lambda _: [as_json(call) for call in server.log()],
+            ("GET", "told"): lambda _: [
+                dataclasses.asdict(told) for told in server.world.log.told()
+            ],
             ("DELETE", "log"): lambda _: server.world.log.clear(),
             ("GET", "faults"): lambda _: [dataclasses.asdict(f) for f in server.world.faults.all()],
             ("POST", "faults"): self._add_faults,

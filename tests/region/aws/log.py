@@ -29,11 +29,22 @@ class Call:
     replay: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """A small JSON document that a machine put into a bucket, as *text*: what it told, and when."""
+
+    time: float
+    caller: str
+    resource: str
+    text: str
+
+
 class Log:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         self._calls: list[Call] = []
+        self._told: list[Told] = []
         self._file = path.open("a", buffering=1, encoding="utf-8")
 
     def add(self, call: Call) -> None:
@@ -46,9 +57,18 @@ class Log:
         with self._lock:
             return list(self._calls)
 
+    def tell(self, told: Told) -> None:
+        with self._lock:
+            self._told.append(told)
+
+    def told(self) -> list[Told]:
+        with self._lock:
+            return list(self._told)
+
     def clear(self) -> None:
         with self._lock:
             self._calls.clear()
+            self._told.clear()
 
     def close(self) -> None:
         with self._lock:

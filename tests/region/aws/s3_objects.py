@@ -12,11 +12,14 @@ from xml.sax.saxutils import escape
 
 from tests.region.aws import s3_body, s3_copies
 from tests.region.aws.errors import Refusal
+from tests.region.aws.log import Told
 from tests.region.aws.request import Answer, FilePart
 from tests.region.aws.s3_buckets import NAMESPACE, document, parsed, time, xml
 from tests.region.aws.s3_scene import Scene
 from tests.region.aws.s3_store import Version
 
+# Bytes of a document of a machine's that the log keeps.
+_MOST_TOLD: Final = 64 << 10
 # Headers that are kept with an object and given back.
 _KEPT: Final = (
     "content-type",
@@ -99,7 +102,24 @@ def _put(scene: Scene) -> Answer:
         tags=request_tags(scene),
     )
     store(scene, version)
+    _note_told(scene, version)
     return Answer(headers={**written(version), **version.checksums})
+
+
+def _note_told(scene: Scene, version: Version) -> None:
+    """Keep what a machine told: in the bucket its next document takes the place of this one."""
+    identity = scene.request.identity
+    if identity is None or identity.role is None or not scene.key.endswith(".json"):
+        return
+    if version.size <= _MOST_TOLD:
+        scene.world.log.tell(
+            Told(
+                time=version.modified,
+                caller=identity.label,
+                resource=f"{scene.name}/{scene.key}",
+                text=version.path.read_text(errors="replace"),
+            )
+        )
 
 
 def store(scene: Scene, version: Version) -> None:

@@ -29,6 +29,7 @@ from clusterous_cli.system import wait
 PART: Final = "network"
 EVERYWHERE: Final = "0.0.0.0/0"
 NAT_SECONDS: Final = 600
+NAT_PAUSE: Final = 1.5  # between two looks at what all of create may wait for
 # Of two creates at once only one can put the cluster's keys into the bucket. What AWS would make
 # twice waits for that, so that the other stops before it has made anything of the kind.
 LOCK: Final = (f"s3:{SECRETS_KEY}",)
@@ -539,7 +540,10 @@ def _make_nat(to: Site, step: Step, wanted: Nat) -> str:
         id = to.alive(lambda more: _new_nat(to, step, wanted, more), lambda id: _nat_lives(to, id))
     else:
         id = step.found.id
-    return wait.until(lambda: _nat_ready(to, id), "The NAT gateway", to.pauses, timeout=NAT_SECONDS)
+    return wait.until(
+        lambda: _nat_ready(to, id), "The NAT gateway", to.pauses,
+        timeout=NAT_SECONDS, longest=NAT_PAUSE,
+    )  # fmt: skip
 
 
 def _nat_ready(to: Site, id: str) -> str | None:
