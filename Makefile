@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes sweep
+.PHONY: release pins debs volumes sweep bench-cluster
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -79,6 +79,11 @@ bench-operator: .venv/ready ## the operator against its bound and a peer; build/
 
 bench-gate: .venv/ready     ## a few quick runs, held to bench/operator/gate.json
 	$(PY) -m bench.operator gate
+
+bench-cluster:              ## a cluster's life held to its goals; build/bench/create.json, life.json (BENCH="life")
+	$(LOOK) "make bench-cluster"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m bench.cluster $(BENCH)
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv

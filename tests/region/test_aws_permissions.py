@@ -257,6 +257,28 @@ def test_a_node_reads_only_what_its_role_may(aws: loopback.Account) -> None:
     assert not aws.server.ecr_check("bm8=")
 
 
+def test_what_a_machine_told_is_kept_beside_what_it_tells_now(aws: loopback.Account) -> None:
+    profile(aws, allow("s3:PutObject", "arn:aws:s3:::boot-told/*"))
+    user = aws.client("s3")
+    user.create_bucket(
+        Bucket="boot-told", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    node = aws.client("s3", aws.server.credentials("node", "i-0123456789abcdef0"))
+    for phase in ("starting", "ready"):
+        body = json.dumps({"phase": phase}).encode()
+        node.put_object(Bucket="boot-told", Key="nodes/i.json", Body=body)
+    node.put_object(Bucket="boot-told", Key="snapshot", Body=b"not a document")
+    user.put_object(Bucket="boot-told", Key="private/secrets.json", Body=b"{}")
+
+    told = aws.server.world.log.told()
+
+    assert [(one.caller, one.resource, one.text) for one in told] == [
+        ("node/i-0123456789abcdef0", "boot-told/nodes/i.json", '{"phase": "starting"}'),
+        ("node/i-0123456789abcdef0", "boot-told/nodes/i.json", '{"phase": "ready"}'),
+    ]
+    assert told[0].time <= told[1].time
+
+
 def test_a_deletion_of_many_is_decided_for_each_key(aws: loopback.Account) -> None:
     s3 = aws.client("s3")
     s3.create_bucket(

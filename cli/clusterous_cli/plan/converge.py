@@ -187,7 +187,7 @@ class Create:
                 machines = record.machines(self.cloud, self.design.who)
                 self.notice(record.merge(machines, reports.read()))
             ended = self.pauses.clock()
-            due = ended + max(nodes.FIRST_PAUSE, ended - began)
+            due = ended + max(nodes.LONGEST_PAUSE, ended - began)
 
         return look
 

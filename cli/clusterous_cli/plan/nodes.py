@@ -23,8 +23,8 @@ SECONDS: Final = 900.0
 LISTED_SECONDS: Final = 30.0
 
 # Between two looks at the machines. Twice in its boot a controller waits for what is done by one.
-FIRST_PAUSE: Final = 1.0
-LONGEST_PAUSE: Final = 1.5
+FIRST_PAUSE: Final = 0.5
+LONGEST_PAUSE: Final = 1.0
 
 VOLUME: Final = "shared volume"
 WORKERS: Final = "workers"

@@ -29,7 +29,7 @@ from clusterous_cli.system import wait
 PART: Final = "network"
 EVERYWHERE: Final = "0.0.0.0/0"
 NAT_SECONDS: Final = 600
-NAT_PAUSE: Final = 1.5  # between two looks at what all of create may wait for
+NAT_PAUSE: Final = 1.0  # between two looks at what all of create may wait for
 # Of two creates at once only one can put the cluster's keys into the bucket. What AWS would make
 # twice waits for that, so that the other stops before it has made anything of the kind.
 LOCK: Final = (f"s3:{SECRETS_KEY}",)
