@@ -59,11 +59,11 @@ def longest(steps: Sequence[Step]) -> Path:
         ends[name] = by_name[name].seconds + max((ends[one] for one in needs[name]), default=0.0)
     if not ends:
         return Path(links=())
-    name: str | None = max(by_name, key=lambda one: ends[one])
     links: list[Link] = []
-    while name is not None:
-        links.append(_link(by_name[name], [by_name[one] for one in needs[name]]))
-        name = _longest_of(needs[name], ends)
+    last = _longest_of(list(by_name), ends)
+    while last is not None:
+        links.append(_link(by_name[last], [by_name[one] for one in needs[last]]))
+        last = _longest_of(needs[last], ends)
     return Path(links=tuple(reversed(links)))
 
 

@@ -111,7 +111,7 @@ def _note_told(scene: Scene, version: Version) -> None:
     identity = scene.request.identity
     if identity is None or identity.role is None or not scene.key.endswith(".json"):
         return
-    if version.size <= _MOST_TOLD:
+    if version.path is not None and version.size <= _MOST_TOLD:
         scene.world.log.tell(
             Told(
                 time=version.modified,
