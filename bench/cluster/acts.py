@@ -236,7 +236,7 @@ class Cluster:
         controller = story.machine(self.region, "controller")["id"]
         lines = {int(line) for line in self.on(controller, f"cat {FILE}").split()}
         self.figures["lost_lines"] = seen.lost(told, lines)
-        self.on(worker, f"pkill -f {PROGRAM_PATH}")
+        self.on(worker, f"pkill -f '^python3 {PROGRAM_PATH}'")
         return {"acknowledged_lines": len(told)}
 
     def lose_a_worker(self, patience: float = 600.0) -> dict[str, Any]:

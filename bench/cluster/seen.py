@@ -10,12 +10,13 @@ Lives = Mapping[str, Sequence[tuple[str, int]]]
 
 
 def lives(pods: Iterable[Thing], nodes: Iterable[str]) -> dict[str, list[tuple[str, int]]]:
-    """Return the containers of the pods on some nodes."""
+    """Return the containers of the pods on some nodes; what has ended lives no more."""
     wanted = set(nodes)
     return {
         f"{one['metadata']['namespace']}/{one['metadata']['name']}": [
             (str(state.get("containerID", "")), int(state["restartCount"]))
             for state in one.get("status", {}).get("containerStatuses", ())
+            if "terminated" not in state.get("state", {})
         ]
         for one in pods
         if one["spec"].get("nodeName") in wanted

@@ -218,6 +218,13 @@ def test_containers_that_were_started_again_are_counted() -> None:
     assert seen.restarts(before, {}) == 2
 
 
+def test_a_job_that_is_done_is_nobodys_loss() -> None:
+    done = pod("job", "n1", ("x", 0))
+    done["status"]["containerStatuses"][0]["state"] = {"terminated": {"exitCode": 0}}
+
+    assert seen.restarts(seen.lives([done], ["n1"]), {}) == 0
+
+
 def test_a_worker_is_lost_until_its_node_is_gone_and_its_pods_run_elsewhere() -> None:
     node = {"kind": "Node", "metadata": {"name": "n1"}}
     stays = pod("a", "n2", ("x", 0))
