@@ -95,6 +95,7 @@ class Bench:
 
     def _create(self, cluster: Cluster, name: str) -> None:
         cluster.region.aws("DELETE", "log")
+        cluster.name = f"bench{len(self.create.get('runs', ()))}"
         made = cluster.create()
         self.create.setdefault("runs", {})[name] = made
         if name != "first":
@@ -120,7 +121,7 @@ class Bench:
         return found
 
     def _destroy(self, cluster: Cluster) -> None:
-        cluster.typed("clusterous", "destroy", "bench", "--yes")
+        cluster.typed("clusterous", "destroy", cluster.name, "--yes")
         if left := cluster.region.leftovers():
             raise ValueError(f"destroy left {', '.join(left)}")
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.region import laptop
@@ -47,6 +47,7 @@ class Follower(Protocol):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
     aws: AwsServer
+    fabric: Fabric
     machines: Machines | None
     ebs: Ebs | None
     followers: tuple[Follower, ...]
@@ -55,6 +56,7 @@ class Whole:
     def lose(self, instance_id: str) -> None:
         """Let the host of a machine fail, with what the machine had not flushed to its volumes."""
         if self.ebs and self.machines:
+            self.fabric.silence(instance_id)
             self.ebs.lose(instance_id)
             self.machines.crash(instance_id)
 
@@ -71,6 +73,24 @@ class Whole:
             snapshot = self.aws.snapshot()
             for part in self.followers:
                 _attempt(part, snapshot)
+
+
+@dataclass(slots=True)
+class Silence:
+    """Takes the word from machines that end: none tells of a disk that is lost with it.
+
+    A server whose machine and disks are gone at once never says so; one whose disks go a moment
+    earlier would answer its clients with an error.
+    """
+
+    fabric: Fabric
+    _silent: set[str] = field(default_factory=set)
+
+    def reconcile(self, snapshot: Snapshot) -> None:
+        for instance in snapshot.instances:
+            if instance.state == "shutting-down" and instance.id not in self._silent:
+                self._silent.add(instance.id)
+                self.fabric.silence(instance.id)
 
 
 def _attempt(part: Follower, snapshot: Snapshot) -> None:
@@ -127,8 +147,11 @@ def start(places: Places, settings: Settings, parts: ExitStack, *, bare: bool) -
         ebs, machines = _start_built(places, files, fabric, aws, contents, parts)
     _write_facts(places, settings, aws)
     # Of a machine that ends the disks hear first: what it has not flushed by then is lost.
-    followers = tuple(part for part in (fabric, efs, ebs, machines) if part)
-    return Whole(aws=aws, machines=machines, ebs=ebs, followers=followers, contents=contents)
+    parts_that_follow = (fabric, efs, Silence(fabric), ebs, machines)
+    followers = tuple(part for part in parts_that_follow if part)
+    return Whole(
+        aws=aws, fabric=fabric, machines=machines, ebs=ebs, followers=followers, contents=contents
+    )
 
 
 def _service_addresses() -> list[str]:

@@ -1,7 +1,7 @@
 """Carries out steps: as many at once as their needs allow, repeated where time mends the error."""
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -81,11 +81,14 @@ class Executor:
         pool: ThreadPoolExecutor,
         running: dict[Future[str], Step],
     ) -> None:
+        ready: list[str] = []
+        behind = waiting(by_key.values())
         while True:
-            if self.keep_going or not self._failed:
-                for key in graph.get_ready():
-                    # A copy: the step must not see ids appear while it reads them.
-                    running[pool.submit(self._attempt, by_key[key], dict(known))] = by_key[key]
+            ready = sorted([*ready, *graph.get_ready()], key=lambda key: -behind[key])
+            while ready and len(running) < PARALLEL and (self.keep_going or not self._failed):
+                step = by_key[ready.pop(0)]
+                # A copy: the step must not see ids appear while it reads them.
+                running[pool.submit(self._attempt, step, dict(known))] = step
             if not running:
                 return
             self.remind()
@@ -156,6 +159,17 @@ class Executor:
         # A wrong region or no network shows at once; half a minute is enough for a hiccup.
         spare = self.seconds - 30 if isinstance(error, errors.Unreachable) else 0
         return self.pauses.clock() + delay > deadline - spare
+
+
+def waiting(steps: Iterable[Step]) -> dict[str, int]:
+    """Return how long a row of steps waits for each: what others wait for is begun first."""
+    needs = {step.key: step.needs for step in steps}
+    behind = dict.fromkeys(needs, 0)
+    graph = {key: [need for need in every if need in needs] for key, every in needs.items()}
+    for key in reversed([*TopologicalSorter(graph).static_order()]):
+        for need in graph[key]:
+            behind[need] = max(behind[need], behind[key] + 1)
+    return behind
 
 
 def _ended(error: ClusterousError) -> str:

@@ -1,8 +1,12 @@
 """Steps that are repeated where time mends the error."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
 
 from clusterous_cli.aws import errors
+from clusterous_cli.plan import executor
 from clusterous_cli.plan.executor import Executor, Outcome
 from clusterous_cli.plan.kinds import kind, network
 from clusterous_cli.plan.kinds.kind import Action, Step
@@ -61,3 +65,29 @@ def test_what_others_made_is_not_waited_for() -> None:
     ((_, error),) = outcome.failed
     assert type(error) is errors.NotFound
     assert asked == 1
+
+
+def test_what_others_wait_for_is_begun_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "PARALLEL", 1)
+    files = [replace(VPC, key=f"file-{n}") for n in range(3)]
+    begun: list[str] = []
+
+    def act(step: kind.Step, ids: Mapping[str, str]) -> str:
+        begun.append(step.key)
+        return step.key
+
+    Executor(act=act, pauses=Leaping()).run([*files, NAMES, VPC], {})
+
+    assert begun == ["vpc", "file-0", "file-1", "file-2", "names"]
+
+
+def test_nothing_new_is_begun_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "PARALLEL", 1)
+
+    def act(step: kind.Step, ids: Mapping[str, str]) -> str:
+        raise errors.NotFound("no", code="No")
+
+    outcome = Executor(act=act, pauses=Leaping()).run([replace(VPC, key="other"), NAMES, VPC], {})
+
+    assert [step.key for step, _ in outcome.failed] == ["vpc"]
+    assert {step.key for step in outcome.skipped} == {"other", "names"}
