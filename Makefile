@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes sweep bench-cluster
+.PHONY: release pins debs volumes sweep sequences bench-cluster
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -40,6 +40,9 @@ k8s-minors: .venv/ready     ## the operator on other minors of Kubernetes; build
 
 sweep: .venv/ready          ## commands that change a cluster, disturbed at each of their calls: build/sweep.json (SWEEP="--only 'create: *'")
 	$(PY) -m tests.sweep $(SWEEP)
+
+sequences: .venv/ready      ## random clusters come, live and go, held to a model; build/sequences.json (SEQUENCES="--seed 7 --count 300")
+	$(PY) -m tests.sequences $(SEQUENCES)
 
 mutants: .venv/mutants/ready ## faults put into the product, which its tests must notice; build/mutants.json (MUTANTS="--seed 7 --only sizing")
 	PYTHONPATH=.venv/mutants $(PY) -m tests.mutants $(MUTANTS)

@@ -125,6 +125,21 @@ def test_one_that_ended_all_but_in_the_record_is_told_as_ended(
     assert "unfinished" not in (record.read(world.cloud, WHO) or {})
 
 
+def test_fewer_are_wanted_also_where_so_many_are_gone_already(
+    world: cloud.World, kubernetes: Kubernetes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(["add-nodes", "1", "worker", "--yes"]) == 0
+    world.end(next(one.instance_id for one in nodes_of(world) if one.name == "worker-2"))
+
+    assert main.run(["rm-nodes", "1", "worker"]) == 2  # nobody is there to answer
+    assert "so many are gone already. From now on fewer are wanted" in capsys.readouterr().err
+    assert main.run(["rm-nodes", "1", "worker", "--yes"]) == 0
+
+    assert workers_of(world) == ["worker-1"]
+    assert main.run(["create", "--cluster", "reef", "--yes"]) == 0
+    assert workers_of(world) == ["worker-1"]
+
+
 def test_a_node_that_is_named_leaves_and_may_be_replaced(
     world: cloud.World, kubernetes: Kubernetes
 ) -> None:

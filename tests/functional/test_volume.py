@@ -473,6 +473,22 @@ def test_a_volume_that_is_lost_is_told_with_its_newest_snapshot(world: cloud.Wor
     assert world.design(with_volume(f"{{id: {again}}}")).plan.pending == ()
 
 
+def test_a_given_volume_that_is_lost_is_told_with_its_newest_snapshot_too(
+    world: cloud.World,
+) -> None:
+    id = existing(world)
+    given = with_volume(f"{{id: {id}}}")
+    world.converge(given).execute()
+    snapshot = world.cloud.call("ec2", "create_snapshot", VolumeId=id)["SnapshotId"]
+    world.end(machine(world, "controller"))
+    lose(world, id)
+
+    with pytest.raises(FailedError, match=f"{id} is gone.*newest snapshot is {snapshot}"):
+        world.design(given)
+    with pytest.raises(UserError, match="there is no volume vol-0123456789abcdef0"):
+        world.design(with_volume("{id: vol-0123456789abcdef0}"))
+
+
 def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: cloud.World) -> None:
     world.converge(REEF).execute()
     world.end(machine(world, "controller"))

@@ -5,6 +5,8 @@ import click
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
+FEWER = "No machine is to leave: so many are gone already. From now on fewer are wanted."
+
 
 @click.command(cls=options.Command)
 @click.argument("words", nargs=-1, metavar="[NODE]... | N [POOL]")
@@ -27,6 +29,7 @@ def command(
     Without words it goes on with those that are leaving already. With --force neither budgets nor
     pods that nothing would start elsewhere keep a machine for longer than a minute.
     """
+    from clusterous_cli.cluster.config import ClusterConfig
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
     from clusterous_cli.plan import cost, design
@@ -41,14 +44,14 @@ def command(
         unfinished=chosen.unfinished,
     )  # fmt: skip
     price = cost.of(chosen.config, cloud.region, listed())
-    if not (drawn.plan.leaving or chosen.goes_on):
+    before = ClusterConfig.from_record(kept["config"])
+    if not (drawn.plan.leaving or chosen.goes_on) and chosen.config == before:
         screen.tell("No machine is to leave.")
         return 0
     screen.tell(show.plan_table(drawn, price))
     where = f"{chosen.config.name} in {cloud.region} (account {cloud.account})"
-    if drawn.plan.leaving and not screen.confirm(
-        f"{show.leaving_words(drawn.plan)}\nremove from {where}? [y/N]"
-    ):
+    leaves = show.leaving_words(drawn.plan) or ("" if chosen.goes_on else FEWER)
+    if leaves and not screen.confirm(f"{leaves}\nremove from {where}? [y/N]"):
         screen.warn("Nothing was removed.")
         return 1
     cluster = changing.carried_out(

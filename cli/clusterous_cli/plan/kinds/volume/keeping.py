@@ -134,7 +134,7 @@ def _replaced(asked: Asked, there: Present) -> list[str]:
 
 
 def _of_others(asked: Asked, there: Present) -> list[str]:
-    if asked.id is None:
+    if asked.id in (None, lost(there)):  # of which `loss` tells, with the way back
         return []
     if there.asked is None:
         return [f"volume.id: there is no volume {asked.id} in this region."]
