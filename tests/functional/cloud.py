@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 import json
 import socket
 import ssl
@@ -36,6 +37,7 @@ from clusterous_cli.terminal.screen import Ui
 from clusterous_cli.turns import lock
 from tests import programs
 from tests.region.aws import faults, regions, server, settings
+from tests.region.aws import world as worlds
 from tests.region.aws.settings import Settings
 from tests.region.registry import ecr
 
@@ -244,13 +246,27 @@ def pretend(
     there, it does not tell.
     """
     said: dict[str, str] = {}
+    heard, looks = None, itertools.count()
     while not stop.wait(0.2):
+        # What they say follows from what there is; time alone changes little.
+        now = changes()
+        if now is not None and now == heard and next(looks) % 5:
+            continue
+        heard = now
         try:
             report(cloud, config, said, failing, seen)
         except ClientError as error:
             # The cluster is destroyed while they speak: nobody is there to hear it.
             if error.response["Error"]["Code"] != "NoSuchBucket":
                 raise
+
+
+def changes() -> int | None:
+    """Return the number of changes of the account, if that is in this process."""
+    try:
+        return worlds.current().changes.generation
+    except RuntimeError:
+        return None
 
 
 def report(
@@ -356,12 +372,28 @@ def running(
         patch.setenv("CLUSTEROUS_HOME", str(folder / "home"))
         # Calls are counted, and processes die at one of them: time must not add any.
         patch.setattr(lock, "RENEWED", 3600.0)
+        patch.setattr(boto3.Session, "client", shared())
         try:
             fresh = Aws(boto3.Session(), "eu-west-1")
             kept = (lambda: pauses) if pauses else wait.Pauses
             yield World(server=started, cloud=fresh, folder=folder, port=port, tls=tls, pauses=kept)
         finally:
             started.close()
+
+
+def shared() -> Callable[..., Any]:
+    """Give sessions of the same keys the same clients, which cost more than all that they ask."""
+    make, made = boto3.Session.client, dict[Any, Any]()
+
+    def client(session: Any, service: str, **options: Any) -> Any:
+        keys, how = session.get_credentials(), options["config"]
+        who = (keys.method, *keys.get_frozen_credentials()) if keys else None
+        key = (who, service, options["region_name"], how.read_timeout, str(how.retries))
+        if key not in made:
+            made[key] = make(session, service, **options)
+        return made[key]
+
+    return client
 
 
 @contextmanager

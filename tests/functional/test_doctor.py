@@ -1,7 +1,6 @@
 """What doctor says before a cluster is made, and what create does about it."""
 
 import json
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -9,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 
 from clusterous_cli import main
@@ -82,29 +80,9 @@ class Desk:
         path.chmod(0o755)
 
 
-@pytest.fixture(scope="module")
-def clients() -> dict[Any, Any]:
-    return {}
-
-
-def shared(clients: dict[Any, Any]) -> Any:
-    """Give sessions of the same keys the same clients, which cost more than all that they ask."""
-    make = boto3.Session.client
-
-    def client(session: Any, service: str, **options: Any) -> Any:
-        attempts = options["config"].retries["total_max_attempts"]
-        key = (os.environ["AWS_ACCESS_KEY_ID"], service, options["region_name"], attempts)
-        if key not in clients:
-            clients[key] = make(session, service, **options)
-        return clients[key]
-
-    return client
-
-
 @pytest.fixture
 def desk(
     account: cloud.World,
-    clients: dict[Any, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -118,7 +96,6 @@ def desk(
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     cloud.typing(monkeypatch, account)
     monkeypatch.setattr(examination, "SECONDS", 600.0)  # on a machine of any pace
-    monkeypatch.setattr(boto3.Session, "client", shared(clients))
     desk = Desk(world=account, patch=monkeypatch, capsys=capsys, bin=tmp_path / "bin")
     for name, script in TOOLS.items():
         desk.install(name, script)
