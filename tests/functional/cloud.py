@@ -4,16 +4,17 @@ import base64
 import hashlib
 import itertools
 import json
+import shutil
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import boto3
 import pytest
@@ -38,6 +39,7 @@ from clusterous_cli.turns import lock
 from tests import programs
 from tests.region.aws import faults, regions, server, settings
 from tests.region.aws import world as worlds
+from tests.region.aws.moments import Moment
 from tests.region.aws.settings import Settings
 from tests.region.registry import ecr
 
@@ -75,6 +77,18 @@ class Killed(BaseException):
     """The process dies here."""
 
 
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What was made in an empty account: all in it, what is on the laptop, and the answer."""
+
+    moment: Moment
+    home: Path
+    made: Any
+
+
 @dataclass
 class World:
     """The simulated account and how the CLI's parts are called in it."""
@@ -85,6 +99,7 @@ class World:
     port: int
     tls: ssl.SSLContext
     pauses: Callable[[], wait.Pauses] = wait.Pauses
+    stood: dict[object, Standing] = field(default_factory=dict)
 
     def mutating(self) -> list[str]:
         return [f"{c.service}:{c.action}" for c in self.server.log() if c.mutating]
@@ -127,8 +142,38 @@ class World:
     ) -> tuple[record.Node, ...]:
         cloud = Aws(self.cloud.session, "eu-west-1")
         cloud._clients = self.cloud._clients
+
         with played(cloud, config, failing, view):
             return self.converge(config, leave, drain).run(seconds=seconds)
+
+    def stand(self, config: ClusterConfig) -> tuple[record.Node, ...]:
+        """Let an empty account have the cluster, for tests of what comes after it was made."""
+        return self.standing(config, lambda: self.create(config))
+
+    def laid(self, config: ClusterConfig) -> None:
+        """Let an empty account have all that the cluster is made of; its nodes say nothing."""
+        self.standing(("laid", config), lambda: self.converge(config).execute())
+
+    def standing(self, what: object, make: Callable[[], Made]) -> Made:
+        """Return what *make* does in an empty account: it is done once, and then just there."""
+        assert self.mutating() == []
+        assert self.server.world.faults.all() == []
+        key = (what, repr(self.server.world.settings))
+        home = self.folder / "home"
+        if key in self.stood:
+            kept = self.stood[key]
+            self.server.bring_back(kept.moment)
+            shutil.copytree(kept.home, home, dirs_exist_ok=True)
+            return cast(Made, kept.made)
+        made = make()
+        place = self.folder / f"stood-{len(self.stood)}"
+        place.mkdir()
+        moment = self.server.keep(place / "s3")
+        if moment is not None:
+            home.mkdir(exist_ok=True)
+            shutil.copytree(home, place / "home")
+            self.stood[key] = Standing(moment=moment, home=place / "home", made=made)
+        return made
 
     def converge(
         self,

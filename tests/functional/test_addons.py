@@ -31,7 +31,7 @@ def digests(world: cloud.World) -> dict[str, str]:
 def test_a_changed_operator_is_an_update_of_that_addon_and_nothing_else(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     before = digests(world)
     monkeypatch.setattr(operatorchart, "chart", lambda: ANOTHER_CHART)
 
@@ -56,7 +56,7 @@ def test_a_changed_operator_is_an_update_of_that_addon_and_nothing_else(
 def test_create_waits_until_the_new_operator_is_out(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     old = digests(world)["operator"]
     monkeypatch.setattr(operatorchart, "chart", lambda: ANOTHER_CHART)
     rolled = {"rollouts": f"operator@{old} clusterous-operator 1 1 1 1 1 1\n"}
@@ -85,7 +85,7 @@ MIRROR = Addon(
 def test_all_of_the_program_knows_an_addon_that_is_in_the_table(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     monkeypatch.setattr(table, "ALL", (*table.ALL, MIRROR))
 
     pending = {step.key for step in world.design(REEF).plan.pending}
@@ -140,7 +140,7 @@ def test_a_controller_of_an_older_release_is_told_to_stay_as_it_is(world: cloud.
 
 
 def test_a_controller_that_follows_is_told_nothing_of_the_kind(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
 
     assert world.design(REEF).plan.unchanged == ()
 
@@ -153,7 +153,7 @@ def test_status_says_which_addon_is_not_ready_and_why(world: cloud.World) -> Non
             {"pod": "operator-1", "restarts": 4, "reason": "CrashLoopBackOff", "said": "no kopf"}
         ],
     }
-    world.create(REEF)
+    world.stand(REEF)
     cloud.report(world.cloud, REEF, {}, seen=sick)
     opened = record.open_cluster("reef", world.cloud)
 

@@ -90,7 +90,7 @@ def test_its_state_has_a_volume_that_is_formatted_once_and_goes_with_the_cluster
 
 
 def test_nothing_is_on_it_before_it_is_marked(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
 
     assert told(world, STATE) == f"id={volume(world)['VolumeId']}\nmarked=no\n"
     assert names.TAG_FORMATTED not in tags_of(volume(world))
@@ -111,7 +111,7 @@ def test_it_is_marked_while_the_way_to_the_internet_is_still_being_made(
 
 
 def test_a_lost_controller_is_replaced_at_its_address_with_its_state(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     before, (worker,) = volume(world), there(world, "worker")
     (old,) = there(world)
     world.configure(shutting_down=2.0)
@@ -134,7 +134,7 @@ def test_a_lost_controller_is_replaced_at_its_address_with_its_state(world: clou
 def test_a_controller_whose_boot_failed_is_replaced_though_it_is_protected(
     world: cloud.World,
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     old = controller(world)
     with pytest.raises(FailedError, match="no space left on device"):
         world.create(REEF, failing="controller")
@@ -149,7 +149,7 @@ def test_an_end_that_takes_too_long_is_told_and_nothing_is_taken_by_force(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machines, "ENDING_SECONDS", 1.0)
-    world.create(REEF)
+    world.stand(REEF)
     old = controller(world)
     world.configure(shutting_down=60.0)
     world.end(old)
@@ -163,7 +163,7 @@ def test_an_end_that_takes_too_long_is_told_and_nothing_is_taken_by_force(
 
 
 def test_it_is_not_terminated_unasked(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     id = controller(world)
 
     with pytest.raises(errors.AwsFailed, match="may not be terminated"):
@@ -184,7 +184,7 @@ def test_it_is_not_terminated_unasked(world: cloud.World) -> None:
 def test_a_controller_that_was_switched_off_is_started_again(
     world: cloud.World, stopping: float
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     id = controller(world)
     world.configure(stopping=stopping)
     ec2(world, "stop_instances", InstanceIds=[id])
@@ -203,7 +203,7 @@ def test_a_controller_that_was_switched_off_is_started_again(
 def test_a_controller_that_cannot_be_started_for_now_is_waited_for_and_never_doubled(
     world: cloud.World,
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     id = controller(world)
     ec2(world, "stop_instances", InstanceIds=[id])
     world.configure(capacity={"t3.medium": 0})
@@ -224,7 +224,7 @@ def test_a_controller_that_cannot_be_started_for_now_is_waited_for_and_never_dou
 def test_what_a_machine_said_before_it_was_started_again_counts_no_more(
     world: cloud.World,
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     id = controller(world)
     long_ago = datetime.now(UTC) - timedelta(hours=1)
     body = f'{{"phase": "ready", "time": "{long_ago:%Y-%m-%dT%H:%M:%SZ}"}}'
@@ -249,7 +249,7 @@ def lose(world: cloud.World, id: str) -> None:
 def test_a_lost_volume_is_told_with_its_newest_snapshot_and_what_makes_one_of_it(
     world: cloud.World,
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     id = volume(world)["VolumeId"]
     snapshot = ec2(world, "create_snapshot", VolumeId=id)["SnapshotId"]
     lose(world, id)
@@ -274,7 +274,7 @@ def test_a_lost_volume_is_told_with_its_newest_snapshot_and_what_makes_one_of_it
 
 
 def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     lose(world, volume(world)["VolumeId"])
 
     with pytest.raises(FailedError, match=r"no snapshot of it\. `clusterous destroy reef`"):
@@ -286,7 +286,7 @@ def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: clo
 
 
 def test_before_anything_has_begun_a_lost_volume_is_made_anew(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     first = volume(world)["VolumeId"]
     lose(world, first)
 
@@ -297,7 +297,7 @@ def test_before_anything_has_begun_a_lost_volume_is_made_anew(world: cloud.World
 
 
 def test_an_empty_volume_in_its_stead_is_never_formatted(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     lose(world, volume(world)["VolumeId"])
     tags = as_items(WHO.tags(machines.STATE))
     ec2(
@@ -324,7 +324,7 @@ def older(world: cloud.World) -> None:
 
 
 def test_an_older_cluster_stays_as_it_is_and_is_told_so(world: cloud.World) -> None:
-    world.create(POOLED)
+    world.stand(POOLED)
     assert show.older_words(record.open_cluster("reef", world.cloud)) == []
     older(world)
     cloud.report(world.cloud, POOLED, {})
@@ -340,7 +340,7 @@ def test_an_older_cluster_stays_as_it_is_and_is_told_so(world: cloud.World) -> N
 def test_an_older_cluster_without_its_controller_gets_none_that_knows_nothing(
     world: cloud.World,
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     older(world)
     world.end(controller(world))
     calls = world.mutating()
@@ -354,7 +354,7 @@ def test_an_older_cluster_without_its_controller_gets_none_that_knows_nothing(
 
 
 def test_status_begins_with_a_controller_that_is_gone(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     assert status(world)[1]["away"] is None
     id = controller(world)
     world.end(id)
@@ -372,7 +372,7 @@ def test_status_begins_with_a_controller_that_is_gone(world: cloud.World) -> Non
 
 
 def test_status_begins_with_a_controller_that_was_switched_off(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     id = controller(world)
     ec2(world, "stop_instances", InstanceIds=[id])
     until(lambda: there(world)[0]["State"]["Name"] == "stopped", "stopping")

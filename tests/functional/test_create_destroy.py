@@ -49,7 +49,7 @@ def test_creates_shows_and_destroys(world: cloud.World) -> None:
 
 
 def test_a_second_create_changes_nothing(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
 
     again = world.design(REEF)
 
@@ -57,7 +57,7 @@ def test_a_second_create_changes_nothing(world: cloud.World) -> None:
 
 
 def test_more_workers_are_added_and_the_others_kept(world: cloud.World) -> None:
-    before = {node.instance_id for node in world.create(REEF)}
+    before = {node.instance_id for node in world.stand(REEF)}
 
     after = world.create(config.parse("name: reef\nworkers: 3\n"))
 
@@ -66,7 +66,7 @@ def test_more_workers_are_added_and_the_others_kept(world: cloud.World) -> None:
 
 
 def test_a_changed_address_changes_only_the_gateways_rules(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
 
     moved = config.parse("name: reef\nworkers: 2\ngateway: {allow: [198.51.100.7/32]}\n")
 
@@ -76,7 +76,7 @@ def test_a_changed_address_changes_only_the_gateways_rules(world: cloud.World) -
 
 
 def test_an_address_that_was_allowed_before_is_shut_out(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
 
     world.create(config.parse("name: reef\nworkers: 2\ngateway: {allow: [198.51.100.7/32]}\n"))
 
@@ -89,7 +89,7 @@ def test_an_address_that_was_allowed_before_is_shut_out(world: cloud.World) -> N
 
 
 def test_who_will_be_let_in_and_who_no_more_is_told(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
 
     drawn = world.design(replace(REEF, allow=("198.51.100.77/32",)))
 
@@ -197,7 +197,7 @@ def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
 def test_a_lost_answer_ends_no_wait_for_the_machines(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     lost = iter([errors.Unclear("no answer"), errors.Unreachable("no network")])
     pages = world.cloud.pages
 
@@ -224,7 +224,7 @@ def test_destroying_nothing_finds_nothing(world: cloud.World) -> None:
 
 
 def test_another_clusters_things_are_left_alone(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     world.create(config.parse("name: atoll\nworkers: 1\nnetwork: {cidr: 10.50.0.0/16}\n"))
 
     world.destroy("reef")
@@ -239,7 +239,7 @@ def test_something_foreign_in_the_network_is_named(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("clusterous_cli.plan.converge.SECONDS_WITH_FOREIGN", 1.0)
-    world.create(REEF)
+    world.stand(REEF)
     ec2 = world.cloud.client("ec2")
     subnets = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["reef-private"]}])
     foreign = ec2.create_network_interface(
@@ -262,7 +262,7 @@ def test_something_foreign_in_the_network_is_named(
 
 
 def test_the_last_look_finds_what_destroy_overlooks(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     ec2 = world.cloud.client("ec2")
     # Made by hand or by another program, with the cluster's name and without its uid.
     tags = [{"Key": names.TAG_CLUSTER, "Value": "reef"}]
@@ -290,7 +290,7 @@ def test_the_last_look_finds_what_destroy_overlooks(world: cloud.World) -> None:
 
 
 def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) -> None:
-    world.create(config.parse("name: reef-2\nworkers: 1\nvolume: efs\n"))
+    world.stand(config.parse("name: reef-2\nworkers: 1\nvolume: efs\n"))
     who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
 
     assert sweep.look(world.cloud, who, ()) == sweep.Seen()

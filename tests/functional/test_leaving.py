@@ -55,7 +55,7 @@ class Drained:
 
 @pytest.fixture
 def world(world: cloud.World) -> cloud.World:
-    world.create(REEF)
+    world.stand(REEF)
     return world
 
 

@@ -191,7 +191,7 @@ def test_what_is_lost_is_made_anew(
 
 
 def test_keys_that_are_lost_while_machines_run_are_not_made_anew(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     world.cloud.call("s3", "delete_object", Key=SECRETS_KEY, **OWNER)
     before = world.mutating()
 
@@ -201,7 +201,7 @@ def test_keys_that_are_lost_while_machines_run_are_not_made_anew(world: cloud.Wo
 
 
 def test_keys_that_are_lost_with_all_machines_are_made_anew(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     world.cloud.call("s3", "delete_object", Key=SECRETS_KEY, **OWNER)
     world.end(*machines(world))
 

@@ -45,7 +45,7 @@ class Kubernetes:
 @pytest.fixture
 def kubernetes(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     """Make the cluster, and open its API."""
-    assert main.run(["create", "--yes", "--quiet"]) == 0
+    assert world.standing(FILE, lambda: main.run(["create", "--yes", "--quiet"])) == 0
     inside = Kubernetes({one.node_name for one in nodes_of(world)})
     link = SimpleNamespace(tunnel=SimpleNamespace(ensure=lambda: None))
     monkeypatch.setattr("clusterous_cli.reach.session.link", lambda cluster: link)

@@ -68,7 +68,7 @@ def test_each_pool_has_its_machines_and_the_controller_is_told_whose_each_is(
 
 
 def test_pools_grow_and_come_and_are_told_of_at_once(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     more = config.parse(f"{TWO}  gpu: {{type: g4dn.xlarge, count: 1}}\n").changed("cpu", count=3)
 
     plan = world.design(more).plan
@@ -82,7 +82,7 @@ def test_pools_grow_and_come_and_are_told_of_at_once(world: cloud.World) -> None
 
 
 def test_what_an_earlier_create_had_not_told_yet_is_told_by_the_next(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     before = record.read_object(world.cloud, WHO, HOMES)
     more = REEF.changed("cpu", count=3)
     world.converge(more).execute()
@@ -95,7 +95,7 @@ def test_what_an_earlier_create_had_not_told_yet_is_told_by_the_next(world: clou
 
 
 def test_labels_and_taints_of_machines_that_run_stay_which_is_told(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     other = REEF.changed("cpu", labels=(("tier", "small"),))
 
     for _ in range(2):
@@ -105,7 +105,7 @@ def test_labels_and_taints_of_machines_that_run_stay_which_is_told(world: cloud.
 
 
 def test_a_pool_that_the_file_has_no_more_is_to_leave(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     fewer = config.parse(TWO.replace("  big:", "  # big:"))
 
     (step,) = world.design(fewer).plan.leaving
@@ -117,7 +117,7 @@ def test_a_pool_that_the_file_has_no_more_is_to_leave(world: cloud.World) -> Non
 
 
 def test_status_tells_what_is_gone_of_which_pool(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     cpu = next(one for one in workers(world) if tags_of(one)[names.TAG_POOL] == "cpu")
     world.cloud.call("ec2", "terminate_instances", InstanceIds=[cpu["InstanceId"]])
 

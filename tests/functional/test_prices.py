@@ -109,7 +109,7 @@ def test_while_other_things_are_done_it_is_asked_and_then_known(
 def test_plan_says_what_becomes_of_each_part_why_and_for_how_much(
     world: cloud.World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     with pytest.MonkeyPatch.context() as patch:
         cloud.typing(patch, world)
         patch.chdir(tmp_path)

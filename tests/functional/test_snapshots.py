@@ -99,7 +99,7 @@ class Controller:
 
 @pytest.fixture
 def controller(world: cloud.World, tmp_path: Path) -> Controller:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     return Controller(world, tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_no_other_machine_writes_or_reads_them(controller: Controller, role: str
 
 
 def test_what_is_no_snapshot_is_not_listed(world: cloud.World, tmp_path: Path) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     put(world, tmp_path)
     for key in ("snapshots/asked/1.tar.gz", "snapshots/other"):
         world.cloud.call("s3", "put_object", Bucket=WHO.bucket, Key=key, Body=b"\x1f\x8bno")
@@ -221,7 +221,7 @@ def create(world: cloud.World, wanted: config.ClusterConfig, blob: Blob | None =
 def test_a_cluster_begins_again_with_a_snapshot_and_nothing_goes_on_beside_it(
     world: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     blob = put(world, tmp_path)
     before, (old,) = living(world), volumes(world)
 
@@ -252,7 +252,7 @@ def test_a_cluster_begins_again_with_a_snapshot_and_nothing_goes_on_beside_it(
 def test_cut_short_anywhere_it_is_the_life_of_before_or_the_snapshots_and_never_an_empty_one(
     world: cloud.World, tmp_path: Path, calls: int
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     blob = put(world, tmp_path)
     (old,) = volumes(world)
     site = Site(cloud=world.cloud, who=WHO, pauses=wait.Pauses())
@@ -276,7 +276,7 @@ def test_cut_short_anywhere_it_is_the_life_of_before_or_the_snapshots_and_never_
 
 
 def test_a_cluster_of_another_name_begins_with_it(world: cloud.World, tmp_path: Path) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     blob = put(world, tmp_path)
     atoll = replace(REEF, name="atoll")
 
@@ -298,7 +298,7 @@ def test_a_copy_of_a_cluster_and_its_original_know_nothing_of_each_other(
     """The name of the one begins with the other's."""
     reef = config.parse("name: reef\nregion: eu-west-1\nworkers: 0\nmaster: none\n")
     copy = replace(reef, name="reef-2")
-    world.converge(reef).execute()
+    world.laid(reef)
     before = world.server.leftovers()
 
     restore(world, copy, put(world, tmp_path))
@@ -316,7 +316,7 @@ def test_a_copy_of_a_cluster_and_its_original_know_nothing_of_each_other(
 def test_after_the_volume_is_lost_again_no_old_snapshot_is_begun_with_by_itself(
     world: cloud.World, tmp_path: Path
 ) -> None:
-    world.create(REEF)
+    world.stand(REEF)
     blob = put(world, tmp_path)
     restore(world, REEF, blob)
     world.end(living(world)["controller"])

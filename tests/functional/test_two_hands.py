@@ -84,7 +84,7 @@ def test_keys_whose_answer_was_lost_are_our_own(world: cloud.World) -> None:
 
 
 def test_a_nat_gateway_that_is_lost_is_made_anew(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (gateway,) = there(world, "describe_nat_gateways", "NatGateways")
     world.cloud.call("ec2", "delete_nat_gateway", NatGatewayId=gateway["NatGatewayId"])
     _until_gone(world, gateway["NatGatewayId"])
@@ -106,7 +106,7 @@ def _until_gone(world: cloud.World, id: str) -> None:
 
 
 def test_an_endpoint_that_is_lost_is_made_anew(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (endpoint,) = there(world, "describe_vpc_endpoints", "VpcEndpoints")
     world.cloud.call("ec2", "delete_vpc_endpoints", VpcEndpointIds=[endpoint["VpcEndpointId"]])
 
@@ -157,7 +157,7 @@ def test_a_role_of_somebody_else_is_not_taken_for_ours(world: cloud.World) -> No
 
 @pytest.mark.parametrize("way", ["trust", "policy", "attached"])
 def test_a_role_that_was_changed_is_told(world: cloud.World, way: str) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     name = WHO.role("controller")
     if way == "trust":
         document = trusting("arn:aws:iam::123456789012:root")

@@ -85,7 +85,7 @@ def touched(world: cloud.World, before: list[str]) -> list[str]:
 def test_a_volume_is_made_with_its_cluster_and_goes_with_it(world: cloud.World) -> None:
     drawn = world.design(REEF)
     assert "30 GiB gp3, encrypted" in show.plan_table(drawn, cost.of(REEF, "us-east-1"))
-    world.converge(REEF).execute()
+    world.laid(REEF)
 
     (made,) = volumes(world)
     (held,) = made["Attachments"]
@@ -101,7 +101,7 @@ def test_a_volume_is_made_with_its_cluster_and_goes_with_it(world: cloud.World) 
 
 
 def test_a_volume_is_marked_when_it_was_formatted_and_then_served(world: cloud.World) -> None:
-    world.create(REEF)
+    world.stand(REEF)
 
     (made,) = volumes(world)
     assert tags_of(made)[names.TAG_FORMATTED] == "xfs"
@@ -118,7 +118,7 @@ def test_a_volume_is_marked_when_it_was_formatted_and_then_served(world: cloud.W
 
 
 def test_a_mark_that_was_cut_short_is_made_whole(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (made,) = volumes(world)
     tag = {"Key": names.TAG_FORMATTED, "Value": "xfs"}
     world.cloud.call("ec2", "create_tags", Resources=[made["VolumeId"]], Tags=[tag])
@@ -143,7 +143,7 @@ def test_a_damaged_volume_is_an_error_that_names_the_newest_snapshot(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(nodes, "VOLUME_SECONDS", 0.5)
-    world.converge(REEF).execute()
+    world.laid(REEF)
     id = volumes(world)[0]["VolumeId"]
     snapshot = world.cloud.call("ec2", "create_snapshot", VolumeId=id)["SnapshotId"]
     words = f"{id} was formatted, and no file system is found on it."
@@ -179,7 +179,7 @@ def test_a_volume_that_is_kept_is_nobodys_and_the_next_cluster_makes_its_own(
     world: cloud.World, kind: str
 ) -> None:
     reef = with_volume(kind)
-    world.converge(reef).execute()
+    world.laid(reef)
     (kept,) = shared(world)
 
     world.destroy("reef", keep=True)
@@ -210,7 +210,7 @@ def shared(world: cloud.World) -> list[dict[str, Any]]:
 def test_what_is_kept_is_told_with_its_price_and_is_no_failure(
     world: cloud.World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (made,) = volumes(world)
     id = made["VolumeId"]
     monkeypatch.setattr("clusterous_cli.aws.client.connect", lambda *_: world.cloud)
@@ -251,7 +251,7 @@ def test_a_volume_taken_by_its_id_goes_only_when_that_is_said(
 
 
 def test_keeping_goes_on_where_it_was_cut_short(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (made,) = volumes(world)
     world.fault(service="ec2", action="DeleteTags", kind="error", code="Other", status=400, times=1)
     with pytest.raises(ClusterousError):
@@ -267,7 +267,7 @@ def test_a_volume_that_somebody_attached_elsewhere_is_not_taken_from_there(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ebs, "FREE_SECONDS", 1)
-    world.converge(REEF).execute()
+    world.laid(REEF)
     id = volumes(world)[0]["VolumeId"]
     old = machine(world, "controller")
     other = world.cloud.call(
@@ -295,7 +295,7 @@ def test_a_volume_that_somebody_attached_elsewhere_is_not_taken_from_there(
 def test_status_says_how_full_the_volumes_are(
     world: cloud.World, free: int, kept: int, says: str
 ) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (made,) = volumes(world)
     told = {"volume": made["VolumeId"], "phase": "serving", "size": 30 << 30, "free": free,
             "made": True, "reason": "", "error": ""}  # fmt: skip
@@ -321,7 +321,7 @@ def test_what_it_costs_is_in_the_price() -> None:
 
 
 def test_all_that_can_be_changed_is_changed_in_one_call(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     before = world.mutating()
     changed = with_volume("{size: 60, iops: 4000, throughput: 250}")
 
@@ -343,7 +343,7 @@ REFUSED = {
 
 
 def test_no_change_of_the_file_replaces_a_volume(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     before = world.mutating()
 
     for terminated in ("worker", "controller"):
@@ -360,7 +360,7 @@ def test_no_change_of_the_file_replaces_a_volume(world: cloud.World) -> None:
 
 @pytest.mark.parametrize("volume", ["ebs", "efs"])
 def test_no_change_of_the_network_replaces_a_volume(world: cloud.World, volume: str) -> None:
-    world.converge(with_volume(volume)).execute()
+    world.laid(with_volume(volume))
     before = world.mutating()
 
     for network in ("{cidr: 10.50.0.0/16}", "{zone: b}"):
@@ -379,7 +379,7 @@ def test_no_change_of_the_network_replaces_a_volume(world: cloud.World, volume: 
 
 @pytest.mark.parametrize("volume", ["efs", "none"])
 def test_a_cluster_without_ebs_gets_none(world: cloud.World, volume: str) -> None:
-    world.converge(with_volume(volume)).execute()
+    world.laid(with_volume(volume))
     before = world.mutating()
 
     with pytest.raises(UserError, match="not on EBS"):
@@ -446,7 +446,7 @@ def test_an_existing_volume_must_be_there_free_and_in_the_zone(world: cloud.Worl
 
 
 def test_another_clusters_own_volume_is_not_taken(world: cloud.World) -> None:
-    world.converge(replace(REEF, name="reef-2")).execute()
+    world.laid(replace(REEF, name="reef-2"))
     (own,) = volumes(world)
 
     with pytest.raises(UserError, match="the own volume of cluster reef-2, and goes with it"):
@@ -454,7 +454,7 @@ def test_another_clusters_own_volume_is_not_taken(world: cloud.World) -> None:
 
 
 def test_a_volume_that_is_lost_is_told_with_its_newest_snapshot(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     (own,) = volumes(world)
     id = own["VolumeId"]
     snapshot = world.cloud.call("ec2", "create_snapshot", VolumeId=id)["SnapshotId"]
@@ -490,7 +490,7 @@ def test_a_given_volume_that_is_lost_is_told_with_its_newest_snapshot_too(
 
 
 def test_a_lost_volume_without_a_snapshot_is_replaced_by_no_empty_one(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     world.end(machine(world, "controller"))
     lose(world, volumes(world)[0]["VolumeId"])
 
@@ -510,7 +510,7 @@ def lose(world: cloud.World, id: str) -> None:
 
 def test_a_volume_that_was_grown_at_aws_only_is_waited_for(world: cloud.World) -> None:
     """The create that grew it was killed; its file system follows later, or could not."""
-    world.create(REEF)
+    world.stand(REEF)
     bigger, (made,) = with_volume("{size: 32}"), volumes(world)
     world.configure(volume_modifying=2.0)
     call = world.cloud.call
@@ -545,7 +545,7 @@ def test_a_file_system_that_is_lost_is_replaced_by_no_empty_one(
     world: cloud.World, slow: bool
 ) -> None:
     on_efs = with_volume("efs")
-    world.converge(on_efs).execute()
+    world.laid(on_efs)
     (own,) = shared(world)
     assert noted(world) == told(own["id"], marked=True)
     lose_files(world, own["id"], slow=slow)
@@ -584,7 +584,7 @@ def test_a_file_system_of_an_older_release_is_written_down_by_the_next_create(
     world: cloud.World,
 ) -> None:
     on_efs = with_volume("efs")
-    world.converge(on_efs).execute()
+    world.laid(on_efs)
     (own,) = shared(world)
     world.cloud.call("s3", "delete_object", Bucket=WHO.bucket, Key=VOLUME)
 
@@ -637,7 +637,7 @@ def test_a_volume_that_another_machine_holds_is_waited_for_and_never_taken(
     ids=["too many", "at once"],
 )  # fmt: skip
 def test_aws_takes_a_second_change_only_later(world: cloud.World, code: str) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     world.converge(with_volume("{size: 40}")).execute()
     world.fault(
         service="ec2", action="ModifyVolume", kind="error", status=400, code=code, times=0,

@@ -59,7 +59,7 @@ def listed(printed: Printed) -> dict[str, dict[str, Any]]:
 def test_what_a_cluster_leaves_is_listed_named_by_destroy_and_removed(
     world: cloud.World, capsys: Printed
 ) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     own = {one["role"]: one for one in listed(capsys).values()}
     assert set(own) == {SHARED, STATE}
     assert {(one["state"], one["used_by"]) for one in own.values()} == {("in use", "reef")}

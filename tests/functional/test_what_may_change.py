@@ -27,7 +27,7 @@ NEWER = "v1.99.0+k3s1"
 
 @pytest.fixture
 def world(world: cloud.World) -> cloud.World:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     return world
 
 

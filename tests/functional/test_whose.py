@@ -37,7 +37,7 @@ def stays(world: cloud.World, id: str) -> None:
 
 
 def test_a_machine_of_another_network_is_not_ended_for_its_tags(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     ec2 = world.cloud.client("ec2")
     (image,) = {m["ImageId"] for m in machines(world)}
     made = ec2.run_instances(
@@ -62,7 +62,7 @@ def machines(world: cloud.World) -> list[Any]:
 
 @pytest.mark.parametrize("kind", ["network", "disk", "public address", "internet gateway"])
 def test_what_merely_bears_our_uid_is_listed(world: cloud.World, kind: str) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     ec2 = world.cloud.client("ec2")
     match kind:
         case "network":
@@ -80,7 +80,7 @@ def test_what_merely_bears_our_uid_is_listed(world: cloud.World, kind: str) -> N
 
 
 def test_the_way_out_of_another_network_stays_whatever_its_tags(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     ec2 = world.cloud.client("ec2")
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
@@ -94,7 +94,7 @@ def test_the_way_out_of_another_network_stays_whatever_its_tags(world: cloud.Wor
 
 
 def test_an_address_that_leads_into_another_network_stays(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     ec2 = world.cloud.client("ec2")
     interface = ec2.create_network_interface(SubnetId=elsewhere(ec2))["NetworkInterface"]
     address = ec2.allocate_address(Domain="vpc")["AllocationId"]
@@ -105,7 +105,7 @@ def test_an_address_that_leads_into_another_network_stays(world: cloud.World) ->
 
 
 def test_a_file_system_of_others_stays_whatever_its_tags(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     efs = world.cloud.client("efs")
     id = efs.create_file_system(CreationToken="theirs", Tags=ALL)["FileSystemId"]
 
@@ -133,7 +133,7 @@ def test_every_call_about_a_bucket_says_whose_it_must_be(world: cloud.World) -> 
 
 
 def test_a_bucket_that_keeps_versions_goes_with_all_of_them(world: cloud.World) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     s3 = world.cloud.client("s3")
     s3.put_bucket_versioning(Bucket=WHO.bucket, VersioningConfiguration={"Status": "Enabled"})
     for _ in range(2):
@@ -164,7 +164,7 @@ def test_a_bucket_goes_with_more_marks_of_deletion_than_one_call_takes(world: cl
 def test_what_a_node_says_while_its_bucket_goes_is_removed_too(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world.converge(REEF).execute()
+    world.laid(REEF)
     call, late = world.cloud.call, iter([b"{}"])
 
     def called(service: str, action: str, **params: Any) -> Any:
@@ -188,7 +188,7 @@ def test_what_guardduty_made_by_itself_goes_if_the_person_wants(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, flag: bool
 ) -> None:
     monkeypatch.setattr("clusterous_cli.plan.converge.SECONDS_WITH_FOREIGN", 1.0)
-    world.converge(REEF).execute()
+    world.laid(REEF)
     ec2 = world.cloud.client("ec2")
     (subnet,) = ec2.describe_subnets(Filters=[{"Name": "tag:Name", "Values": ["reef-private"]}])[
         "Subnets"

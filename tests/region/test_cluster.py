@@ -557,7 +557,7 @@ spec:
     command: [sh, -c, "mkdir /home/data/uneven && exec sleep 1000000; while :; do :; done"]
     # Process 1 of a container ignores TERM: it is ended when its time is over.
     drain: {{exec: {{command: ["true"]}}, deadlineSeconds: 5}}
-    resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 200m}}}}
+    resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 100m}}}}
 ---
 apiVersion: clusterous.io/v1
 kind: ClusterousApp
@@ -569,7 +569,7 @@ spec:
     scaledBy: Autoscaler
     min: 1
     command: [sh, -c, "while :; do :; done"]
-    resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 200m}}}}
+    resources: {{requests: {{cpu: 50m}}, limits: {{cpu: 100m}}}}
 ---
 apiVersion: autoscaling/v2
 kind: HorizontalPodAutoscaler

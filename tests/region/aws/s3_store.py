@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 
@@ -123,6 +123,18 @@ class Buckets:
         bucket = Bucket(name=name, region=region, created=now, folder=folder)
         self._buckets[name] = bucket
         return bucket
+
+    def kept(self) -> Mapping[str, Bucket]:
+        return self._buckets
+
+    def put_back(self, buckets: Mapping[str, Bucket], later: float) -> None:
+        """Make *buckets* those there are; all in them was put *later* by so many seconds."""
+        self._buckets = dict(buckets)
+        for bucket in self._buckets.values():
+            bucket.versions = {
+                key: [replace(each, modified=each.modified + later) for each in versions]
+                for key, versions in bucket.versions.items()
+            }
 
     def delete(self, name: str) -> None:
         bucket = self._buckets.pop(name)

@@ -19,6 +19,7 @@ from tests.region.aws import (
     gate,
     iam,
     leftovers,
+    moments,
     s3,
     snapshot,
     store,
@@ -27,6 +28,7 @@ from tests.region.aws import (
 from tests.region.aws.keys import Credentials, Identity
 from tests.region.aws.listener import Listener
 from tests.region.aws.log import Call
+from tests.region.aws.moments import Moment
 from tests.region.aws.request import Answer, Request
 from tests.region.aws.settings import Settings
 from tests.region.aws.view import Snapshot
@@ -215,6 +217,17 @@ class AwsServer:
             self._empty()
         self.world.log.clear()
         self.world.changes.bump()
+
+    def keep(self, folder: Path) -> Moment | None:
+        """Return the account as it is, what S3 holds in a new *folder*; None if something waits."""
+        with self.world.lock:
+            return moments.keep(self.world, folder)
+
+    def bring_back(self, moment: Moment) -> None:
+        """Make the account again what it was at *moment*; keys and settings stay."""
+        self.reset()
+        with self.world.lock:
+            moments.bring_back(self.world, moment)
 
     def close(self) -> None:
         self._closed.set()

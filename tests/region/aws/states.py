@@ -57,5 +57,9 @@ class Timers:
             action()
             self._changes.bump()
 
+    def waits(self) -> bool:
+        """Tell whether anything is still to come."""
+        return bool(self._queue)
+
     def clear(self) -> None:
         self._queue.clear()

@@ -42,10 +42,30 @@ def ecr(region: str | None = None) -> Any:
     return backend("ecr", region)
 
 
+SERVICES = ("ec2", "iam", "sts", "efs", "ecr", "ssm", "kms")
+
+
 def reset() -> None:
-    for service in ("ec2", "iam", "sts", "efs", "ecr", "ssm", "kms"):
+    for service in SERVICES:
         backends = _get_backend(service)
         backends.reset()
+
+
+def kept() -> dict[str, dict[str, dict[str, Any]]]:
+    """Return the stores of all services, by account and region."""
+    return {
+        service: {account: dict(regions) for account, regions in _get_backend(service).items()}
+        for service in SERVICES
+    }
+
+
+def put_back(stores: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+    """Make *stores*, which `kept` returned, the present ones."""
+    for service, accounts in stores.items():
+        for account, regions in accounts.items():
+            present = _get_backend(service)[account]
+            present.clear()
+            present.update(regions)
 
 
 def call(request: Request, body: bytes) -> Answer:
