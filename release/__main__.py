@@ -26,6 +26,7 @@ from release.sbom import Base, Library
 
 ROOT: Final = locks.ROOT
 SUMS: Final = "SHA256SUMS"
+CHARTS: Final = ("clusterous", "clusterous-logging")
 
 
 def make(source: Path, target: Path, epoch: int, hosts: Mapping[str, str]) -> None:
@@ -37,10 +38,11 @@ def make(source: Path, target: Path, epoch: int, hosts: Mapping[str, str]) -> No
     target.mkdir(parents=True, exist_ok=True)
     tell("wheel and sdist")
     packed(source, target, epoch)
-    tell("chart")
-    chart = source / "charts" / "clusterous"
-    name = f"clusterous-{_chart_version(chart)}.tgz"
-    (target / name).write_bytes(assets.chart_archive(chart))
+    tell("charts")
+    for name in CHARTS:
+        chart = source / "charts" / name
+        packed_as = target / f"{name}-{_chart_version(chart)}.tgz"
+        packed_as.write_bytes(assets.chart_archive(chart))
     tell("image")
     what = maker.plan(source / "images" / "operator")
     reference = f"{what.recipe.name}:{assets.version()}"

@@ -1,4 +1,4 @@
-"""Where helm is, and what the chart renders to."""
+"""Where helm is, and what the charts render to."""
 
 import os
 import subprocess
@@ -12,6 +12,7 @@ from tests import programs
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "clusterous"
+LOGGING = ROOT / "charts" / "clusterous-logging"
 
 
 def helm() -> str:
@@ -24,10 +25,12 @@ def helm() -> str:
     return program
 
 
-def render(*values: str) -> list[dict[str, Any]]:
-    """Return what the chart makes with these values (`key=value`)."""
+def render(
+    *values: str, chart: Path = CHART, namespace: str = "clusterous-system"
+) -> list[dict[str, Any]]:
+    """Return what a chart makes with these values (`key=value`)."""
     chosen = [word for value in values for word in ("--set", value)]
-    command = [helm(), "template", "clusterous", str(CHART), "-n", "clusterous-system", *chosen]
+    command = [helm(), "template", chart.name, str(chart), "-n", namespace, *chosen]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise AssertionError(done.stderr)

@@ -62,7 +62,7 @@ def test_a_release_is_made_twice_with_the_same_bytes(
     check = ["sha256sum", "--check", "--strict", "SHA256SUMS"]
     for folder in (one, two):
         subprocess.run(check, cwd=folder, check=True, capture_output=True)
-        assert len(list(folder.iterdir())) == 1 + len(listed.splitlines()) == 6
+        assert len(list(folder.iterdir())) == 1 + len(listed.splitlines()) == 7
     _holds_what_it_says(one)
 
 
@@ -78,6 +78,7 @@ def _holds_what_it_says(folder: Path) -> None:
     (wheel,) = folder.glob("*.whl")
     inside = set(zipfile.ZipFile(wheel).namelist())
     assert {
+        "clusterous_cli/_charts/clusterous-logging/values.schema.json",
         "clusterous_cli/_images/pins.json",
         "clusterous_cli/_images/operator/image.toml",
         "clusterous_cli/_images/operator/requirements.lock",

@@ -1,4 +1,4 @@
-"""The files that come with the package: templates, the operator's chart, recipes of images."""
+"""The files that come with the package: templates, charts, recipes of images."""
 
 import gzip
 import io
@@ -30,9 +30,9 @@ def render(text: str, **values: str) -> str:
     return MARK.sub(lambda found: values[found[1]], text)
 
 
-def chart_folder() -> Path:
-    """Return where the operator's chart is: in the wheel, or in the checkout."""
-    return _folder("_charts", "charts") / "clusterous"
+def chart_folder(name: str = "clusterous") -> Path:
+    """Return where a chart is, the operator's or *name*: in the wheel, or in the checkout."""
+    return _folder("_charts", "charts") / name
 
 
 def images_folder() -> Path:
@@ -71,7 +71,7 @@ def chart_archive(folder: Path) -> bytes:
             if not path.is_file() or any(part.startswith(".") for part in path.parts[-1:]):
                 continue
             content = path.read_bytes()
-            entry = tarfile.TarInfo(f"clusterous/{path.relative_to(folder).as_posix()}")
+            entry = tarfile.TarInfo(f"{folder.name}/{path.relative_to(folder).as_posix()}")
             entry.size, entry.mode = len(content), 0o644
             archive.addfile(entry, io.BytesIO(content))
     return gzip.compress(inner.getvalue(), mtime=0)
