@@ -73,6 +73,24 @@ class Draw:
             self.some({"id": st.just("fs-01234567"), "type": self.one(["efs"], ["ebs"])}),
         )
 
+    def logging(self) -> Drawn:
+        figures = {
+            "level": self.one([1, 2], [0, 3]),
+            "days": self.one([1, 30, 3650], [0, 3651]),
+        }
+        ours = {
+            **figures,
+            "size": self.one([1, 20], [0]),
+            "store": self.one(["efk", "light"], ["x"]),
+        }
+        url = self.one(["https://logs.example.org:9200", "http://10.0.0.7"], ["logs", "ftp://x"])
+        theirs = {"store": self.one(["yours", "opensearch"], ["efk"])}
+        return st.one_of(
+            self.one([1, 2, "none"], [0, 3, "all"]),
+            self.some(ours),
+            st.fixed_dictionaries({"url": url}, optional={**figures, **theirs}),
+        )
+
     def file(self) -> Drawn:
         tags = self.named(
             ["x", "owner", "a b", "é"], ["Name", "aws:x", "clusterous.io/uid", "a\tb"],
@@ -93,6 +111,7 @@ class Draw:
             "pools": pools,
             "volume": self.volume(),
             "tags": tags,
+            "logging": self.logging(),
         }
         odd = {"key_file": st.just("x"), "name": names} if self.wrong else {}
         needed = {} if self.wrong else {"name": names}

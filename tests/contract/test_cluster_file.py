@@ -7,6 +7,7 @@ import pytest
 
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
+from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
 
 PAGE = (Path(__file__).parents[2] / "docs/cluster-file.md").read_text()
 ROWS = re.findall(r"^\| `([a-z0-9._]+)` \| ([^|]+) \| ([^|]+) \| (.+) \|$", PAGE, re.MULTILINE)
@@ -32,6 +33,8 @@ def value_of(key: str, of: config.ClusterConfig) -> object:
         return config.VERSION
     if key == "pools":
         return [one for one in of.workers if one.name != POOLS["workers"]]
+    if section == "logging":
+        return getattr(of.logging or CentralLogging(), field)
     if section in POOLS and key not in PLACES:
         return getattr(of.pool(POOLS[section]), field)
     value: object = of
@@ -76,7 +79,7 @@ def test_the_limits_are_those_of_the_program(key: str, low: int, high: int) -> N
             with_value(key, wrong)
 
 
-@pytest.mark.parametrize("word", [*config.IMAGES, *config.VOLUMES])
+@pytest.mark.parametrize("word", [*config.IMAGES, *config.VOLUMES, *map(str, Store)])
 def test_the_page_names_every_choice(word: str) -> None:
     assert f"`{word}`" in "".join(words for *_, words in ROWS)
 

@@ -100,7 +100,7 @@ def test_create_runs_the_program_that_its_file_names(
     Path("apps/tiles.yml").write_text("name: tiles\nenvironment: {components: {}}\n")
     assert main.run(["create", "--no-run", "old.yml", "--yes"]) == 0
     assert launched.seen == []
-    assert "there is no central logging yet" in capsys.readouterr().err
+    assert "kept on the cluster by VictoriaLogs" in capsys.readouterr().err
     for file in ("old.yml", "new.yaml"):
         assert main.run(["create", file, "--yes"]) == 0
     assert launched.seen == [("tiles", "reef")] * 2

@@ -108,6 +108,11 @@ OTHERS: dict[str, tuple[Any, str]] = {
     "volume.iops": (4000, ""),
     "volume.throughput": (250, ""),
     "volume.id": ("vol-0123456789abcdef0", "No change of the file replaces a volume"),
+    "logging.level": (2, ""),
+    "logging.store": ("light", ""),
+    "logging.days": (30, ""),
+    "logging.size": (50, ""),
+    "logging.url": ("https://logs.example.org:9200", ""),
     "tags": ({"owner": "ocean"}, ""),
     "environment_file": ("apps/program.yml", ""),
 }

@@ -10,14 +10,19 @@ from typing import Final
 
 from clusterous_api import names
 from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.cluster.file.centrallogging import NAMESPACE
 
 LABEL: Final = "([a-z0-9-]+)"
 _ASKED: Final = (
     rf"^{LABEL}(?:\.{re.escape(names.LEGACY_DNS_SUFFIX)})?\.{LABEL}\.{LABEL}"
     rf"\.{re.escape(names.NAMES_DOMAIN)}\.$"
 )
+# The predecessor's name of what takes syslog, in whatever namespace a program looks for it.
+_SYSLOG: Final = rf"^central-logging\.{LABEL}\.svc\.{re.escape(names.CLUSTER_DOMAIN)}\.$"
 _MEANT: Final = f"{{2}}-{{1}}.{{3}}.svc.{names.CLUSTER_DOMAIN}"
 RULE: Final = f"rewrite stop {{\n  name regex {_ASKED} {_MEANT} answer auto\n}}\n"
+_THERE: Final = f"central-logging.{NAMESPACE}.svc.{names.CLUSTER_DOMAIN}"
+SYSLOG: Final = f"rewrite stop {{\n  name regex {_SYSLOG} {_THERE} answer auto\n}}\n"
 
 
 def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
@@ -28,7 +33,7 @@ def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": {**metadata, **({"annotations": dict(mark)} if mark else {})},
-            "data": {"clusterous.override": RULE},
+            "data": {"clusterous.override": RULE + (SYSLOG if setting.config.logging else "")},
         }
     ]
 

@@ -5,7 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from clusterous_cli.addons import appnames, cloudcontroller, operatorchart, volumeserver
+from clusterous_cli.addons import (
+    appnames,
+    centrallogging,
+    cloudcontroller,
+    operatorchart,
+    volumeserver,
+)
 from clusterous_cli.addons.addon import Addon, Rendered, Setting, rendered
 from clusterous_cli.boot import bootstrap
 from clusterous_cli.cluster.config import ClusterConfig
@@ -16,6 +22,7 @@ ALL: Final[tuple[Addon, ...]] = (
     cloudcontroller.ADDON,
     volumeserver.ADDON,
     appnames.ADDON,
+    centrallogging.ADDON,
 )
 
 

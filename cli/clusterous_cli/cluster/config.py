@@ -12,6 +12,8 @@ import yaml
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
+from clusterous_cli.cluster.file import centrallogging
+from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
 from clusterous_cli.system import assets, yamltree
 
 FILE: Final = "clusterous.yaml"
@@ -62,6 +64,7 @@ SECTIONS: Final = {
     "master": ("type", "disk"),
     "workers": POOL,
     "volume": ("type", "size", "iops", "throughput", "id"),
+    "logging": ("level", "store", "days", "size", "url"),
 }
 KEYS: Final = (
     *("version", "name", "region", "image", "k3s", *SECTIONS, "pools", "tags"),
@@ -82,6 +85,7 @@ FORMER: Final = {
     "shared_volume_id": "it is `volume: {id: …}` now",
     "parameters": "say the machines themselves: `workers: {type: …, count: …}`, or `pools`",
     "vpc_id": "each cluster has a network of its own; `network: {cidr: …}` says which addresses",
+    "central_logging_level": "it is `logging: {level: …}` now",
     "clusterous_s3_bucket": "each cluster has a bucket of its own, which goes with it",
 }
 MOST_TAGS: Final = 40  # EC2 takes 50, and some are ours
@@ -222,6 +226,7 @@ class ClusterConfig:
     pools: tuple[Pool, ...] = (GATEWAY, CONTROLLER, MASTER, WORKERS)
     volume: Volume = field(default_factory=lambda: _sized(VolumeType.EBS, {}))
     tags: tuple[tuple[str, str], ...] = ()
+    logging: CentralLogging | None = None
     environment_file: str | None = None  # run by create; no matter of the cluster's
 
     def pool(self, name: str) -> Pool:
@@ -261,8 +266,9 @@ class ClusterConfig:
         tags = tuple((str(key), str(value)) for key, value in record["tags"])
         volume = Volume(**{**record["volume"], "type": VolumeType(record["volume"]["type"])})
         pools = tuple(_pool(name, pool) for name, pool in record["pools"].items())
+        logging = record["logging"] and _logging(record["logging"])
         kept = {**record, "allow": tuple(record["allow"]), "tags": tags, "volume": volume}
-        return ClusterConfig(**{**kept, "pools": pools})
+        return ClusterConfig(**{**kept, "pools": pools, "logging": logging})
 
 
 def _kept(pool: Pool) -> dict[str, Any]:
@@ -273,6 +279,10 @@ def _kept(pool: Pool) -> dict[str, Any]:
 def _pool(name: str, said: Mapping[str, Any]) -> Pool:
     labels = tuple((str(key), str(value)) for key, value in said["labels"].items())
     return Pool(**{**said, "name": name, "labels": labels, "taints": tuple(said["taints"])})
+
+
+def _logging(said: Mapping[str, Any]) -> CentralLogging:
+    return CentralLogging(**{**said, "store": Store(said["store"])})
 
 
 def read(path: Path) -> ClusterConfig:
@@ -344,6 +354,7 @@ class _Reader(yamltree.Reader):
             ),
             volume=self.volume(values, before.volume.type),
             tags=self.tags(values.get("tags")),
+            logging=self.logging(values),
             environment_file=self.pattern(
                 values.get("environment_file"), "environment_file", PATH, "the path of a file"
             ),
@@ -432,6 +443,41 @@ class _Reader(yamltree.Reader):
         if node is not None and len(found) > MOST_TAGS:
             self.wrong(node, f"tags are {len(found)}; the most are {MOST_TAGS}")
         return tuple(sorted(found))
+
+    def logging(self, values: Mapping[str, yaml.Node]) -> CentralLogging | None:
+        """Central logging, unless there shall be none; its level alone is enough."""
+        node, usual = values.get("logging"), CentralLogging()
+        if node is None:
+            return None
+        low, high = centrallogging.LEVELS
+        if isinstance(node, yaml.ScalarNode) and node.value == NONE:
+            return None
+        if isinstance(node, yaml.ScalarNode):
+            return replace(usual, level=self.whole(node, "logging", low, high, usual.level))
+        given = self.section(values, "logging")
+        meaning = "the address of a store, such as https://logs.example.org:9200"
+        url = self.pattern(given.get("url"), "logging.url", centrallogging.URL, meaning)
+        implied = Store.YOURS if "url" in given else usual.store
+        word = self.choice(given.get("store"), "logging.store", tuple(Store), implied)
+        store = Store(word) if word in tuple(Store) else implied
+        if store.ours and "url" in given:
+            self.wrong(
+                given["url"], f"logging.url: a store of type {store} is on the cluster itself"
+            )
+        if not store.ours and "url" not in given:
+            self.wrong(given["store"], f"logging.store: {store} needs its address, as logging.url")
+        for name in ("size",) if not store.ours else ():
+            if name in given:
+                self.wrong(given[name], f"logging.{name}: that of a store of yours is its own")
+        return CentralLogging(
+            level=self.whole(given.get("level"), "logging.level", low, high, usual.level),
+            store=store,
+            days=self.whole(given.get("days"), "logging.days", *centrallogging.DAYS, usual.days),
+            size=self.whole(
+                given.get("size"), "logging.size", *centrallogging.SIZE, usual.size, "GiB"
+            ),
+            url=url,
+        )
 
     def section(self, values: Mapping[str, yaml.Node], name: str) -> dict[str, yaml.Node]:
         return self.known(values[name], SECTIONS[name], name) if name in values else {}

@@ -12,7 +12,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import UserError
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 Record = dict[str, Any]
 
 
@@ -67,9 +67,15 @@ def _labels(record: Record) -> Record:
     return {**record, "config": {**record["config"], "pools": pools}}
 
 
+def _logging(record: Record) -> Record:
+    """Format 6 knows central logging."""
+    return {**record, "config": {**record["config"], "logging": None}}
+
+
 STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {
     1: _pools,
     2: _tags,
     3: _volume,
     4: _labels,
+    5: _logging,
 }

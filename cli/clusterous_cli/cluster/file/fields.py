@@ -159,6 +159,29 @@ FIELDS: Final[Mapping[str, Field]] = {
         effect=Effect.REFUSED,
         way="a cluster keeps its volume; a new cluster can have another one",
     ),
+    "logging.level": Field(
+        what="1: what programs say is collected; 2: also what the system says; `logging: none`:"
+        " nothing",
+        effect=Effect.DONE,
+        way="without `logging`, central logging goes; what was collected stays on the cluster's"
+        " disk, and `clusterous logging off` removes that, too",
+    ),
+    "logging.store": Field(
+        what="where to: `efk` (Elasticsearch and Kibana), `light` (VictoriaLogs), or `yours` and"
+        " `opensearch`, which there are already",
+        effect=Effect.DONE,
+        way="what was collected stays where it was, and the new store begins empty",
+    ),
+    "logging.days": Field(what="for how many days it is kept at least", effect=Effect.DONE),
+    "logging.size": Field(
+        what="GiB of the disk on which `efk` or `light` keep it, of a machine of the cluster",
+        effect=Effect.DONE,
+        way="a disk that is there stays as it is, and how much is kept on it follows",
+    ),
+    "logging.url": Field(
+        what="where `yours` or `opensearch` is; how to log in there is in a Secret",
+        effect=Effect.DONE,
+    ),
     "tags": Field(
         what="tags on everything that is made, in the very call that makes it",
         effect=Effect.FURTHER,

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_cli.cluster import config
+from clusterous_cli.cluster.file import centrallogging
+from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
 from clusterous_cli.cluster.file.fields import FIELDS, of_pool
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -47,6 +49,7 @@ def schema() -> Schema:
             "workers": _pool("what runs programs; `workers: 8` is short for its count"),
             "volume": _volume(),
             "pools": _said("pools", _pools()),
+            "logging": _logging(),
             "tags": _said("tags", _tags()),
             "environment_file": _said("environment_file", _matching(config.PATH)),
         },
@@ -172,6 +175,33 @@ def _volume() -> Schema:
     what = "the shared volume; `volume: efs` is short for its type"
     default = str(config.ClusterConfig(name="x").volume.type)
     return {"description": what, "anyOf": [types, mapping], "default": default}
+
+
+def _logging() -> Schema:
+    usual = CentralLogging()
+    low, high = centrallogging.LEVELS
+    mapping = _section(
+        "logging",
+        level={**_whole(low, high), "default": usual.level},
+        store={"enum": [str(one) for one in Store], "default": str(usual.store)},
+        days={**_whole(*centrallogging.DAYS), "default": usual.days},
+        size={**_whole(*centrallogging.SIZE), "default": usual.size},
+        url=_matching(centrallogging.URL),
+    )
+    theirs = [str(one) for one in Store if not one.ours]
+    # A store of yours has an address and a size of its own; one of ours has no address.
+    mapping["allOf"] = [
+        {
+            "if": {"properties": {"store": {"enum": theirs}}, "required": ["store"]},
+            "then": {"required": ["url"], "properties": {"size": False}},
+        },
+        {
+            "if": {"required": ["url"]},
+            "then": {"properties": {"store": {"enum": theirs}, "size": False}},
+        },
+    ]
+    what = "central logging; `logging: 1` is short for its level"
+    return {"description": what, "anyOf": [{"const": config.NONE}, _whole(low, high), mapping]}
 
 
 def _when(properties: Schema, required: list[str], then: Schema) -> Schema:

@@ -8,6 +8,7 @@ import yaml
 from clusterous_api import names
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.config import ClusterConfig, Pool, Volume
+from clusterous_cli.cluster.file.centrallogging import CentralLogging
 from clusterous_cli.cluster.file.fields import FIELDS, of_pool
 
 _WIDTH: Final = 38  # so far comments stand from the left
@@ -20,6 +21,8 @@ _SUCH_AS: Final = {
     "volume.iops": "3000",
     "volume.throughput": "125",
     "volume.id": "vol-0123456789abcdef0",
+    "logging.size": "20",
+    "logging.url": "https://logs.example.org:9200",
     "environment_file": "apps/program.yml",
 }
 
@@ -46,6 +49,7 @@ def written(wanted: ClusterConfig) -> str:
         *_pools(pools),
         "volume:",
         *_volume(wanted.volume),
+        *_logging(wanted.logging),
         _line("tags", dict(wanted.tags)),
         _line("environment_file", wanted.environment_file),
     ]
@@ -116,4 +120,20 @@ def _volume(volume: Volume) -> list[str]:
         _line("volume.type", str(volume.type)),
         *(figures if volume.served else []),
         *([_line("volume.id", volume.id)] if volume.type is not config.VolumeType.NONE else []),
+    ]
+
+
+def _logging(wanted: CentralLogging | None) -> list[str]:
+    keys = config.SECTIONS["logging"]
+    if wanted is None:
+        usual = CentralLogging()
+        such = {key: _SUCH_AS.get(f"logging.{key}", str(getattr(usual, key))) for key in keys}
+        words = [_beside(f"  # {key}: {such[key]}", FIELDS[f"logging.{key}"].what) for key in keys]
+        return [f"logging: {config.NONE}", *words]
+    ours = wanted.store.ours
+    values = {key: getattr(wanted, key) for key in keys} | {"store": str(wanted.store)}
+    left = {"url"} if ours else {"size"}
+    return [
+        "logging:",
+        *(_line(f"logging.{key}", None if key in left else values[key]) for key in keys),
     ]

@@ -15,8 +15,8 @@ WORDS: Final[Mapping[bytes, str]] = {
         " spark://NAME:7077 in place of mesos://)"
     ),
     b"central-logging": (
-        "sends to central-logging, where nobody listens: `clusterous logs` shows what programs"
-        " write to stdout and stderr"
+        "sends to central-logging, which listens only while central logging is on (`clusterous"
+        " logging status`); `clusterous logs` shows what programs write to stdout and stderr"
     ),
 }
 # Of a copied folder: so many files are read, each up to so many bytes. Programs are small.

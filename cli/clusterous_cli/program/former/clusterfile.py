@@ -16,6 +16,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.file.centrallogging import Store
 from clusterous_cli.program import envfile
 from clusterous_cli.program.convert import POOL_LIMIT, dns_label
 from clusterous_cli.program.envfile import LAYOUT, WITH_MASTER, Environment, Group
@@ -28,8 +29,10 @@ KEYS: Final = (
     *("shared_volume_size", "shared_volume_id", "central_logging_level"),
 )
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-NO_LOGGING: Final = (
-    "central_logging_level: there is no central logging yet; the cluster is made without"
+LIGHT: Final = (
+    "central_logging_level: kept on the cluster by VictoriaLogs, which needs no machine of its own;"
+    " `clusterous logging` opens its page, and a cluster file of today can say `logging: {store:"
+    " efk}`"
 )
 _OLD_LIST: Final = (
     "the file is a list, as before 0.3: write cluster_name and parameters (master_instance_type,"
@@ -222,6 +225,8 @@ def _document(said: Parameters, groups: tuple[Group, ...], source: str) -> dict[
         found["workers"] = pools.pop(names.ROLE_WORKER, 0)
     if pools:
         found["pools"] = pools
+    if said.logging:
+        found["logging"] = {"level": said.logging, "store": str(Store.LIGHT)}
     if said.volume:
         found["volume"] = {"id": said.volume}
     elif said.size:
@@ -237,7 +242,7 @@ def _machines(group: Group) -> dict[str, Any]:
 def _notes(said: Parameters) -> tuple[str, ...]:
     notes = []
     if said.logging:
-        notes.append(NO_LOGGING)
+        notes.append(LIGHT)
     if said.volume and said.size:
         notes.append("shared_volume_size is not used: the volume has its size")
     return tuple(notes)

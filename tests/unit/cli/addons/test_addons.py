@@ -101,7 +101,7 @@ def test_the_cloud_controller_does_one_thing_beside_the_controllers_own() -> Non
 
 @pytest.mark.parametrize("one", table.ALL, ids=[one.name for one in table.ALL])
 def test_every_addon_marks_its_pods_with_its_digest(one: Addon) -> None:
-    made = addon.rendered(one, SETTING)
+    made = addon.rendered(one, replace(SETTING, config=config.parse("name: reef\nlogging: 1\n")))
 
     # Of a chart the pods are made in the cluster: it is given the mark.
     told = made.manifest.decode().replace('"', "")

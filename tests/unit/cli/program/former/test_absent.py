@@ -42,7 +42,7 @@ def test_files_and_commands_that_ask_mesos_are_told_once(tmp_path: Path) -> None
 def test_who_sends_to_central_logging_is_told() -> None:
     (told,) = absent.told(environment("echo '*.* @@central-logging:5514' >> /etc/rsyslog.conf"), [])
 
-    assert told.startswith("web.cmd sends to central-logging, where nobody listens")
+    assert told.startswith("web.cmd sends to central-logging, which listens only while")
 
 
 def test_a_folder_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
 from clusterous_cli.program.former import clusterfile
 
 USUAL = """\
@@ -73,7 +74,8 @@ def test_groups_are_machines_and_pools_of_today(tmp_path: Path) -> None:
     }
     assert found.config.volume.size == 75
     assert found.environment == tmp_path / "apps/tiles.yml"
-    assert found.notes == (clusterfile.NO_LOGGING,)
+    assert found.config.logging == CentralLogging(level=1, store=Store.LIGHT)
+    assert found.notes == (clusterfile.LIGHT,)
 
 
 def test_an_environment_without_machines_takes_the_built_in_ones(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+"""Central logging: its chart, as the cluster file asks for it, and for EFK the operator of Elastic.
+
+Elastic's operator comes from Elastic's own place for charts: its licence lets it be used, not be
+given on as a part of something else.
+"""
+
+import base64
+from typing import Any, Final
+
+import yaml
+
+from clusterous_api import names
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.cluster.config import ClusterConfig, Pool
+from clusterous_cli.cluster.file.centrallogging import (
+    NAMESPACE,
+    POOL,
+    SECRET,
+    CentralLogging,
+    Store,
+)
+from clusterous_cli.system import assets
+
+NAME: Final = "clusterous-logging"
+ELASTIC: Final = "elastic-system"
+ECK: Final = ("https://helm.elastic.co", "eck-operator", "3.5.0")
+
+
+def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
+    """Return its objects."""
+    wanted = setting.config.logging
+    if wanted is None:
+        return []
+    eck = [_operator(mark)] if wanted.store is Store.EFK else []
+    return [*eck, _chart(values(setting.config, wanted, mark))]
+
+
+def values(config: ClusterConfig, wanted: CentralLogging, mark: Mark) -> dict[str, Any]:
+    """Return the values of the chart that a cluster wants."""
+    own = next((one for one in config.workers if one.name == POOL), None)
+    return {
+        "store": str(wanted.store) if wanted.store.ours else str(Store.YOURS),
+        "level": wanted.level,
+        "retentionDays": wanted.days,
+        "sizeGiB": wanted.size,
+        **({"podAnnotations": dict(mark)} if mark else {}),
+        **(_where(own, wanted.store) if wanted.store.ours else _yours(wanted)),
+    }
+
+
+def _yours(wanted: CentralLogging) -> dict[str, Any]:
+    flavor = "opensearch" if wanted.store is Store.OPENSEARCH else "elasticsearch"
+    return {"yours": {"url": wanted.url, "secret": SECRET, "flavor": flavor}}
+
+
+def _where(own: Pool | None, store: Store) -> dict[str, Any]:
+    """Keep a store to the pool that is for it; else the light one likes the controller best.
+
+    That outlives the workers, which come and go with the disks that are theirs.
+    """
+    if own is not None:
+        selector = {names.LABEL_POOL: own.name}
+        return {str(store): {"nodeSelector": selector, "tolerations": _tolerated(own)}}
+    if store is not Store.LIGHT:
+        return {}
+    there = {"key": names.LABEL_CONTROL_PLANE, "operator": "Exists"}
+    wish = {"weight": 100, "preference": {"matchExpressions": [there]}}
+    nodes = {"preferredDuringSchedulingIgnoredDuringExecution": [wish]}
+    return {str(store): {"affinity": {"nodeAffinity": nodes}}}
+
+
+def _tolerated(own: Pool) -> list[dict[str, str]]:
+    keys = dict.fromkeys(taint.partition(":")[0].partition("=")[0] for taint in own.taints)
+    return [{"key": key, "operator": "Exists"} for key in keys]
+
+
+def _helm(name: str, spec: dict[str, Any]) -> Manifest:
+    return {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": spec,
+    }
+
+
+def _operator(mark: Mark) -> Manifest:
+    repository, chart, version = ECK
+    told = {
+        "telemetry": {"disabled": True},
+        "managedNamespaces": [NAMESPACE],
+        "priorityClassName": "system-cluster-critical",
+        **({"podAnnotations": dict(mark)} if mark else {}),
+    }
+    return _helm(
+        chart,
+        {
+            "repo": repository,
+            "chart": chart,
+            "version": version,
+            "targetNamespace": ELASTIC,
+            "createNamespace": True,
+            "valuesContent": yaml.safe_dump(told, sort_keys=False),
+        },
+    )
+
+
+def _chart(told: dict[str, Any]) -> Manifest:
+    content = assets.chart_archive(assets.chart_folder(NAME))
+    return _helm(
+        NAME,
+        {
+            "chartContent": base64.b64encode(content).decode(),
+            "targetNamespace": NAMESPACE,
+            # Not an object of ours: with the namespace would go the disk with what was collected.
+            "createNamespace": True,
+            "valuesContent": yaml.safe_dump(told, sort_keys=False),
+        },
+    )
+
+
+ADDON: Final = Addon(
+    name="central-logging",
+    noun="central logging",
+    manifests=manifests,
+    wanted=lambda config: config.logging is not None,
+    # Nothing that starts needs it, and its images come through NAT, which takes minutes.
+    awaited=False,
+)
