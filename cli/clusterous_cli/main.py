@@ -38,6 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "image-info": ("Programs", "Show what an image is (the same as image info)."),
     "connect": ("Programs", "Open the pages that a running program exposes."),
     "shell": ("Programs", "Open a shell in a component's container."),
+    "logging": ("Programs", "Search what programs said, in a web page; turn that on and off."),
     "logs": ("Programs", "Show what a running program's containers say."),
     "put": ("Programs", "Copy files to the shared volume."),
     "get": ("Programs", "Copy files from the shared volume."),
@@ -49,7 +50,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "completion": ("Shell", "Print the completion script for bash, zsh or fish."),
 }
 # No module is called like one of Python's own.
-MODULES: Final = {"profile": "profiles"}
+MODULES: Final = {"logging": "centrallogging", "profile": "profiles"}
 # What Python calls the kind of operating system.
 SYSTEM: Final[str] = os.name
 HIDDEN: Final = frozenset({"credential"})

@@ -283,8 +283,20 @@ def outdated(wanted: ClusterConfig) -> tuple[str, ...]:
     return (
         *((f"{config.FILE} here says {volume.size} GiB for volume.size: say {size} there, or the"
            " next create is refused, for a volume does not shrink",) if smaller else ()),
+        *_other_logging(wanted, file),
         *_other_counts(wanted, said),
     )  # fmt: skip
+
+
+def _other_logging(wanted: ClusterConfig, file: ClusterConfig) -> tuple[str, ...]:
+    if wanted.logging == file.logging:
+        return ()
+    now = wanted.logging
+    say = "none" if now is None else f"{{level: {now.level}, store: {now.store}}}"
+    return (
+        f"{config.FILE} here says otherwise of central logging: say `logging: {say}` there, or the"
+        " next create goes back to that",
+    )
 
 
 def _other_counts(wanted: ClusterConfig, said: Mapping[str, int]) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ def understood(words: list[str]) -> bool:
             if not isinstance(command, click.Group):
                 return True
             rest = [*context._protected_args, *context.args]
+            if not rest and command.invoke_without_command:
+                return True
             _, found, words = command.resolve_command(context, rest)
             assert found is not None
             command, above = found, context

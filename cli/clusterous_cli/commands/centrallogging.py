@@ -1,0 +1,349 @@
+"""`clusterous logging [on|off|open|status]`."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from clusterous_cli.terminal import options
+from clusterous_cli.terminal.options import Settings
+
+# Images come through NAT, one node after the other.
+PATIENCE_SECONDS = 600.0
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.cluster.file.centrallogging import CentralLogging
+    from clusterous_cli.reach.kube import Api
+    from clusterous_cli.terminal.screen import Ui
+
+
+@click.group(cls=options.Group, invoke_without_command=True)
+@click.pass_context
+def command(ctx: click.Context) -> None:
+    """Search what programs said, in a web page; turn that on and off.
+
+    By itself it opens the page at http://localhost:8081, until Ctrl-C.
+    """
+    if ctx.invoked_subcommand is None:
+        _open(options.settings(ctx), None)
+
+
+@command.command("on", short_help="Collect what programs say; or change how.")
+@click.option("--light", is_flag=True, help="Keep it in VictoriaLogs, which needs little memory.")
+@click.option(
+    "--level",
+    type=click.IntRange(1, 2),
+    help="1: what programs say (default); 2: also what the system says.",
+)
+@options.break_lock
+@options.with_settings
+def on(settings: Settings, light: bool, level: int | None) -> int:
+    """Turn central logging on for a cluster that runs, or change it; no program starts again.
+
+    What is there already stays: the level, and where records go. At first that is EFK
+    (Elasticsearch and Kibana), which needs 4 GiB of memory, or with --light VictoriaLogs. A store
+    that you have is said in the cluster file (`logging: {url: …}`).
+    """
+    from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
+    from clusterous_cli.commands import opening
+    from clusterous_cli.plan import cost
+    from clusterous_cli.program.central import stores
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    cloud, before = opening.existing(settings)
+    usual = before.logging or CentralLogging()
+    wanted = replace(
+        usual,
+        level=level or usual.level,
+        store=Store.LIGHT if light else usual.store,
+        url=None if light else usual.url,
+    )
+    config = replace(before, logging=wanted)
+    listed = opening.asked_prices(cloud, config)
+    prices = cost.of(config, cloud.region, listed()).known
+    screen.tell(f"{stores.STORES[wanted.store].words}, level {wanted.level}:")
+    for line in stores.needs(wanted, config, prices):
+        screen.tell(f"  {line}")
+    moved = before.logging is None or before.logging.store is not wanted.store
+    if moved and wanted.store.ours:
+        _check_room(settings, wanted)
+    if not _changed(screen, settings, config, "turn central logging on for", "Nothing was changed"):
+        return 1
+    _await_parts(screen, settings, wanted)
+    screen.hint("Next: clusterous logging · clusterous logs APP --since 1h --grep WORD")
+    return 0
+
+
+@command.command("off", short_help="Stop collecting, and remove what was collected.")
+@click.option("--keep-data", is_flag=True, help="Leave what was collected on the cluster's disk.")
+@options.break_lock
+@options.with_settings
+def off(settings: Settings, keep_data: bool) -> int:
+    """Turn central logging off. What was collected is removed, unless --keep-data; what `on` finds
+    then is searched with what comes.
+    """
+    from clusterous_cli.cluster.file.centrallogging import NAMESPACE
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program.central import standing
+    from clusterous_cli.reach import session
+    from clusterous_cli.system import wait
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    _, before = opening.existing(settings)
+    if before.logging is None and keep_data:
+        screen.tell(f"Central logging of {before.name} is off.")
+        return 0
+    what = "stop collecting" if keep_data else "stop collecting, and remove all that was collected,"
+    config = replace(before, logging=None)
+    if not _changed(screen, settings, config, f"{what} on", "Nothing was changed", ends=True):
+        return 1
+    api = session.api(session.link(opening.session_of(settings).cluster))
+    with screen.lines() as lines:
+        lines.set("logging", "ends")
+        wait.until(
+            lambda: not standing.ask(api) or None,
+            "The end of central logging",
+            wait.Pauses(),
+            timeout=600,
+        )
+        if not keep_data:
+            api.delete(f"/api/v1/namespaces/{NAMESPACE}")
+        lines.set("logging", "off, what was collected is " + ("kept" if keep_data else "removed"),
+                  done=True)  # fmt: skip
+    return 0
+
+
+@command.command("open", short_help="Open the page.")
+@click.argument("app", required=False)
+@options.with_settings
+def open_page(settings: Settings, app: str | None) -> None:
+    """Open the page on this machine until Ctrl-C: with what APP said, or with all."""
+    _open(settings, app)
+
+
+@command.command("export", short_help="Write what was collected into files.")
+@click.argument("app", required=False)
+@click.option("--all", "every", is_flag=True, help="Of all programs.")
+@click.option("--days", type=click.IntRange(min=1), help="Of how many days; default: all kept.")
+@click.option("--to", metavar="FOLDER", help="Into a folder here, instead of the cluster's bucket.")
+@options.with_settings
+def export(
+    settings: Settings, app: str | None, every: bool, days: int | None, to: str | None
+) -> int:
+    """Write what APP said (or --all programs) into files of JSON lines, by program and day.
+
+    They go to the cluster's bucket, as logs/APP/DAY.jsonl, and with it when the cluster is
+    destroyed; --to FOLDER keeps them. Days are those of UTC.
+    """
+    from clusterous_api.errors import UserError
+    from clusterous_cli.cluster.file.centrallogging import Store
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program.central import page
+    from clusterous_cli.terminal.screen import Ui
+
+    if (app is None) is not every:
+        raise UserError("Say one program, or --all.")
+    wanted = opening.existing(settings)[1].logging
+    if wanted is None:
+        raise UserError(page.OFF)
+    if wanted.store is not Store.LIGHT:
+        raise UserError(f"Records are in {wanted.store}, which has ways of its own to export them.")
+    return _exported(Ui(settings), settings, app, days or wanted.days + 1, to)
+
+
+@command.command("status", short_help="Show what is collected, where to, and how that is.")
+@options.with_settings
+def status(settings: Settings) -> None:
+    """Show whether central logging is on, where records go, and how what runs for it is."""
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program.central import page, standing, stores
+    from clusterous_cli.reach import session
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    wanted = opening.existing(settings)[1].logging
+    if wanted is None:
+        screen.emit({"on": False}, lambda: page.OFF)
+        return
+    parts = standing.ask(session.api(session.link(opening.session_of(settings).cluster)))
+    late = standing.missing(parts, ours=wanted.store.ours)
+    said = {
+        "on": True,
+        "store": str(wanted.store),
+        "level": wanted.level,
+        "days": wanted.days,
+        "ready": not late,
+        "parts": standing.data(parts),
+    }
+    rows = [f"  {standing.WORDS[one.name]:<10} {one.ready} of {one.wanted}" for one in parts]
+    head = f"{stores.STORES[wanted.store].words}, level {wanted.level}, {wanted.days} days"
+    screen.emit(said, lambda: "\n".join([head, *rows, late or "ready"]))
+
+
+# -- shared ---------------------------------------------------------------------------------
+
+
+def _changed(
+    screen: "Ui",
+    settings: Settings,
+    config: "ClusterConfig",
+    verb: str,
+    otherwise: str,
+    *,
+    ends: bool = False,
+) -> bool:
+    """Ask, and bring the cluster to *config*; whether that was wanted."""
+    from clusterous_cli.commands import changing, opening
+    from clusterous_cli.output import show
+    from clusterous_cli.plan import cost, design
+
+    cloud = opening.target(settings).cloud
+    drawn = design.draw(cloud, config, offer=opening.offer(None))
+    price = cost.of(config, cloud.region)
+    screen.tell(show.plan_table(drawn, price))
+    where = f"{config.name} in {cloud.region} (account {cloud.account})"
+    if (drawn.plan.pending or ends) and not screen.confirm(f"{verb} {where}? [y/N]"):
+        screen.warn(f"{otherwise}.")
+        return False
+    again = f"clusterous logging {'off' if ends else 'on'} --cluster {config.name}"
+    changing.carried_out(screen, cloud, drawn, again)
+    for words in opening.outdated(config):
+        screen.warn(f"  ! {words}")
+    return True
+
+
+def _check_room(settings: Settings, wanted: "CentralLogging") -> None:
+    """Refuse a store for which no machine has memory left."""
+    from clusterous_api import names
+    from clusterous_api.errors import UserError
+    from clusterous_cli.cluster.file.centrallogging import POOL, Store
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program import load
+    from clusterous_cli.program.central import stores
+    from clusterous_cli.reach import session
+
+    api = session.api(session.link(opening.session_of(settings).cluster))
+    nodes = api.items("/api/v1/nodes")
+    there = load.read(nodes, api.items("/api/v1/pods"), [])
+    own = [
+        one["metadata"]["name"]
+        for one in nodes
+        if (one["metadata"].get("labels") or {}).get(names.LABEL_POOL) == POOL
+    ]
+    if why := stores.lacks(wanted, there, own):
+        more = f" {stores.REFUSED}" if wanted.store is Store.EFK else ""
+        raise UserError(f"{why}. Nothing was changed.{more}")
+
+
+def _await_parts(screen: "Ui", settings: Settings, wanted: "CentralLogging") -> None:
+    """Wait until all that runs for it is ready, as long as it comes further."""
+    from clusterous_api.errors import FailedError
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program.central import standing
+    from clusterous_cli.reach import session
+    from clusterous_cli.system import wait
+
+    link = session.link(opening.session_of(settings).cluster)
+    api, pauses = session.api(link), wait.Pauses()
+    steady = wait.Patience(mend=link.tunnel.ensure, tell=screen.warn)
+    further = wait.Progress(clock=pauses.clock)
+    with screen.lines() as lines:
+        while late := standing.missing(
+            parts := steady.ask(lambda: standing.ask(api)), ours=wanted.store.ours
+        ):
+            lines.set("logging", late)
+            if further.still(parts) > PATIENCE_SECONDS:
+                raise FailedError(
+                    f"Central logging has come no further for {PATIENCE_SECONDS:.0f} s: {late}. It"
+                    " goes on by itself; `clusterous logging status` shows how far it is."
+                )
+            pauses.sleep(1)
+        lines.set("logging", "ready", done=True)
+
+
+def _exported(screen: "Ui", settings: Settings, app: str | None, count: int, to: str | None) -> int:
+    import tempfile
+    from contextlib import ExitStack
+    from pathlib import Path
+
+    from clusterous_cli.cluster.file.centrallogging import Store
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program import exposure
+    from clusterous_cli.program.central import export, page, search
+    from clusterous_cli.reach import session, tunnel
+    from clusterous_cli.turns import journal
+
+    opened = opening.session_of(settings)
+    door = page.let_in(session.api(session.link(opened.cluster)), Store.LIGHT)
+    port = tunnel.free_port(tunnel.preferred_port(opened.cluster.uid) + 1)
+    way = exposure.app_tunnel(opened.access, port, door.address, door.port)
+    way.ensure()
+    cloud, who, made = opened.cloud, opened.identity, []
+    with ExitStack() as stack:
+        stack.callback(way.close)
+        folder = Path(to or stack.enter_context(tempfile.TemporaryDirectory()))
+        if to is None:
+            stack.enter_context(journal.kept(cloud, who, options.running(), opening.now))
+
+        def ask(question: str, path: str) -> "Iterator[bytes]":
+            return search.lines(port, door, question, path)
+
+        lines = stack.enter_context(screen.lines())
+        for name in [app] if app else export.apps(ask, count):
+            for day in export.days(opening.now(), count):
+                lines.set("export", f"{name}, {day}")
+                file = export.taken(ask, name, day, folder)
+                if file is not None and to is None:
+                    cloud.upload(file.path, bucket=who.bucket, key=file.key, owner=who.account)
+                made += [file] if file is not None else []
+        lines.set("export", f"{len(made)} files", done=True)
+    where = f"{to}/" if to else f"s3://{who.bucket}/"
+    data = [{"file": f"{where}{one.key}", "records": one.records} for one in made]
+    screen.emit(data, lambda: "\n".join(str(one["file"]) for one in data))
+    return 0
+
+
+def _open(settings: Settings, app: str | None) -> None:
+    from clusterous_cli.commands import opening
+    from clusterous_cli.program import exposure
+    from clusterous_cli.program.central import page, stores
+    from clusterous_cli.reach import session, tunnel, unwrapped
+    from clusterous_cli.terminal.screen import Ui
+
+    screen = Ui(settings)
+    config = opening.existing(settings)[1]
+    if config.logging is None:
+        screen.tell(page.OFF)
+        return
+    opened = opening.session_of(settings)
+    api = session.api(session.link(opened.cluster))
+    store = config.logging.store
+    door = page.let_in(api, store)
+    exposure.app_tunnel(opened.access, stores.LOCAL_PORT).close()
+    port = tunnel.free_port(stores.LOCAL_PORT)
+    inner = port if door.authority is None else tunnel.free_port(port + 1)
+    leads = exposure.app_tunnel(opened.access, inner, door.address, door.port)
+    leads.ensure()
+    namespace = _namespace(api, app)
+    screen.line(stores.link(store, port, app, namespace))
+    screen.tell(f"  as {door.user}, with the password {door.password}")
+    screen.hint("Ctrl-C closes it.")
+    if door.authority is None:
+        exposure.hold([leads], screen)
+        return
+    with unwrapped.served(port, inner, page.trust(door.authority)):
+        exposure.hold([leads], screen)
+
+
+def _namespace(api: "Api", app: str | None) -> str:
+    """Return where a program is; one that is gone was where programs usually are, most probably."""
+    from clusterous_cli.reach import kube
+
+    there = api.items(kube.apps_path()) if app else []
+    found = [one["metadata"] for one in there if one["metadata"]["name"] == app]
+    return str(found[0]["namespace"]) if found else "default"

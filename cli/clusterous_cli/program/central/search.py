@@ -1,0 +1,117 @@
+"""Records of the light store: how they are asked for, and what comes. Pure, but for the asking."""
+
+import base64
+import http.client
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from clusterous_api.errors import FailedError, TransientError, UserError
+from clusterous_cli.program.central.page import Door
+from clusterous_cli.reach import tunnel
+
+PATH: Final = "/select/logsql/query"
+SECONDS: Final = 60
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d|w)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Whose records, of how long ago at most, with which words; the *last* so many of them."""
+
+    app: str
+    namespace: str | None = None
+    component: str | None = None
+    since: str = "1d"
+    grep: str | None = None
+    last: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One record, which may have several lines; *time* in RFC 3339."""
+
+    time: str
+    pod: str
+    text: str
+    component: str = ""
+    level: str = ""
+
+    def titled(self, app: str) -> str:
+        """Return it as `logs` shows lines: under its pod, without the app's own name."""
+        title = self.pod.removeprefix(f"{app}-")
+        return "\n".join(f"{title} | {line}" for line in self.text.split("\n"))
+
+
+def span(text: str) -> str:
+    """Return a time to look back as the store spells it, such as 90m, or refuse it."""
+    if not _SPAN.fullmatch(text):
+        raise UserError(f"{text!r} is no time to look back; say such as 90m, 6h, 2d")
+    return text
+
+
+def logsql(asked: Asked) -> str:
+    """Return the question in the store's own language; each value is quoted."""
+    filters = [f"app:={_quoted(asked.app)}"]
+    for name in ("namespace", "component"):
+        if value := getattr(asked, name):
+            filters.append(f"{name}:={_quoted(value)}")
+    if asked.grep:
+        filters.append(f"_msg:~{_quoted(asked.grep)}")
+    which = " ".join([f"_time:{span(asked.since)}", *filters])
+    return f"{which} | last {asked.last} by (_time) | sort by (_time)"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+def parsed(lines: Iterable[str]) -> Iterator[Record]:
+    """Read the lines of an answer."""
+    for line in lines:
+        if line.strip():
+            said: dict[str, Any] = json.loads(line)
+            yield Record(
+                time=str(said.get("_time", "")),
+                pod=str(said.get("pod") or said.get("address") or "?"),
+                text=str(said.get("_msg", "")),
+                component=str(said.get("component", "")),
+                level=str(said.get("level", "")),
+            )
+
+
+def as_data(record: Record) -> dict[str, str]:
+    """For -o json; the same words as of a container's own log."""
+    return {"time": record.time, "pod": record.pod, "line": record.text}
+
+
+def ask(port: int, door: Door, asked: Asked) -> list[Record]:
+    """Ask the store behind a local *port*."""
+    return list(parsed(line.decode(errors="replace") for line in lines(port, door, logsql(asked))))
+
+
+def lines(port: int, door: Door, question: str, path: str = PATH) -> Iterator[bytes]:
+    """Return the lines of an answer as they come, of whatever length it is."""
+    login = base64.b64encode(f"{door.user}:{door.password}".encode()).decode()
+    headers = {
+        "Authorization": f"Basic {login}",
+        "Content-Type": "application/x-www-form-urlencoded",
+    }
+    connection = http.client.HTTPConnection(tunnel.LOOPBACK, port, timeout=SECONDS)
+    try:
+        connection.request("POST", path, urlencode({"query": question, "field": "app"}), headers)
+        answer = connection.getresponse()
+        if answer.status >= 400:
+            words = answer.read(300).decode(errors="replace").strip()
+            raise FailedError(f"The store of central logging refused the question: {words}")
+        yield from answer
+    except (OSError, http.client.HTTPException) as error:
+        raise TransientError(
+            f"The store of central logging does not answer ({error}). `clusterous logging status`"
+            " says how it is."
+        ) from error
+    finally:
+        connection.close()

@@ -1,0 +1,79 @@
+"""How central logging stands, by its objects on the cluster. Pure, but for the asking."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from clusterous_cli.cluster.file.centrallogging import NAMESPACE
+from clusterous_cli.reach.kube import Api, Object
+
+KINDS: Final = ("statefulsets", "deployments", "daemonsets")
+WORDS: Final = {
+    "store": "store",
+    "page": "page",
+    "collector": "collectors",
+    "syslog": "syslog",
+}
+# What is of Elastic's operator bears labels of its own.
+OF_ELASTIC: Final = {
+    "elasticsearch.k8s.elastic.co/cluster-name": "store",
+    "kibana.k8s.elastic.co/name": "page",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One thing that runs for it; *ready* of *wanted* pods."""
+
+    name: str
+    ready: int
+    wanted: int
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of it is there."""
+        return 0 < self.wanted <= self.ready
+
+
+def read(workloads: Iterable[Object]) -> tuple[Part, ...]:
+    """Return what runs, by what it is for."""
+    found: dict[str, Part] = {}
+    for one in workloads:
+        name = _component(one["metadata"].get("labels") or {})
+        if name in WORDS:
+            status, spec = one.get("status") or {}, one.get("spec") or {}
+            wanted = status.get("desiredNumberScheduled", spec.get("replicas", 1))
+            ready = status.get("numberReady", status.get("readyReplicas", 0))
+            found[name] = Part(name=name, ready=int(ready or 0), wanted=int(wanted or 0))
+    return tuple(found[name] for name in WORDS if name in found)
+
+
+def _component(labels: dict[str, str]) -> str:
+    own = next((part for key, part in OF_ELASTIC.items() if key in labels), None)
+    return own or labels.get("app.kubernetes.io/component", "")
+
+
+def missing(parts: Iterable[Part], *, ours: bool) -> str:
+    """Say what is not ready yet; nothing if all is."""
+    there = {one.name: one for one in parts}
+    expected = ("store", "collector") if ours else ("collector",)
+    for name in (*expected, *(one for one in there if one not in expected)):
+        part = there.get(name)
+        if part is None:
+            return (
+                f"the {WORDS[name]} are still to come" if name == "collector" else f"{name} starts"
+            )
+        if not part.is_ready:
+            return f"{WORDS[name]}: {part.ready} of {part.wanted} ready"
+    return ""
+
+
+def data(parts: Iterable[Part]) -> dict[str, Any]:
+    """For -o json."""
+    return {WORDS[one.name]: {"ready": one.ready, "wanted": one.wanted} for one in parts}
+
+
+def ask(api: Api) -> tuple[Part, ...]:
+    """Ask what runs."""
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}"
+    return read(one for kind in KINDS for one in api.items(f"{path}/{kind}"))

@@ -1,0 +1,162 @@
+"""`clusterous logging` as a person calls it: what it says, asks, refuses and changes."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clusterous_cli import main
+from clusterous_cli.addons import table
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.config import ClusterConfig
+from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
+from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.payload import ADDONS
+from clusterous_cli.program.central.page import Door
+from clusterous_cli.reach.kube import Api
+from tests.functional import cloud
+
+FILE = "name: reef\nworkers: 1\nvolume: none\nmaster: none\n"
+WORKLOADS = "/apis/apps/v1/namespaces/clusterous-logging"
+SPACE = "/api/v1/namespaces/clusterous-logging"
+
+
+@dataclass
+class Kubernetes:
+    """The API server: one node, and what the chart's workloads say once they are there."""
+
+    is_there: bool = False
+    removed: list[str] = field(default_factory=list)
+
+    def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+        if method == "DELETE":
+            self.removed.append(path)
+            return 200, "{}"
+        return 200, json.dumps({"items": self.items(path)})
+
+    def items(self, path: str) -> list[dict[str, Any]]:
+        if path == "/api/v1/nodes":
+            room = {"allocatable": {"cpu": "2", "memory": "3Gi"}}
+            return [{"metadata": {"name": "worker-1"}, "status": room}]
+        if not self.is_there or not path.startswith(WORKLOADS):
+            return []
+        counts = {
+            "statefulsets": ("store", {"readyReplicas": 1}),
+            "deployments": ("syslog", {"readyReplicas": 1}),
+            "daemonsets": ("collector", {"desiredNumberScheduled": 2, "numberReady": 2}),
+        }
+        name, status = counts[path.rpartition("/")[2]]
+        labels = {"app.kubernetes.io/component": name}
+        return [{"metadata": {"labels": labels}, "spec": {"replicas": 1}, "status": status}]
+
+
+@pytest.fixture
+def kubernetes(monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
+    made = Kubernetes()
+    monkeypatch.setattr("clusterous_cli.reach.session.api", lambda _: Api(made))
+    return made
+
+
+@pytest.fixture
+def world(
+    account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[cloud.World]:
+    with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
+        assert main.run(["create", "--yes", "--quiet"]) == 0
+        yield world
+
+
+def addons(world: cloud.World) -> set[str]:
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    return set(table.digests((record.read_object(world.cloud, who, ADDONS) or b"").decode()))
+
+
+def wanted(world: cloud.World) -> CentralLogging | None:
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    kept = record.read(world.cloud, who)
+    assert kept is not None
+    return ClusterConfig.from_record(kept["config"]).logging
+
+
+def is_exported(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the store has goes into the cluster's bucket, or into a folder here."""
+    at = datetime.now(UTC).replace(microsecond=0)
+    line = json.dumps({"_time": at.isoformat().replace("+00:00", "Z"), "_msg": "x", "app": "sim"})
+
+    def lines(port: int, door: Door, question: str, path: str) -> Iterator[bytes]:
+        found = re.search(r"\[(\S+), (\S+)\) app:=\"sim\"", question)
+        if found and found[1] <= json.loads(line)["_time"] < found[2]:
+            yield line.encode() + b"\n"
+
+    class Way:
+        def ensure(self) -> None: ...
+        def close(self) -> None: ...
+
+    door = Door(address="10.43.7.7", port=9428, user="clusterous", password="p")
+    monkeypatch.setattr("clusterous_cli.program.central.page.let_in", lambda *_: door)
+    monkeypatch.setattr("clusterous_cli.program.central.search.lines", lines)
+    monkeypatch.setattr("clusterous_cli.program.exposure.app_tunnel", lambda *_: Way())
+
+    assert main.run(["logging", "export", "sim", "--days", "2"]) == 0
+    key = f"logs/sim/{at.date().isoformat()}.jsonl"
+    assert capsys.readouterr().out.strip().endswith(key)
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    assert record.read_object(world.cloud, who, key) == line.encode() + b"\n"
+
+    assert main.run(["logging", "export", "sim", "--days", "2", "--to", "here"]) == 0
+    assert Path("here", key).read_text() == f"{line}\n"
+    assert main.run(["logging", "export"]) == 2
+    capsys.readouterr()
+
+
+def test_it_comes_and_goes_as_it_is_told(
+    world: cloud.World,
+    kubernetes: Kubernetes,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert main.run(["logging"]) == 0
+    assert "Central logging is off" in capsys.readouterr().err
+
+    # No machine has room for the usual one: it is said what else there is, and nothing is changed.
+    assert main.run(["logging", "on", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "memory  4.2 GiB once" in said
+    assert "the most that one has left is" in said
+    assert "logging on --light" in said
+    assert "logging: {url: …}" in said
+    assert "central-logging" not in addons(world)
+
+    kubernetes.is_there = True
+    assert main.run(["logging", "on", "--light", "--level", "2", "--yes"]) == 0
+    said = capsys.readouterr().err
+    assert "memory  272 MiB once and 80 MiB on each node" in said
+    assert "disk    20 GiB of one machine's own disk" in said
+    assert "money   nothing of its own" in said
+    assert "say `logging: {level: 2, store: light}` there" in said
+    assert wanted(world) == CentralLogging(level=2, store=Store.LIGHT)
+    assert "central-logging" in addons(world)
+
+    assert main.run(["logging", "status", "-o", "json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["on"], told["store"], told["ready"]) == (True, "light", True)
+    assert told["parts"]["collectors"] == {"ready": 2, "wanted": 2}
+
+    is_exported(world, monkeypatch, capsys)
+
+    kubernetes.is_there = False
+    assert main.run(["logging", "off", "--keep-data", "--yes"]) == 0
+    assert wanted(world) is None
+    assert "central-logging" not in addons(world)
+    assert kubernetes.removed == []
+
+    # What an earlier `off` has kept goes with one that does not.
+    assert main.run(["logging", "off", "--yes"]) == 0
+    assert kubernetes.removed == [SPACE]

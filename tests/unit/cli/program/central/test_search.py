@@ -1,0 +1,105 @@
+"""How records are asked for, and what comes."""
+
+import base64
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from urllib.parse import parse_qs
+
+import pytest
+
+from clusterous_api.errors import FailedError, TransientError, UserError
+from clusterous_cli.program.central import search
+from clusterous_cli.program.central.page import Door
+from clusterous_cli.program.central.search import Asked, Record
+
+DOOR = Door(address="10.43.7.7", port=9428, user="clusterous", password="p")
+LINE = {"_time": "2026-11-30T10:00:00Z", "_msg": "a\nb", "pod": "sim-workers-x", "app": "sim"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "question"),
+    [
+        pytest.param(Asked(app="sim"), '_time:1d app:="sim" | last 1000 by (_time)', id="app"),
+        pytest.param(
+            Asked(app="sim", namespace="lab", component="workers", since="90m", last=5),
+            '_time:90m app:="sim" namespace:="lab" component:="workers" | last 5 by (_time)',
+            id="all",
+        ),
+        pytest.param(
+            Asked(app="sim", grep='a "b" \\d | delete'),
+            '_time:1d app:="sim" _msg:~"a \\"b\\" \\\\d | delete" | last 1000 by (_time)',
+            id="quoted",
+        ),
+    ],
+)
+def test_a_question_is_spelled_with_each_value_quoted(asked: Asked, question: str) -> None:
+    assert search.logsql(asked) == f"{question} | sort by (_time)"
+
+
+@pytest.mark.parametrize("text", ["", "1", "h", "0h", "1h | delete", "1 h", "-1h"])
+def test_no_time_to_look_back_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="no time to look back"):
+        search.span(text)
+
+
+def test_a_record_of_several_lines_is_shown_under_its_pod() -> None:
+    (record,) = search.parsed([json.dumps(LINE), ""])
+
+    assert record == Record(time="2026-11-30T10:00:00Z", pod="sim-workers-x", text="a\nb")
+    assert record.titled("sim") == "workers-x | a\nworkers-x | b"
+    assert search.as_data(record)["line"] == "a\nb"
+
+
+def test_who_sent_by_syslog_and_is_no_pod_is_told_by_its_address() -> None:
+    (record,) = search.parsed([json.dumps({"_msg": "x", "address": "10.42.0.1"})])
+
+    assert record.pod == "10.42.0.1"
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    """Answers as VictoriaLogs does; a refusal has its words as text."""
+
+    asked: list[tuple[str, str]] = []  # noqa: RUF012 - of the class that each test makes anew
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self.asked.append((self.headers["Authorization"], parse_qs(body)["query"][0]))
+        wrong = "refuse" in body
+        answer = b"cannot parse query" if wrong else json.dumps(LINE).encode() + b"\n"
+        self.send_response(400 if wrong else 200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Store)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_store_is_asked_with_its_password(port: int) -> None:
+    (record,) = search.ask(port, DOOR, Asked(app="sim"))
+
+    assert record.text == "a\nb"
+    login, question = Store.asked[-1]
+    assert base64.b64decode(login.removeprefix("Basic ")) == b"clusterous:p"
+    assert question.startswith('_time:1d app:="sim"')
+
+
+def test_a_refusal_is_told_with_the_stores_words(port: int) -> None:
+    with pytest.raises(FailedError, match="cannot parse query"):
+        search.ask(port, DOOR, Asked(app="sim", grep="refuse"))
+
+
+def test_a_store_that_does_not_answer_may_do_so_later() -> None:
+    with pytest.raises(TransientError, match="does not answer"):
+        search.ask(1, DOOR, Asked(app="sim"))
