@@ -29,7 +29,7 @@ test:                       ## parts first, then style, types, import contracts 
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest --numprocesses=3
+	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10
 	$(PY) -m bench.operator gate
 
 chaos: .venv/ready          ## what may go wrong around the operator goes wrong; build/chaos.json (CHAOS="--only NAME")
