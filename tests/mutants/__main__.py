@@ -1,9 +1,10 @@
 """`python -m tests.mutants`: put faults into the product, one at a time, and see the tests notice.
 
 mutmut knows what may be wrong; a seed chooses among that; each fault is tried in a copy of the
-checkout, against the tests that are nearest first. build/mutants.json has every fault. The exit
-code is 1 when one lives on that tests/mutants/survivors.toml does not explain, when more than a
-tenth do, or when one does that has a name (tests/mutants/named.toml).
+checkout, against the tests that are nearest first. build/mutants.json has every fault. A run that
+was cut short is gone on with by the next, if nothing was changed meanwhile. The exit code is 1 when
+one lives on that tests/mutants/survivors.toml does not explain, when more than a tenth do, or when
+one does that has a name (tests/mutants/named.toml).
 """
 
 import contextlib
@@ -24,10 +25,12 @@ from typing import Any, Final
 import click
 
 from clusterous_cli.system import signals
-from tests.mutants import copies, faults, named, rooms, survivors
+from tests.mutants import copies, earlier, faults, named, rooms, survivors
+from tests.mutants.earlier import Earlier
 from tests.mutants.rooms import Stages
 
 RESULT: Final = copies.ROOT / "build" / "mutants.json"
+RESULTS: Final = copies.ROOT / "build" / "mutants.lines"
 # More CPU and more time than the tests took without a fault, before they are taken to run for ever;
 # more time, since how busy the machine is may change.
 PATIENCE_OF_CPU: Final = 4
@@ -70,10 +73,14 @@ def main(
     if near:
         tasks = [replace(one, stages=one.stages[:1]) for one in tasks]
     _tell(f"{len(tasks)} faults, {workers} at a time; each is tried in a copy of the checkout")
+    before = Earlier(RESULTS, earlier.state(f"near={near}"))
+    known = sum(before.of(one.told) is not None for one in tasks)
+    if known:
+        _tell(f"{known} of them were tried before, and nothing was changed since then")
     began = time.monotonic()
     with signals.as_interrupts():
         try:
-            results = _tried(tasks, workers)
+            results = _tried(tasks, workers, before)
         except KeyboardInterrupt:
             sys.exit(130)
     report = _report(results, seed, only, time.monotonic() - began)
@@ -108,7 +115,7 @@ def _chosen(seed: int, count: int, only: Sequence[str]) -> Iterator[Task]:
             yield Task(module=fault.module, code=fault.code, stages=stages, told=told)
 
 
-def _tried(tasks: Sequence[Task], workers: int) -> list[Result]:
+def _tried(tasks: Sequence[Task], workers: int, before: Earlier) -> list[Result]:
     """Try all, in copies that go when we do, however that is."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="clusterous-mutants-"))
@@ -125,11 +132,16 @@ def _tried(tasks: Sequence[Task], workers: int) -> list[Result]:
         done = Counter[str]()
 
         def tried(task: Task) -> Result:
+            known = before.of(task.told)
+            if known is not None:
+                done[known["verdict"]] += 1
+                return known
             copy = free.get()
             try:
                 result = _try(task, copy, bounds)
             finally:
                 free.put(copy)
+            before.add(result)
             done[result["verdict"]] += 1
             what = task.told.get("name") or survivors.told(task.told)
             by = f" by {result['by']}" if result["by"] else ""

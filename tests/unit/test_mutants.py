@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.mutants import copies, named, rooms, survivors
+from tests.mutants.earlier import Earlier
 
 
 def test_each_fault_with_a_name_can_still_be_put_in() -> None:
@@ -52,6 +53,27 @@ def test_more_than_a_tenth_is_too_many_whatever_the_reasons() -> None:
     results = [result("survived"), *[result("killed")] * 8]
 
     assert survivors.wrong(results, [], {"a1": "why"}) == ["1 of 9 survived: more than 10 %"]
+
+
+def test_a_run_that_was_cut_short_is_gone_on_with(tmp_path: Path) -> None:
+    lines = tmp_path / "build" / "mutants.lines"
+    first, fault, named_one = (
+        Earlier(lines, "this code"),
+        {"id": "a1"},
+        {"name": "the volume is open"},
+    )
+    first.add(result("killed"))
+    first.add({**named_one, "verdict": "killed"})
+    with lines.open("a") as file:
+        file.write('{"id": "b2", "verd')
+
+    again = Earlier(lines, "this code")
+
+    assert (again.of(fault), again.of({"id": "b2"})) == (result("killed"), None)
+    assert again.of(named_one) == {**named_one, "verdict": "killed"}
+    assert Earlier(lines, "this code").of(fault) == result("killed")
+    assert Earlier(lines, "other code").of(fault) is None
+    assert Earlier(lines, "this code").of(fault) is None
 
 
 def test_no_fault_with_a_name_may_live_on() -> None:
