@@ -263,19 +263,22 @@ def rules_but(protocol: str, port: int, peers: dict[str, Any]) -> list[dict[str,
     ]
 
 
-def rules_letting_in(region: Region, protocol: str, port: int) -> list[tuple[str, dict[str, Any]]]:
-    """Find the cluster's rules through which *port* comes in, as (group, rule)."""
+def rules_letting_in(region: Region, protocol: str, port: int) -> dict[str, list[dict[str, Any]]]:
+    """Find the cluster's rules through which *port* comes in, by their groups."""
     argv = ("aws", "ec2", "describe-security-groups", "--output", "json", "--filters")
     told = region.laptop_run(
         (*argv, f"Name=tag:clusterous.io/cluster,Values={NAME}"), capture_output=True, text=True
     )
-    return [
-        (group["GroupId"], {key: value for key, value in rule.items() if value not in ([], None)})
+    found = {
+        group["GroupId"]: [
+            {key: value for key, value in rule.items() if value not in ([], None)}
+            for rule in group["IpPermissions"]
+            if rule["IpProtocol"] == "-1"
+            or (rule["IpProtocol"] == protocol and rule["FromPort"] <= port <= rule["ToPort"])
+        ]
         for group in json.loads(told.stdout)["SecurityGroups"]
-        for rule in group["IpPermissions"]
-        if rule["IpProtocol"] == "-1"
-        or (rule["IpProtocol"] == protocol and rule["FromPort"] <= port <= rule["ToPort"])
-    ]
+    }
+    return {group: rules for group, rules in found.items() if rules}
 
 
 @contextmanager
@@ -283,20 +286,25 @@ def closed(region: Region, protocol: str, port: int) -> Iterator[None]:
     """Close one port wherever the nodes' security groups let it in, and open it again."""
     found = rules_letting_in(region, protocol, port)
     assert found, f"no rule allows {protocol} {port}"
-    swaps = [
-        (group, rule, rules_but(protocol, port, peers) if rule["IpProtocol"] == "-1" else [])
-        for group, rule in found
-        for peers in [{key: value for key, value in rule.items() if key != "IpProtocol"}]
-    ]
-    for group, rule, instead in swaps:
-        change_rules(region, "revoke", group, [rule])
-        change_rules(region, "authorize", group, instead)
+    for group, rules in found.items():
+        change_rules(region, "revoke", group, rules)
+        change_rules(region, "authorize", group, instead_of(rules, protocol, port))
     try:
         yield
     finally:
-        for group, rule, instead in swaps:
-            change_rules(region, "revoke", group, instead)
-            change_rules(region, "authorize", group, [rule])
+        for group, rules in found.items():
+            change_rules(region, "revoke", group, instead_of(rules, protocol, port))
+            change_rules(region, "authorize", group, rules)
+
+
+def instead_of(rules: list[dict[str, Any]], protocol: str, port: int) -> list[dict[str, Any]]:
+    """Spell what rules let in but for one port; one for all protocols lets the rest in."""
+    peers = [
+        {key: value for key, value in rule.items() if key != "IpProtocol"}
+        for rule in rules
+        if rule["IpProtocol"] == "-1"
+    ]
+    return [one for each in peers for one in rules_but(protocol, port, each)]
 
 
 def change_rules(region: Region, verb: str, group: str, rules: list[dict[str, Any]]) -> None:
