@@ -83,6 +83,22 @@ def wanted(world: cloud.World) -> CentralLogging | None:
     return ClusterConfig.from_record(kept["config"]).logging
 
 
+class Way:
+    """A tunnel that leads nowhere."""
+
+    def ensure(self) -> None: ...
+    def close(self) -> None: ...
+
+
+def playing_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door(address="10.43.7.7", port=9428, user="clusterous", password="p")
+    said = f"vl_data_size_bytes {1 << 30}\nvl_free_disk_space_bytes {2 << 30}\n"
+    full = "vl_storage_is_read_only 1\n"
+    monkeypatch.setattr("clusterous_cli.program.central.page.let_in", lambda *_: door)
+    monkeypatch.setattr("clusterous_cli.program.central.search.metrics", lambda *_: said + full)
+    monkeypatch.setattr("clusterous_cli.program.exposure.app_tunnel", lambda *_: Way())
+
+
 def is_exported(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,14 +111,7 @@ def is_exported(
         if found and found[1] <= json.loads(line)["_time"] < found[2]:
             yield line.encode() + b"\n"
 
-    class Way:
-        def ensure(self) -> None: ...
-        def close(self) -> None: ...
-
-    door = Door(address="10.43.7.7", port=9428, user="clusterous", password="p")
-    monkeypatch.setattr("clusterous_cli.program.central.page.let_in", lambda *_: door)
     monkeypatch.setattr("clusterous_cli.program.central.search.lines", lines)
-    monkeypatch.setattr("clusterous_cli.program.exposure.app_tunnel", lambda *_: Way())
 
     assert main.run(["logging", "export", "sim", "--days", "2"]) == 0
     key = f"logs/sim/{at.date().isoformat()}.jsonl"
@@ -134,6 +143,7 @@ def test_it_comes_and_goes_as_it_is_told(
     assert "logging: {url: …}" in said
     assert "central-logging" not in addons(world)
 
+    playing_the_store(monkeypatch)
     kubernetes.is_there = True
     assert main.run(["logging", "on", "--light", "--level", "2", "--yes"]) == 0
     said = capsys.readouterr().err
@@ -148,6 +158,7 @@ def test_it_comes_and_goes_as_it_is_told(
     told = json.loads(capsys.readouterr().out)
     assert (told["on"], told["store"], told["ready"]) == (True, "light", True)
     assert told["parts"]["collectors"] == {"ready": 2, "wanted": 2}
+    assert told["disk"] == {"used": 1 << 30, "most": 3 << 30, "is_full": True}
 
     is_exported(world, monkeypatch, capsys)
 

@@ -1,6 +1,6 @@
 """`clusterous logging [on|off|open|status]`."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -160,8 +160,9 @@ def export(
 @options.with_settings
 def status(settings: Settings) -> None:
     """Show whether central logging is on, where records go, and how what runs for it is."""
+    from clusterous_cli.cluster.file.centrallogging import Store
     from clusterous_cli.commands import opening
-    from clusterous_cli.program.central import page, standing, stores
+    from clusterous_cli.program.central import page, search, standing, stores
     from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
@@ -170,8 +171,14 @@ def status(settings: Settings) -> None:
     if wanted is None:
         screen.emit({"on": False}, lambda: page.OFF)
         return
-    parts = standing.ask(session.api(session.link(opening.session_of(settings).cluster)))
+    opened = opening.session_of(settings)
+    api = session.api(session.link(opened.cluster))
+    parts = standing.ask(api)
     late = standing.missing(parts, ours=wanted.store.ours)
+    full = None
+    if not late and wanted.store is Store.LIGHT:
+        with page.reached(opened, api, wanted.store) as (port, door):
+            full = standing.disk(search.metrics(port, door))
     said = {
         "on": True,
         "store": str(wanted.store),
@@ -179,8 +186,10 @@ def status(settings: Settings) -> None:
         "days": wanted.days,
         "ready": not late,
         "parts": standing.data(parts),
+        "disk": asdict(full) if full else None,
     }
     rows = [f"  {standing.WORDS[one.name]:<10} {one.ready} of {one.wanted}" for one in parts]
+    rows += [f"  {'disk':<10} {full.words}"] if full else []
     head = f"{stores.STORES[wanted.store].words}, level {wanted.level}, {wanted.days} days"
     screen.emit(said, lambda: "\n".join([head, *rows, late or "ready"]))
 
@@ -273,19 +282,15 @@ def _exported(screen: "Ui", settings: Settings, app: str | None, count: int, to:
 
     from clusterous_cli.cluster.file.centrallogging import Store
     from clusterous_cli.commands import opening
-    from clusterous_cli.program import exposure
     from clusterous_cli.program.central import export, page, search
-    from clusterous_cli.reach import session, tunnel
+    from clusterous_cli.reach import session
     from clusterous_cli.turns import journal
 
     opened = opening.session_of(settings)
-    door = page.let_in(session.api(session.link(opened.cluster)), Store.LIGHT)
-    port = tunnel.free_port(tunnel.preferred_port(opened.cluster.uid) + 1)
-    way = exposure.app_tunnel(opened.access, port, door.address, door.port)
-    way.ensure()
+    api = session.api(session.link(opened.cluster))
     cloud, who, made = opened.cloud, opened.identity, []
     with ExitStack() as stack:
-        stack.callback(way.close)
+        port, door = stack.enter_context(page.reached(opened, api, Store.LIGHT))
         folder = Path(to or stack.enter_context(tempfile.TemporaryDirectory()))
         if to is None:
             stack.enter_context(journal.kept(cloud, who, options.running(), opening.now))

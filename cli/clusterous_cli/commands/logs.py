@@ -103,9 +103,8 @@ def _searched(
     from clusterous_api.errors import UserError
     from clusterous_cli.cluster.file.centrallogging import Store
     from clusterous_cli.commands import opening
-    from clusterous_cli.program import exposure
     from clusterous_cli.program.central import page, search
-    from clusterous_cli.reach import session, tunnel
+    from clusterous_cli.reach import session
 
     if app is None or follow:
         raise UserError("--since and --grep take the name of a program, and no --follow.")
@@ -119,14 +118,8 @@ def _searched(
     asked = search.Asked(app=app, component=component, since=search.span(since or "1d"), grep=grep)
     opened = opening.session_of(settings)
     api = session.api(session.link(opened.cluster))
-    door = page.let_in(api, wanted.store)
-    port = tunnel.free_port(tunnel.preferred_port(opened.cluster.uid) + 1)
-    way = exposure.app_tunnel(opened.access, port, door.address, door.port)
-    way.ensure()
-    try:
+    with page.reached(opened, api, wanted.store) as (port, door):
         found = search.ask(port, door, asked)
-    finally:
-        way.close()
     for one in found:
         ui.line(
             json.dumps(search.as_data(one), ensure_ascii=False)

@@ -7,17 +7,21 @@ opening: a controller that was replaced has another part.
 """
 
 import base64
+import contextlib
 import ipaddress
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.file.centrallogging import NAMESPACE, Store
+from clusterous_cli.program import exposure
 from clusterous_cli.program.central.stores import STORES, Page
+from clusterous_cli.reach import tunnel
 from clusterous_cli.reach.kube import Api, Object
+from clusterous_cli.reach.session import Session
 
 POLICY: Final = "clusterous-logs-page"
 OFF: Final = "Central logging is off. `clusterous logging on` says what it needs, and turns it on."
@@ -103,6 +107,19 @@ def let_in(api: Api, store: Store) -> Door:
 def _secret(api: Api, name: str) -> dict[str, str]:
     found: dict[str, Any] = api.find(f"/api/v1/namespaces/{NAMESPACE}/secrets/{name}") or {}
     return dict(found.get("data") or {})
+
+
+@contextlib.contextmanager
+def reached(opened: Session, api: Api, store: Store) -> Iterator[tuple[int, Door]]:
+    """Open a way to the store for as long as the block lasts: a local port, and who may enter."""
+    door = let_in(api, store)
+    port = tunnel.free_port(tunnel.preferred_port(opened.cluster.uid) + 1)
+    way = exposure.app_tunnel(opened.access, port, door.address, door.port)
+    way.ensure()
+    try:
+        yield port, door
+    finally:
+        way.close()
 
 
 def trust(authority: str) -> ssl.SSLContext:

@@ -95,6 +95,15 @@ def ask(port: int, door: Door, asked: Asked) -> list[Record]:
 
 def lines(port: int, door: Door, question: str, path: str = PATH) -> Iterator[bytes]:
     """Return the lines of an answer as they come, of whatever length it is."""
+    return _answered(port, door, "POST", path, urlencode({"query": question, "field": "app"}))
+
+
+def metrics(port: int, door: Door) -> str:
+    """Return what the store says of itself."""
+    return b"".join(_answered(port, door, "GET", "/metrics")).decode(errors="replace")
+
+
+def _answered(port: int, door: Door, method: str, path: str, body: str = "") -> Iterator[bytes]:
     login = base64.b64encode(f"{door.user}:{door.password}".encode()).decode()
     headers = {
         "Authorization": f"Basic {login}",
@@ -102,7 +111,7 @@ def lines(port: int, door: Door, question: str, path: str = PATH) -> Iterator[by
     }
     connection = http.client.HTTPConnection(tunnel.LOOPBACK, port, timeout=SECONDS)
     try:
-        connection.request("POST", path, urlencode({"query": question, "field": "app"}), headers)
+        connection.request(method, path, body, headers)
         answer = connection.getresponse()
         if answer.status >= 400:
             words = answer.read(300).decode(errors="replace").strip()

@@ -1,5 +1,6 @@
 """How central logging stands, by its objects on the cluster. Pure, but for the asking."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -7,6 +8,7 @@ from typing import Any, Final
 from clusterous_cli.cluster.file.centrallogging import NAMESPACE
 from clusterous_cli.reach.kube import Api, Object
 
+GIB: Final = 1 << 30
 KINDS: Final = ("statefulsets", "deployments", "daemonsets")
 WORDS: Final = {
     "store": "store",
@@ -71,6 +73,49 @@ def missing(parts: Iterable[Part], *, ours: bool) -> str:
 def data(parts: Iterable[Part]) -> dict[str, Any]:
     """For -o json."""
     return {WORDS[one.name]: {"ready": one.ready, "wanted": one.wanted} for one in parts}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Disk:
+    """What the light store holds, and what it may; in bytes."""
+
+    used: int
+    most: int
+    is_full: bool
+
+    @property
+    def words(self) -> str:
+        """Say how full it is, and what to do where it takes nothing more."""
+        share = f"{self.used / GIB:.1f} of {self.most / GIB:.0f} GiB"
+        if not self.is_full:
+            return share
+        return (
+            f"{share}; store full: it takes nothing more, and what comes waits on the nodes' disks."
+            " Make room on its machine, keep fewer days (logging: {days: …}), or begin anew:"
+            " clusterous logging off, then on"
+        )
+
+
+def disk(metrics: str) -> Disk | None:
+    """Read what the light store says of itself; None where it says nothing of the kind.
+
+    Of its disk it fills no more than it was told; the two newest days it never drops for that.
+    """
+    found: dict[str, float] = {}
+    for line in metrics.splitlines():
+        name, _, value = line.partition(" ")
+        if name.startswith("vl_") and re.fullmatch(r"[0-9.e+]+", value):
+            name = name.partition("{")[0]
+            found[name] = found.get(name, 0.0) + float(value)
+    if "vl_data_size_bytes" not in found:
+        return None
+    used = int(found["vl_data_size_bytes"])
+    free = int(found.get("vl_free_disk_space_bytes", 0))
+    return Disk(
+        used=used,
+        most=int(found.get("vl_max_disk_space_usage_bytes") or used + free),
+        is_full=bool(found.get("vl_storage_is_read_only")),
+    )
 
 
 def ask(api: Api) -> tuple[Part, ...]:

@@ -73,6 +73,13 @@ class Store(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
+    def do_GET(self) -> None:
+        self.asked.append((self.headers["Authorization"], self.path))
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"x 1")
+
     def log_message(self, format: str, *args: object) -> None:
         pass
 
@@ -93,6 +100,11 @@ def test_the_store_is_asked_with_its_password(port: int) -> None:
     login, question = Store.asked[-1]
     assert base64.b64decode(login.removeprefix("Basic ")) == b"clusterous:p"
     assert question.startswith('_time:1d app:="sim"')
+
+
+def test_the_store_says_of_itself_how_it_is(port: int) -> None:
+    assert search.metrics(port, DOOR) == "x 1"
+    assert Store.asked[-1][1] == "/metrics"
 
 
 def test_a_refusal_is_told_with_the_stores_words(port: int) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clusterous_cli.program.central import standing
-from clusterous_cli.program.central.standing import Part
+from clusterous_cli.program.central.standing import Disk, Part
 
 
 def workload(component: str, **status: int) -> dict[str, Any]:
@@ -34,6 +34,44 @@ def test_each_part_is_told_by_what_it_is_for() -> None:
         Part(name="collector", ready=2, wanted=3),
     )
     assert standing.data(found)["collectors"] == {"ready": 2, "wanted": 3}
+
+
+METRICS = """\
+vl_max_disk_space_usage_bytes{path="/data/store"} 17179869184
+vl_free_disk_space_bytes{path="/data/store"} 8589934592
+vl_storage_is_read_only{path="/data/store"} 0
+vl_data_size_bytes{type="indexdb"} 536870912
+vl_data_size_bytes{type="storage"} 1.610612736e+09
+go_gc_duration_seconds{quantile="0"} 1.2e-05
+# a comment
+"""
+
+
+def test_it_is_said_how_much_the_store_holds_and_may() -> None:
+    found = standing.disk(METRICS)
+
+    assert found == Disk(used=2 << 30, most=16 << 30, is_full=False)
+    assert found.words == "2.0 of 16 GiB"
+
+
+def test_a_store_that_takes_nothing_more_says_so_and_what_to_do() -> None:
+    found = standing.disk(
+        METRICS.replace('only{path="/data/store"} 0', 'only{path="/data/store"} 1')
+    )
+
+    assert found is not None
+    assert "store full" in found.words
+    assert "clusterous logging off, then on" in found.words
+
+
+def test_without_a_limit_the_disk_is_one() -> None:
+    found = standing.disk(METRICS.partition("\n")[2])
+
+    assert found == Disk(used=2 << 30, most=10 << 30, is_full=False)
+
+
+def test_what_says_nothing_of_the_kind_has_no_disk() -> None:
+    assert standing.disk("") is None
 
 
 @pytest.mark.parametrize(
