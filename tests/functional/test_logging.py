@@ -31,6 +31,7 @@ class Kubernetes:
     """The API server: one node, and what the chart's workloads say once they are there."""
 
     is_there: bool = False
+    disk_of: str = ""
     removed: list[str] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
@@ -43,6 +44,11 @@ class Kubernetes:
         if path == "/api/v1/nodes":
             room = {"allocatable": {"cpu": "2", "memory": "3Gi"}}
             return [{"metadata": {"name": "worker-1"}, "status": room}]
+        if path == "/api/v1/persistentvolumes" and self.disk_of:
+            on = {"key": "kubernetes.io/hostname", "values": [self.disk_of]}
+            terms = {"nodeSelectorTerms": [{"matchExpressions": [on]}]}
+            claim = {"namespace": "clusterous-logging", "name": "data"}
+            return [{"spec": {"claimRef": claim, "nodeAffinity": {"required": terms}}}]
         if not self.is_there or not path.startswith(WORKLOADS):
             return []
         counts = {
@@ -153,6 +159,13 @@ def test_it_comes_and_goes_as_it_is_told(
     assert "say `logging: {level: 2, store: light}` there" in said
     assert wanted(world) == CentralLogging(level=2, store=Store.LIGHT)
     assert "central-logging" in addons(world)
+
+    # A store on a disk that leaves: that is said, and who says no has removed nothing.
+    nodes = record.open_cluster("reef", world.cloud).nodes
+    kubernetes.disk_of = next(one.node_name for one in nodes if one.name == "worker-1")
+    assert main.run(["rm-nodes", "worker-1"]) == 2
+    assert f"store of central logging is on {kubernetes.disk_of}" in capsys.readouterr().err
+    kubernetes.disk_of = ""
 
     assert main.run(["logging", "status", "-o", "json"]) == 0
     told = json.loads(capsys.readouterr().out)

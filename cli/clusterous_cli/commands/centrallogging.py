@@ -253,7 +253,7 @@ def _await_parts(screen: "Ui", settings: Settings, wanted: "CentralLogging") -> 
     """Wait until all that runs for it is ready, as long as it comes further."""
     from clusterous_api.errors import FailedError
     from clusterous_cli.commands import opening
-    from clusterous_cli.program.central import standing
+    from clusterous_cli.program.central import disks, standing
     from clusterous_cli.reach import session
     from clusterous_cli.system import wait
 
@@ -261,6 +261,11 @@ def _await_parts(screen: "Ui", settings: Settings, wanted: "CentralLogging") -> 
     api, pauses = session.api(link), wait.Pauses()
     steady = wait.Patience(mend=link.tunnel.ensure, tell=screen.warn)
     further = wait.Progress(clock=pauses.clock)
+    for lost in steady.ask(lambda: disks.begin_anew(api)):
+        screen.warn(
+            f"  ! the machine {lost.node} is gone, and with it what was collected on its disk: the"
+            " store begins anew"
+        )
     with screen.lines() as lines:
         while late := standing.missing(
             parts := steady.ask(lambda: standing.ask(api)), ours=wanted.store.ours

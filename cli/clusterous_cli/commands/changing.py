@@ -2,12 +2,12 @@
 
 import re
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from clusterous_api import names
-from clusterous_api.errors import UserError
+from clusterous_api.errors import ClusterousError, UserError
 from clusterous_cli.aws import client
 from clusterous_cli.cluster import local, record
 from clusterous_cli.cluster.config import FIGURES, ClusterConfig, Pool, VolumeType, without_volume
@@ -191,6 +191,21 @@ def heeded(screen: Ui, found: "Mapping[str, Finding]", skipped: Sequence[str] = 
     for name, one in found.items():
         if one.mark in (Mark.WARNING, Mark.FAILURE):
             screen.warn(f"  ! {findings.sentence(name, one)}")
+
+
+def logs_lost(cloud: client.Aws, config: ClusterConfig, leaving: Collection[str]) -> str:
+    """Say what central logging loses with the machines of these ids; nothing where nobody knows."""
+    from clusterous_cli.program.central import disks
+    from clusterous_cli.reach import session
+
+    if config.logging is None or not config.logging.store.ours or not leaving:
+        return ""
+    cluster = record.open_cluster(config.name, cloud)
+    names = {one.node_name for one in cluster.nodes if one.instance_id in leaving}
+    try:
+        return disks.words(disks.ask(session.api(session.link(cluster))), names)
+    except ClusterousError:
+        return ""
 
 
 def carried_out(

@@ -50,6 +50,9 @@ def command(
         return 0
     screen.tell(show.plan_table(drawn, price))
     where = f"{chosen.config.name} in {cloud.region} (account {cloud.account})"
+    ids = {id for step in drawn.plan.leaving if step.found for id in step.found.id.split()}
+    if lost := changing.logs_lost(cloud, before, ids):
+        screen.warn(f"  ! {lost}")
     leaves = show.leaving_words(drawn.plan) or ("" if chosen.goes_on else FEWER)
     if leaves and not screen.confirm(f"{leaves}\nremove from {where}? [y/N]"):
         screen.warn("Nothing was removed.")
