@@ -7,9 +7,10 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tests.region import laptop
@@ -24,7 +25,7 @@ from tests.region.machines.machines import Machines
 from tests.region.net import addresses, netns, plan
 from tests.region.net.fabric import Fabric
 from tests.region.places import Places
-from tests.region.registry import ecr, hub, kubernetes
+from tests.region.registry import ecr, hub, kubernetes, trust
 from tests.region.storage.ebs import Ebs
 from tests.region.storage.efs import Efs
 
@@ -201,14 +202,18 @@ def _start_built(
     parts: ExitStack,
 ) -> tuple[Ebs, Machines]:
     """Start what is made of the parts that were built beforehand."""
+    from tests.region.parts import packages
     from tests.region.parts import parts as part_list
 
     built = part_list.ensure(tell=logger.info)
     contents.update(sites.releases(built, built.versions["k3s"], built.versions["clusterous"]))
-    contents.update(sites.index(built.wheels))
+    # What the examples need is fetched by who runs them.
+    fetched = part_list.there([packages.part(one) for one in packages.EXAMPLES])
+    bases = part_list.there([base for bases in packages.BASES.values() for base in bases])
+    contents.update(sites.index(built.wheels, *fetched))
     contents.update(sites.pool(built.debs))
     _start_sites(places, files, contents, parts)
-    _start_registries(places, files, built, aws, parts)
+    _start_registries(places, files, built, bases, aws, parts)
     machines = Machines(places.state, built.rootfs, fabric, aws)
     ebs = Ebs(region=places.name, folder=places.ebs, program=built.volume, pid=machines.pid)
     parts.callback(ebs.close)
@@ -219,7 +224,12 @@ def _start_built(
 
 
 def _start_registries(
-    places: Places, files: tls.Files, built: "Parts", aws: AwsServer, parts: ExitStack
+    places: Places,
+    files: tls.Files,
+    built: "Parts",
+    more: Sequence[Path],
+    aws: AwsServer,
+    parts: ExitStack,
 ) -> None:
     secure = tls.context(files)
     own = ecr.start(
@@ -227,8 +237,11 @@ def _start_registries(
     )
     parts.callback(own.close)
     aws.ecr_image_deleted = own.delete
+    authority = files.ca.read_bytes()
+    bundle = laptop.trusted(authority)
+    trust.extend([built.hub, *more], places.hub, authority, bundle)
     public = hub.start(
-        _listen(places, addresses.DOCKER_HUB, HTTPS), secure, built.registry, built.hub
+        _listen(places, addresses.DOCKER_HUB, HTTPS), secure, built.registry, places.hub
     )
     parts.callback(public.close)
     upstream = kubernetes.start(

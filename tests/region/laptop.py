@@ -28,8 +28,13 @@ def prepare(places: Places, programs: Mapping[str, Path]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, path in programs.items():
         (folder / name).symlink_to(path)
-    known = _SYSTEM_BUNDLE.read_text() if _SYSTEM_BUNDLE.exists() else ""
-    bundle(places).write_text(f"{known}\n{(places.tls / 'ca.pem').read_text()}".lstrip())
+    bundle(places).write_bytes(trusted((places.tls / "ca.pem").read_bytes()))
+
+
+def trusted(authority: bytes) -> bytes:
+    """Answer the world's authorities, as this machine knows them, and the region's."""
+    known = _SYSTEM_BUNDLE.read_bytes() if _SYSTEM_BUNDLE.exists() else b""
+    return b"\n".join((known, authority)).lstrip()
 
 
 def bundle(places: Places) -> Path:

@@ -56,6 +56,10 @@ class Places:
         return self.state / "registry"
 
     @property
+    def hub(self) -> Path:
+        return self.state / "hub"
+
+    @property
     def temporary(self) -> Path:
         """What the daemon and its children take for /tmp, so that nothing of theirs stays there."""
         return self.state / "tmp"

@@ -66,12 +66,15 @@ def web(tmp_path_factory: pytest.TempPathFactory, built: Built) -> Iterator[Web]
     files = tls.write(tmp_path_factory.mktemp("tls"), tls.names("eu-west-1"), ["192.0.2.40"])
     wheels = tmp_path_factory.mktemp("wheels")
     (wheels / "prometheus_client-1.0-py3-none-any.whl").write_bytes(b"wheel")
+    more = tmp_path_factory.mktemp("more")
+    (more / "prometheus_client-2.0-cp311-cp311-manylinux_2_28_x86_64.whl").write_bytes(b"two")
+    (more / "a-b.c-1.2.tar.gz").write_bytes(b"source")
     package = tmp_path_factory.mktemp("debs") / PACKAGE
     package.parent.mkdir(parents=True)
     package.write_bytes(b"package")
     contents = {
         **sites.releases(built, "v1.35.4+k3s1", "2.0.0.dev0"),
-        **sites.index(wheels),
+        **sites.index(wheels, more),
         **sites.pool(package.parents[5]),
     }
     listener = socket.create_server(("127.0.0.1", 0))
@@ -89,6 +92,14 @@ def test_a_wheel_is_found_by_its_name_and_has_its_sum(web: Web) -> None:
     host, path, sha256 = (part.decode() for part in found.groups())
     assert hashlib.sha256(web.ask(host, path)[2]).hexdigest() == sha256
     assert web.ask("pypi.org", "/simple/nothing/")[0] == 404
+
+
+def test_the_index_has_every_version_of_a_name_and_sources_too(web: Web) -> None:
+    page = web.ask("pypi.org", "/simple/prometheus-client/")[2]
+    source = web.ask("pypi.org", "/simple/a-b-c/")[2]
+
+    assert sorted(re.findall(rb">prometheus_client-(\d)\.0-", page)) == [b"1", b"2"]
+    assert b">a-b.c-1.2.tar.gz<" in source
 
 
 def test_a_package_is_where_debian_has_it(web: Web) -> None:

@@ -25,6 +25,8 @@ CHECK_IP: Final = "checkip.amazonaws.com"
 PROVIDER_VERSION: Final = "v1.35.0"
 
 _CHUNK: Final = 1 << 20
+# A wheel, or a source distribution; its name, and the version behind it.
+_DISTRIBUTION: Final = re.compile(r"^([A-Za-z0-9_.-]+?)-\d[^-]*(?:-.+\.whl|\.tar\.gz)$")
 _RANGE: Final = re.compile(r"^bytes=(\d*)-(\d*)$")
 
 
@@ -79,15 +81,17 @@ def releases(parts: Parts, k3s_version: str, clusterous_version: str) -> dict[st
     }
 
 
-def index(wheels: Path) -> dict[str, Content]:
-    """Answer the part of the Python Package Index that has *wheels* (PEP 503)."""
-    found: dict[str, Content] = {}
-    for wheel in sorted(wheels.glob("*.whl")):
-        place = f"{PYPI_FILES}/{wheel.name}"
-        name = re.sub(r"[-_.]+", "-", wheel.name.partition("-")[0]).lower()
-        found[place] = wheel
-        found[f"{PYPI}/simple/{name}/"] = Page(files={f"https://{place}": wheel})
-    return found
+def index(*folders: Path) -> dict[str, Content]:
+    """Answer the part of the Python Package Index that has what lies in *folders* (PEP 503)."""
+    files: dict[str, Content] = {}
+    pages: dict[str, dict[str, Path]] = {}
+    for one in sorted(path for folder in folders for path in folder.iterdir()):
+        if found := _DISTRIBUTION.match(one.name):
+            place = f"{PYPI_FILES}/{one.name}"
+            files[place] = one
+            pages.setdefault(re.sub(r"[-_.]+", "-", found[1]).lower(), {})[f"https://{place}"] = one
+    names = {f"{PYPI}/simple/{name}/": Page(files=links) for name, links in pages.items()}
+    return {**files, **names}
 
 
 def pool(debs: Path) -> dict[str, Content]:

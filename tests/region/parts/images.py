@@ -132,28 +132,32 @@ def store(image: Image, repository: str, tag: str, storage: Path) -> str:
     """
     registry = storage / "docker" / "registry" / "v2"
     home = registry / "repositories" / repository
-    layers = [_store_layer(registry, home, layer) for layer in image.layers]
-    document = config(image)
-    _write(_blob(registry, digest_of(document)), document)
-    _link(home / "_layers", digest_of(document))
+    layers = [store_layer(registry, home, layer) for layer in image.layers]
+    return store_manifest(registry, home, tag, config(image), layers)
+
+
+def store_manifest(
+    registry: Path, home: Path, tag: str, document: bytes, layers: Sequence[Mapping[str, Any]]
+) -> str:
+    """Let *tag* in the repository *home* stand for a config and *layers*; return its digest."""
     manifest = json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
-            "config": _descriptor(CONFIG_TYPE, len(document), digest_of(document)),
+            "config": _store_blob(registry, home / "_layers", CONFIG_TYPE, document),
             "layers": layers,
         },
         sort_keys=True,
     ).encode()
-    digest = digest_of(manifest)
-    _write(_blob(registry, digest), manifest)
-    _link(home / "_manifests" / "revisions", digest)
+    kept = _store_blob(registry, home / "_manifests" / "revisions", MANIFEST_TYPE, manifest)
+    digest = str(kept["digest"])
     _write(home / "_manifests" / "tags" / tag / "current" / "link", digest.encode())
     _link(home / "_manifests" / "tags" / tag / "index", digest)
     return digest
 
 
-def _store_layer(registry: Path, home: Path, layer: Layer) -> dict[str, Any]:
+def store_layer(registry: Path, home: Path, layer: Layer) -> dict[str, Any]:
+    """Put a layer into a repository, and return how a manifest names it."""
     partial = registry / f".{_hex(layer.diff_id)}.partial"
     partial.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -163,20 +167,28 @@ def _store_layer(registry: Path, home: Path, layer: Layer) -> dict[str, Any]:
     ):
         shutil.copyfileobj(source, packed, CHUNK)
     digest = layer_of(partial).diff_id
-    blob = _blob(registry, digest)
-    blob.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(blob)
+    place = blob(registry, digest)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    partial.replace(place)
     _link(home / "_layers", digest)
-    return _descriptor(LAYER_TYPE, blob.stat().st_size, digest)
+    return _descriptor(LAYER_TYPE, place.stat().st_size, digest)
+
+
+def blob(registry: Path, digest: str) -> Path:
+    """Return where the content of a digest lies."""
+    name = _hex(digest)
+    return registry / "blobs" / "sha256" / name[:2] / name / "data"
+
+
+def _store_blob(registry: Path, links: Path, kind: str, content: bytes) -> dict[str, Any]:
+    digest = digest_of(content)
+    _write(blob(registry, digest), content)
+    _link(links, digest)
+    return _descriptor(kind, len(content), digest)
 
 
 def _descriptor(kind: str, size: int, digest: str) -> dict[str, Any]:
     return {"mediaType": kind, "size": size, "digest": digest}
-
-
-def _blob(registry: Path, digest: str) -> Path:
-    name = _hex(digest)
-    return registry / "blobs" / "sha256" / name[:2] / name / "data"
 
 
 def _link(folder: Path, digest: str) -> None:

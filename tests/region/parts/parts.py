@@ -23,8 +23,10 @@ from tests.region.parts import (
     minors,
     nfs_client,
     operator_image,
+    packages,
     release,
     standin,
+    temurin,
     volume_image,
     wheels,
 )
@@ -109,6 +111,12 @@ def paths(entries: Iterable[str], tell: Tell) -> dict[str, Path]:
     if not all(known[name].path.exists() for name in wanted):
         host.ensure(tell)
     return cache.ensure(RECIPES, wanted, root=root, tell=tell)
+
+
+def there(entries: Iterable[str]) -> list[Path]:
+    """Return where those of the named entries are that somebody had built."""
+    known = cache.entries(RECIPES, entries, cache.default_root())
+    return [known[name].path for name in entries if known[name].path.exists()]
 
 
 def kube(usual: Path, tell: Tell) -> Path:
@@ -281,6 +289,22 @@ def _recipes() -> Sequence[Recipe]:
             build=_build_volume,
             sources=(VOLUME,),
             estimate_seconds=5,
+        ),
+        *(
+            Recipe(
+                name=packages.part(example),
+                build=packages.builder(example),
+                sources=(packages.lock(example),),
+                estimate_seconds=30,
+            )
+            for example in packages.EXAMPLES
+        ),
+        Recipe(
+            name="temurin",
+            build=temurin.build,
+            versions={"suite": debian.SUITE, "packages": temurin.PACKAGE},
+            sources=_modules(temurin, images),
+            estimate_seconds=30,
         ),
         *minors.recipes(),
     )

@@ -22,7 +22,7 @@ SECONDS: Final = 600.0
 def fetch(lock: Path, python: str, folder: Path) -> list[Path]:
     """Return the wheels that *lock* names, for *python* on Linux; *folder* is theirs alone."""
     folder.mkdir(parents=True, exist_ok=True)
-    argv = [sys.executable, "-m", "pip", "download", *_which(python)]
+    argv = [sys.executable, "-m", "pip", "download", *for_nodes(python)]
     argv += [
         "--require-hashes",
         "--no-deps",
@@ -39,7 +39,8 @@ def fetch(lock: Path, python: str, folder: Path) -> list[Path]:
     return sorted(folder.glob("*.whl"))
 
 
-def _which(python: str) -> list[str]:
+def for_nodes(python: str) -> list[str]:
+    """Return by which options pip takes what is for the nodes' platform, and not the laptop's."""
     abi = f"cp{python.replace('.', '')}"
     platforms = [*(f"manylinux_{one}_x86_64" for one in GLIBC), "manylinux2014_x86_64"]
     return [
