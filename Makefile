@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes sweep sequences bench-cluster
+.PHONY: release pins debs volumes sweep sequences bench-cluster examples examples-big
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -31,6 +31,16 @@ test:                       ## parts first, then style, types, import contracts 
 	$(MAKE) --no-print-directory check
 	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10
 	$(PY) -m bench.operator gate
+
+examples:                   ## the programs of examples/, each to its result in a region: build/examples.json (EXAMPLES="dask")
+	$(LOOK) "make examples"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m tests.examples $(EXAMPLES)
+
+examples-big:               ## the same with Spark and Ray, whose packages are 600 MB
+	$(LOOK) "make examples-big"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m tests.examples --large
 
 chaos: .venv/ready          ## what may go wrong around the operator goes wrong; build/chaos.json (CHAOS="--only NAME")
 	$(PY) -m tests.chaos $(CHAOS)
