@@ -99,6 +99,7 @@ def test_is_whole_for_each_store(values: tuple[str, ...]) -> None:
     manifests = render(*values)
 
     expected = {"collector", "syslog", *({"store"} if "store=" not in str(values) else {"setup"})}
+    expected |= {"events"} if "level=2" in values else set()
     assert set(pods(manifests)) == expected
     configs = {
         each["metadata"]["name"]: each["data"] for each in manifests if each["kind"] == "ConfigMap"
@@ -215,7 +216,24 @@ def test_nothing_collects_what_it_says_itself(values: tuple[str, ...]) -> None:
         each["metadata"]["name"].startswith("clusterous-logs-")
         for each in render(*values)
         if each["kind"] in ("Deployment", "DaemonSet", "StatefulSet", "Job")
+        and each["metadata"]["name"] != "cluster-events"
     )
+
+
+def test_events_are_said_by_one_reader_whose_words_are_collected() -> None:
+    assert "cluster-events" not in str(render())
+
+    manifests = render(*SYSTEM)
+
+    spec = one(manifests, "Deployment", "cluster-events")["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+    read = config(manifests, "collector")
+    assert f"|{SPACE})$" in read["processors"]["filter/apps"]["log_conditions"][1]
+    assert "cluster-events" not in str(read["receivers"]["file_log/pods"]["exclude"])
+    (role,) = [each for each in manifests if each["kind"] == "Role"]
+    named = [rule.get("resourceNames") for rule in role["rules"]]
+    assert named == [["clusterous-logs-events"], None]
+    assert role["rules"][1]["verbs"] == ["create"]
 
 
 # -- what is lost, and when -----------------------------------------------------------------

@@ -23,6 +23,8 @@ from clusterous_cli.system import assets
 
 NAME: Final = "clusterous-logging"
 ELASTIC: Final = "elastic-system"
+# The operator's image lies there alone.
+_CONTROLLER: Final = {names.LABEL_CONTROL_PLANE: "true"}
 ECK: Final = ("https://helm.elastic.co", "eck-operator", "3.5.0")
 
 
@@ -32,7 +34,8 @@ def manifests(setting: Setting, mark: Mark) -> list[Manifest]:
     if wanted is None:
         return []
     eck = [_operator(mark)] if wanted.store is Store.EFK else []
-    return [*eck, _chart(values(setting.config, wanted, mark))]
+    own = {"images": {"events": setting.operator}, "events": {"nodeSelector": _CONTROLLER}}
+    return [*eck, _chart({**values(setting.config, wanted, mark), **own})]
 
 
 def values(config: ClusterConfig, wanted: CentralLogging, mark: Mark) -> dict[str, Any]:
