@@ -59,7 +59,7 @@ mutants: .venv/mutants/ready ## faults put into the product, which its tests mus
 
 check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
 	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
-	cd tests/region/parts/go && test -z "$$(gofmt -l . ../go-minors ../go-nfs ../go-volume)" && go vet ./... && go test -vet=off ./internal/...
+	cd tests/region/parts/go && test -z "$$(gofmt -l . ../go-minors ../go-nfs ../go-volume ../go-logging)" && go vet ./... && go test -vet=off ./internal/...
 	cd tests/region/parts/go-nfs && go vet . && go test -vet=off .
 	cd tests/region/parts/go-volume && go vet .
 

@@ -20,6 +20,7 @@ from tests.region.parts import (
     host,
     images,
     kubectl,
+    logs,
     minors,
     nfs_client,
     operator_image,
@@ -255,6 +256,13 @@ def _recipes() -> Sequence[Recipe]:
             build=debs.build,
             sources=debs.SOURCES,
             estimate_seconds=5,
+        ),
+        Recipe(
+            name="logs",
+            build=logs.build,
+            sources=logs.SOURCES,
+            estimate_seconds=180,
+            heavy=True,
         ),
         Recipe(
             name="operator_image",
