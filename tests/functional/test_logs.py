@@ -163,7 +163,7 @@ def test_a_log_is_followed_over_cuts_and_no_line_is_lost_or_told_twice(
         read=partial(streams.log, server.client(wire.port)),
         look=lambda: [pod()] if server.is_there else [],
         app="sim",
-        lines=10,
+        wanted=logs.Extent(lines=10),
     )
     thread = threading.Thread(
         target=following.run,

@@ -14,7 +14,7 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.data import transfer
+from clusterous_cli.data import rsync, transfer
 from clusterous_cli.data.transfer import Volume
 from clusterous_cli.reach import ssh, tunnel
 from clusterous_cli.system import shell
@@ -149,7 +149,7 @@ def test_works_in_a_folder_with_strange_signs(site: Site, tmp_path: Path) -> Non
     access = replace(site.access, home=home / "cluster", key=key, known_hosts=known)
 
     said = ssh.run(ssh.prepare(access), "controller", "echo hello")
-    shell.run(transfer.rsync_argv(access, [str(known)], transfer.remote(f"{tmp_path}/copied")))
+    shell.run(rsync.argv(access, [str(known)], rsync.remote(f"{tmp_path}/copied")))
     ssh.close(access.home)
 
     assert said == "hello\n"
@@ -307,7 +307,7 @@ def test_goes_on_where_it_was_cut(site: Site, volume: Path, tmp_path: Path) -> N
     big = tmp_path / "big.bin"
     big.write_bytes(os.urandom(24 << 20))
     transfer.prepare(site.access, VOLUME, (), ())
-    argv = transfer.rsync_argv(site.access, [str(big)], transfer.remote(f"{volume}/"))
+    argv = rsync.argv(site.access, [str(big)], rsync.remote(f"{volume}/"))
 
     with pytest.raises(KeyboardInterrupt):
         shell.stream([argv[0], "--bwlimit=8m", *argv[1:]], stop_at_a_third)
@@ -323,7 +323,7 @@ def test_goes_on_where_it_was_cut(site: Site, volume: Path, tmp_path: Path) -> N
 
 def stop_at_a_third(line: str) -> None:
     """Press Ctrl-C."""
-    now = transfer.progress(line)
+    now = rsync.progress(line)
     if now is not None and now.percent >= 33:
         raise KeyboardInterrupt
 
@@ -454,11 +454,11 @@ def test_a_source_that_is_a_link_is_what_it_leads_to(
     (tmp_path / "data").symlink_to(inputs)
     (tmp_path / "go.sh").symlink_to(inputs / "deep/run.sh")
 
-    left = transfer.put(
+    done = transfer.put(
         site.access, VOLUME, [f"{tmp_path}/data", f"{tmp_path}/go.sh"], "in/", silent
     )
 
-    assert left == ()
+    assert done.left == ()
     assert not (volume / "in/data").is_symlink()
     assert (volume / "in/data/deep/run.sh").read_text() == "two"
     assert not (volume / "in/go.sh").is_symlink()
@@ -481,7 +481,7 @@ def test_what_is_wanted_and_is_a_link_arrives_as_what_it_leads_to(
     got = tmp_path / "got"
 
     for sources in [[one] for one in wanted] if alone else [wanted]:
-        assert transfer.get(site.access, VOLUME, sources, f"{got}/", silent) == ()
+        assert transfer.get(site.access, VOLUME, sources, f"{got}/", silent).left == ()
 
     assert not any(path.is_symlink() for path in got.rglob("*"))
     assert (got / "latest/deep/x.csv").read_text() == "x"
@@ -499,9 +499,9 @@ def test_links_that_lead_out_are_told_or_followed(
     (project / "up").symlink_to("../in puts")
     (project / "own").symlink_to("set")
 
-    left = transfer.put(site.access, VOLUME, [str(project)], ".", silent, follow=follow)
+    done = transfer.put(site.access, VOLUME, [str(project)], ".", silent, follow=follow)
 
-    told = [str(link) for link in left]
+    told = [str(link) for link in done.left]
     outward = [f"proj/set → {inputs}", "proj/up → ../in puts"]
     assert sorted(told) == ([] if follow else sorted(outward))
     assert (volume / "proj/set").is_symlink() is not follow
@@ -559,9 +559,9 @@ def test_what_comes_home_is_files_and_no_more(
     (volume / "results/report.csv").symlink_to("/etc/passwd")
     (volume / "results/last").symlink_to("tool")
 
-    left = transfer.get(site.access, VOLUME, ["results"], f"{tmp_path}/got/", silent)
+    done = transfer.get(site.access, VOLUME, ["results"], f"{tmp_path}/got/", silent)
 
-    assert [str(link) for link in left] == ["results/report.csv → /etc/passwd"]
+    assert [str(link) for link in done.left] == ["results/report.csv → /etc/passwd"]
     assert not (tmp_path / "got/results/report.csv").is_symlink()
     assert modes(tmp_path / "got/results")["tool"] == "755"
     assert os.readlink(tmp_path / "got/results/last") == "tool"

@@ -2,14 +2,16 @@
 
 import click
 
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
-@click.argument("app", required=False)
+@click.argument("app", required=False, shell_complete=completing.apps_and_components)
 @click.argument("name", required=False)
 @click.option("--list", "show", is_flag=True, help="Only list what can be opened.")
+@click.option("--browser", is_flag=True, help="Show it (or the first of several) in a browser.")
 @click.option("--background", is_flag=True, help="Open it, and give the terminal back.")
 @click.option("--close", is_flag=True, help="Close what was opened in the background.")
 @click.option(
@@ -24,22 +26,26 @@ def command(
     app: str | None,
     name: str | None,
     show: bool,
+    browser: bool,
     background: bool,
     close: bool,
     timeout: float,
 ) -> None:
-    """Open what APP exposes (or its one part NAME) on this machine, until Ctrl-C.
+    """Open all that APP exposes (or its one part NAME) on this machine, until Ctrl-C.
 
-    Without APP, the only one there is. A tunnel in the background closes after half an hour
-    without use.
+    Without APP, the only one there is. Each page has the port of its own that the program asks for,
+    or the next one that is free, and keeps it from one time to the next. What breaks, as when the
+    laptop sleeps or changes its network, is opened again on the same port. A tunnel in the
+    background closes after half an hour without use.
 
     Where no program is called APP, but a component is, it opens a shell there, as
     `clusterous shell` does.
     """
     from clusterous_cli.commands import opening, shell
     from clusterous_cli.program import apps, exposure
-    from clusterous_cli.program.running import shells
+    from clusterous_cli.program.running import parts
     from clusterous_cli.reach import kube, session
+    from clusterous_cli.system import browser as window
     from clusterous_cli.system.wait import Patience
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
@@ -50,11 +56,11 @@ def command(
     api = session.api(link)
     steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
     known = api.items(kube.apps_path()) if app else []
-    there = shells.parts(known)
-    is_part = bool(app and shells.meant(there, app))
-    is_app = any(shells.is_called(one, app) for one in known)
+    there = parts.parts(known)
+    is_part = bool(app and parts.meant(there, app))
+    is_app = any(parts.is_called(one, app) for one in known)
     if app and is_part and not is_app and name is None:
-        shell.enter(out, opened, api, shells.one_of(there, app))
+        shell.enter(out, opened, api, parts.one_of(there, app))
         return
     if is_part:
         out.hint(f"A component is called {app}, too: clusterous shell {app}")
@@ -62,16 +68,28 @@ def command(
     state = exposure.await_ready(api, state, (), out, timeout=timeout, steady=steady)
     endpoints = apps.chosen(state.endpoints, name, state.name)
     if show:
-        rows = [(e.name, e.component, str(e.port), str(e.local_port)) for e in endpoints]
+        home = opened.access.home
+        here = [(e, exposure.port_of(home, state, e)) for e in endpoints]
+        rows = [(e.name, e.component, str(e.port), str(port)) for e, port in here]
         head = ("name", "component", "port", "here")
         data = [dict(zip(head, row, strict=True)) for row in rows]
         out.emit(data, lambda: spell.table([head, *rows]))
     elif close:
-        out.tell(f"{spell.plural(exposure.close_all(opened.access, endpoints), 'tunnel')} closed")
+        closed = exposure.close_all(opened.access, state, endpoints)
+        out.tell(f"{spell.plural(closed, 'tunnel')} closed")
     else:
         served = [endpoint.component for endpoint in endpoints]
         state = exposure.await_ready(api, state, served, out, timeout=timeout, steady=steady)
-        tunnels = exposure.open_all(opened.access, api, state, endpoints, out)
+        pages = exposure.open_all(opened.access, api, state, endpoints, out)
+        if not out.for_people:
+            out.emit([{"name": one.endpoint.name, "url": one.url} for one in pages])
+        if browser and pages and not window.show(pages[0].url):
+            out.warn(f"! There is no browser to open here; the address is {pages[0].url}")
         if not background:
             out.hint("Ctrl-C closes it.")
-            exposure.hold(tunnels, out)
+
+            def find(endpoint: apps.Endpoint) -> apps.Far:
+                link.tunnel.ensure()
+                return apps.far_end(api, state, endpoint)
+
+            exposure.hold(pages, find, out)

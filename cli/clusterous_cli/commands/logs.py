@@ -5,27 +5,32 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 if TYPE_CHECKING:
     from clusterous_cli.terminal.screen import Ui
 
+# ANSI's colours, one for each component: none that is hard to read on black or on white.
+COLORS = ("36", "33", "32", "35", "34", "31")
+
 
 @click.command(cls=options.Command)
-@click.argument("app", required=False)
-@click.argument("component", required=False)
+@click.argument("app", required=False, shell_complete=completing.apps)
+@click.argument("component", required=False, shell_complete=completing.components_of_app)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "--lines",
     type=click.IntRange(min=0),
-    default=100,
-    help="Of each container, how many of its last lines; default 100.",
+    help="Of each container, how many of its last lines; default 100, with --since all.",
+)
+@click.option("--since", metavar="TIME", help="Only what was said since: 10m, 2h, or a time.")
+@click.option(
+    "-p", "--previous", is_flag=True, help="Also of containers that ended and were started again."
 )
 @click.option(
-    "--since",
-    metavar="TIME",
-    help="From central logging: what was said so long ago at most, such as 90m, 6h, 2d.",
+    "--stored", is_flag=True, help="From central logging: also of pods and programs that are gone."
 )
 @click.option(
     "--grep",
@@ -38,43 +43,62 @@ def command(
     app: str | None,
     component: str | None,
     follow: bool,
-    lines: int,
+    lines: int | None,
     since: str | None,
+    previous: bool,
+    stored: bool,
     grep: str | None,
 ) -> None:
     """Show what the containers of APP say (or those of its one COMPONENT), by time.
 
-    Without APP, the only one there is. With --follow, a connection that breaks is taken up again
-    where it broke, and new containers join; it ends when a batch has. With -o json, each line is
+    Without APP, the only one there is; a COMPONENT alone is that of whatever has one. With
+    --follow, a connection that breaks is taken up again where it broke, and new containers join; it
+    ends when a batch has. On a terminal each component has its colour. With -o json, each line is
     an object.
 
-    With --since or --grep, what central logging has of it, also of pods and programs that are gone.
+    With --stored or --grep, what central logging has of it: of a day, or as far back as --since
+    says (90m, 6h, 2d).
+
+    \b
+    clusterous logs -f                     all that is said from now on, and 100 lines before
+    clusterous logs master --since 2h      what its master said in two hours
+    clusterous logs -p                     why a container ended that was started again
+    clusterous logs sim --grep 'Error|OOM' where anything of it said so
     """
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import apps, logs
-    from clusterous_cli.reach import session
+    from clusterous_cli.program.running import parts
+    from clusterous_cli.reach import kube
     from clusterous_cli.system.wait import Patience
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    if since or grep:
+    if stored or grep:
         _searched(ui, settings, app, component, follow=follow, since=since, grep=grep)
         return
-    link = session.link(opening.session_of(settings).cluster)
-    api = session.api(link)
-    state = apps.find(api, app)
+    wanted = logs.extent(lines, since)
+    cluster = kept.programs(settings)
+    api, link = cluster.api, cluster.link
+    words = [word for word in (app, component) if word is not None]
+    found = parts.chosen(api.items(kube.apps_path()), words, "logs")
+    state = apps.app_state(found.body)
+    title = found.parts[0].title if found.is_named else None
+    titles = [one.title for one in parts.parts([found.body])]
+    colors = {one: COLORS[n % len(COLORS)] for n, one in enumerate(titles)}
 
     def say(line: logs.Line) -> None:
-        ui.line(
-            json.dumps(logs.as_data(line), ensure_ascii=False)
-            if settings.output == "json"
-            else f"{line.source.title} | {line.text}"
-        )
+        if settings.output == "json":
+            ui.line(json.dumps(logs.as_data(line), ensure_ascii=False))
+            return
+        source = line.source
+        before = " (before)" if source.previous else ""
+        ui.line(line.text, mark=f"{source.title}{before} | ", color=colors.get(source.component, ""))
 
+    there = logs.pods(api, state, title)
+    ended = logs.before(there, state.name) if previous else []
+    now = [] if follow else logs.sources(there, state.name)
+    for line in logs.gathered(api, (*ended, *now), wanted):
+        say(line)
     if not follow:
-        there = logs.sources(logs.pods(api, state, component), state.name)
-        for line in logs.gathered(api, there, lines):
-            say(line)
         return
     from functools import partial
 
@@ -83,9 +107,9 @@ def command(
     steady = Patience(mend=link.tunnel.ensure, tell=ui.warn)
     logs.Following(
         read=partial(streams.log, streams.client(link)),
-        look=lambda: steady.ask(lambda: logs.pods(api, state, component)),
+        look=lambda: steady.ask(lambda: logs.pods(api, state, title)),
         app=state.name,
-        lines=lines,
+        wanted=wanted,
     ).run(say, lambda: steady.ask(lambda: apps.has_ended(api, state)))
 
 
@@ -107,10 +131,10 @@ def _searched(
     from clusterous_cli.reach import session
 
     if app is None or follow:
-        raise UserError("--since and --grep take the name of a program, and no --follow.")
+        raise UserError("--stored and --grep take the name of a program, and no --follow.")
     wanted = opening.existing(settings)[1].logging
     if wanted is None:
-        raise UserError(f"--since and --grep ask central logging. {page.OFF}")
+        raise UserError(f"--stored and --grep ask central logging. {page.OFF}")
     if wanted.store is not Store.LIGHT:
         raise UserError(
             f"Records are in {wanted.store}: clusterous logging open {app} shows and searches them."

@@ -2,15 +2,19 @@
 
 import click
 
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
-@click.argument("path", default=".")
+@click.argument("path", default=".", shell_complete=completing.on_volume)
 @options.with_settings
 def command(settings: Settings, path: str) -> None:
-    """List PATH on the shared volume, relative to /home/data, with hidden files."""
+    """List PATH on the shared volume, relative to /home/data, with hidden files.
+
+    With -o json, each is an object with its kind, size, mode, owner and time.
+    """
     from clusterous_cli.commands import opening
     from clusterous_cli.data import listing, transfer, volumes
     from clusterous_cli.terminal.screen import Ui
@@ -18,5 +22,9 @@ def command(settings: Settings, path: str) -> None:
     ui = Ui(settings)
     place = transfer.volume_path(path)
     opened = opening.session_of(settings)
-    text = listing.listed(opened.access, volumes.of(opened.cluster), place)
-    ui.emit(text.splitlines(), lambda: text)
+    volume = volumes.of(opened.cluster)
+    if ui.for_people:
+        text = listing.listed(opened.access, volume, place)
+        ui.emit(None, lambda: text)
+    else:
+        ui.emit([one.as_data() for one in listing.there(opened.access, volume, place)])

@@ -37,7 +37,7 @@ def command(
         if not ui.confirm(question):
             ui.warn("Nothing was ended.")
             return 1
-    closed = sum(exposure.close_all(opened.access, one.endpoints) for one in states)
+    closed = sum(exposure.close_all(opened.access, one) for one in states)
     if tunnel_only:
         ui.tell(f"{spell.plural(closed, 'tunnel')} closed")
         return 0

@@ -1,5 +1,6 @@
 """`clusterous shell [APP] COMPONENT`: a shell in a component's container."""
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -9,21 +10,27 @@ from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
-    from clusterous_cli.program.running.shells import Part
+    from clusterous_cli.program.running.parts import Part
     from clusterous_cli.reach.kube import Api
     from clusterous_cli.reach.session import Session
 
 
 @click.command(cls=options.Command)
 @click.argument("words", nargs=-1, required=True, metavar="[APP] COMPONENT")
+@click.option("-c", "said", metavar="COMMAND", help="Run this there by sh, in place of a shell.")
 @options.with_settings
-def command(settings: Settings, words: tuple[str, ...]) -> None:
+def command(settings: Settings, words: tuple[str, ...], said: str | None) -> None:
     """Open a shell in the container of COMPONENT: bash where its image has it, else sh.
 
-    APP is needed only where several programs have a component of that name.
+    APP is needed only where several programs have a component of that name. Without a terminal,
+    the shell reads its commands from stdin. The exit code is the shell's.
+
+    \b
+    clusterous shell master
+    clusterous shell worker -c 'df -h /home/data'
     """
     from clusterous_cli.commands import opening
-    from clusterous_cli.program.running import shells
+    from clusterous_cli.program.running import parts
     from clusterous_cli.reach import session
 
     if len(words) > 2:
@@ -32,11 +39,11 @@ def command(settings: Settings, words: tuple[str, ...]) -> None:
     opened = opening.session_of(settings)
     api = session.api(session.link(opened.cluster))
     app = words[0] if len(words) == 2 else None
-    enter(ui, opened, api, shells.one_of(shells.listed(api), words[-1], app))
+    enter(ui, opened, api, parts.one_of(parts.listed(api), words[-1], app), said)
 
 
-def enter(ui: Ui, opened: "Session", api: "Api", part: "Part") -> None:
-    """Become a shell in *part*."""
+def enter(ui: Ui, opened: "Session", api: "Api", part: "Part", said: str | None = None) -> None:
+    """Become a shell in *part*, or what is *said* to one."""
     from clusterous_cli.commands import kubectl
     from clusterous_cli.program.running import shells
     from clusterous_cli.system import shell
@@ -44,5 +51,7 @@ def enter(ui: Ui, opened: "Session", api: "Api", part: "Part") -> None:
     shell.program("kubectl")
     found = shells.inside(api, part)
     if found.others:
-        ui.tell(f"! {part.called[-1]} has {found.others} more like {found.pod}, which this is")
-    shell.replace(found.argv, kubectl.environment(opened.cluster))
+        ui.tell(f"! {part.name} has {found.others} more like {found.pod}, which this is")
+    argv = ("sh", "-c", said) if said is not None else shells.SHELL
+    has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
+    shell.replace(found.argv(*argv, terminal=has_terminal), kubectl.environment(opened.cluster))

@@ -1,7 +1,8 @@
 """Files to and from the shared volume: rsync over SSH through the gateway.
 
 Paths mean what they mean to rsync: FOLDER is copied with its name, FOLDER/ only its contents.
-What is interrupted is resumed by the same command. Nothing is ever deleted at the destination.
+What is interrupted is resumed by the same command. Nothing is deleted at the destination unless
+that is asked for.
 
 The volume belongs to the programs of the cluster, which may be anybody's: a transfer stays inside
 of it, whatever links they made there, and brings no more home than files.
@@ -9,11 +10,9 @@ of it, whatever links they made there, and brings no more home than files.
 
 import os
 import posixpath
-import re
 import shlex
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import IO, Final
@@ -21,25 +20,18 @@ from typing import IO, Final
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
 from clusterous_api.mounts import EFS_OPTIONS
-from clusterous_cli.data import links, tarball
+from clusterous_cli.data import links, rsync, tarball
+from clusterous_cli.data.rsync import Done, Tell, Wishes
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
 
-Tell = Callable[[str], None]
-
-# rsync's statuses that mean: the connection broke, what arrived is kept.
-BROKEN: Final = frozenset({10, 12, 20, 30, 35, 255})
-# And those that mean: it did not understand what we asked. Then the first lines say it.
-NOT_UNDERSTOOD: Final = frozenset({1, 2, 4})
 # Programs run as any user, so all must be able to read what arrives, and to write beside it; as in
 # /tmp, nobody removes what is another's. No set-id bit travels in either direction.
 PUT_MODES: Final = "D1777,Fu+rw,Fgo+rX,Fug-s"
 GET_MODES: Final = "u+rwX,go-w,ug-s,-t"
-# Of what rsync says, the names of files, which are no words of trouble.
-NAMED: Final = "name: "
-LINES: Final = 5
 # Where there is no space left, when something is put.
 FULL: Final = "on the shared volume; `clusterous volume grow SIZE` makes it larger"
+USUAL: Final = Wishes()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,19 +41,6 @@ class Volume:
     server: str | None
     path: str = "/"
     options: tuple[str, ...] = EFS_OPTIONS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What rsync says about the whole transfer."""
-
-    bytes: int
-    percent: int
-    rate: str
-    left: str
-
-    def __str__(self) -> str:
-        return f"{self.percent} %  {self.rate}  {self.left} left"
 
 
 # -- pure -----------------------------------------------------------------------------------
@@ -76,47 +55,6 @@ def volume_path(path: str) -> str:
             f"{path} is outside the shared volume; paths are relative to {names.VOLUME_PATH}."
         )
     return f"{full}/" if path.endswith(("/", "/.")) or full == names.VOLUME_PATH else full
-
-
-def progress(line: str) -> Progress | None:
-    """Read a line of `rsync --info=progress2`."""
-    found = re.match(r"\s*([\d,.]+)\s+(\d+)%\s+(\S+/s)\s+(\d+:\d\d:\d\d)", line)
-    if found is None:
-        return None
-    count, percent, rate, left = found.groups()
-    return Progress(bytes=int(re.sub(r"\D", "", count)), percent=int(percent), rate=rate, left=left)
-
-
-def rsync_argv(
-    access: ssh.Access, sources: Sequence[str], destination: str, *more: str
-) -> list[str]:
-    """The command line with *more* options; remote paths begin with `controller:`.
-
-    Owners are not kept: the user numbers of a laptop mean nothing on the volume. What is cut
-    short waits in a folder of its own, so that no program takes half a file for a whole one.
-    """
-    return [
-        "rsync",
-        "--recursive",
-        "--links",
-        "--perms",
-        "--times",
-        "--protect-args",
-        "--partial-dir=.rsync-partial",
-        "--info=progress2",
-        "--no-inc-recursive",
-        "--timeout=120",
-        *more,
-        f"--rsh={ssh.remote_shell(access)}",
-        "--rsync-path=sudo rsync",
-        "--",
-        *sources,
-        destination,
-    ]
-
-
-def remote(path: str) -> str:
-    return f"{ssh.CONTROLLER}:{path}"
 
 
 def prepare_script(
@@ -246,6 +184,46 @@ def check_sources(sources: Sequence[str]) -> None:
         raise UserError(f"There is no {', '.join(missing)} here; nothing was copied.")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Course:
+    """What is to be copied, made ready: one rsync after the other, or a tar where there is none."""
+
+    argvs: tuple[tuple[str, ...], ...]
+    full: str  # where no space is left, if none is left
+    left: tuple[links.Link, ...] = ()
+    by_tar: Callable[[Tell], tuple[links.Link, ...]] | None = None
+
+    def run(self, tell: Tell) -> Done:
+        """Copy it."""
+        if self.by_tar is not None:
+            return Done(left=(*self.left, *self.by_tar(tell)), is_counted=False)
+        done = self._run(tell)
+        # What was listed on the way was for the links that were left out.
+        return replace(done, left=(*self.left, *done.left), new=(), changed=(), gone=())
+
+    def told(self, tell: Tell) -> Done:
+        """What it would do, without doing it: new, changed and gone files by name."""
+        if self.by_tar is not None:
+            raise UserError(f"{NO_RSYNC}: what would be done cannot be told.")
+        return self._run(tell, *rsync.DRY)
+
+    def differing(self, tell: Tell) -> tuple[str, ...]:
+        """What is not the same at both ends, by its contents."""
+        if self.by_tar is not None:
+            raise UserError(f"{NO_RSYNC}: what arrived cannot be compared.")
+        found = self._run(tell, *rsync.DRY, "--checksum")
+        return (*found.new, *found.changed)
+
+    def _run(self, tell: Tell, *more: str) -> Done:
+        done = Done()
+        for program, *rest in self.argvs:
+            done += rsync.run([program, *more, *rest], tell, self.full)
+        return done
+
+
+NO_RSYNC: Final = "The controller has no rsync"
+
+
 def put(
     access: ssh.Access,
     volume: Volume,
@@ -254,25 +232,49 @@ def put(
     tell: Tell,
     *,
     follow: bool = False,
-) -> tuple[links.Link, ...]:
+    wishes: Wishes = USUAL,
+) -> Done:
     """Copy local *sources* to *destination* on the volume.
 
-    A source that is a link is what it leads to. Return the links inside that lead out of what was
-    copied; with *follow*, what they lead to is copied in their places.
+    A source that is a link is what it leads to. Of the links inside those are told that lead out of
+    what was copied; with *follow*, what they lead to is copied in their places.
     """
+    return way_there(access, volume, sources, destination, follow=follow, wishes=wishes).run(tell)
+
+
+def way_there(
+    access: ssh.Access,
+    volume: Volume,
+    sources: Sequence[str],
+    destination: str,
+    *,
+    follow: bool = False,
+    wishes: Wishes = USUAL,
+    is_dry: bool = False,
+) -> Course:
+    """Make ready to put *sources* to *destination*; if it *is_dry*, nothing is made there."""
     check_sources(sources)
     target = volume_path(destination if len(sources) == 1 else f"{destination}/")
-    parts = put_parts(sources, target, follow)
+    parts = tuple(put_parts(sources, target, follow))
     folders = [*put_folders(target), *(part.target for part in parts if part.target != target)]
-    if prepare(access, volume, folders, (), [target]).has_rsync:
-        unsafe = ("--copy-unsafe-links",) if follow else ()
-        for part in parts:
-            more = (f"--chmod={PUT_MODES}", *unsafe, *part.options)
-            paths = [_local(source) for source in part.sources]
-            _rsync(rsync_argv(access, paths, remote(part.target), *more), tell, FULL)
-    else:
-        _tar_put(access, parts, tell, follow)
-    return () if follow else tuple(link for source in sources for link in links.outward(source))
+    ready = prepare(access, volume, () if is_dry else folders, (), [target])
+    check_wishes(wishes, has_rsync=ready.has_rsync)
+    left = () if follow else tuple(link for source in sources for link in links.outward(source))
+    if not ready.has_rsync:
+        by_tar = partial(_tar_put, access, parts, follow=follow)
+        return Course(argvs=(), full=FULL, left=left, by_tar=by_tar)
+    unsafe = ("--copy-unsafe-links",) if follow else ()
+    more = (f"--chmod={PUT_MODES}", *unsafe, *wishes.options)
+    argvs = [
+        rsync.argv(
+            access,
+            [_local(source) for source in part.sources],
+            rsync.remote(part.target),
+            *(*more, *part.options),
+        )
+        for part in parts
+    ]
+    return Course(argvs=tuple(map(tuple, argvs)), full=FULL, left=left)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,28 +305,68 @@ def put_parts(sources: Sequence[str], target: str, follow: bool = False) -> list
 
 
 def get(
-    access: ssh.Access, volume: Volume, sources: Sequence[str], destination: str, tell: Tell
-) -> tuple[links.Link, ...]:
-    """Copy *sources* on the volume to the local *destination*; return the links left out.
+    access: ssh.Access,
+    volume: Volume,
+    sources: Sequence[str],
+    destination: str,
+    tell: Tell,
+    *,
+    wishes: Wishes = USUAL,
+) -> Done:
+    """Copy *sources* on the volume to the local *destination*; tell of the links left out.
 
     A source that is a link is what it leads to. Links that lead out of what is copied stay behind:
     here, they would lead to files of ours.
     """
+    return way_back(access, volume, sources, destination, wishes=wishes).run(tell)
+
+
+def way_back(
+    access: ssh.Access,
+    volume: Volume,
+    sources: Sequence[str],
+    destination: str,
+    *,
+    wishes: Wishes = USUAL,
+    is_dry: bool = False,
+) -> Course:
+    """Make ready to get *sources* to *destination*; if it *is_dry*, nothing is made here."""
     wanted = [volume_path(source) for source in sources]
     ready = prepare(access, volume, (), wanted)
+    check_wishes(wishes, has_rsync=ready.has_rsync)
+    parts = tuple(get_parts(wanted, destination, ready))
     local = Path(destination)
     folder = local if destination.endswith("/") or len(sources) > 1 else local.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    parts = get_parts(wanted, destination, ready)
+    if not is_dry:
+        folder.mkdir(parents=True, exist_ok=True)
     if not ready.has_rsync:
-        return _tar_get(access, parts, tell)
-    more = ("--safe-links", f"--chmod={GET_MODES}", "--info=name1", f"--out-format={NAMED}%n")
-    left: tuple[links.Link, ...] = ()
-    for part in parts:
-        paths = [remote(path) for path in part.sources]
-        target = _local(part.target)
-        left += _rsync(rsync_argv(access, paths, target, *more, *part.options), tell, "here")
-    return left
+        return Course(argvs=(), full="here", by_tar=partial(_tar_get, access, parts))
+    more = ("--safe-links", f"--chmod={GET_MODES}", "--info=name1", *wishes.options)
+    argvs = [
+        rsync.argv(
+            access,
+            [rsync.remote(path) for path in part.sources],
+            _local(part.target),
+            *(*more, f"--out-format={rsync.NAMED}%i %n", *part.options),
+        )
+        for part in parts
+    ]
+    return Course(argvs=tuple(map(tuple, argvs)), full="here")
+
+
+def check_wishes(wishes: Wishes, *, has_rsync: bool) -> None:
+    """Refuse what only rsync can do."""
+    if not has_rsync and wishes != USUAL:
+        raise UserError(
+            f"{NO_RSYNC}, and without it everything is copied: --delete, --exclude and --checksum"
+            " need it. Nothing was copied."
+        )
+
+
+def check_delete(sources: Sequence[str], *, is_folder: bool = True) -> None:
+    """Refuse to delete where it would not be clear what is compared with what."""
+    if len(sources) != 1 or not is_folder:
+        raise UserError("--delete takes one folder: what is not in it goes at the destination.")
 
 
 def get_parts(wanted: Sequence[str], destination: str, ready: Ready) -> list[Part]:
@@ -346,12 +388,12 @@ def get_parts(wanted: Sequence[str], destination: str, ready: Ready) -> list[Par
 
 def copy(
     access: ssh.Access, volume: Volume, folder: Path, items: Sequence[str], tell: Tell
-) -> tuple[links.Link, ...]:
+) -> Done:
     """Put the `copy` folders of an environment file, each under its last segment."""
-    left: tuple[links.Link, ...] = ()
+    done = Done()
     for item in items:
-        left += put(access, volume, [f"{folder / item}/"], f"{copied_as(folder, item)}/", tell)
-    return left
+        done += put(access, volume, [f"{folder / item}/"], f"{copied_as(folder, item)}/", tell)
+    return done
 
 
 def check_copy(folder: Path, items: Sequence[str]) -> None:
@@ -366,48 +408,16 @@ def _local(path: str) -> str:
     return path if path.startswith("/") else f"./{path}"
 
 
-def _rsync(argv: list[str], tell: Tell, full: str) -> tuple[links.Link, ...]:
-    """Run rsync to its end; return the links that it left out.
-
-    *full* is where there is no space where none is left.
-    """
-    first: list[str] = []
-    last: deque[str] = deque(maxlen=LINES)
-    left: list[links.Link] = []
-
-    def hear(line: str) -> None:
-        now, link = progress(line), links.left_out(line)
-        if now is not None:
-            tell(str(now))
-        elif link is not None:
-            left.append(link)
-        elif not line.startswith(NAMED):
-            (first if len(first) < LINES else last).append(line.strip())
-
-    status = shell.stream(argv, hear)
-    if status != 0:
-        raise FailedError(rsync_failure(status, [*first, *last], full))
-    return tuple(left)
-
-
-def rsync_failure(status: int, said: Sequence[str], full: str) -> str:
-    """What a failed rsync means, and what to do; *full* is where it wrote to."""
-    shown = said[:LINES] if status in NOT_UNDERSTOOD else said[-LINES:]
-    words = "\n".join(f"    {line}" for line in shown)
-    if any("No space left" in line for line in said):
-        return f"There is no space left {full}.\n{words}"
-    if status in BROKEN:
-        return f"The connection broke; the same command goes on where it stopped.\n{words}"
-    return f"Not everything was copied (rsync, status {status}).\n{words}"
-
-
-def _tar_put(access: ssh.Access, parts: Sequence[Part], tell: Tell, follow: bool) -> None:
+def _tar_put(
+    access: ssh.Access, parts: Sequence[Part], tell: Tell, *, follow: bool
+) -> tuple[links.Link, ...]:
     tell("the controller has no rsync: copying everything by tar, without resume")
     for part in parts:
         for source in part.sources:
             whole = source.endswith("/")  # then a link is followed, as rsync does
             path = Path(source).resolve() if whole else Path(source)
             _tar_put_one(access, part, path, whole, follow)
+    return ()
 
 
 def _tar_put_one(

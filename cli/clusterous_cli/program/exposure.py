@@ -1,20 +1,25 @@
 """What apps expose, opened on this machine: a tunnel for each port, and what to say about it."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from typing import Final
 
 from clusterous_api.conditions import Type
 from clusterous_api.errors import ClusterousError, FailedError
 from clusterous_cli.program import apps
-from clusterous_cli.program.apps import AppState, Endpoint
-from clusterous_cli.reach import ssh, tunnel
+from clusterous_cli.program.apps import AppState, Endpoint, Far
+from clusterous_cli.reach import ports, ssh, tunnel
 from clusterous_cli.reach.kube import Api
 from clusterous_cli.reach.tunnel import Forward, Tunnel
+from clusterous_cli.system import private
 from clusterous_cli.system.wait import Progress
 from clusterous_cli.terminal.screen import Ui
 
-CHECK_SECONDS = 2.0
+CHECK_SECONDS: Final = 2.0
+ASKED_EACH: Final = 5  # of these looks one also asks through the tunnel, and the cluster
 
 
 def always(port: int) -> bool:
@@ -77,59 +82,144 @@ def unready(app: AppState, names: Sequence[str]) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A page that is open on this machine."""
+
+    endpoint: Endpoint
+    tunnel: Tunnel
+
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.tunnel.forward.port}"
+
+
+def port_of(home: Path, app: AppState, endpoint: Endpoint) -> int:
+    """The port here that a page has or had, or else would like."""
+    return ports.read(home).get(_key(app, endpoint), endpoint.local_port)
+
+
+def _key(app: AppState, endpoint: Endpoint) -> str:
+    return ports.key(_title(app), endpoint.name)
+
+
+def _title(app: AppState) -> str:
+    return f"{app.namespace}/{app.name}"
+
+
 def open_all(
     access: ssh.Access, api: Api, app: AppState, endpoints: Sequence[Endpoint], ui: Ui
-) -> list[Tunnel]:
+) -> list[Opened]:
     """Open a tunnel in the background for each of *endpoints*, and say the app's messages."""
-    return [_open(access, api, app, endpoint, ui) for endpoint in endpoints]
+    there = {_title(app), *(_title(one) for one in apps.all_states(api))}
+    return [_open(access, api, app, endpoint, ui, there) for endpoint in endpoints]
 
 
-def _open(access: ssh.Access, api: Api, app: AppState, endpoint: Endpoint, ui: Ui) -> Tunnel:
+def _open(
+    access: ssh.Access,
+    api: Api,
+    app: AppState,
+    endpoint: Endpoint,
+    ui: Ui,
+    there: Collection[str],
+) -> Opened:
     end = apps.far_end(api, app, endpoint)
-    # An earlier tunnel of ours on that port may lead to an app that is no more.
-    app_tunnel(access, endpoint.local_port).close()
-    port = tunnel.free_port(endpoint.local_port)
+    with private.alone(access.home / "ports.lock"):
+        kept, gone = ports.divided(ports.read(access.home), there)
+        key = _key(app, endpoint)
+        # An earlier tunnel of this page may lead to a pod that is no more, as those of gone apps.
+        for port in (*gone.values(), *({kept[key]} if key in kept else ())):
+            app_tunnel(access, port).close()
+        port = ports.chosen(kept, key, endpoint.local_port, tunnel.is_free)
+        ports.write(access.home, {**kept, key: port})
+        opened = app_tunnel(access, port, end.address, end.port)
+        opened.ensure()
     if port != endpoint.local_port:
         ui.tell(f"! port {endpoint.local_port} is taken on this machine; it is {port} instead")
-    opened = app_tunnel(access, port, end.address, end.port)
-    opened.ensure()
     ui.tell(f"→ {apps.message_text(endpoint, port)}")
-    return opened
+    return Opened(endpoint=endpoint, tunnel=opened)
 
 
-def close_all(access: ssh.Access, endpoints: Sequence[Endpoint]) -> int:
-    """Close the tunnels to *endpoints*, and say how many there were."""
-    tunnels = [app_tunnel(access, endpoint.local_port) for endpoint in endpoints]
+def close_all(
+    access: ssh.Access, app: AppState, endpoints: Sequence[Endpoint] | None = None
+) -> int:
+    """Close the tunnels to *endpoints* of *app* (None: to all), and say how many there were."""
+    wanted = app.endpoints if endpoints is None else endpoints
+    tunnels = [app_tunnel(access, port_of(access.home, app, one)) for one in wanted]
     opened = [one for one in tunnels if one.is_open()]
     for one in opened:
         one.close()
     return len(opened)
 
 
-def hold(tunnels: Sequence[Tunnel], ui: Ui, *, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Keep the tunnels open until Ctrl-C (or SIGTERM); one that broke is opened again."""
-    broken = False
+@dataclass(slots=True, kw_only=True)
+class Keeping:
+    """Holds pages open: each look mends what broke, or leads to where its pods have gone.
+
+    *find* asks the cluster where a page is now. That a connection is dead which ssh believes in, as
+    after the laptop slept or changed its network, is found out by asking through it.
+    """
+
+    opened: list[Opened]
+    find: Callable[[Endpoint], Far]
+    ui: Ui
+    broken: bool = False
+    _looks: int = 0
+
+    def look(self) -> None:
+        """Look after all of them once."""
+        self._looks += 1
+        is_asked = self._looks % ASKED_EACH == 0
+        try:
+            self.opened = [self._kept(one, is_asked) for one in self.opened]
+        except ClusterousError as error:
+            if not self.broken:
+                self.ui.warn(f"The connection broke; trying again. ({error})")
+            self.broken = True
+            return
+        if self.broken:
+            self.ui.tell("The connection is back.")
+        self.broken = False
+
+    def _kept(self, one: Opened, is_asked: bool) -> Opened:
+        is_open = one.tunnel.is_open() and (not is_asked or one.tunnel.answers())
+        if is_open and not is_asked:
+            return one
+        if not is_open:
+            one.tunnel.close()
+            end = self.find(one.endpoint)
+        else:
+            try:
+                end = self.find(one.endpoint)
+            except ClusterousError:
+                return one  # it works; who knows better cannot be asked just now
+        access, port = one.tunnel.access, one.tunnel.forward.port
+        fresh = app_tunnel(access, port, end.address, end.port)
+        if is_open and fresh.forward == one.tunnel.forward:
+            return one
+        one.tunnel.close()
+        fresh.ensure()
+        return Opened(endpoint=one.endpoint, tunnel=fresh)
+
+    def close(self) -> None:
+        for one in self.opened:
+            one.tunnel.close()
+
+
+def hold(
+    opened: Sequence[Opened],
+    find: Callable[[Endpoint], Far],
+    ui: Ui,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Keep the pages open until Ctrl-C (or SIGTERM); one that broke is opened again."""
+    keeping = Keeping(opened=list(opened), find=find, ui=ui)
     try:
         while True:
             sleep(CHECK_SECONDS)
-            broken = _keep(tunnels, ui, broken)
+            keeping.look()
     except KeyboardInterrupt:
         ui.tell("\nclosed")
     finally:
-        for one in tunnels:
-            one.close()
-
-
-def _keep(tunnels: Sequence[Tunnel], ui: Ui, broken: bool) -> bool:
-    """Open again what is closed; whether something stays broken."""
-    try:
-        lost = [one for one in tunnels if not one.is_open()]
-        for one in lost:
-            one.ensure()
-    except ClusterousError as error:
-        if not broken:
-            ui.warn(f"The connection broke; trying again. ({error})")
-        return True
-    if broken:
-        ui.tell("The connection is back.")
-    return False
+        keeping.close()

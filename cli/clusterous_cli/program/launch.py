@@ -149,11 +149,11 @@ class Launch:
             for item in items:
                 title = f"copy {item}"
                 tell = session.now_and_then(self.ui, _setter(lines, title))
-                left = transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
+                done = transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
                 where = transfer.volume_path(transfer.copied_as(self.program.folder, item))
-                lines.set(title, f"is in {where}", done=True)
-                if left:
-                    self.ui.warn(f"! {links.spelled(left)} lead nowhere on the volume")
+                lines.set(title, f"is in {where}  {done}", done=True)
+                if done.left:
+                    self.ui.warn(f"! {links.spelled(done.left)} lead nowhere on the volume")
 
     # -- the app ---------------------------------------------------------------------------
 

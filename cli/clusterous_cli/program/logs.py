@@ -6,9 +6,9 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -17,11 +17,14 @@ from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.program.apps import AppState
 from clusterous_cli.reach.kube import Api, Object, pods_path
 
+LINES: Final = 100  # of each container, where nothing else is said
 LOOK_SECONDS: Final = 2.0
 AGAIN_SECONDS: Final = 1.0
 # The API server gives lines since a whole second, and of two streams of a container (stdout and
 # stderr) one may be written down a little later.
 OVERLAP: Final = timedelta(seconds=2)
+_AGO: Final = re.compile(r"(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,8})m)?(?:(\d{1,9})s)?")
+_SECONDS: Final = (86400, 3600, 60, 1)
 _STAMPED: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*?(?:Z|[+-]\d\d:\d\d)) (.*)", re.S)
 
 
@@ -39,6 +42,8 @@ class Source:
     pod: str
     container: str
     title: str
+    component: str = ""
+    previous: bool = False  # the container that was there before the present one
 
     @property
     def path(self) -> str:
@@ -47,7 +52,8 @@ class Source:
         )
 
     def query(self, **more: str) -> dict[str, str]:
-        return {"container": self.container, "timestamps": "true", **more}
+        before = {"previous": "true"} if self.previous else {}
+        return {"container": self.container, "timestamps": "true", **before, **more}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +76,61 @@ def sources(pods: Iterable[Object], app: str) -> list[Source]:
             pod=pod["metadata"]["name"],
             container=pod["spec"]["containers"][0]["name"],
             title=pod["metadata"]["name"].removeprefix(f"{app}-"),
+            component=(pod["metadata"].get("labels") or {}).get(names.LABEL_COMPONENT, ""),
         )
         for pod in sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
     ]
+
+
+def before(pods: Iterable[Object], app: str) -> list[Source]:
+    """The containers of these pods that ended, in whose places others run or wait to."""
+    again = [pod for pod in pods if any(map(_has_ended_before, _statuses(pod)))]
+    return [replace(one, previous=True) for one in sources(again, app)]
+
+
+def _statuses(pod: Object) -> Sequence[Object]:
+    first = pod["spec"]["containers"][0]["name"]
+    found = pod.get("status", {}).get("containerStatuses") or ()
+    return [one for one in found if one.get("name") == first]
+
+
+def _has_ended_before(status: Object) -> bool:
+    return "terminated" in (status.get("lastState") or {})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extent:
+    """How much of each log is wanted: its last *lines*, or all *since* (a query), or both."""
+
+    lines: int | None = None
+    since: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def query(self) -> dict[str, str]:
+        last = {} if self.lines is None else {"tailLines": str(self.lines)}
+        return {**last, **self.since}
+
+
+def extent(lines: int | None, since: str | None) -> Extent:
+    """Read --lines and --since: without either, the last LINES of each container."""
+    if since is None:
+        return Extent(lines=LINES if lines is None else lines)
+    return Extent(lines=lines, since=_since(since))
+
+
+def _since(text: str) -> dict[str, str]:
+    """A time ago is reckoned by the machine's clock, not by ours."""
+    if (ago := _AGO.fullmatch(text)) and text:
+        seconds = sum(int(n or 0) * unit for n, unit in zip(ago.groups(), _SECONDS, strict=True))
+        return {"sinceSeconds": str(max(seconds, 1))}
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"{text} is no time: give how long ago (30s, 10m, 2h, 1h30m, 1d), or when"
+            " (2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)."
+        ) from error
+    return {"sinceTime": _spelled(when.astimezone(UTC).replace(microsecond=0))}
 
 
 def is_over(pod: Object | None) -> bool:
@@ -126,9 +184,15 @@ def _spelled(when: datetime) -> str:
     return when.isoformat().replace("+00:00", "Z")
 
 
-def as_data(line: Line) -> dict[str, str]:
+def as_data(line: Line) -> dict[str, str | bool]:
     """For -o json."""
-    return {"time": line.time, "pod": line.source.pod, "line": line.text}
+    return {
+        "time": line.time,
+        "component": line.source.component,
+        "pod": line.source.pod,
+        **({"previous": True} if line.source.previous else {}),
+        "line": line.text,
+    }
 
 
 # -- acting ---------------------------------------------------------------------------------
@@ -136,19 +200,17 @@ def as_data(line: Line) -> dict[str, str]:
 
 def pods(api: Api, app: AppState, component: str | None) -> list[Object]:
     """The pods of a program, or of one component of it."""
-    if component and app.components and app.component(component) is None:
-        there = ", ".join(one.name for one in app.components)
-        raise UserError(f"{app.name} has no {component}; it has {there}.")
     wanted = {names.LABEL_APP: app.name} | ({names.LABEL_COMPONENT: component} if component else {})
     return api.items(pods_path(app.namespace, wanted))
 
 
-def gathered(api: Api, of: Iterable[Source], lines: int) -> list[Line]:
-    """The last *lines* of each, by time."""
+def gathered(api: Api, of: Iterable[Source], wanted: Extent) -> list[Line]:
+    """What is *wanted* of each, by time."""
     said = [
         parsed(one, text)
         for one in of
-        for text in api.text(f"{one.path}/log", one.query(tailLines=str(lines))).splitlines()
+        for text in api.text(f"{one.path}/log", one.query(**wanted.query)).split("\n")
+        if text
     ]
     return sorted(said, key=lambda line: line.time)
 
@@ -160,7 +222,7 @@ class Following:
     read: Read
     look: Callable[[], list[Object]]  # the pods that there are
     app: str
-    lines: int  # of each, to begin with
+    wanted: Extent  # of each, to begin with
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
     _threads: dict[Source, threading.Thread] = field(default_factory=dict)
@@ -203,7 +265,7 @@ class Following:
     def _hear(self, one: Source, memory: Memory) -> bool:
         """Read once; tell whether that was all."""
         was_over = one not in self._going
-        how = memory.since() or {"tailLines": str(self.lines)}
+        how = memory.since() or self.wanted.query
         try:
             for text in self.read(f"{one.path}/log", one.query(follow="true", **how)):
                 line = parsed(one, text)

@@ -5,7 +5,7 @@ import json
 import socket
 import ssl
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 from urllib.parse import quote, urlencode
@@ -160,6 +160,12 @@ class Api:
         """Change some fields of the object at *path*; nothing else of it is claimed."""
         text = json.dumps(change)
         status, body = self.transport("PATCH", path, text, "application/merge-patch+json")
+        return _checked(status, body)
+
+    def edit(self, path: str, operations: Sequence[Mapping[str, Any]]) -> Object:
+        """Change some fields of the object at *path* by a JSON patch; all of it, or nothing."""
+        text = json.dumps(list(operations))
+        status, body = self.transport("PATCH", path, text, "application/json-patch+json")
         return _checked(status, body)
 
     def check(self, manifest: Object) -> None:

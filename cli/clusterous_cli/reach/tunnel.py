@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from clusterous_api.errors import FailedError, TransientError, UserError
-from clusterous_cli.reach import ssh
+from clusterous_api.errors import TransientError, UserError
+from clusterous_cli.reach import ports, ssh
 from clusterous_cli.system import private, shell
 
 # A tunnel that carries nothing for so long ends by itself; the next command opens it again.
 IDLE: Final = "30m"
 CLOSE_SECONDS: Final = 3.0
+ANSWER_SECONDS: Final = 10.0
 LOOPBACK: Final = "127.0.0.1"
 
 
@@ -82,13 +83,9 @@ def is_free(port: int) -> bool:
     return True
 
 
-def free_port(wanted: int, tries: int = 100) -> int:
+def free_port(wanted: int) -> int:
     """The port *wanted*, or one near it that is free: 8080 or so where 80 may not be opened."""
-    first = wanted if wanted >= 1024 or is_free(wanted) else 8000 + wanted
-    for port in range(first, min(first + tries, 65536)):
-        if is_free(port):
-            return port
-    raise FailedError(f"None of the ports {first} to {first + tries - 1} is free here.")
+    return ports.chosen({}, "", wanted, is_free)
 
 
 def answers_tls(port: int, timeout: float = 10) -> bool:
@@ -124,6 +121,13 @@ class Tunnel:
     def is_open(self) -> bool:
         check = control_argv(self.access, self.control, "check")
         return self.control.exists() and shell.outcome(check, timeout=10)[0] == 0
+
+    def answers(self) -> bool:
+        """Whether the machine at the other end answers through it: ssh believes in a connection
+        that is dead for most of a minute."""
+        options = _control(self.control, "no")
+        asked = ssh.argv(self.access, self.forward.host, "true", options=options)
+        return shell.outcome(asked, timeout=ANSWER_SECONDS)[0] == 0
 
     def ensure(self) -> None:
         """Open the tunnel, unless it is open and its far end answers."""

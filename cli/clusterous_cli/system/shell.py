@@ -153,22 +153,39 @@ def stream(
     return process.returncode
 
 
-def feed(argv: Sequence[str], write: Callable[[IO[bytes]], None]) -> None:
-    """Run *argv*, and *write* what it reads."""
-    with tempfile.TemporaryFile() as err:
-        with subprocess.Popen(resolved(argv), stdin=subprocess.PIPE, stderr=err) as process:
+def feed(
+    argv: Sequence[str],
+    write: Callable[[IO[bytes]], None],
+    *,
+    env: Mapping[str, str] | None = None,
+) -> str:
+    """Run *argv*, and *write* what it reads; return what it wrote."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        with subprocess.Popen(
+            resolved(argv), stdin=subprocess.PIPE, stdout=out, stderr=err, env=environment(env)
+        ) as process:
             assert process.stdin is not None
             # It ended before it had read all: its status and its words say why.
             with contextlib.suppress(BrokenPipeError), process.stdin:
                 write(process.stdin)
         _check(argv, process.returncode, err)
+        return _read(out)
 
 
-def drain(argv: Sequence[str], read: Callable[[IO[bytes]], T]) -> T:
+def drain(
+    argv: Sequence[str],
+    read: Callable[[IO[bytes]], T],
+    *,
+    env: Mapping[str, str] | None = None,
+) -> T:
     """Run *argv*, and *read* what it writes."""
     with tempfile.TemporaryFile() as err:
         with subprocess.Popen(
-            resolved(argv), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err
+            resolved(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=err,
+            env=environment(env),
         ) as process:
             assert process.stdout is not None
             try:

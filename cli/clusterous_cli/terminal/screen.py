@@ -82,9 +82,13 @@ class Ui:
         text = render(data, self.settings.output, table)
         print(spell.plain(text), file=self.out, flush=True)
 
-    def line(self, text: str) -> None:
-        """Put one line on stdout, of a stream that has no end."""
-        print(spell.plain(text), file=self.out, flush=True)
+    def line(self, text: str, *, mark: str = "", color: str = "") -> None:
+        """Put one line on stdout, of a stream that has no end; its *mark* in *color* on a
+        terminal (an ANSI number, such as 36)."""
+        shown = spell.plain(mark)
+        if color and self.settings.color and self.out.isatty():
+            shown = f"\x1b[{color}m{shown}\x1b[0m"
+        print(f"{shown}{spell.plain(text)}", file=self.out, flush=True)
 
     def confirm(self, question: str, *, word: str | None = None, flag: str = "--yes") -> bool:
         """Ask on the terminal; with *word*, that very word is the only yes.

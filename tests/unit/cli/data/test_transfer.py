@@ -1,4 +1,4 @@
-"""Paths on the volume, rsync's words, and the command lines."""
+"""Paths on the volume, the script that makes it ready, and what leads out of it."""
 
 from pathlib import Path
 
@@ -6,17 +6,8 @@ import pytest
 
 from clusterous_api.errors import UserError
 from clusterous_cli.data import links, transfer
-from clusterous_cli.data.transfer import Progress, Volume
-from clusterous_cli.reach import ssh
-
-ACCESS = ssh.Access(
-    gateway=ssh.Host(name="gateway", address="198.51.100.10"),
-    nodes=(ssh.Host(name="controller", address="10.40.128.10"),),
-    user="clusterous",
-    key=Path("/h/id"),
-    known_hosts=Path("/h/known_hosts"),
-    home=Path("/h"),
-)
+from clusterous_cli.data.rsync import Wishes
+from clusterous_cli.data.transfer import Volume
 
 
 @pytest.mark.parametrize(
@@ -40,39 +31,6 @@ def test_finds_a_path_on_the_volume(path: str, full: str) -> None:
 def test_refuses_a_path_outside(path: str) -> None:
     with pytest.raises(UserError, match="outside the shared volume"):
         transfer.volume_path(path)
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        pytest.param(
-            "  1,234,567  45%   12.34MB/s    0:00:05 (xfr#3, to-chk=5/10)",
-            Progress(bytes=1234567, percent=45, rate="12.34MB/s", left="0:00:05"),
-            id="rsync-3",
-        ),
-        pytest.param(
-            "      1.234.567 100%  980,00kB/s    0:00:00",
-            Progress(bytes=1234567, percent=100, rate="980,00kB/s", left="0:00:00"),
-            id="another-language",
-        ),
-        pytest.param("sending incremental file list", None, id="other"),
-    ],
-)
-def test_reads_progress(line: str, expected: Progress | None) -> None:
-    assert transfer.progress(line) == expected
-
-
-def test_names_can_hold_anything() -> None:
-    argv = transfer.rsync_argv(ACCESS, ["./-rf", "./a:b"], transfer.remote("/home/data/x y/"))
-
-    assert argv[-4:] == ["--", "./-rf", "./a:b", "controller:/home/data/x y/"]
-    assert "--protect-args" in argv
-
-
-def test_nothing_is_ever_deleted() -> None:
-    argv = transfer.rsync_argv(ACCESS, ["a"], "b")
-
-    assert not [option for option in argv if "delete" in option or "remove" in option]
 
 
 def test_the_script_quotes_what_it_is_given() -> None:
@@ -102,30 +60,6 @@ def test_copies_under_the_last_segment(item: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "expected"),
-    [
-        pytest.param(
-            11, ["rsync: write failed: No space left on device (28)"], "no space left here.\n"
-        ),
-        pytest.param(255, ["Connection closed"], "the same command goes on"),
-        pytest.param(30, [], "the same command goes on"),
-        pytest.param(23, ["rsync: permission denied"], "Not everything was copied"),
-    ],
-)
-def test_explains_a_failure(status: int, said: list[str], expected: str) -> None:
-    assert expected in transfer.rsync_failure(status, said, "here")
-
-
-def test_what_rsync_does_not_understand_is_said_in_its_first_lines() -> None:
-    said = ["rsync: unrecognized option `--info=progress2'", *(f"  usage {n}" for n in range(24))]
-
-    told = transfer.rsync_failure(1, said, "here")
-
-    assert said[0] in told
-    assert "usage 23" not in told
-
-
-@pytest.mark.parametrize(
     ("path", "target", "out"),
     [
         ("a/b", "c", False),
@@ -146,3 +80,20 @@ def test_counts_links_and_names_the_first() -> None:
 
     assert links.spelled(found) == "5 links (0 → /x, 1 → /x, 2 → /x, …)"
     assert links.spelled(found[:1]) == "1 link (0 → /x)"
+
+
+@pytest.mark.parametrize("sources", [["a", "b"], ["a.csv"]])
+def test_deletes_only_where_one_folder_is_compared_with_one(sources: list[str]) -> None:
+    with pytest.raises(UserError, match="--delete takes one folder"):
+        transfer.check_delete(sources, is_folder=sources != ["a.csv"])
+
+
+@pytest.mark.parametrize(
+    "wishes", [Wishes(delete=True), Wishes(exclude=("*.tmp",)), Wishes(checksum=True)]
+)
+def test_what_only_rsync_can_do_is_refused_without_it(wishes: Wishes) -> None:
+    transfer.check_wishes(Wishes(), has_rsync=False)
+    transfer.check_wishes(wishes, has_rsync=True)
+
+    with pytest.raises(UserError, match="The controller has no rsync"):
+        transfer.check_wishes(wishes, has_rsync=False)

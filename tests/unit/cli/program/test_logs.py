@@ -11,17 +11,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.program import apps, logs
 from clusterous_cli.reach import kube
 
-SOURCE = logs.Source(namespace="lab", pod="sim-workers-a", container="workers", title="workers-a")
+SOURCE = logs.Source(
+    namespace="lab",
+    pod="sim-workers-a",
+    container="workers",
+    title="workers-a",
+    component="workers",
+)
 BEGAN = datetime(2026, 11, 29, 9, 0, tzinfo=UTC)
 
 
 def pod(name: str, phase: str = "Running") -> dict[str, Any]:
     return {
-        "metadata": {"namespace": "lab", "name": name},
+        "metadata": {
+            "namespace": "lab",
+            "name": name,
+            "labels": {names.LABEL_COMPONENT: "workers"},
+        },
         "spec": {"containers": [{"name": "workers"}, {"name": "aside"}]},
         "status": {"phase": phase},
     }
@@ -98,7 +109,7 @@ def follow(server: Server, looks: list[list[dict[str, Any]]]) -> list[str]:
         read=server.read,
         look=lambda: looks.pop(0) if len(looks) > 1 else looks[0],
         app="sim",
-        lines=7,
+        wanted=logs.Extent(lines=7),
         sleep=lambda seconds: time.sleep(0.001),
         clock=iter(n * 0.5 for n in range(100_000)).__next__,
     )
@@ -148,7 +159,9 @@ def state(**more: Any) -> apps.AppState:
 def test_gathers_by_time_and_what_has_not_begun_says_nothing() -> None:
     api = kube.Api(Lab())
 
-    found = logs.gathered(api, logs.sources(logs.pods(api, state(), "workers"), "sim"), 5)
+    found = logs.gathered(
+        api, logs.sources(logs.pods(api, state(), "workers"), "sim"), logs.extent(5, None)
+    )
 
     assert [(line.source.title, line.text) for line in found] == [
         ("workers-b", "y"),
@@ -156,6 +169,60 @@ def test_gathers_by_time_and_what_has_not_begun_says_nothing() -> None:
     ]
 
 
-def test_an_unknown_component_is_told_with_those_there_are() -> None:
-    with pytest.raises(UserError, match="sim has no master; it has workers"):
-        logs.pods(kube.Api(Lab()), state(), "master")
+@pytest.mark.parametrize(
+    ("lines", "since", "query"),
+    [
+        pytest.param(None, None, {"tailLines": "100"}, id="usual"),
+        pytest.param(5, None, {"tailLines": "5"}, id="lines"),
+        pytest.param(None, "10m", {"sinceSeconds": "600"}, id="ago"),
+        pytest.param(None, "1d2h3m4s", {"sinceSeconds": "93784"}, id="long-ago"),
+        pytest.param(None, "0s", {"sinceSeconds": "1"}, id="just-now"),
+        pytest.param(7, "2h", {"tailLines": "7", "sinceSeconds": "7200"}, id="both"),
+        pytest.param(
+            None, "2026-11-30T09:00:00.5Z", {"sinceTime": "2026-11-30T09:00:00Z"}, id="since"
+        ),
+        pytest.param(
+            None, "2026-11-30T11:00+02:00", {"sinceTime": "2026-11-30T09:00:00Z"}, id="zone"
+        ),
+    ],
+)
+def test_says_how_much_is_wanted(
+    lines: int | None, since: str | None, query: dict[str, str]
+) -> None:
+    assert logs.extent(lines, since).query == query
+
+
+@pytest.mark.parametrize("text", ["", "soon", "10", "-5m", "5m 3s", "10 m", "m"])
+def test_a_time_that_is_none_is_told(text: str) -> None:
+    with pytest.raises(UserError, match="is no time: give how long ago"):
+        logs.extent(None, text)
+
+
+def test_only_who_ended_before_has_a_log_of_before() -> None:
+    ended = {"name": "workers", "lastState": {"terminated": {"exitCode": 1}}}
+    fresh = {"name": "workers", "lastState": {}}
+    aside = {"name": "aside", "lastState": {"terminated": {"exitCode": 1}}}
+    pods = [pod("sim-workers-a"), pod("sim-workers-b"), pod("sim-workers-c"), pod("sim-workers-d")]
+    for one, status in zip(pods, (ended, fresh, aside), strict=False):
+        one["status"]["containerStatuses"] = [status]
+
+    (found,) = logs.before(pods, "sim")
+
+    assert (found.pod, found.previous) == ("sim-workers-a", True)
+    assert found.query(tailLines="5")["previous"] == "true"
+    assert "previous" not in SOURCE.query()
+    line = logs.Line(source=found, time=stamp(1), text="x")
+    assert logs.as_data(line)["previous"] is True
+    assert logs.as_data(logs.parsed(SOURCE, "x")) == {
+        "time": "", "component": "workers", "pod": "sim-workers-a", "line": "x",
+    }  # fmt: skip
+
+
+def test_only_ends_of_lines_end_a_line() -> None:
+    class Odd(Lab):
+        def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+            return 200, f"{stamp(1)} a\x0bb\u2028c\n{stamp(2)} \n"
+
+    found = logs.gathered(kube.Api(Odd()), [SOURCE], logs.Extent())
+
+    assert [line.text for line in found] == ["a\x0bb\u2028c", ""]
