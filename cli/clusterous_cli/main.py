@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 
 from clusterous_api.errors import ClusterousError
+from clusterous_cli.commands import completing
 from clusterous_cli.system import private, signals
 from clusterous_cli.terminal import options, spell
 
@@ -50,7 +51,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "ls": ("Files", "List what is on the shared volume."),
     "du": ("Files", "Show what takes how much of the shared volume."),
     "rm": ("Files", "Delete files and folders of the shared volume."),
-    "profile": ("Settings", "Choose a configuration profile of Clusterous 1.0."),
+    "setup": ("Settings", "Set this machine up: account, region, bucket."),
+    "profile": ("Settings", "Choose a configuration profile."),
     "kubectl": ("Kubernetes", "Run kubectl against the cluster."),
     "credential": ("Kubernetes", "Answer kubectl's request for credentials (used by kubeconfig)."),
     "completion": ("Shell", "Print the completion script for bash, zsh or fish."),
@@ -148,6 +150,7 @@ def cli() -> None:
 
 
 cli.params[:0] = options.shared()
+options.COMPLETE |= {"cluster": completing.clusters, "profile": completing.profiles}
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -456,14 +457,12 @@ def test_lists_and_deletes_what_is_on_the_volume(stage: Stage) -> None:
     (stage.volume / "in/way-out").symlink_to(stage.folder / "image")
 
     listed = stage.type("ls", "in")
-    refused = stage.type("rm", "in/inputs")
     removed = stage.type("rm", "in/inputs", "--confirm")
-    link = stage.type("rm", "in/way-out", "-y")
+    link = stage.type("rm", "in/way-out")
     missing = stage.type("rm", "in/inputs", "-y")
     whole = stage.type("rm", ".", "-y")
 
     assert "inputs" in listed[1]
-    assert refused[0] == 2
     assert (removed[0], link[0]) == (0, 0)
     assert list((stage.volume / "in").iterdir()) == []
     assert (stage.folder / "image/Containerfile").exists()
@@ -526,7 +525,7 @@ def test_holds_a_tunnel_until_ctrl_c(stage: Stage, monkeypatch: pytest.MonkeyPat
             raise KeyboardInterrupt
 
     held = exposure.hold
-    monkeypatch.setattr(exposure, "hold", lambda tunnels, ui: held(tunnels, ui, sleep=sleep))
+    monkeypatch.setattr(exposure, "hold", partial(held, sleep=sleep))
 
     code, _, err = stage.type("connect")
 
@@ -1073,8 +1072,8 @@ def test_connect_enters_a_component_where_no_program_is_called_so(
 
     assert (code, again[0], nobody[0]) == (0, 0, 2)
     assert entered[0] == entered[1]
-    assert entered[0][:7] == [
-        *("kubectl", "exec", "--stdin", "--tty", "--namespace", "default", "reef-master-1")
+    assert entered[0][:6] == [
+        *("kubectl", "exec", "--stdin", "--namespace", "default", "reef-master-1")
     ]
     assert "There is no app nobody" in nobody[2]
 

@@ -1,4 +1,5 @@
-"""The predecessor's configuration profiles: a region and keys under a name, in ~/.clusterous.yml.
+"""Configuration profiles, as the predecessor had them: a region and keys under a name, in
+~/.clusterous.yml; in the place of keys, perhaps the name of a profile of AWS's own tools.
 
 They are not AWS's profiles, which `--profile` and AWS_PROFILE name. The current one counts where
 neither an option nor the environment says whose credentials are meant.
@@ -18,7 +19,10 @@ from clusterous_api.errors import UserError
 from clusterous_cli.system import private
 
 FILE: Final = ".clusterous.yml"
-NEEDED: Final = ("access_key_id", "secret_access_key", "region")
+KEYS: Final = ("access_key_id", "secret_access_key")
+NEEDED: Final = (*KEYS, "region")
+# In the place of keys: whose they are.
+AWS_PROFILE: Final = "aws_profile"
 # What each cluster has of its own by now.
 UNUSED: Final = ("vpc_id", "key_pair", "key_file", "clusterous_s3_bucket")
 SECRET: Final = "secret_access_key"
@@ -40,6 +44,8 @@ class Profile:
 
     def environment(self) -> dict[str, str]:
         """Return the variables by which all that speaks to AWS has its keys."""
+        if AWS_PROFILE in self.config:
+            return {"AWS_PROFILE": self.config[AWS_PROFILE]}
         return {
             "AWS_ACCESS_KEY_ID": self.config["access_key_id"],
             "AWS_SECRET_ACCESS_KEY": self.config[SECRET],
@@ -47,8 +53,9 @@ class Profile:
 
     def shown(self) -> dict[str, Any]:
         """Return what may be shown of it: the secret key's last letters are enough to know it."""
-        hidden = f"…{self.config[SECRET][-4:]}"
-        return {"type": "AWS", "config": {**self.config, SECRET: hidden}}
+        secret = self.config.get(SECRET)
+        hidden = {SECRET: f"…{secret[-4:]}"} if secret else {}
+        return {"type": "AWS", "config": {**self.config, **hidden}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +121,8 @@ def _profile(name: str, one: object, source: str) -> Profile:
     config = one.get("config") if isinstance(one, dict) else None
     if not isinstance(config, dict):
         raise UserError(f"{source}: profile {name} has no config.")
-    if missing := [key for key in NEEDED if not isinstance(config.get(key), str)]:
+    needed = [key for key in NEEDED if AWS_PROFILE not in config or key not in KEYS]
+    if missing := [key for key in needed if not isinstance(config.get(key), str)]:
         raise UserError(f"{source}: profile {name} has no {', '.join(missing)} (as text).")
     return Profile(name=name, config={str(key): str(value) for key, value in config.items()})
 

@@ -116,16 +116,14 @@ def on_volume(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 
 def put_paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Files here, and after the first what is on the volume, too."""
-    here = CompletionItem(incomplete, type="file")
     first = not ctx.params.get(param.name or "")
-    return [here] if first else [*on_volume(ctx, param, incomplete), here]
+    return [_file(incomplete), *([] if first else on_volume(ctx, param, incomplete))]
 
 
 def get_paths(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """What is on the volume, and after the first folders here, too."""
-    there = on_volume(ctx, param, incomplete)
+    """What is on the volume, and after the first files here, too."""
     first = not ctx.params.get(param.name or "")
-    return there if first else [*there, CompletionItem(incomplete, type="dir")]
+    return [*([] if first else [_file(incomplete)]), *on_volume(ctx, param, incomplete)]
 
 
 def container_paths(
@@ -133,7 +131,12 @@ def container_paths(
 ) -> list[CompletionItem]:
     """Components, with the colon that a path of theirs comes after, and files here."""
     found = quickly(lambda: [f"{one}:" for one in _components(_bodies(ctx), None)])
-    return [*beginning(found, incomplete), CompletionItem(incomplete, type="file")]
+    return [_file(incomplete), *beginning(found, incomplete)]
+
+
+def _file(incomplete: str) -> CompletionItem:
+    """Let the shell offer files. It comes first: bash forgets what came before."""
+    return CompletionItem(incomplete, type="file")
 
 
 # -- where it is known ------------------------------------------------------------------------

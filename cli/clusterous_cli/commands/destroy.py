@@ -3,12 +3,13 @@
 import click
 
 from clusterous_api.errors import UserError
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.clusters)
 @click.option(
     "--guardduty", is_flag=True, help="Also remove what Amazon GuardDuty made in its network."
 )

@@ -1,21 +1,23 @@
-"""`clusterous profile ls|use|show|rm`: configuration profiles of Clusterous 1.0."""
+"""`clusterous profile ls|use|show|rm`: configuration profiles, as Clusterous 1.0 had them."""
 
 from dataclasses import replace
 
 import click
 
 from clusterous_api.errors import UserError
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 
 @click.group(cls=options.Group)
 def command() -> None:
-    """Choose the configuration profile: a region and keys, as ~/.clusterous.yml has them.
+    """Choose the configuration profile: a region and whose keys, as ~/.clusterous.yml has them.
 
-    They are not AWS's profiles, which --profile and AWS_PROFILE name. The current one counts where
-    neither an option nor the environment says whose credentials are meant. What they have of a VPC,
-    of a key pair and of a bucket is not used: each cluster has its own.
+    `clusterous setup` writes them. They are not AWS's profiles, which --profile and AWS_PROFILE
+    name. The current one counts where neither an option nor the environment says whose credentials
+    are meant. What those of Clusterous 1.0 have of a VPC and of a key pair is not used: each
+    cluster has its own. A bucket is for images that outlive clusters.
     """
 
 
@@ -37,7 +39,7 @@ def ls(settings: Settings) -> None:
 
 
 @command.command(name="use")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.own_profiles)
 @options.with_settings
 def use(settings: Settings, name: str) -> None:
     """Make NAME the current profile."""
@@ -56,7 +58,7 @@ def use(settings: Settings, name: str) -> None:
 
 
 @command.command(name="show")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.own_profiles)
 @options.with_settings
 def show(settings: Settings, name: str | None) -> None:
     """Show the profile NAME, or the current one, with the end of its secret key."""
@@ -68,7 +70,7 @@ def show(settings: Settings, name: str | None) -> None:
 
 
 @command.command(name="rm")
-@click.argument("name")
+@click.argument("name", shell_complete=completing.own_profiles)
 @click.option("--confirm", is_flag=True, help="Do not ask (the same as --yes).")
 @options.with_settings
 def rm(settings: Settings, name: str, confirm: bool) -> int:

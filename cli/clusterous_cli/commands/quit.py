@@ -2,12 +2,13 @@
 
 import click
 
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.apps)
 @click.option("--keep", is_flag=True, help="Only suspend it: `clusterous run` brings it back.")
 @click.option("--tunnel-only", is_flag=True, help="Only close its tunnels on this machine.")
 @click.option("--confirm", is_flag=True, help="Do not ask (the same as --yes).")

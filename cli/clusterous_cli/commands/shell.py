@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
@@ -16,7 +17,13 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=options.Command)
-@click.argument("words", nargs=-1, required=True, metavar="[APP] COMPONENT")
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    metavar="[APP] COMPONENT",
+    shell_complete=completing.components,
+)
 @click.option("-c", "said", metavar="COMMAND", help="Run this there by sh, in place of a shell.")
 @options.with_settings
 def command(settings: Settings, words: tuple[str, ...], said: str | None) -> None:

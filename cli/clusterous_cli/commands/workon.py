@@ -3,12 +3,13 @@
 import click
 
 from clusterous_api.errors import UserError
+from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 
 @click.command(cls=options.Command)
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=completing.clusters)
 @options.with_settings
 def command(settings: Settings, name: str | None) -> None:
     """Make NAME the cluster that commands are about, also on a machine that never saw it.

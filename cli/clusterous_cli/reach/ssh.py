@@ -17,6 +17,7 @@ from typing import Final
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.system import private, shell
 
+CONFIG: Final = "ssh_config"
 GATEWAY: Final = "gateway"
 CONTROLLER: Final = "controller"
 # How long a connection that nobody uses stays open for the next command.
@@ -47,7 +48,7 @@ class Access:
 
     @property
     def config_path(self) -> Path:
-        return self.home / "ssh_config"
+        return self.home / CONFIG
 
 
 class ConnectionRefused(FailedError):

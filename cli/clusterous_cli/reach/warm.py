@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from clusterous_api.errors import ClusterousError
 from clusterous_cli.reach import kube, kubeconfig, ssh
 from clusterous_cli.system import private, shell
 
@@ -61,17 +60,14 @@ def _kept(home: Path) -> list[kube.Object]:
 
 def names_in(home: Path, folder: str) -> list[str]:
     """What is in *folder*, an absolute one on the volume; a folder's name ends in a slash."""
-    link = kubeconfig.read(home)
-    if link is None or not _is_connected(link.access):
+    control = ssh.socket_folder(home) / ssh.CONTROLLER
+    to_controller = ("ssh", "-F", str(home / ssh.CONFIG))
+    if not control.exists() or _failed((*to_controller, "-O", "check", ssh.CONTROLLER)):
         return []
     script = f"sudo ls -1Ap -- {shlex.quote(folder)}"
-    try:
-        return ssh.run(link.access, ssh.CONTROLLER, script, timeout=SECONDS).splitlines()
-    except ClusterousError:
-        return []
+    status, said, _ = shell.outcome((*to_controller, ssh.CONTROLLER, script), timeout=SECONDS)
+    return said.splitlines() if status == 0 else []
 
 
-def _is_connected(access: ssh.Access) -> bool:
-    control = ssh.socket_folder(access.home) / ssh.CONTROLLER
-    check = ssh.argv(access, ssh.CONTROLLER, options=("-O", "check"))
-    return control.exists() and shell.outcome(check, timeout=SECONDS)[0] == 0
+def _failed(argv: Sequence[str]) -> bool:
+    return shell.outcome(argv, timeout=SECONDS)[0] != 0

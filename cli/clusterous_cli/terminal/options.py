@@ -39,12 +39,32 @@ def _option(*names: str, **attributes: Any) -> click.Option:
     return click.Option(names, expose_value=False, callback=_remember, **attributes)
 
 
+# Who knows what TAB offers for the value of a shared option: rooms above this one.
+COMPLETE: Final[dict[str, Callable[..., list[Any]]]] = {}
+
+
+def _offered(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[Any]:
+    find = COMPLETE.get(param.name or "")
+    return find(ctx, param, incomplete) if find else []
+
+
 def shared() -> list[click.Parameter]:
     """Return the options that the group and each command take."""
     return [
-        _option("--cluster", metavar="NAME", envvar="CLUSTEROUS_CLUSTER", help="Which cluster."),
+        _option(
+            "--cluster",
+            metavar="NAME",
+            envvar="CLUSTEROUS_CLUSTER",
+            help="Which cluster.",
+            shell_complete=_offered,
+        ),
         _option("--region", metavar="REGION", help="AWS region; default: as the AWS tools."),
-        _option("--profile", metavar="NAME", help="AWS profile; default: as the AWS tools."),
+        _option(
+            "--profile",
+            metavar="NAME",
+            help="AWS profile; default: as the AWS tools.",
+            shell_complete=_offered,
+        ),
         _option(
             "-o",
             "--output",

@@ -103,6 +103,18 @@ class Ui:
         answer = self.inp.readline().strip()
         return answer == word if word else answer.lower() in ("y", "yes")
 
+    def ask(self, question: str, *, flag: str, usual: str = "", secret: bool = False) -> str:
+        """Ask for a word; without a terminal it must be said by *flag*. A *secret* is not shown."""
+        if not self.can_ask:
+            raise UserError(f"{question}?\nThere is no terminal to answer on; say {flag}.")
+        shown = f" [{usual}]" if usual else ""
+        print(spell.plain(f"{question}{shown}:"), end=" ", file=self.err, flush=True)
+        if secret:
+            import getpass
+
+            return getpass.getpass("").strip()
+        return self.inp.readline().strip() or usual
+
     @contextmanager
     def lines(self) -> Iterator[Lines]:
         """Show lines that change in place on a terminal, and as timed lines elsewhere."""
