@@ -1,12 +1,16 @@
 """What the CLI applies and reads, against a real API server and the running operator."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from clusterous_api import names
 from clusterous_cli.program import apps, convert, envfile, program
+from clusterous_cli.program.running import ending, parts, restarting, scaling
 from clusterous_cli.reach import kube
 from tests.cluster.controlplane import ControlPlane
 
@@ -145,3 +149,85 @@ def test_measures_the_nodes(api: kube.Api) -> None:
 
     assert worker.nodes == len(nodes)
     assert worker.cpu_millis >= worker.free_millis > 0
+
+
+def settled(api: kube.Api, namespace: str, name: str = "reef") -> apps.AppState:
+    app = apps.find(api, f"{namespace}/{name}")
+    return apps.wait(api, app, lambda state: None, until="Ready", timeout=90)
+
+
+def pods_of(api: kube.Api, namespace: str, title: str) -> list[dict[str, Any]]:
+    found = api.items(kube.pods_path(namespace, names.selector("reef", title)))
+    return [one for one in found if "deletionTimestamp" not in one["metadata"]]
+
+
+def until(check: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + 90
+    while not check():
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        time.sleep(0.1)
+
+
+def test_what_is_scaled_restarted_suspended_and_resumed_becomes_so(
+    api: kube.Api, namespace: str, operator: object
+) -> None:
+    api.apply(inside(namespace, simple(
+        workers={"replicas": 1, "aliases": ["engine"]},
+        components=[{"name": "db"}, {"name": "view"}],
+    )))  # fmt: skip
+    settled(api, namespace)
+
+    def scale(component: str, count: int | None) -> scaling.Scaled:
+        bodies = api.items(kube.apps_path(namespace))
+        found = parts.chosen(bodies, [f"{namespace}/reef", component], "scale")
+        return scaling.scale(api, found.parts[0], found.body, count)
+
+    more, other = scale("engine", 3), scale("view", 2)
+    until(lambda: len(pods_of(api, namespace, "workers")) == 3, "there are three workers")
+    until(lambda: len(pods_of(api, namespace, "view")) == 2, "there are two of a component")
+    settled(api, namespace)
+
+    before = {one["metadata"]["uid"] for one in pods_of(api, namespace, "workers")}
+    there = parts.chosen(api.items(kube.apps_path(namespace)), ["engine"], "restart").parts
+    done = restarting.restart(api, there, datetime.now(UTC))
+    until(
+        lambda: not before & {one["metadata"]["uid"] for one in pods_of(api, namespace, "workers")},
+        "other pods are there",
+    )
+    until(lambda: len(pods_of(api, namespace, "workers")) == 3, "as many as before")
+
+    app = settled(api, namespace)
+    ending.end(api, app, keep=True)
+    left = ending.await_end(api, [app])
+    resumed = apps.resume(api, apps.find(api, f"{namespace}/reef"))
+    state = apps.wait(api, resumed, lambda state: None, until="Ready", timeout=90)
+
+    assert [(one.before, one.after) for one in (more, other)] == [("1", "3"), ("1", "2")]
+    assert [(one.component, one.pods) for one in done] == [("engine", 3)]
+    assert left == 0
+    assert state.component("workers") == apps.ComponentState(name="workers", desired=3, ready=3)
+
+
+def test_workers_fill_the_cluster_again(api: kube.Api, namespace: str, operator: object) -> None:
+    api.apply(inside(namespace, simple(workers={"replicas": 2})))
+
+    for count, said in ((None, "fill"), (1, "1")):
+        bodies = api.items(kube.apps_path(namespace))
+        found = parts.chosen(bodies, ["workers"], "scale")
+        assert scaling.scale(api, found.parts[0], found.body, count).after == said
+        (body,) = api.items(kube.apps_path(namespace))
+        assert body["spec"]["workers"].get("replicas") == count
+
+
+def test_who_comes_before_a_component_meanwhile_is_not_changed_in_its_stead(
+    api: kube.Api, namespace: str
+) -> None:
+    body, _ = api.apply(inside(namespace, simple(components=[{"name": "db"}])))
+    (part,) = [one for one in parts.parts([body]) if one.title == "db"]
+    api.apply(inside(namespace, simple(components=[{"name": "a"}, {"name": "db"}])))
+
+    with pytest.raises(kube.Refused):
+        scaling.scale(api, part, body, 3)
+
+    (now,) = api.items(kube.apps_path(namespace))
+    assert [one.get("replicas") for one in now["spec"]["components"]] == [None, None]

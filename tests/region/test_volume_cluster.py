@@ -31,10 +31,15 @@ metadata: {{name: writer}}
 spec:
   image: {BUSYBOX}
   master:
-    command: [sh, -c, "echo of a pod on $HOSTNAME >/home/data/pod; sleep 3600"]
+    command: [sh, -c, "echo of a pod on $HOSTNAME >/home/data/pod; echo up; sleep 3600"]
   workers:
     replicas: 1
-    command: [sh, -c, "echo of a worker >/home/data/worker; sleep 3600"]
+    securityContext: {{runAsUser: 1000, runAsGroup: 1000}}
+    # A container's first process gets only the signals that it catches.
+    command:
+    - sh
+    - -c
+    - "trap exit TERM; echo of a worker >/home/data/worker; echo up; sleep 3600 & wait"
 """
 
 
@@ -72,6 +77,80 @@ def test_what_is_put_is_seen_by_workers_and_pods_write_to_the_same(
 
     until(lambda: on(region, "controller", "cat /home/data/pod").startswith("of a pod"), "a pod")
     until(lambda: on(region, "controller", "cat /home/data/worker") == "of a worker", "a worker")
+
+
+def test_day_by_day_files_programs_and_logs_are_seen_to(region: Region, folder: Path) -> None:
+    """On real machines what `tests/functional/test_daily.py` tries on stand-ins."""
+    inputs = folder / "inputs"
+    (inputs / "deep").mkdir(parents=True)
+    (inputs / "deep/big").write_bytes(bytes(range(256)) * (4 << 10))
+    (inputs / "deep/x.tmp").write_text("x")
+    until(lambda: pods(region, folder) == ["master", "workers"], "both run")
+
+    clusterous(region, folder, "put", "inputs", "--exclude", "*.tmp", "--check")
+    (inputs / "deep/x.tmp").unlink()
+    on(region, "controller", "echo old >/home/data/inputs/old")
+    gone = clusterous(region, folder, "put", "inputs", "--delete", "--yes", "-o", "json")
+    listed = json.loads(clusterous(region, folder, "ls", "inputs", "-o", "json"))
+    sizes = json.loads(clusterous(region, folder, "du", "-o", "json"))
+    assert json.loads(gone)["deleted"] == 1
+    assert [one["name"] for one in listed] == ["deep"]
+    assert {one["name"]: one["bytes"] for one in sizes["entries"]}["inputs"] >= 1 << 20
+    assert 0 < sizes["volume"]["free"] < sizes["volume"]["size"]
+
+    # The workers' user is nobody's, and has no more of its image than busybox.
+    clusterous(region, folder, "cp", "inputs", "workers:/tmp/")
+    clusterous(region, folder, "cp", "writer/workers:/tmp/inputs/deep/big", "back")
+    assert (folder / "back").read_bytes() == (inputs / "deep/big").read_bytes()
+    assert clusterous(region, folder, "shell", "workers", "-c", "id -u").strip() == "1000"
+
+    clusterous(region, folder, "shell", "workers", "-c", "kill 1")  # its first line stays in a log
+    until(lambda: restarts(region, folder) == 1, "its container was started again")
+    said = clusterous(region, folder, "logs", "writer", "-p", "-o", "json").splitlines()
+    lines = [json.loads(line) for line in said]
+    both = [one.get("previous", False) for one in lines if one["component"] == "workers"]
+    assert both == [True, False]
+    assert {one["component"] for one in lines} == {"master", "workers"}
+
+    clusterous(region, folder, "scale", "writer", "2")
+    until(lambda: pods(region, folder) == ["master", "workers", "workers"], "there are two workers")
+    before = clusterous(region, folder, "kubectl", "get", "pods", "-o", "name")
+    clusterous(region, folder, "restart", "writer")
+    until(
+        lambda: (
+            not set(before.split())
+            & set(clusterous(region, folder, "kubectl", "get", "pods", "-o", "name").split())
+        ),
+        "others are in their places",
+    )
+    clusterous(region, folder, "suspend", "writer")
+    assert pods(region, folder) == []
+    clusterous(region, folder, "resume", "writer")
+    assert pods(region, folder) == ["master", "workers", "workers"]
+    clusterous(region, folder, "rm", "inputs")
+    assert on(region, "controller", "ls -d /home/data/inputs").endswith("No such file or directory")
+
+
+def pods(region: Region, folder: Path) -> list[str]:
+    """The components of the pods that run, one word a pod."""
+    label = "clusterous.io/component"
+    told = clusterous(
+        region, folder, "kubectl", "get", "pods", "-l", "clusterous.io/app=writer",
+        "--field-selector", "status.phase=Running", "-o", "json",
+    )  # fmt: skip
+    return sorted(
+        one["metadata"]["labels"][label]
+        for one in json.loads(told)["items"]
+        if "deletionTimestamp" not in one["metadata"]
+    )
+
+
+def restarts(region: Region, folder: Path) -> int:
+    told = clusterous(
+        region, folder, "kubectl", "get", "pods", "-l", "clusterous.io/component=workers",
+        "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+    )  # fmt: skip
+    return sum(map(int, told.split()))
 
 
 # A file that is open for all of its life; each line is on the volume before the next is written.

@@ -170,7 +170,7 @@ def _account(
 
 
 def _bucket(ui: Ui, cloud: "Aws", bucket: str | None) -> str:
-    from clusterous_cli.cluster import buckets
+    from clusterous_cli.images import buckets
 
     named = bucket or ui.ask(
         "bucket for images that outlive clusters", flag="--bucket", usual=NO_BUCKET

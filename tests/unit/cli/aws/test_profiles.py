@@ -82,6 +82,26 @@ def test_the_environment_goes_before_the_current_one(
     assert connected() == ("AKIAENV", "eu-west-3")
 
 
+def test_a_profile_may_name_one_of_aws_own_in_the_place_of_keys(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".aws").mkdir()
+    (home / ".aws/credentials").write_text(
+        "[work]\naws_access_key_id = AKIAWORK\naws_secret_access_key = x\n"
+    )
+    (home / ".clusterous.yml").write_text(
+        "current_profile: lab\nprofiles:\n"
+        "  lab: {type: AWS, config: {aws_profile: work, region: eu-west-1}}\n"
+    )
+
+    shown = typed(capsys, "show")
+
+    assert connected() == ("AKIAWORK", "eu-west-1")
+    assert connected() == ("AKIAWORK", "eu-west-1")
+    assert os.environ["AWS_PROFILE"] == "work"  # what we start has the same keys
+    assert (shown[0], "aws_profile: work" in shown[1]) == (0, True)
+
+
 def typed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     code = main.run(["profile", *words])
     return (code, *capsys.readouterr())
@@ -120,6 +140,7 @@ def test_without_a_file_there_are_none(home: Path, capsys: pytest.CaptureFixture
         ("a: [", "is not YAML"),
         ("profiles: {a: 3}", "profile a has no config"),
         ("profiles: {a: {config: {region: x}}}", "has no access_key_id, secret_access_key"),
+        ("profiles: {a: {config: {aws_profile: x}}}", "profile a has no region"),
     ],
 )
 def test_refuses_what_is_none(text: str, words: str) -> None:

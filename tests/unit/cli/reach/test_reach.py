@@ -15,7 +15,7 @@ from clusterous_cli.images.builder import Builder, Kind
 from clusterous_cli.program import exposure
 from clusterous_cli.reach import kube, kubeconfig, ssh, tunnel
 from clusterous_cli.reach.kubeconfig import Link
-from tests.unit.cli.data.test_transfer import ACCESS
+from tests.unit.cli.data.test_rsync import ACCESS
 
 LINK = Link(
     cluster="reef", port=23456, access=ACCESS, certificate="CERT", key="KEY", server_ca="CA"
