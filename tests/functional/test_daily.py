@@ -18,7 +18,7 @@ from click.shell_completion import ShellComplete
 
 from clusterous_api import names
 from clusterous_cli import main
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.data import rsync
 from clusterous_cli.program import exposure
 from clusterous_cli.reach import kube, session, ssh, tunnel, warm
@@ -559,12 +559,36 @@ def _answer(listener: socket.socket, words: bytes) -> None:
 # -- completion -----------------------------------------------------------------------------
 
 
+def test_by_a_way_that_is_open_nobody_asks_aws(
+    stage: Stage,  # noqa: F811
+    inputs: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stage.type("put", "inputs")
+    (known,) = (stage.folder / "home/clusters").glob("*/record.json")
+    home = stage.site.access.home
+    (home / "record.json").write_text(known.read_text())
+    monkeypatch.setattr(kept, "home", lambda name: home)
+    before = len(stage.world.server.log())
+
+    warm = [stage.type(*words) for words in (("ls",), ("put", "inputs"), ("rm", "inputs"))]
+    quiet = len(stage.world.server.log())
+    ssh.close(home)
+    cold = stage.type("ls")
+
+    assert [code for code, _, _ in warm] == [0, 0, 0]
+    assert "inputs" in warm[0][1]
+    assert quiet == before
+    assert cold[0] == 0
+    assert len(stage.world.server.log()) > before
+
+
 @pytest.fixture
 def patient(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """TAB may take its time, and finds the machines that stand in for the cluster's."""
     monkeypatch.setattr(completing, "SECONDS", 60.0)
     monkeypatch.setattr(warm, "SECONDS", 60.0)
-    monkeypatch.setattr(completing, "home", lambda name: stage.site.access.home)
+    monkeypatch.setattr(kept, "home", lambda name: stage.site.access.home)
 
 
 def test_tab_offers_what_is_on_the_volume_by_the_way_that_is_open(

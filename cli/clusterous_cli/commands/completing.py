@@ -5,12 +5,12 @@ It is quick and says nothing, whatever is wrong: what cannot be known at once is
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import click
 from click.shell_completion import CompletionItem
 
+from clusterous_cli.commands import kept
 from clusterous_cli.terminal import options
 
 # With Python's own start it is less than a second.
@@ -142,23 +142,10 @@ def _file(incomplete: str) -> CompletionItem:
 # -- where it is known ------------------------------------------------------------------------
 
 
-def home(name: str | None) -> Path | None:
-    """The folder of the cluster that a command would be about: *name*, the file's here, the chosen
-    one, or the only one that this machine knows."""
-    from clusterous_cli.cluster import config, local
-
-    if name is None and Path(config.FILE).exists():
-        name = config.read(Path(config.FILE)).name
-    if name is None and (who := local.current()):
-        return local.folder(who)
-    known = local.known(name)
-    return known[0].folder if len(known) == 1 else None
-
-
 def _bodies(ctx: click.Context) -> list[dict[str, Any]]:
     from clusterous_cli.reach import warm
 
-    found = home(_named(ctx))
+    found = kept.home(_named(ctx))
     return warm.apps(found) if found else []
 
 
@@ -166,7 +153,7 @@ def _paths(ctx: click.Context, incomplete: str) -> list[str]:
     from clusterous_api import names
     from clusterous_cli.reach import warm
 
-    found = home(_named(ctx))
+    found = kept.home(_named(ctx))
     if found is None:
         return []
     above, slash, _ = incomplete.rpartition("/")

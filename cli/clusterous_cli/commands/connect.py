@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -41,26 +41,25 @@ def command(
     Where no program is called APP, but a component is, it opens a shell there, as
     `clusterous shell` does.
     """
-    from clusterous_cli.commands import opening, shell
+    from clusterous_cli.commands import shell
     from clusterous_cli.program import apps, exposure
     from clusterous_cli.program.running import parts
-    from clusterous_cli.reach import kube, session
+    from clusterous_cli.reach import kube
     from clusterous_cli.system import browser as window
     from clusterous_cli.system.wait import Patience
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
     out = Ui(settings)
-    opened = opening.session_of(settings)
-    link = session.link(opened.cluster)
-    api = session.api(link)
+    cluster = kept.programs(settings)
+    api, link = cluster.api, cluster.link
     steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
     known = api.items(kube.apps_path()) if app else []
     there = parts.parts(known)
     is_part = bool(app and parts.meant(there, app))
     is_app = any(parts.is_called(one, app) for one in known)
     if app and is_part and not is_app and name is None:
-        shell.enter(out, opened, api, parts.one_of(there, app))
+        shell.enter(out, cluster, parts.one_of(there, app))
         return
     if is_part:
         out.hint(f"A component is called {app}, too: clusterous shell {app}")
@@ -68,19 +67,19 @@ def command(
     state = exposure.await_ready(api, state, (), out, timeout=timeout, steady=steady)
     endpoints = apps.chosen(state.endpoints, name, state.name)
     if show:
-        home = opened.access.home
+        home = cluster.access.home
         here = [(e, exposure.port_of(home, state, e)) for e in endpoints]
         rows = [(e.name, e.component, str(e.port), str(port)) for e, port in here]
         head = ("name", "component", "port", "here")
         data = [dict(zip(head, row, strict=True)) for row in rows]
         out.emit(data, lambda: spell.table([head, *rows]))
     elif close:
-        closed = exposure.close_all(opened.access, state, endpoints)
+        closed = exposure.close_all(cluster.access, state, endpoints)
         out.tell(f"{spell.plural(closed, 'tunnel')} closed")
     else:
         served = [endpoint.component for endpoint in endpoints]
         state = exposure.await_ready(api, state, served, out, timeout=timeout, steady=steady)
-        pages = exposure.open_all(opened.access, api, state, endpoints, out)
+        pages = exposure.open_all(cluster.access, api, state, endpoints, out)
         if not out.for_people:
             out.emit([{"name": one.endpoint.name, "url": one.url} for one in pages])
         if browser and pages and not window.show(pages[0].url):

@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -23,10 +23,8 @@ def command(settings: Settings, source: str, target: str) -> None:
     clusterous cp master:/tmp/trace.json .
     clusterous cp settings.ini sim/worker:/etc/sim/
     """
-    from clusterous_cli.commands import kubectl, opening
     from clusterous_cli.data import links, transfer
     from clusterous_cli.program.running import copying, parts, shells
-    from clusterous_cli.reach import session
     from clusterous_cli.system import shell
     from clusterous_cli.terminal.screen import Ui
 
@@ -38,17 +36,15 @@ def command(settings: Settings, source: str, target: str) -> None:
     else:
         transfer.check_sources([here.path])
     shell.program("kubectl")
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    cluster = kept.programs(settings)
+    api = cluster.api
     part = parts.one_of(parts.listed(api), there.component, there.app, verb="shell")
     inside = shells.inside(api, part)
     if inside.others:
         ui.tell(f"! {part.name} has {inside.others} more like {inside.pod}, which this is")
-    end = copying.Container(
-        inside=inside, component=part.name, env=kubectl.environment(opened.cluster)
-    )
+    end = copying.Container(inside=inside, component=part.name, env=cluster.environment)
     with ui.lines() as lines:
-        tell = session.now_and_then(ui, lambda text: lines.set(source, text))
+        tell = ui.now_and_then(lambda text: lines.set(source, text))
         if is_fetched:
             left = copying.fetch(end, there.path, here.path, tell)
         else:

@@ -20,11 +20,11 @@ def command(settings: Settings, file: str | None) -> int:
     from clusterous_cli.checks.examination import Examination, failures
     from clusterous_cli.commands import opening
     from clusterous_cli.output import findings
-    from clusterous_cli.terminal.screen import Ui
+    from clusterous_cli.terminal.screen import Ui, slow
 
     screen = Ui(settings)
     place = opening.place(settings, file)
-    with opening.slow(screen.tell, "Asking AWS, and this machine…"):
+    with slow(screen.tell, "Asking AWS, and this machine…"):
         found = Examination(place).findings()
     where = {"cluster": place.config.name, "region": place.approach.region or None}
     screen.emit(where | findings.data(found), lambda: findings.table(found))

@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -23,13 +23,12 @@ def command(settings: Settings, path: str, depth: int) -> None:
     PATH is one on the shared volume, relative to /home/data. Counted is what is taken of the
     volume, of files of every owner; what has several names is counted once.
     """
-    from clusterous_cli.commands import opening
-    from clusterous_cli.data import listing, transfer, volumes
-    from clusterous_cli.terminal.screen import Ui
+    from clusterous_cli.data import listing, transfer
+    from clusterous_cli.terminal.screen import Ui, slow
 
     ui = Ui(settings)
     place = transfer.volume_path(path)
-    opened = opening.session_of(settings)
-    with opening.slow(ui.tell, "Counting…"):
-        found = listing.measured(opened.access, volumes.of(opened.cluster), place, depth)
+    there = kept.files(settings)
+    with slow(ui.tell, "Counting…"):
+        found = listing.measured(there.access, there.volume, place, depth)
     ui.emit(found.as_data(), lambda: found.table(place))

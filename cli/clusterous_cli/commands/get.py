@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing, transferring
+from clusterous_cli.commands import completing, kept, transferring
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -40,8 +40,7 @@ def command(
     clusterous get result.json build/      build/result.json
     clusterous get results --check         and compare contents at the end
     """
-    from clusterous_cli.commands import opening
-    from clusterous_cli.data import links, transfer, volumes
+    from clusterous_cli.data import links, transfer
     from clusterous_cli.data.rsync import Wishes
     from clusterous_cli.terminal.screen import Ui
 
@@ -52,9 +51,9 @@ def command(
     if delete:
         transfer.check_delete(sources)
     transfer.check_rsync()
-    opened = opening.session_of(settings)
+    there = kept.files(settings)
     course = transfer.way_back(
-        opened.access, volumes.of(opened.cluster), sources, target, is_dry=dry_run,
+        there.access, there.volume, sources, target, is_dry=dry_run,
         wishes=Wishes(exclude=exclude, delete=delete, checksum=checksum),
     )  # fmt: skip
     done = transferring.carried_out(

@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -15,16 +15,14 @@ def command(settings: Settings, path: str) -> None:
 
     With -o json, each is an object with its kind, size, mode, owner and time.
     """
-    from clusterous_cli.commands import opening
-    from clusterous_cli.data import listing, transfer, volumes
+    from clusterous_cli.data import listing, transfer
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     place = transfer.volume_path(path)
-    opened = opening.session_of(settings)
-    volume = volumes.of(opened.cluster)
+    there = kept.files(settings)
     if ui.for_people:
-        text = listing.listed(opened.access, volume, place)
+        text = listing.listed(there.access, there.volume, place)
         ui.emit(None, lambda: text)
     else:
-        ui.emit([one.as_data() for one in listing.there(opened.access, volume, place)])
+        ui.emit([one.as_data() for one in listing.there(there.access, there.volume, place)])

@@ -1,6 +1,5 @@
 """How commands begin: from options to a session, a configuration, a cluster's identity."""
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from clusterous_cli.aws import client, errors
 from clusterous_cli.cluster import config, local, record, regions
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.terminal import screen
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from clusterous_cli.reach.kube import Api
     from clusterous_cli.reach.session import Session
 
-# What takes longer is not left without a word.
-SLOW_SECONDS: Final = 2.0
 # What keeps a command from AWS, whatever it is about.
 NO_WAY: Final = (
     *(errors.BadCredentials, errors.BadSettings, errors.WrongClock, errors.NoRegion),
@@ -228,18 +226,6 @@ def following(file: str | None, read: ClusterConfig, former: "Former | None") ->
         return former.environment
     folder = Path(file or config.FILE).parent
     return folder / read.environment_file if read.environment_file else None
-
-
-@contextmanager
-def slow(tell: Callable[[str], None], words: str) -> Iterator[None]:
-    """Say *words* if what follows takes longer than one likes to wait without any."""
-    timer = threading.Timer(SLOW_SECONDS, tell, [words])
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def chosen(settings: Settings) -> tuple[client.Aws, Identity]:
@@ -456,7 +442,7 @@ def inside(cluster: record.Cluster, tell: Callable[[str], None]) -> Inside:
     if not (cluster.gateway_ip and cluster.controller_ip):
         return Inside(unreachable="it has no gateway or no controller")
     try:
-        with slow(tell, "Asking the cluster itself, through its gateway…"):
+        with screen.slow(tell, "Asking the cluster itself, through its gateway…"):
             api = session.api(session.link(cluster))
             states = [apps.as_data(state) for state in apps.all_states(api)]
             nodes, pods = api.items("/api/v1/nodes"), api.items("/api/v1/pods")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from clusterous_cli.commands import completing, transferring
+from clusterous_cli.commands import completing, kept, transferring
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -46,8 +46,7 @@ def command(
     clusterous put a.csv b.csv tables/     /home/data/tables/{a,b}.csv
     clusterous put src --exclude .git -n   what would be copied
     """
-    from clusterous_cli.commands import opening
-    from clusterous_cli.data import links, transfer, volumes
+    from clusterous_cli.data import links, transfer
     from clusterous_cli.data.rsync import Wishes
     from clusterous_cli.terminal.screen import Ui
 
@@ -58,9 +57,9 @@ def command(
         transfer.check_delete(sources, is_folder=Path(sources[0]).is_dir())
     transfer.check_rsync()
     where = transfer.volume_path(target)
-    opened = opening.session_of(settings)
+    there = kept.files(settings)
     course = transfer.way_there(
-        opened.access, volumes.of(opened.cluster), sources, target,
+        there.access, there.volume, sources, target,
         follow=follow, is_dry=dry_run,
         wishes=Wishes(exclude=exclude, delete=delete, checksum=checksum),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -20,25 +20,23 @@ def command(
 
     Files on the volume, images and machines stay.
     """
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import apps, exposure
     from clusterous_cli.program.running import ending
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    cluster = kept.programs(settings)
+    api = cluster.api
     states = [apps.find(api, name)] if name else apps.all_states(api)
     shown = ", ".join(one.name for one in states)
     if states and not (tunnel_only or confirm):
         verb = "suspend" if keep else "end"
-        question = f"{verb} {shown} on {opened.cluster.name}? Files and images stay. [y/N]"
+        question = f"{verb} {shown} on {cluster.name}? Files and images stay. [y/N]"
         if not ui.confirm(question):
             ui.warn("Nothing was ended.")
             return 1
-    closed = sum(exposure.close_all(opened.access, one) for one in states)
+    closed = sum(exposure.close_all(cluster.access, one) for one in states)
     if tunnel_only:
         ui.tell(f"{spell.plural(closed, 'tunnel')} closed")
         return 0

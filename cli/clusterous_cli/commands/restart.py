@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -19,24 +19,25 @@ def command(settings: Settings, words: tuple[str, ...]) -> None:
     share at a time, so that the others go on meanwhile. Images of a moving tag are fetched again.
     Files stay; what a program has only in memory is lost.
     """
+    from datetime import UTC, datetime
+
     from clusterous_api.errors import UserError
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import apps
     from clusterous_cli.program.running import parts, restarting
-    from clusterous_cli.reach import kube, session
+    from clusterous_cli.reach import kube
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
     if len(words) > 2:
         raise click.UsageError("It takes [APP] [COMPONENT].")
     ui = Ui(settings)
-    api = session.api(session.link(opening.session_of(settings).cluster))
+    api = kept.programs(settings).api
     found = parts.chosen(api.items(kube.apps_path()), words, "restart")
     state = apps.app_state(found.body)
     name = state.name
     if state.is_suspended or state.is_idle:
         raise UserError(f"{name} is suspended; `clusterous resume {name}` lets it run.")
-    done = restarting.restart(api, found.parts, opening.now())
+    done = restarting.restart(api, found.parts, datetime.now(UTC))
     shown = ", ".join(f"{one.component} ({spell.plural(one.pods, 'pod')})" for one in done)
     ui.tell(f"✓ {name} restarts: {shown}")
     if not ui.for_people:

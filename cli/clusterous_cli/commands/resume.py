@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -19,22 +19,20 @@ def command(settings: Settings, app: str | None, wait: bool, timeout: float) -> 
 
     Without APP, the only one there is.
     """
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import apps
-    from clusterous_cli.reach import session
     from clusterous_cli.system.wait import Patience
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    link = session.link(opening.session_of(settings).cluster)
-    api = session.api(link)
+    cluster = kept.programs(settings)
+    api = cluster.api
     state = apps.find(api, app)
     if not (state.is_suspended or state.is_idle):
         ui.tell(f"{state.name} is not suspended; it is {state.state}")
     else:
         state = apps.resume(api, state)
         if wait:
-            steady = Patience(mend=link.tunnel.ensure, tell=ui.warn).ask
+            steady = Patience(mend=cluster.link.tunnel.ensure, tell=ui.warn).ask
             with ui.lines() as lines:
 
                 def tell(now: apps.AppState) -> None:

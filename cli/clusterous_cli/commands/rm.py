@@ -6,7 +6,7 @@ import click
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -27,8 +27,7 @@ def command(settings: Settings, paths: tuple[str, ...], confirm: bool) -> int:
     It goes without a question, files of any owner, too; on a terminal you are asked where it is
     much (a thousand files, or 1 GiB). Of a link goes the link. The whole volume is refused.
     """
-    from clusterous_cli.commands import opening
-    from clusterous_cli.data import listing, transfer, volumes
+    from clusterous_cli.data import listing, transfer
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
@@ -36,18 +35,17 @@ def command(settings: Settings, paths: tuple[str, ...], confirm: bool) -> int:
     places = [transfer.volume_path(path).rstrip("/") for path in paths]
     if names.VOLUME_PATH in places:
         raise UserError("That is the whole volume. Name what is in it.")
-    opened = opening.session_of(settings)
-    volume = volumes.of(opened.cluster)
+    there = kept.files(settings)
     for place in places:
         if ui.can_ask and not (confirm or settings.yes):
-            files, size = listing.extent(opened.access, volume, place)
+            files, size = listing.extent(there.access, there.volume, place)
             much = f"{spell.plural(files, 'file')}, {spell.size(size)}"
-            question = f"delete {place} of {opened.cluster.name} ({much})? [y/N]"
+            question = f"delete {place} of {there.name} ({much})? [y/N]"
             is_much = files >= MANY_FILES or size >= MANY_BYTES
             if is_much and not ui.confirm(question):
                 ui.warn("Nothing more was deleted.")
                 return 1
-        listing.removed(opened.access, volume, place)
+        listing.removed(there.access, there.volume, place)
         ui.tell(f"✓ {place} is gone.")
     if not ui.for_people:
         ui.emit({"removed": places})

@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -29,10 +29,9 @@ def command(settings: Settings, words: tuple[str, ...]) -> None:
     clusterous scale sim fill        as many workers as the cluster holds
     clusterous scale sim notebook 2  a component of its own
     """
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import apps
     from clusterous_cli.program.running import parts, scaling
-    from clusterous_cli.reach import kube, session
+    from clusterous_cli.reach import kube
     from clusterous_cli.terminal.screen import Ui
 
     *named, text = words
@@ -40,7 +39,7 @@ def command(settings: Settings, words: tuple[str, ...]) -> None:
         raise click.UsageError("It takes [APP] [COMPONENT] N.")
     count = scaling.number(text)
     ui = Ui(settings)
-    api = session.api(session.link(opening.session_of(settings).cluster))
+    api = kept.programs(settings).api
     found = parts.chosen(api.items(kube.apps_path()), named, "scale")
     part = scaling.one_of(found.parts)
     done = scaling.scale(api, part, found.body, count)

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
 
 if TYPE_CHECKING:
     from clusterous_cli.program.running.parts import Part
-    from clusterous_cli.reach.kube import Api
-    from clusterous_cli.reach.session import Session
 
 
 @click.command(cls=options.Command)
@@ -36,29 +34,25 @@ def command(settings: Settings, words: tuple[str, ...], said: str | None) -> Non
     clusterous shell master
     clusterous shell worker -c 'df -h /home/data'
     """
-    from clusterous_cli.commands import opening
     from clusterous_cli.program.running import parts
-    from clusterous_cli.reach import session
 
     if len(words) > 2:
         raise click.UsageError("It takes [APP] COMPONENT.")
     ui = Ui(settings)
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    cluster = kept.programs(settings)
     app = words[0] if len(words) == 2 else None
-    enter(ui, opened, api, parts.one_of(parts.listed(api), words[-1], app), said)
+    enter(ui, cluster, parts.one_of(parts.listed(cluster.api), words[-1], app), said)
 
 
-def enter(ui: Ui, opened: "Session", api: "Api", part: "Part", said: str | None = None) -> None:
+def enter(ui: Ui, cluster: kept.Programs, part: "Part", said: str | None = None) -> None:
     """Become a shell in *part*, or what is *said* to one."""
-    from clusterous_cli.commands import kubectl
     from clusterous_cli.program.running import shells
     from clusterous_cli.system import shell
 
     shell.program("kubectl")
-    found = shells.inside(api, part)
+    found = shells.inside(cluster.api, part)
     if found.others:
         ui.tell(f"! {part.name} has {found.others} more like {found.pod}, which this is")
     argv = ("sh", "-c", said) if said is not None else shells.SHELL
     has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
-    shell.replace(found.argv(*argv, terminal=has_terminal), kubectl.environment(opened.cluster))
+    shell.replace(found.argv(*argv, terminal=has_terminal), cluster.environment)

@@ -2,7 +2,7 @@
 
 import click
 
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -16,18 +16,16 @@ def command(settings: Settings, app: str | None) -> None:
     Without APP, the only one there is. Files, images and machines stay; what a program has only in
     memory is lost. Its tunnels on this machine are closed.
     """
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import apps, exposure
     from clusterous_cli.program.running import ending
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal import spell
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    cluster = kept.programs(settings)
+    api = cluster.api
     state = apps.find(api, app)
-    exposure.close_all(opened.access, state)
+    exposure.close_all(cluster.access, state)
     ending.end(api, state, keep=True)
     if left := ending.await_end(api, [state]):
         ui.warn(f"! {spell.plural(left, 'pod')} still ends; `clusterous status` shows when it has.")

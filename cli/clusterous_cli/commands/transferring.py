@@ -55,7 +55,6 @@ def carried_out(
     dry_run: bool,
 ) -> "Done | None":
     """Copy what is to be copied to *where*, or tell what would be; None where a person said no."""
-    from clusterous_cli.reach import session
     from clusterous_cli.terminal import spell
 
     if dry_run:
@@ -68,7 +67,7 @@ def carried_out(
             raise click.exceptions.Exit(1)
     try:
         with ui.lines() as lines:
-            tell = session.now_and_then(ui, lambda text: lines.set(title, text))
+            tell = ui.now_and_then(lambda text: lines.set(title, text))
             done = course.run(tell)
             if check:
                 lines.set(title, "comparing what arrived with what was sent")

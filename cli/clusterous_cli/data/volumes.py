@@ -1,20 +1,30 @@
 """Where a cluster's shared volume is; that what the controller still holds reaches it."""
 
 import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from clusterous_api import names
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import VolumeType, without_volume
-from clusterous_cli.cluster.record import Cluster
 from clusterous_cli.data.transfer import Volume
 from clusterous_cli.reach import ssh
 
+if TYPE_CHECKING:  # it loads all of AWS
+    from clusterous_cli.cluster.record import Cluster
 
-def of(cluster: Cluster) -> Volume:
-    """The cluster's shared volume; the address of one on EFS follows from the network's."""
-    config = cluster.record["config"]
+
+def of(cluster: "Cluster") -> Volume:
+    """The cluster's shared volume."""
+    return by(cluster.record, cluster.name)
+
+
+def by(record: Mapping[str, Any], name: str) -> Volume:
+    """The shared volume of the cluster *name*, by its *record*; the address of one on EFS follows
+    from the network's."""
+    config = record["config"]
     if config["volume"]["type"] == VolumeType.NONE:
-        raise without_volume(cluster.name)
+        raise without_volume(name)
     if config["volume"]["type"] == VolumeType.EBS:
         return Volume(server=None)
     return Volume(server=addresses(config["cidr"]).volume)

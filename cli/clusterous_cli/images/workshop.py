@@ -13,7 +13,6 @@ from clusterous_cli.images.context import recipe, taken
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.images.registry import Known
 from clusterous_cli.images.sending import push, saved
-from clusterous_cli.reach import session
 from clusterous_cli.reach.session import Session
 from clusterous_cli.system import download
 from clusterous_cli.terminal import spell
@@ -88,7 +87,7 @@ class Workshop:
     def _build(self, with_: Builder, build: Build, lines: Lines) -> str:
         """Build one image, and return its digest."""
         title, began = f"image {build.name}", self.ui.clock()
-        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
+        tell = self.ui.now_and_then(lambda text: lines.set(title, text[:100]))
         lines.set(title, f"not in the registry: building with {with_.kind}")
         with tempfile.TemporaryDirectory(dir=with_.contexts) as place:
             archive = Path(place, "image.tar")

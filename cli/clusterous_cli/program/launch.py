@@ -148,7 +148,7 @@ class Launch:
         with self.ui.lines() as lines:
             for item in items:
                 title = f"copy {item}"
-                tell = session.now_and_then(self.ui, _setter(lines, title))
+                tell = self.ui.now_and_then(_setter(lines, title))
                 done = transfer.copy(self.session.access, volume, self.program.folder, [item], tell)
                 where = transfer.volume_path(transfer.copied_as(self.program.folder, item))
                 lines.set(title, f"is in {where}  {done}", done=True)

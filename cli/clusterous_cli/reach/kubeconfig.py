@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from clusterous_api.errors import UserError
-from clusterous_cli.reach import ssh, tunnel
+from clusterous_cli.reach import kube, ssh, tunnel
 from clusterous_cli.system import private
 
 API_PORT: Final = 6443
@@ -202,6 +202,12 @@ def _read(path: Path) -> object:
             return yaml.safe_load(text)
         except yaml.YAMLError:
             return None
+
+
+def api(link: Link) -> kube.Api:
+    """The Kubernetes API at our end of the tunnel, which is open."""
+    context = kube.tls_context(link.server_ca, link.certificate, link.key)
+    return kube.Api(kube.Https(port=link.port, context=context, server_name=TLS_SERVER_NAME))
 
 
 def access_path(home: Path) -> Path:

@@ -1,17 +1,12 @@
 """What commands that work on a running cluster begin with: the cluster, the way in, its API."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from clusterous_api import names
 from clusterous_cli.aws import client
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.reach import kube, kubeconfig, ssh, tunnel
-from clusterous_cli.terminal.screen import Ui
-
-PROGRESS_SECONDS: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +66,4 @@ def link(cluster: record.Cluster) -> kubeconfig.Link:
 def api(reached: kubeconfig.Link) -> kube.Api:
     """The Kubernetes API, through a tunnel that is opened if need be."""
     reached.tunnel.ensure()
-    context = kube.tls_context(reached.server_ca, reached.certificate, reached.key)
-    return kube.Api(
-        kube.Https(port=reached.port, context=context, server_name=kubeconfig.TLS_SERVER_NAME)
-    )
-
-
-def now_and_then(ui: Ui, tell: Callable[[str], None]) -> Callable[[str], None]:
-    """*tell* as it is on a terminal; elsewhere at most every ten seconds."""
-    if ui.live:
-        return tell
-    last = [ui.clock()]
-
-    def seldom(text: str) -> None:
-        if ui.clock() - last[0] >= PROGRESS_SECONDS:
-            last[0] = ui.clock()
-            tell(text)
-
-    return seldom
+    return kubeconfig.api(reached)

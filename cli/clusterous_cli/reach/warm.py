@@ -1,6 +1,7 @@
 """What a cluster says at once: by ways that are open already, and from what this machine has kept.
 
-Nothing here opens a connection, asks AWS or waits: who presses TAB is offline as often as not.
+Nothing here opens a connection, asks AWS or waits. A connection that is open leads to the cluster,
+so nobody need be asked where that is; and who presses TAB is offline as often as not.
 """
 
 import json
@@ -18,16 +19,12 @@ SECONDS: Final = 1.0
 
 def apps(home: Path) -> list[kube.Object]:
     """The apps of the cluster whose folder is *home*, or those that there were at the last look."""
-    link = kubeconfig.read(home)
-    if link is None or not link.tunnel.is_open():
+    found = link(home)
+    if found is None:
         return _kept(home)
-    context = kube.tls_context(link.server_ca, link.certificate, link.key)
-    api = kube.Api(
-        kube.Https(port=link.port, context=context, server_name=kubeconfig.TLS_SERVER_NAME)
-    )
-    found = api.items(kube.apps_path())
-    keep(home, found)
-    return found
+    listed = kubeconfig.api(found).items(kube.apps_path())
+    keep(home, listed)
+    return listed
 
 
 def keep(home: Path, apps: Sequence[kube.Object]) -> None:
@@ -60,14 +57,34 @@ def _kept(home: Path) -> list[kube.Object]:
 
 def names_in(home: Path, folder: str) -> list[str]:
     """What is in *folder*, an absolute one on the volume; a folder's name ends in a slash."""
-    control = ssh.socket_folder(home) / ssh.CONTROLLER
-    to_controller = ("ssh", "-F", str(home / ssh.CONFIG))
-    if not control.exists() or _failed((*to_controller, "-O", "check", ssh.CONTROLLER)):
+    way = access(home)
+    if way is None:
         return []
-    script = f"sudo ls -1Ap -- {shlex.quote(folder)}"
-    status, said, _ = shell.outcome((*to_controller, ssh.CONTROLLER, script), timeout=SECONDS)
+    argv = ssh.argv(way, ssh.CONTROLLER, f"sudo ls -1Ap -- {shlex.quote(folder)}")
+    status, said, _ = shell.outcome(argv, timeout=SECONDS)
     return said.splitlines() if status == 0 else []
 
 
-def _failed(argv: Sequence[str]) -> bool:
-    return shell.outcome(argv, timeout=SECONDS)[0] != 0
+def access(home: Path) -> ssh.Access | None:
+    """The way to the controller of the cluster whose folder is *home*, if it is open."""
+    way = ssh.Access(
+        gateway=ssh.Host(name=ssh.GATEWAY, address=""),
+        nodes=(),
+        user="",
+        key=home / "id_ed25519",
+        known_hosts=home / "known_hosts",
+        home=home,
+    )
+    control = ssh.socket_folder(home) / ssh.CONTROLLER
+    if not (control.exists() and way.config_path.exists()):
+        return None
+    check = ssh.argv(way, ssh.CONTROLLER, options=("-O", "check"))
+    return way if shell.outcome(check, timeout=SECONDS)[0] == 0 else None
+
+
+def link(home: Path) -> kubeconfig.Link | None:
+    """The way to the API server of the cluster of *home*, if it is open and it answers."""
+    found = kubeconfig.read(home)
+    if found is None or not found.tunnel.is_open():
+        return None
+    return found if found.tunnel.is_alive(found.port) else None

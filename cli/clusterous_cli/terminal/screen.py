@@ -2,15 +2,20 @@
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from clusterous_api.errors import UserError
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines, LiveLines, TimedLines
 from clusterous_cli.terminal.options import Settings
+
+# What takes longer is not left without a word.
+SLOW_SECONDS: Final = 2.0
+PROGRESS_SECONDS: Final = 10.0
 
 
 class Ui:
@@ -115,6 +120,19 @@ class Ui:
             return getpass.getpass("").strip()
         return self.inp.readline().strip() or usual
 
+    def now_and_then(self, tell: Callable[[str], None]) -> Callable[[str], None]:
+        """Return *tell* as it is on a terminal; elsewhere it speaks at most every ten seconds."""
+        if self.live:
+            return tell
+        last = [self.clock()]
+
+        def seldom(text: str) -> None:
+            if self.clock() - last[0] >= PROGRESS_SECONDS:
+                last[0] = self.clock()
+                tell(text)
+
+        return seldom
+
     @contextmanager
     def lines(self) -> Iterator[Lines]:
         """Show lines that change in place on a terminal, and as timed lines elsewhere."""
@@ -134,6 +152,18 @@ class Ui:
                 yield shown
         finally:
             self._console = None
+
+
+@contextmanager
+def slow(tell: Callable[[str], None], words: str) -> Iterator[None]:
+    """Say *words* if what follows takes longer than one likes to wait without any."""
+    timer = threading.Timer(SLOW_SECONDS, tell, [words])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def render(data: Any, form: str, table: Callable[[], str] | None) -> str:

@@ -13,7 +13,7 @@ from click.shell_completion import ShellComplete
 from clusterous_cli import main
 from clusterous_cli.cluster import local
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.commands import completing
+from clusterous_cli.commands import completing, kept
 from clusterous_cli.reach import warm
 
 REEF = Identity(name="reef", account="123456789012", region="eu-west-1")
@@ -81,12 +81,12 @@ def test_offers_programs_and_components_that_were_seen_last(
 def test_which_cluster_is_meant_is_as_commands_have_it(laptop: Path, tmp_path: Path) -> None:
     red = Identity(name="red", account="123456789012", region="eu-west-1")
     local.remember(red)
-    assert completing.home(None) is None
+    assert kept.home(None) is None
     local.choose(red)
-    assert completing.home(None) == local.folder(red)
+    assert kept.home(None) == local.folder(red)
     (tmp_path / "clusterous.yaml").write_text("name: reef\nworkers: 1\n")
-    assert completing.home(None) == laptop
-    assert completing.home("red") == local.folder(red)
+    assert kept.home(None) == laptop
+    assert kept.home("red") == local.folder(red)
 
 
 @pytest.mark.parametrize(
