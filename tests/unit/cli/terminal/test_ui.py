@@ -5,6 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
+from clusterous_api.errors import UserError
 from clusterous_cli.plan import converge
 from clusterous_cli.plan.kinds.files import OBJECT
 from clusterous_cli.plan.kinds.kind import Action, Step
@@ -185,3 +186,58 @@ def test_what_people_write_stays_as_it_is() -> None:
     text = "naïve 👩‍💻 日本語\n\t€\u00a0x"
 
     assert spell.plain(text) == text
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("out", "settings", "expected"),
+    [
+        (Terminal(), Settings(), "\x1b[36mdb | \x1b[0mup\n"),
+        (Terminal(), Settings(color=False), "db | up\n"),
+        (io.StringIO(), Settings(), "db | up\n"),
+    ],
+    ids=["terminal", "no-color", "pipe"],
+)
+def test_a_lines_mark_has_its_colour_on_a_terminal_alone(
+    out: io.StringIO, settings: Settings, expected: str
+) -> None:
+    Ui(settings, out=out).line("up", mark="db | ", color="36")
+
+    assert out.getvalue() == expected
+
+
+def test_what_a_program_says_colours_nothing() -> None:
+    out = Terminal()
+
+    Ui(Settings(), out=out).line("\x1b[31mred", mark="\x1b[5m", color="36")
+
+    assert out.getvalue() == "\x1b[36m\ufffd[5m\x1b[0m\ufffd[31mred\n"
+
+
+def test_an_answer_is_asked_for_and_has_a_usual_one() -> None:
+    err = Terminal()
+    shown = Ui(Settings(), err=err, inp=Terminal("\nlab\n"))
+
+    usual, said = shown.ask("name", flag="--name", usual="default"), shown.ask("name", flag="-n")
+
+    assert (usual, said) == ("default", "lab")
+    assert err.getvalue() == "name [default]: name: "
+    with pytest.raises(UserError, match="There is no terminal to answer on; say --name"):
+        Ui(Settings(), err=io.StringIO(), inp=io.StringIO("x")).ask("name", flag="--name")
+
+
+def test_elsewhere_than_on_a_terminal_progress_is_told_now_and_then() -> None:
+    clock = Clock()
+    shown, _ = screen(clock)
+    said: list[str] = []
+    tell = shown.now_and_then(said.append)
+
+    for second in range(25):
+        clock.now = float(second)
+        tell(str(second))
+
+    assert said == ["10", "20"]
