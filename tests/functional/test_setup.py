@@ -18,6 +18,8 @@ from tests.functional import cloud
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
     with cloud.running(tmp_path_factory.mktemp("aws")) as world:
+        for reads in (True, False):  # made now, by the account's own keys
+            world.cloud.client("s3", reads=reads)
         yield world
 
 
