@@ -150,7 +150,7 @@ def cli() -> None:
 
 
 cli.params[:0] = options.shared()
-options.COMPLETE |= {"cluster": completing.clusters, "profile": completing.profiles}
+options.COMPLETE.update(cluster=completing.clusters, profile=completing.profiles)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -98,13 +98,13 @@ def _entry(fields: Sequence[str]) -> Entry:
 def usage(said: str, path: str) -> Usage:
     """Read what `du` and `df` say of *path*."""
     measured, _, volume = said.rpartition(_END)
-    sizes = {}
+    sizes: dict[str, int] = {}
     for one in measured.split(_END):
-        size, _, name = one.partition("\t")
+        taken, _, name = one.partition("\t")
         if name:
-            sizes[name.rstrip("/")] = int(size)
+            sizes[name.rstrip("/")] = int(taken)
     total = sizes.pop(path.rstrip("/"), 0)
-    parts = [(posixpath.relpath(name, path), size) for name, size in sizes.items()]
+    parts = [(posixpath.relpath(name, path), taken) for name, taken in sizes.items()]
     numbers = [int(word) for word in volume.split() if word.isdecimal()]
     size, free = (*numbers, 0, 0)[:2]
     largest = sorted(parts, key=lambda one: (-one[1], one[0]))

@@ -196,8 +196,19 @@ class Heard:
 
     def ended(self, status: int) -> Done:
         """What it did, by all that it said."""
-        kinds = _sorted(self._items)
-        return Done(**self._numbers, **kinds, left=tuple(self._left), vanished=status == VANISHED)
+        new, changed, gone = _sorted(self._items)
+        return Done(
+            files=self._numbers.get("files", 0),
+            bytes=self._numbers.get("bytes", 0),
+            sent=self._numbers.get("sent", 0),
+            sent_bytes=self._numbers.get("sent_bytes", 0),
+            deleted=self._numbers.get("deleted", 0),
+            left=tuple(self._left),
+            vanished=status == VANISHED,
+            new=new,
+            changed=changed,
+            gone=gone,
+        )
 
 
 def _item(text: str) -> tuple[str, str]:
@@ -206,15 +217,17 @@ def _item(text: str) -> tuple[str, str]:
     return kind, name.strip() if kind == "*deleting" else name
 
 
-def _sorted(items: Iterable[tuple[str, str]]) -> dict[str, tuple[str, ...]]:
+def _sorted(items: Iterable[tuple[str, str]]) -> list[tuple[str, ...]]:
     """Divide *items* into what is new, changed and gone; folders and modes are no news."""
-    listed: dict[str, list[str]] = {"new": [], "changed": [], "gone": []}
+    new: list[str] = []
+    changed: list[str] = []
+    gone: list[str] = []
     for kind, name in items:
         if kind == "*deleting":
-            listed["gone"].append(name)
+            gone.append(name)
         elif kind[:1] in "<>" or kind[:2] == "cL":
-            listed["new" if kind.endswith("+") else "changed"].append(name)
-    return {key: tuple(names) for key, names in listed.items()}
+            (new if kind.endswith("+") else changed).append(name)
+    return [tuple(new), tuple(changed), tuple(gone)]
 
 
 def failure(status: int, said: Sequence[str], full: str) -> str:

@@ -147,7 +147,7 @@ class Received:
 
     stream: IO[bytes]
     tell: Tell
-    bytes: int = 0
+    count: int = 0
     _sum: Any = field(default_factory=hashlib.sha256)
     _last: bytes = b""
 
@@ -156,8 +156,8 @@ class Received:
         self._last += data
         self._sum.update(self._last[:-SUM_BYTES])
         self._last = self._last[-SUM_BYTES:]
-        _tell(self.tell, self.bytes, self.bytes + len(data))
-        self.bytes += len(data)
+        _tell(self.tell, self.count, self.count + len(data))
+        self.count += len(data)
         return data
 
     def is_whole(self) -> bool:
@@ -174,14 +174,14 @@ class Sent:
 
     stream: IO[bytes]
     tell: Tell
-    bytes: int = 0
+    count: int = 0
     _sum: Any = field(default_factory=hashlib.sha256)
 
     def write(self, data: bytes) -> int:
         self._sum.update(data)
         self.stream.write(data)
-        _tell(self.tell, self.bytes, self.bytes + len(data))
-        self.bytes += len(data)
+        _tell(self.tell, self.count, self.count + len(data))
+        self.count += len(data)
         return len(data)
 
     def is_told_by(self, said: str) -> bool:
