@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -521,6 +522,10 @@ def test_holds_a_tunnel_until_ctrl_c(stage: Stage, monkeypatch: pytest.MonkeyPat
             for name in (ssh.CONTROLLER, ssh.GATEWAY):
                 stage.site.stop(name)
                 stage.site.start(name)
+            end = time.monotonic() + 60
+            while not tunnel.is_free(stage.local):  # until ssh has noticed
+                assert time.monotonic() < end
+                time.sleep(0.02)
         if len(seen) == 3:
             raise KeyboardInterrupt
 
@@ -529,7 +534,7 @@ def test_holds_a_tunnel_until_ctrl_c(stage: Stage, monkeypatch: pytest.MonkeyPat
 
     code, _, err = stage.type("connect")
 
-    assert code == 0
+    assert code == 0, err
     assert "closed" in err
     assert seen == ["hello"] * 3
     assert tunnel.is_free(stage.local)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from clusterous_api.conditions import Type
-from clusterous_api.errors import ClusterousError, FailedError
+from clusterous_api.errors import ClusterousError, FailedError, TransientError
 from clusterous_cli.program import apps
 from clusterous_cli.program.apps import AppState, Endpoint, Far
 from clusterous_cli.reach import ports, ssh, tunnel
@@ -185,21 +185,22 @@ class Keeping:
         is_open = one.tunnel.is_open() and (not is_asked or one.tunnel.answers())
         if is_open and not is_asked:
             return one
-        if not is_open:
-            one.tunnel.close()
-            end = self.find(one.endpoint)
-        else:
-            try:
-                end = self.find(one.endpoint)
-            except ClusterousError:
-                return one  # it works; who knows better cannot be asked just now
-        access, port = one.tunnel.access, one.tunnel.forward.port
-        fresh = app_tunnel(access, port, end.address, end.port)
+        fresh = self._anew(one, is_open)
         if is_open and fresh.forward == one.tunnel.forward:
             return one
         one.tunnel.close()
         fresh.ensure()
         return Opened(endpoint=one.endpoint, tunnel=fresh)
+
+    def _anew(self, one: Opened, is_open: bool) -> Tunnel:
+        """The tunnel to where the page is now; to where it was, while nobody can be asked."""
+        try:
+            end = self.find(one.endpoint)
+        except ClusterousError as error:
+            if is_open or isinstance(error, TransientError):
+                return one.tunnel
+            raise
+        return app_tunnel(one.tunnel.access, one.tunnel.forward.port, end.address, end.port)
 
     def close(self) -> None:
         for one in self.opened:

@@ -96,7 +96,7 @@ def test_a_connection_that_is_dead_is_found_out_and_made_anew(wire: Wire) -> Non
     for _ in range(exposure.ASKED_EACH):
         kept.look()
 
-    assert wire.done == ["close 10.43.0.7", "close 10.43.0.7", "open 10.43.0.7"]
+    assert wire.done == ["close 10.43.0.7", "open 10.43.0.7"]
 
 
 def test_a_page_whose_pod_has_moved_is_followed(wire: Wire) -> None:
@@ -116,6 +116,15 @@ def test_what_works_stays_though_the_cluster_cannot_be_asked(wire: Wire) -> None
         kept.look()
 
     assert (wire.done, said.getvalue(), kept.broken) == ([], "", False)
+
+
+def test_what_broke_is_opened_again_though_the_cluster_cannot_be_asked(wire: Wire) -> None:
+    kept, said = keeping(away)
+    wire.open.clear()
+
+    kept.look()
+
+    assert (wire.done[-1], said.getvalue()) == ("open 10.43.0.7", "")
 
 
 def test_what_cannot_be_mended_yet_is_told_once_and_tried_again(wire: Wire) -> None:
