@@ -570,17 +570,20 @@ def test_by_a_way_that_is_open_nobody_asks_aws(
     (home / "record.json").write_text(known.read_text())
     monkeypatch.setattr(kept, "home", lambda name: home)
     before = len(stage.world.server.log())
+    logins = stage.site.log(ssh.CONTROLLER).count("Accepted publickey")
 
-    warm = [stage.type(*words) for words in (("ls",), ("put", "inputs"), ("rm", "inputs"))]
+    open_ = [stage.type(*words) for words in (("ls",), ("put", "inputs"), ("rm", "inputs"))]
     quiet = len(stage.world.server.log())
     ssh.close(home)
     cold = stage.type("ls")
 
-    assert [code for code, _, _ in warm] == [0, 0, 0]
-    assert "inputs" in warm[0][1]
+    assert [code for code, _, _ in open_] == [0, 0, 0]
+    assert "inputs" in open_[0][1]
     assert quiet == before
     assert cold[0] == 0
     assert len(stage.world.server.log()) > before
+    # What was opened while AWS was asked is what is used.
+    assert stage.site.log(ssh.CONTROLLER).count("Accepted publickey") == logins + 1
 
 
 @pytest.fixture

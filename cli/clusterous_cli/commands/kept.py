@@ -55,13 +55,15 @@ class Programs:
 def files(settings: Settings) -> Files:
     """Return the volume of the cluster that is meant."""
     from clusterous_cli.data import volumes
+    from clusterous_cli.reach import warm
 
-    if (place := _home(settings)) and (found := _warm_files(place)):
+    place = _home(settings)
+    if place and (found := _warm_files(place)):
         return found
-    from clusterous_cli.commands import opening
+    with warm.beginning(place):
+        from clusterous_cli.commands import opening
 
-    opened = opening.session_of(settings)
-    cluster = opened.cluster
+        cluster = (opened := opening.session_of(settings)).cluster
     return Files(name=cluster.name, access=opened.access, volume=volumes.of(cluster))
 
 

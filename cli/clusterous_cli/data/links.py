@@ -48,12 +48,17 @@ def outward(source: str) -> list[Link]:
     return [Link(path=f"{above}{link.path}", target=link.target) for link in found]
 
 
-def _links(top: Path) -> Iterator[Link]:
-    for folder, folders, files in os.walk(top):
-        for name in (*folders, *files):
-            path = Path(folder, name)
-            if path.is_symlink():
-                yield Link(path=str(path.relative_to(top)), target=os.readlink(path))
+def _links(folder: Path, above: str = "") -> Iterator[Link]:
+    try:
+        with os.scandir(folder) as found:
+            entries = list(found)
+    except OSError:
+        return  # told by who copies it
+    for entry in entries:
+        if entry.is_symlink():
+            yield Link(path=f"{above}{entry.name}", target=os.readlink(entry.path))
+        elif entry.is_dir():
+            yield from _links(Path(entry.path), f"{above}{entry.name}/")
 
 
 def left_out(line: str) -> Link | None:

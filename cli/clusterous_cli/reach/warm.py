@@ -4,9 +4,12 @@ Nothing here opens a connection, asks AWS or waits. A connection that is open le
 so nobody need be asked where that is; and who presses TAB is offline as often as not.
 """
 
+import contextlib
 import json
 import shlex
-from collections.abc import Sequence
+import socket
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +18,7 @@ from clusterous_cli.system import private, shell
 
 KEPT: Final = "programs.json"
 SECONDS: Final = 1.0
+BEGIN_SECONDS: Final = 20.0
 
 
 def apps(home: Path) -> list[kube.Object]:
@@ -75,11 +79,45 @@ def access(home: Path) -> ssh.Access | None:
         known_hosts=home / "known_hosts",
         home=home,
     )
-    control = ssh.socket_folder(home) / ssh.CONTROLLER
-    if not (control.exists() and way.config_path.exists()):
+    if not way.config_path.exists():
         return None
-    check = ssh.argv(way, ssh.CONTROLLER, options=("-O", "check"))
-    return way if shell.outcome(check, timeout=SECONDS)[0] == 0 else None
+    return way if _listens(ssh.socket_folder(home) / ssh.CONTROLLER) else None
+
+
+def _listens(control: Path) -> bool:
+    """Whether ssh waits behind a control socket: one that died leaves its socket behind."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+        try:
+            asked.connect(str(control))
+        except OSError:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def beginning(home: Path | None) -> Iterator[None]:
+    """Open the way to the controller as it was last, while others find out where it is now.
+
+    Whoever answers there must show the controller's own key. If it is not there any more, or is
+    reached otherwise by now, nothing stays of it.
+    """
+    config = home / ssh.CONFIG if home else None
+    if home is None or config is None or not config.exists():
+        yield
+        return
+    before = config.read_text()
+    begun = shell.start(["ssh", "-F", str(config), ssh.CONTROLLER, "true"])
+    try:
+        yield
+        begun.wait(BEGIN_SECONDS)
+    except subprocess.TimeoutExpired:
+        pass  # who comes next opens one of their own, or says why not
+    finally:
+        if begun.poll() is None:
+            begun.kill()
+            begun.wait()
+    if not config.exists() or config.read_text() != before:
+        ssh.close(home)
 
 
 def link(home: Path) -> kubeconfig.Link | None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,23 +114,61 @@ def outcome(
     """
     command = resolved(argv)
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        try:
-            status = subprocess.run(
-                command,
-                input=None if stdin is None else stdin.encode(),
-                stdin=subprocess.DEVNULL if stdin is None else None,
-                stdout=out,
-                stderr=err,
-                env=environment(env),
-                timeout=timeout,
-                check=False,
-                # Ctrl-C is ours to handle: it must not reach connections in the background.
-                start_new_session=True,
-            ).returncode
-        except subprocess.TimeoutExpired:
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            env=environment(env),
+            # Ctrl-C is ours to handle: it must not reach connections in the background.
+            start_new_session=True,
+        ) as process:
+            late = _ended_after(process, timeout)
+            try:
+                process.communicate(None if stdin is None else stdin.encode())
+            except BaseException:
+                process.kill()
+                raise
+        status = process.returncode
+        if late():
             status = 124
             err.write(f"it did not answer within {timeout:.0f} s".encode())
         return status, _read(out), _read(err)
+
+
+def _ended_after(process: subprocess.Popen[bytes], timeout: float | None) -> Callable[[], bool]:
+    """Kill *process* after *timeout* seconds; what is returned ends that, and tells if it was so.
+
+    Python's own way looks every 50 ms whether a program has ended, which adds up.
+    """
+    fired = threading.Event()
+
+    def end() -> None:
+        fired.set()
+        process.kill()
+
+    timer = threading.Timer(timeout, end) if timeout is not None else None
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+
+    def told() -> bool:
+        if timer is not None:
+            timer.cancel()
+        return fired.is_set()
+
+    return told
+
+
+def start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start *argv* beside us; nobody hears what it says."""
+    return subprocess.Popen(
+        resolved(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def stream(
