@@ -11,7 +11,12 @@ import pytest
 
 from tests.region.parts import cache, host
 
-WITHIN_PARTS = {"docker-registry": "debian-*/usr/bin", "helm": "kubectl-*", "kubectl": "kubectl-*"}
+WITHIN_PARTS = {
+    "busybox": "busybox-*/bin",
+    "docker-registry": "debian-*/usr/bin",
+    "helm": "kubectl-*",
+    "kubectl": "kubectl-*",
+}
 
 
 def path(name: str) -> str | None:

@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -413,6 +414,44 @@ def test_goes_on_by_itself_where_the_connection_broke(
 
     assert (code, len(times)) == (0, 2), err
     assert (stage.volume / "big.bin").read_bytes() == (stage.folder / "big.bin").read_bytes()
+
+
+def test_after_ctrl_c_the_same_command_goes_on(
+    stage: Stage,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (stage.folder / "big.bin").write_bytes(os.urandom(24 << 20))
+    plain = shell.stream
+    said: list[str] = []
+
+    def stream(argv: list[str], hear: Callable[[str], None], **more: Any) -> int:
+        def stop(line: str) -> None:
+            hear(line)
+            now = rsync.progress(line)
+            if now is not None and now.percent >= 33:
+                raise KeyboardInterrupt
+
+        return plain([argv[0], "--bwlimit=8m", *argv[1:]], stop, **more)
+
+    def listening(argv: list[str], hear: Callable[[str], None], **more: Any) -> int:
+        return plain(argv, lambda line: (said.append(line), hear(line))[1], **more)
+
+    monkeypatch.setattr(shell, "stream", stream)
+    stopped = stage.type("put", "big.bin")
+    half = (stage.volume / "big.bin").exists()
+    end = time.monotonic() + 60
+    while not (stage.volume / rsync.PARTIAL / "big.bin").exists():  # the far end has noticed
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    monkeypatch.setattr(shell, "stream", listening)
+    again = stage.type("put", "big.bin")
+
+    assert (stopped[0], half) == (130, False)
+    assert "the same command goes on from there" in stopped[2]
+    assert again[0] == 0
+    assert (stage.volume / "big.bin").read_bytes() == (stage.folder / "big.bin").read_bytes()
+    (matched,) = (line for line in said if line.startswith("Matched data"))
+    assert int("".join(filter(str.isdigit, matched))) >= 2 << 20
 
 
 def test_measures_and_lists_for_programs(stage: Stage, inputs: Path) -> None:  # noqa: F811

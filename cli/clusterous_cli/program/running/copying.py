@@ -127,7 +127,7 @@ def place_script(new: str, path: str, name: str) -> str:
     below = shlex.quote(posixpath.join(path, name))
     return (
         f"to={there}; test -d {there} && to={below}\n"
-        f'if test -d {made} && test -d "$to"; then cp -Rp -- {made}/. "$to"/\n'
+        f'if test -d {made} && test -d "$to"; then cp -Rpf -- {made}/. "$to"/\n'
         f'else mv -f -- {made} "$to"; fi\n'
         f"status=$?; rm -rf -- {shlex.quote(new)}; exit $status"
     )
@@ -253,12 +253,20 @@ def _unpack(stream: IO[bytes], folder: Path, tell: Tell) -> tuple[tuple[Link, ..
 
 
 def _place(made: Path, to: Path) -> None:
-    if made.is_dir() and to.is_dir() and not made.is_symlink():
-        shutil.copytree(made, to, symlinks=True, dirs_exist_ok=True)
-    elif to.is_dir():
+    """Put what came in its place; a folder that is there is added to."""
+    if _is_folder(made) and _is_folder(to):
+        for one in made.iterdir():
+            _place(one, to / one.name)
+    elif _is_folder(to):
         raise UserError(f"{to} is a folder; it is not replaced by a file.")
     else:
-        made.replace(to)
+        if to.is_symlink():
+            to.unlink()  # else what it leads to would be added to
+        shutil.move(made, to)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def _cut() -> FailedError:
@@ -292,7 +300,9 @@ def send(container: Container, source: str, path: str, tell: Tell) -> None:
     try:
         shell.run(container.argv(place_script(new[0], path, name)), env=container.env)
     except shell.CommandFailed as error:
-        raise container.refused(error, path) from error
+        raise FailedError(
+            f"All came, but not all could be put in its place: {error.said}"
+        ) from error
 
 
 _NEW_PLACE: Final = re.compile(rf"/.*{re.escape(_NEW)}\d+", re.DOTALL)

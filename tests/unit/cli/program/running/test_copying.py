@@ -29,6 +29,18 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder / "kubectl"
 
 
+@pytest.fixture(params=["gnu", pytest.param("busybox", marks=programs.needs("busybox"))])
+def image(kubectl: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """What a container has: all of this machine, or busybox and nothing else."""
+    if request.param == "gnu":
+        return
+    applets = tmp_path / "applets"
+    applets.mkdir()
+    for name in ("sh", "cat", "cp", "echo", "mkdir", "mv", "rm", "sha256sum", "tar", "tee", "test"):
+        (applets / name).symlink_to(programs.path("busybox") or "")
+    become(kubectl, f'PATH={applets}; exec "$@"')
+
+
 def become(program: Path, how: str) -> None:
     program.write_text(KUBECTL.format(how=how))
     program.chmod(0o755)
@@ -94,7 +106,7 @@ def test_one_end_is_here_and_one_in_a_container(ends: tuple[str, str]) -> None:
         copying.ends(*ends)
 
 
-def test_brings_files_and_folders(kubectl: Path, there: Path, here: Path) -> None:
+def test_brings_files_and_folders(image: None, there: Path, here: Path) -> None:
     copying.fetch(CONTAINER, f"{there}/out", f"{here}/", silent)
     copying.fetch(CONTAINER, f"{there}/out/", f"{here}/called", silent)
     copying.fetch(CONTAINER, f"{there}/out/a b.txt", f"{here}", silent)
@@ -106,7 +118,7 @@ def test_brings_files_and_folders(kubectl: Path, there: Path, here: Path) -> Non
     assert not [one for one in here.iterdir() if one.name.startswith(".")]
 
 
-def test_sends_files_and_folders(kubectl: Path, there: Path, here: Path) -> None:
+def test_sends_files_and_folders(image: None, there: Path, here: Path) -> None:
     (here / "in").mkdir()
     (here / "in/x.ini").write_text("x")
     (here / "in/run.sh").write_text("y")
@@ -125,14 +137,17 @@ def test_sends_files_and_folders(kubectl: Path, there: Path, here: Path) -> None
     assert not [one for one in there.rglob("*") if copying._NEW in one.name]
 
 
-def test_a_folder_that_is_there_is_added_to(kubectl: Path, there: Path, here: Path) -> None:
+def test_a_folder_that_is_there_is_added_to(image: None, there: Path, here: Path) -> None:
+    (there / "out/last").symlink_to("a b.txt")
     (here / "out").mkdir()
     (here / "out/mine").write_text("mine")
 
     copying.fetch(CONTAINER, f"{there}/out", f"{here}/", silent)
+    copying.fetch(CONTAINER, f"{there}/out", f"{here}/", silent)
+    copying.send(CONTAINER, f"{here}/out", f"{there}/", silent)
     copying.send(CONTAINER, f"{here}/out", f"{there}/", silent)
 
-    whole = {"a b.txt": "one", "deep/run.sh": "two", "mine": "mine"}
+    whole = {"a b.txt": "one", "deep/run.sh": "two", "mine": "mine", "last": "one"}
     assert files(here / "out") == files(there / "out") == whole
 
 
