@@ -344,10 +344,10 @@ def _open(settings: Settings, app: str | None) -> None:
     screen.tell(f"  as {door.user}, with the password {door.password}")
     screen.hint("Ctrl-C closes it.")
     if door.authority is None:
-        exposure.hold([leads], screen)
+        exposure.hold([exposure.Opened(tunnel=leads)], None, screen)
         return
     with unwrapped.served(port, inner, page.trust(door.authority)):
-        exposure.hold([leads], screen)
+        exposure.hold([exposure.Opened(tunnel=leads)], None, screen)
 
 
 def _namespace(api: "Api", app: str | None) -> str:

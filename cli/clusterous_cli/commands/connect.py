@@ -81,7 +81,8 @@ def command(
         state = exposure.await_ready(api, state, served, out, timeout=timeout, steady=steady)
         pages = exposure.open_all(cluster.access, api, state, endpoints, out)
         if not out.for_people:
-            out.emit([{"name": one.endpoint.name, "url": one.url} for one in pages])
+            names = [endpoint.name for endpoint in endpoints]
+            out.emit([{"name": n, "url": p.url} for n, p in zip(names, pages, strict=True)])
         if browser and pages and not window.show(pages[0].url):
             out.warn(f"! There is no browser to open here; the address is {pages[0].url}")
         if not background:

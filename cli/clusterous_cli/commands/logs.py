@@ -91,7 +91,9 @@ def command(
             return
         source = line.source
         before = " (before)" if source.previous else ""
-        ui.line(line.text, mark=f"{source.title}{before} | ", color=colors.get(source.component, ""))
+        ui.line(
+            line.text, mark=f"{source.title}{before} | ", color=colors.get(source.component, "")
+        )
 
     there = logs.pods(api, state, title)
     ended = logs.before(there, state.name) if previous else []

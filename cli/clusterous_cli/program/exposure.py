@@ -84,9 +84,9 @@ def unready(app: AppState, names: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A page that is open on this machine."""
+    """A page that is open on this machine; without an *endpoint*, one that never moves."""
 
-    endpoint: Endpoint
+    endpoint: Endpoint | None = None
     tunnel: Tunnel
 
     @property
@@ -161,7 +161,7 @@ class Keeping:
     """
 
     opened: list[Opened]
-    find: Callable[[Endpoint], Far]
+    find: Callable[[Endpoint], Far] | None
     ui: Ui
     broken: bool = False
     _looks: int = 0
@@ -194,6 +194,8 @@ class Keeping:
 
     def _anew(self, one: Opened, is_open: bool) -> Tunnel:
         """The tunnel to where the page is now; to where it was, while nobody can be asked."""
+        if one.endpoint is None or self.find is None:
+            return one.tunnel
         try:
             end = self.find(one.endpoint)
         except ClusterousError as error:
@@ -209,7 +211,7 @@ class Keeping:
 
 def hold(
     opened: Sequence[Opened],
-    find: Callable[[Endpoint], Far],
+    find: Callable[[Endpoint], Far] | None,
     ui: Ui,
     *,
     sleep: Callable[[float], None] = time.sleep,

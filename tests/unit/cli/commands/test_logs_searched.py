@@ -22,9 +22,11 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str, *words: str) -> int:
 @pytest.mark.parametrize(
     ("text", "words", "said"),
     [
-        pytest.param(BARE, ["sim", "--since", "1h"], "Central logging is off", id="off"),
+        pytest.param(
+            BARE, ["sim", "--stored", "--since", "1h"], "Central logging is off", id="off"
+        ),
         pytest.param(EFK, ["--grep", "x"], "take the name of a program", id="no name"),
-        pytest.param(EFK, ["sim", "-f", "--since", "1h"], "and no --follow", id="follow"),
+        pytest.param(EFK, ["sim", "-f", "--stored"], "and no --follow", id="follow"),
         pytest.param(EFK, ["sim", "--grep", "x"], "clusterous logging open sim", id="efk"),
     ],
 )
