@@ -413,6 +413,7 @@ def test_goes_on_by_itself_where_the_connection_broke(
     code, _, err = stage.type("put", "big.bin")
 
     assert (code, len(times)) == (0, 2), err
+    assert "! big.bin: the connection broke; going on in 1 s" in err
     assert (stage.volume / "big.bin").read_bytes() == (stage.folder / "big.bin").read_bytes()
 
 

@@ -68,7 +68,7 @@ def carried_out(
     try:
         with ui.lines() as lines:
             tell = ui.now_and_then(lambda text: lines.set(title, text))
-            done = course.run(tell)
+            done = course.run(tell, lambda text: ui.warn(f"! {title}: {text}"))
             if check:
                 lines.set(title, "comparing what arrived with what was sent")
                 compared(course.differing(_unheard))

@@ -244,10 +244,18 @@ def failure(status: int, said: Sequence[str], full: str) -> str:
 # -- acting ---------------------------------------------------------------------------------
 
 
-def run(argv: list[str], tell: Tell, full: str, *, sleep: Sleep = time.sleep) -> Done:
+def run(
+    argv: list[str],
+    tell: Tell,
+    full: str,
+    *,
+    warn: Tell | None = None,
+    sleep: Sleep = time.sleep,
+) -> Done:
     """Run rsync to its end, again where the connection broke and more came each time.
 
-    *full* is where there is no space where none is left.
+    *full* is where there is no space where none is left; *warn* hears of breaks, whatever *tell*
+    passes over.
     """
     furthest, pauses = 0, iter(PAUSES)
     while True:
@@ -260,7 +268,7 @@ def run(argv: list[str], tell: Tell, full: str, *, sleep: Sleep = time.sleep) ->
         pause = next(pauses, None) if status in BROKEN and not is_full else None
         if pause is None:
             raise FailedError(failure(status, heard.words, full))
-        tell(f"the connection broke; going on in {pause:.0f} s")
+        (warn or tell)(f"the connection broke; going on in {pause:.0f} s")
         sleep(pause)
 
 

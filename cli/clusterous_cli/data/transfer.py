@@ -193,11 +193,11 @@ class Course:
     left: tuple[links.Link, ...] = ()
     by_tar: Callable[[Tell], tuple[links.Link, ...]] | None = None
 
-    def run(self, tell: Tell) -> Done:
-        """Copy it."""
+    def run(self, tell: Tell, warn: Tell | None = None) -> Done:
+        """Copy it; *warn* hears where a connection broke."""
         if self.by_tar is not None:
             return Done(left=(*self.left, *self.by_tar(tell)), is_counted=False)
-        done = self._run(tell)
+        done = self._run(tell, warn=warn)
         # What was listed on the way was for the links that were left out.
         return replace(done, left=(*self.left, *done.left), new=(), changed=(), gone=())
 
@@ -214,10 +214,10 @@ class Course:
         found = self._run(tell, *rsync.DRY, "--checksum")
         return (*found.new, *found.changed)
 
-    def _run(self, tell: Tell, *more: str) -> Done:
+    def _run(self, tell: Tell, *more: str, warn: Tell | None = None) -> Done:
         done = Done()
         for program, *rest in self.argvs:
-            done += rsync.run([program, *more, *rest], tell, self.full)
+            done += rsync.run([program, *more, *rest], tell, self.full, warn=warn)
         return done
 
 
