@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from clusterous_api.errors import UserError
+from clusterous_cli.commands import launching
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
@@ -24,6 +25,7 @@ from clusterous_cli.terminal.options import Settings
     is_flag=True,
     help="Only write the usual recipe into FOLDER, which has none.",
 )
+@launching.builder
 @options.with_settings
 def command(
     settings: Settings,
@@ -31,6 +33,7 @@ def command(
     name: str | None,
     arguments: tuple[str, ...],
     write_containerfile: bool,
+    wish: str | None,
 ) -> None:
     """Build FOLDER, unless the registry has its content, and call it NAME:TAG (default: latest).
 
@@ -45,7 +48,7 @@ def command(
         return
     if name is None:
         raise UserError("Say what it is to be called: clusterous build-image FOLDER NAME[:TAG]")
-    from clusterous_cli.commands import launching, opening
+    from clusterous_cli.commands import opening
     from clusterous_cli.images import contexts
     from clusterous_cli.images.workshop import Workshop
     from clusterous_cli.terminal.screen import Ui
@@ -54,7 +57,7 @@ def command(
     contexts.pointing(name)
     build = contexts.plan_build(name, folder, arguments=contexts.build_arguments(arguments))
     opened = opening.session_of(settings)
-    workshop = Workshop(opened, ui, launching.aws_profile(settings))
+    workshop = Workshop(opened, ui, launching.aws_profile(settings), wish)
     digest = workshop.make([build], workshop.there([build]))[name]
     reference = contexts.reference(opened.cluster.registry, opened.cluster.name, build, digest)
     ui.emit({"name": name, "digest": digest, "reference": reference}, lambda: reference)

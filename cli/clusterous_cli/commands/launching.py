@@ -32,6 +32,12 @@ parameters = click.option(
     help="A cluster parameters file of Clusterous 1.0, with such values.",
 )
 named = click.option("--name", metavar="NAME", help="Run it under this name, beside others.")
+builder = click.option(
+    "--builder",
+    "wish",
+    type=click.Choice(["buildah", "podman", "docker", "cluster"]),
+    help="Who builds images: a program of this machine's, or the cluster.",
+)
 outside = click.option(
     "--outside", is_flag=True, help="Let FILE take what lies outside of its folder."
 )

@@ -25,6 +25,7 @@ from clusterous_cli.terminal.options import Settings
 @click.option(
     "--dry-run", is_flag=True, help="Only write on stdout what would be applied (-o yaml|json)."
 )
+@launching.builder
 @launching.file_options
 @options.with_settings
 def command(
@@ -35,6 +36,7 @@ def command(
     timeout: float,
     connect: bool,
     dry_run: bool,
+    wish: str | None,
     assigned: tuple[str, ...],
     parameters: Path | None,
     name: str | None,
@@ -71,6 +73,7 @@ def command(
         timeout=timeout * 60,
         profile=launching.aws_profile(settings),
         connect=connect,
+        builder=wish,
     )
     goal = opening.target(settings)
     launched = launching.launch(ui, what, wishes, goal.cloud, goal.name)

@@ -16,6 +16,10 @@ from clusterous_cli.images.context import taken
 from clusterous_cli.system import private, shell
 
 ENV_BUILDER: Final = "CLUSTEROUS_BUILDER"
+# Where it names no builder of this machine's.
+CLUSTER: Final = "cluster"
+# What machines call themselves on which everybody's builder makes what the nodes run.
+LIKE_NODES: Final = ("x86_64", "amd64", "AMD64")
 
 
 class Kind(StrEnum):
@@ -113,11 +117,36 @@ def cache_folder(environment: Mapping[str, str]) -> Path:
     return Path(base) / "clusterous" / "builder"
 
 
+def chosen(
+    environment: Mapping[str, str], machine: str, tell: Callable[[str], None]
+) -> Builder | None:
+    """Return the builder of this *machine* that is to build, or None if the cluster's is.
+
+    That is so where it was said, where there is none, and where none makes what the nodes run by
+    itself. What was said and does not work is an error.
+    """
+    wanted = environment.get(ENV_BUILDER)
+    if wanted == CLUSTER:
+        return None
+    if not wanted and machine not in LIKE_NODES:
+        tell(f"· this machine is {machine}, and the nodes are not: building on the cluster")
+        return None
+    try:
+        return find(environment)
+    except UserError:
+        if wanted:
+            raise
+        tell("· no builder works on this machine: building on the cluster")
+        return None
+
+
 def find(environment: Mapping[str, str] = os.environ) -> Builder:
     """The builder named in CLUSTEROUS_BUILDER, or the first that works."""
     wanted = environment.get(ENV_BUILDER)
     if wanted and wanted not in list(Kind):
-        raise UserError(f"{ENV_BUILDER} is {wanted!r}; it can be buildah, podman or docker.")
+        raise UserError(
+            f"{ENV_BUILDER} is {wanted!r}; it can be buildah, podman, docker or {CLUSTER}."
+        )
     state = cache_folder(environment)
     reasons = []
     for kind in [Kind(wanted)] if wanted else list(Kind):
@@ -128,7 +157,7 @@ def find(environment: Mapping[str, str] = os.environ) -> Builder:
     raise UserError(
         "An image must be built, and there is no builder that works:\n"
         + "\n".join(reasons)
-        + "\nInstall one of them (Debian, Ubuntu: apt install buildah) and try again."
+        + "\nInstall one of them (Debian, Ubuntu: apt install buildah), or say --builder cluster."
     )
 
 

@@ -1,20 +1,28 @@
 """Builds what the registry lacks of a program's images, and says by which digest each is there."""
 
+import os
+import platform
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clusterous_api.errors import ClusterousError
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.images import builder, contexts, registry
 from clusterous_cli.images.assembly import archives, pull, references
 from clusterous_cli.images.builder import Builder
 from clusterous_cli.images.context import recipe, taken
+from clusterous_cli.images.context.taken import Taken
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.images.registry import Known
+from clusterous_cli.images.remote import building, desk
+from clusterous_cli.images.remote import scripts as remote
+from clusterous_cli.images.remote.building import Order
+from clusterous_cli.images.remote.desk import Desk
 from clusterous_cli.images.sending import push, saved
 from clusterous_cli.reach.session import Session
-from clusterous_cli.system import download
+from clusterous_cli.system import download, private
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
@@ -32,11 +40,15 @@ def repository(who: Identity, name: str, profile: str | None) -> push.Repository
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """Where a cluster's images are made; *profile* is AWS's, for the registry's password."""
+    """Where a cluster's images are made; *profile* is AWS's, for the registry's password.
+
+    *wish* is the builder that was asked for; else the environment may name one.
+    """
 
     session: Session
     ui: Ui
     profile: str | None = None
+    wish: str | None = None
 
     def there(self, builds: Sequence[Build]) -> dict[str, Known]:
         """Return, by titles, those that the registry has."""
@@ -71,12 +83,61 @@ class Workshop:
         for build in missing:
             if (found := recipe.find(build.folder)).is_default:
                 self.ui.tell(f"· {build.folder} has {found.words}")
-        with_ = builder.find()
+        named = {builder.ENV_BUILDER: self.wish} if self.wish else {}
+        with_ = builder.chosen({**os.environ, **named}, platform.machine(), self.ui.tell)
+        if with_ is None:
+            return self._made_there(missing)
         try:
             with self.ui.lines() as lines:
                 return {build.title: self._build(with_, build, lines) for build in missing}
         finally:
             builder.tidy(with_)
+
+    # -- on the cluster --------------------------------------------------------------------
+
+    def _made_there(self, missing: Sequence[Build]) -> dict[str, str]:
+        place = builder.cache_folder(os.environ) / "contexts"
+        private.folder(place)
+        with self.ui.lines() as lines:
+            tell = session.now_and_then(self.ui, lambda text: lines.set("builder", text[:100]))
+            at = desk.begun(self.session, tell)
+            lines.set("builder", "builds on the cluster", done=True)
+            return {build.title: self._build_there(at, place, build, lines) for build in missing}
+
+    def _build_there(self, at: Desk, place: Path, build: Build, lines: Lines) -> str:
+        """Build one image on the cluster, and return its digest."""
+        title, began = f"image {build.name}", self.ui.clock()
+        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
+        lines.set(title, "not in the registry: building on the cluster")
+        with taken.copy(build.source, place) as copy:
+            found = self._find(build, copy.tag) if copy.tag != build.tag else None
+            digest = found.digest if found else self._pushed_there(at, build, copy, tell)
+        took = self.ui.clock() - began
+        lines.set(title, f"{copy.tag}: built and pushed in {took:.0f} s", done=True)
+        return digest
+
+    def _pushed_there(
+        self, at: Desk, build: Build, copy: Taken, tell: Callable[[str], None]
+    ) -> str:
+        """Have a copy built; what somebody else pushed meanwhile is as good."""
+        repository = self._repository(build)
+        self._ensure(repository)
+        where = f"{self.session.cluster.registry}/{repository}"
+        password = registry.password(self.session.identity.region, self.profile)
+        order = Order(
+            name=build.name,
+            reference=f"{where}:{copy.tag}",
+            cache=f"{where}:{taken.CACHE}build",
+            login=remote.login(self.session.cluster.registry, registry.USER, password),
+        )
+        try:
+            return building.build(at, copy, order, tell)
+        except ClusterousError:
+            if there := self._find(build, copy.tag):
+                return there.digest
+            raise
+
+    # -- either ----------------------------------------------------------------------------
 
     def _find(self, build: Build, tag: str) -> Known | None:
         return registry.find(self.session.cloud, self._repository(build), tag)

@@ -34,6 +34,7 @@ class Wishes:
     timeout: float = 1800
     profile: str | None = None
     connect: bool = True
+    builder: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ class Launch:
 
     @property
     def workshop(self) -> Workshop:
-        return Workshop(self.session, self.ui, self.wishes.profile)
+        return Workshop(self.session, self.ui, self.wishes.profile, self.wishes.builder)
 
     # -- files -----------------------------------------------------------------------------
 

@@ -32,8 +32,12 @@ class Folders:
     def rancher(self) -> Path:
         return self.base / "rancher"
 
+    @property
+    def kubelet(self) -> Path:
+        return self.base / "kubelet"
+
     def make(self) -> None:
-        for folder in (self.upper, self.base / "work", self.root, self.rancher):
+        for folder in (self.upper, self.base / "work", self.root, self.rancher, self.kubelet):
             folder.mkdir(parents=True, exist_ok=True)
 
 
@@ -76,6 +80,8 @@ def _nspawn(name: str, folders: Folders, shared: Path) -> Sequence[str]:
         f"--bind={shared}:/srv/efs",
         # Layers of container images cannot lie on the overlay that the machine's root is.
         f"--bind={folders.rancher}:/var/lib/rancher",
+        # Nor can those of a builder, which are on a volume of its pod.
+        f"--bind={folders.kubelet}:/var/lib/kubelet",
         # As the host has it: one kernel has one kind of control groups.
         f"systemd.unified_cgroup_hierarchy={int(cgroups.is_unified())}",
     ]

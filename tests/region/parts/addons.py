@@ -58,9 +58,9 @@ def build_registry(target: Path, found: Found, tell: Tell) -> None:
         images.store(image, CLOUD_REPOSITORY, CLOUD_VERSION, target)
 
 
-def compile_go(module: Path, package: str, stamp: str, program: Path) -> None:
-    """Compile *package* of a *module* of ours to the static file *program*."""
-    flags = ("-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", f"-s -w {stamp}")
+def compile_go(module: Path, package: str, stamp: str, program: Path, *more: str) -> None:
+    """Compile *package* of a *module* of ours to the static file *program*, with *more* flags."""
+    flags = ("-mod=readonly", "-trimpath", "-buildvcs=false", *more, "-ldflags", f"-s -w {stamp}")
     done = subprocess.run(
         ["nice", "go", "build", *flags, "-o", program, package],
         cwd=module,

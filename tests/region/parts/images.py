@@ -51,12 +51,17 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A file (content or source on disk), a symlink or, with neither, a folder of a layer."""
+    """A file (content or source on disk), a symlink or, with neither, a folder of a layer.
+
+    *owner* is a user and the group of that number, *capabilities* those of a program's file.
+    """
 
     content: bytes | None = None
     source: Path | None = None
     link: str | None = None
     mode: int = 0o755
+    owner: int = 0
+    capabilities: bytes = b""
 
 
 def digest_of(data: bytes) -> str:
@@ -240,6 +245,11 @@ def _parents(paths: Iterable[str]) -> Iterator[str]:
 
 def _add_entry(tar: tarfile.TarFile, path: str, entry: Entry) -> None:
     info = _header(path, mode=entry.mode)
+    info.uid = info.gid = entry.owner
+    if entry.capabilities:
+        # An attribute is bytes; what is no text goes into the header as it is.
+        value = entry.capabilities.decode(errors="surrogateescape")
+        info.pax_headers = {"SCHILY.xattr.security.capability": value}
     if entry.link is not None:
         info.type, info.linkname, info.mode = tarfile.SYMTYPE, entry.link, 0o777
         tar.addfile(info)

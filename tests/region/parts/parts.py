@@ -14,6 +14,7 @@ from tests.region.machines import rootfs
 from tests.region.parts import (
     addons,
     airgap,
+    buildkit,
     cache,
     debian,
     debs,
@@ -82,7 +83,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "kubectl": ("kubectl", "kubectl"),
     "helm": ("kubectl", "helm"),
     "registry": ("debian", "usr/bin/docker-registry"),
-    "hub": ("hub", ""),
+    "hub": ("docker_hub", ""),
     "kubernetes_images": ("kubernetes_images", ""),
     "operator_image": ("operator_image", operator_image.ARCHIVE),
     "volume_image": ("volume_image", volume_image.ARCHIVE),
@@ -244,6 +245,23 @@ def _recipes() -> Sequence[Recipe]:
             sources=_modules(debian, images),
             needs=("trees",),
             estimate_seconds=20,
+        ),
+        Recipe(
+            name="buildkit",
+            build=buildkit.build_programs,
+            versions={"version": buildkit.VERSION},
+            sources=addons.sources(buildkit.MODULE),
+            estimate_seconds=200,
+            heavy=True,
+        ),
+        Recipe(
+            # Another than the hub's, on which images of ours are made: these do not need it.
+            name="docker_hub",
+            build=buildkit.build_hub,
+            versions={"tag": buildkit.TAG},
+            sources=_modules(buildkit, images),
+            needs=("hub", "trees", "buildkit", "busybox", "debian"),
+            estimate_seconds=15,
         ),
         Recipe(
             name="wheels",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.region.parts import addons
+from tests.region.parts import addons, buildkit
 
 LINE = re.compile(
     r"^\t(?P<name>[^\s]+)(?: => (?P<other>[^\s]+))? (?P<version>v[^\s]+)", re.MULTILINE
@@ -23,6 +23,7 @@ def versions(module: Path) -> dict[tuple[str, str], str]:
     [
         (addons.METRICS, "sigs.k8s.io/metrics-server", addons.METRICS_VERSION),
         (addons.CLOUD, "k8s.io/cloud-provider-aws", addons.CLOUD_VERSION),
+        (buildkit.MODULE, "github.com/moby/buildkit", buildkit.VERSION),
     ],
 )
 def test_the_version_that_is_told_is_the_one_that_is_compiled(

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.region.parts import images, release
+from tests.region.parts import buildkit, images, release
 from tests.region.parts.images import Entry, Image
 
 
@@ -163,3 +163,20 @@ def test_a_stored_image_can_be_followed_by_its_digests(tmp_path: Path) -> None:
 )
 def test_reads_published_checksums(text: str) -> None:
     assert release.parse_checksums(text) == {"k3s": "abc", "images.tar.zst": "def"}
+
+
+def test_a_file_has_an_owner_and_what_its_program_may(tmp_path: Path) -> None:
+    known = buildkit.capability(7)
+    entries = {
+        "bin/map": Entry(content=b"#!/bin/sh\n", capabilities=known),
+        "home/user": Entry(owner=1000),
+    }
+
+    images.layer_from_entries(entries, tmp_path / "layer.tar")
+
+    with tarfile.open(tmp_path / "layer.tar") as tar:
+        found = {item.name: item for item in tar}
+    told = found["bin/map"].pax_headers["SCHILY.xattr.security.capability"]
+    assert told.encode(errors="surrogateescape") == known
+    assert (found["home/user"].uid, found["home/user"].gid) == (1000, 1000)
+    assert found["bin/map"].uid == 0

@@ -21,7 +21,8 @@ from clusterous_cli.images.context.tree import Entry
 
 # What every builder is asked beside the folder: the nodes are Intel's and AMD's, whatever the
 # laptop is. All of it is in the tag, so that what is built otherwise is another image.
-ASKED: Final = ("--platform", "linux/amd64")
+PLATFORM: Final = "linux/amd64"
+ASKED: Final = ("--platform", PLATFORM)
 # How tags begin: those of content, and those of caches of builds.
 PREFIX: Final = "src-"
 CACHE: Final = "cache-"
@@ -49,12 +50,26 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """A copy for a builder: the *context*, the *recipe* beside it, and the *tag* of both."""
+    """A copy for a builder: the *context*, the *recipe* beside it, and the *tag* of both.
+
+    *entries* are the context's, and *found* is the recipe as the folder has it.
+    """
 
     context: Path
     recipe: Path
-    asked: tuple[str, ...]
+    source: Source
+    found: Recipe
+    entries: tuple[Entry, ...]
     tag: str
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Return what a builder is asked, in its own words."""
+        return self.source.asked
+
+    def tag_of(self, entries: Iterable[Entry]) -> str:
+        """Return the tag of what a builder elsewhere has of this copy."""
+        return _tag(self.source, self.found, entries)
 
 
 def tag(source: Source) -> str:
@@ -127,6 +142,8 @@ def _take(source: Source, place: Path) -> Taken:
     return Taken(
         context=place / "context",
         recipe=written,
-        asked=source.asked,
+        source=source,
+        found=found,
+        entries=tuple(entries),
         tag=_tag(source, found, entries),
     )
