@@ -25,6 +25,11 @@ def program(argv: Sequence[str]) -> None:
     _say(f"$ {line}" if len(line) <= MOST else f"$ {line[:MOST]}…")
 
 
+def heard(line: str) -> None:
+    """Say what a program said."""
+    _say(f"  {line}")
+
+
 def call(service: str, action: str) -> None:
     """Say which call is made."""
     _say(f"→ {service} {action}")

@@ -15,7 +15,7 @@ from clusterous_cli.images.context.taken import ROUNDS, Taken
 from clusterous_cli.images.remote import copies, desk, scripts
 from clusterous_cli.images.remote.desk import Desk
 from clusterous_cli.reach import ssh
-from clusterous_cli.system import shell
+from clusterous_cli.system import shell, verbosity
 
 Tell = Callable[[str], None]
 # Of what a builder says, so much is shown when it failed.
@@ -105,6 +105,7 @@ def _solved(at: Desk, line: str, tell: Tell) -> str:
 
     def hear(text: str) -> None:
         said.append(text)
+        verbosity.heard(text)
         if not text.startswith(scripts.MADE):
             tell(text)
 

@@ -19,6 +19,8 @@ JOBS: Final = f"/apis/batch/v1/namespaces/{builder.SPACE}/jobs/{builder.NAME}"
 PODS: Final = kube.pods_path(builder.SPACE, builder.LABELS)
 # In seconds: its image has some 100 MB.
 PATIENCE: Final = 600.0
+# So much of what a builder said is shown, where it does not begin to build.
+LINES: Final = 8
 # What a pod waits for in vain, however long.
 STUCK: Final = ("InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError")
 
@@ -50,7 +52,12 @@ def begun(on: Session, tell: Tell, pauses: Pauses | None = None) -> Desk:
         timeout=PATIENCE,
         longest=2.0,
     )
-    return _lent(on, pod, tell, pauses)
+    try:
+        return _lent(on, pod, tell, pauses)
+    except FailedError as error:
+        place = f"/api/v1/namespaces/{builder.SPACE}/pods/{pod}/log"
+        said = api.text(place, {"tailLines": str(LINES)}).splitlines()
+        raise FailedError("\n    ".join([str(error), *said])) from error
 
 
 def _begin(api: Api, tell: Tell, pauses: Pauses) -> None:
