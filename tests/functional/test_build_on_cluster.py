@@ -103,7 +103,9 @@ class Kubernetes:
         if method != "GET":
             self.calls.append(f"{method} {path}")
         if method == "PATCH":
-            self.objects[place] = json.loads(body or "")
+            made = json.loads(body or "")
+            made["metadata"]["uid"] = str(len(self.calls))
+            self.objects[place] = made
         if method == "DELETE":
             self.objects.pop(place, None)
         found = self.fixed(place) or self.objects.get(place)
@@ -123,14 +125,22 @@ class Kubernetes:
             }
             for group, one in kinds.items()
         }
-        pod = {"metadata": {"name": "builder-x"}, "status": {"phase": "Running"}}
-        pods = {"items": [pod] if desk.JOBS in self.objects else []}
+        uids = [job["metadata"]["uid"] for job in (self.objects.get(desk.JOBS),) if job]
+        pods = {"items": [pod(uid) for uid in ("0", *uids)]}
         answers: dict[str, Any] = {
             **known,
             "/api/v1/nodes": {"items": nodes()},
             desk.PODS.partition("?")[0]: pods,
         }
         return answers.get(place)
+
+
+def pod(uid: str) -> dict[str, Any]:
+    """Return the builder's pod; one of a Job that was failed."""
+    return {
+        "metadata": {"name": f"builder-{uid}", "ownerReferences": [{"uid": uid}]},
+        "status": {"phase": "Failed" if uid == "0" else "Running"},
+    }
 
 
 @dataclass

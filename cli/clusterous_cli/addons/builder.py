@@ -44,12 +44,13 @@ DISK: Final = (2 * GIB, 40 * GIB)
 # Of what a builder may fill, so much is kept as a cache; all that is more goes after a build.
 KEPT: Final = 0.6
 
-# BuildKit is begun again when it ends: a step may end all that runs as its user. What has the first
-# number of a pod cannot be ended from within.
+# BuildKit is begun again when it ends: a step may end all that runs as its user, and then nothing
+# tidies up. What has the first number of a pod cannot be ended from within.
 MAIN: Final = f"""\
 trap 'exit 0' TERM INT
 touch {USED}
 while :; do
+    rm -rf {SECRETS}/*
     rootlesskit buildkitd --oci-worker-no-process-sandbox --oci-worker-gc-keepstorage="$2" &
     daemon=$!
     while kill -0 $daemon 2>/dev/null; do

@@ -102,17 +102,19 @@ def _listed(at: Desk, name: str, key: str) -> bytes:
 
 def _solved(at: Desk, line: str, tell: Tell) -> str:
     said: deque[str] = deque(maxlen=LINES)
+    made: list[str] = []
 
     def hear(text: str) -> None:
-        said.append(text)
+        if digest := scripts.digest(text):
+            made.append(digest)
+            return
         verbosity.heard(text)
-        if not text.startswith(scripts.MADE):
-            tell(text)
+        said.append(text)
+        tell(text)
 
     status = shell.stream(ssh.argv(at.session.access, ssh.CONTROLLER, line), hear)
-    digest = scripts.digest(said)
-    if status == 0 and digest:
-        return digest
+    if status == 0 and made:
+        return made[-1]
     ended = desk.ended(at.session)
     why = f"the builder ended: {ended}" if ended else f"status {status}"
     shown = "\n".join(f"    {text}" for text in said)

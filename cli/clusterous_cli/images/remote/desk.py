@@ -43,10 +43,9 @@ def begun(on: Session, tell: Tell, pauses: Pauses | None = None) -> Desk:
     """Return a builder of the cluster, started if need be."""
     pauses = pauses or Pauses()
     api = session.api(session.link(on.cluster))
-    _begin(api, tell, pauses)
-    tell("waiting for the cluster's builder")
+    tell("looking for the cluster's builder")
     pod = wait.until(
-        lambda: running(api.items(PODS), tell),
+        lambda: _running(api, tell, pauses),
         "The start of the cluster's builder",
         pauses,
         timeout=PATIENCE,
@@ -60,7 +59,8 @@ def begun(on: Session, tell: Tell, pauses: Pauses | None = None) -> Desk:
         raise FailedError("\n    ".join([str(error), *said])) from error
 
 
-def _begin(api: Api, tell: Tell, pauses: Pauses) -> None:
+def _running(api: Api, tell: Tell, pauses: Pauses) -> str | None:
+    """Return the name of the builder's pod if it runs; start one where there is none."""
     job = api.find(JOBS)
     if job is not None and has_ended(job):
         api.delete(f"{JOBS}?propagationPolicy=Background")
@@ -70,7 +70,9 @@ def _begin(api: Api, tell: Tell, pauses: Pauses) -> None:
     if job is None:
         tell("starting a builder on the cluster")
         for manifest in wanted(api.items("/api/v1/nodes")):
-            api.apply(manifest)
+            job, _ = api.apply(manifest)
+    assert job is not None
+    return running([pod for pod in api.items(PODS) if is_of(pod, job)], tell)
 
 
 def wanted(nodes: list[Object]) -> list[Object]:
@@ -96,6 +98,12 @@ def has_ended(job: Mapping[str, Any]) -> bool:
     return ended or "deletionTimestamp" in job["metadata"]
 
 
+def is_of(pod: Mapping[str, Any], job: Mapping[str, Any]) -> bool:
+    """Whether a pod is of this very Job, and not of one of its name before."""
+    owners = pod["metadata"].get("ownerReferences") or ()
+    return job["metadata"].get("uid") in [owner["uid"] for owner in owners]
+
+
 def running(pods: list[Object], tell: Tell) -> str | None:
     """Return the name of the builder's pod once it runs; tell what it waits for."""
     alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
@@ -111,12 +119,12 @@ def running(pods: list[Object], tell: Tell) -> str | None:
 
 
 def trouble(pod: Mapping[str, Any]) -> str:
-    """Return why a pod ended, or never starts."""
+    """Return why a pod failed, or never starts; one that ended by itself was idle."""
     status = pod.get("status", {})
     for reason, words in _states(pod, "waiting"):
         if reason in STUCK:
             return f"{reason}: {words}"
-    if status.get("phase") not in ("Failed", "Succeeded"):
+    if status.get("phase") != "Failed":
         return ""
     told = [f"{status.get('reason', '')}: {status['message']}"] if status.get("message") else []
     return "; ".join([*told, *(reason for reason, _ in _states(pod, "terminated"))]) or "it ended"

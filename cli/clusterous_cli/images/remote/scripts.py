@@ -7,7 +7,7 @@ libraries that it loads: a program can be started by its loader wherever that li
 import base64
 import json
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from clusterous_cli.addons import builder
@@ -64,7 +64,7 @@ ln -sfn "$2" "$place/last"
 [ -z "$before" ] || rm -rf "$place/$before"
 shift 2
 buildctl build "$@" --metadata-file "$DOCKER_CONFIG/made" </dev/null || exit
-echo "{MADE}$(tr -d '\\n' <"$DOCKER_CONFIG/made")"
+printf '%s\\n' "{MADE}$(tr -d '\\n' <"$DOCKER_CONFIG/made")"
 """
 _FORGET: Final = f"rm -rf {builder.SECRETS}/$2 {CONTEXTS}/$1/$2"
 
@@ -177,9 +177,8 @@ def login(registry: str, user: str, password: str) -> str:
     return json.dumps({"auths": {registry: {"auth": told}}})
 
 
-def digest(lines: Iterable[str]) -> str | None:
-    """Return the digest of what was made, by what the builder told of it."""
-    for line in lines:
-        if line.startswith(MADE):
-            return str(json.loads(line.removeprefix(MADE))["containerimage.digest"])
-    return None
+def digest(line: str) -> str | None:
+    """Return the digest of what was made, if that is what the builder tells by this *line*."""
+    if not line.startswith(MADE):
+        return None
+    return str(json.loads(line.removeprefix(MADE))["containerimage.digest"])

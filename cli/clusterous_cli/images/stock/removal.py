@@ -67,7 +67,12 @@ def is_built_on(upper: Item, lower: Item) -> bool:
 def prunable(
     items: Sequence[Item], now: datetime, older: timedelta, also_named: bool
 ) -> list[Item]:
-    """Return what nobody would miss if nobody uses it: no name of people's, and not just pushed."""
+    """Return what nobody would miss if nobody uses it: no name of people's, and not just pushed.
+
+    Who builds would miss a cache; the registry removes one that is old by itself.
+    """
     return [
-        item for item in items if now - item.pushed >= older and (also_named or not item.pointers)
+        item
+        for item in items
+        if now - item.pushed >= older and (also_named or not (item.pointers or item.is_cache))
     ]

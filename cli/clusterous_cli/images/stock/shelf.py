@@ -41,6 +41,11 @@ class Item:
         return tuple(tag for tag in self.tags if not tag.startswith(ours))
 
     @property
+    def is_cache(self) -> bool:
+        """Tell whether it is no image, but what a builder can use again."""
+        return any(tag.startswith(taken.CACHE) for tag in self.tags)
+
+    @property
     def title(self) -> str:
         """Say which image this is: as people call it, else by its content."""
         tag = next(iter(self.pointers or self.tags), None)

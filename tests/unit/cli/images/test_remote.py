@@ -156,10 +156,10 @@ def test_a_lost_cache_is_no_failure_and_lies_where_tags_move() -> None:
 
 
 def test_the_digest_is_in_the_builders_last_words() -> None:
-    words = ["#7 pushing", 'clusterous-made {"containerimage.digest": "sha256:0a"}']
+    words = 'clusterous-made {"containerimage.digest": "sha256:0a"}'
 
     assert scripts.digest(words) == "sha256:0a"
-    assert scripts.digest(words[:1]) is None
+    assert scripts.digest("#7 pushing") is None
 
 
 # -- where it is --------------------------------------------------------------------------
@@ -213,6 +213,17 @@ def test_a_pod_that_ended_says_why(ended: dict[str, Any], expected: str) -> None
 )
 def test_a_job_that_is_over_is_not_waited_for(job: dict[str, Any], over: bool) -> None:
     assert desk.has_ended(job) is over
+
+
+def test_a_pod_of_a_job_before_is_another() -> None:
+    job = {"metadata": {"name": "builder", "uid": "2"}}
+    before, after = (
+        {"metadata": {"name": "x", "ownerReferences": [{"uid": uid}]}} for uid in ("1", "2")
+    )
+
+    assert not desk.is_of(before, job)
+    assert desk.is_of(after, job)
+    assert desk.running([pod("Succeeded")], lambda words: None) is None
 
 
 def test_no_node_for_it_is_told() -> None:

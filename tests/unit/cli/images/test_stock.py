@@ -126,9 +126,9 @@ def test_prune_leaves_what_has_a_name_and_what_was_just_pushed() -> None:
     everything = [old, named, fresh, cache]
     day = timedelta(days=1)
 
-    assert removal.prunable(everything, NOW, day, False) == [old, cache]
+    assert removal.prunable(everything, NOW, day, False) == [old]
     assert removal.prunable(everything, NOW, day, True) == [old, named, cache]
-    assert removal.prunable(everything, NOW, timedelta(0), False) == [old, fresh, cache]
+    assert removal.prunable(everything, NOW, timedelta(0), False) == [old, fresh]
 
 
 def test_an_image_is_found_by_each_of_its_names() -> None:
