@@ -44,14 +44,41 @@ DISK: Final = (2 * GIB, 40 * GIB)
 # Of what a builder may fill, so much is kept as a cache; all that is more goes after a build.
 KEPT: Final = 0.6
 
+# What a step leaves running holds the step's output, and so the build, for as long as it likes: it
+# is ended with the step. It is known by its session, which the step's first process began.
+RUNC: Final = f"""\
+#!/bin/sh
+run= pids={WORK}/step.$$
+for word; do
+    shift
+    [ "$word" != run ] || {{ run=yes; set -- "$@" run --pid-file "$pids"; continue; }}
+    set -- "$@" "$word"
+done
+[ -n "$run" ] || exec buildkit-runc "$@"
+buildkit-runc "$@"
+status=$?
+first=$(cat "$pids" 2>/dev/null)
+rm -f "$pids"
+[ -n "$first" ] || exit $status
+for stat in /proc/[0-9]*/stat; do
+    {{ read -r said <"$stat"; }} 2>/dev/null || continue
+    set -- ${{said##*) }}
+    [ "$4" != "$first" ] || {{ one=${{stat#/proc/}}; kill -9 "${{one%/stat}}" 2>/dev/null; }}
+done
+exit $status
+"""
 # BuildKit is begun again when it ends: a step may end all that runs as its user, and then nothing
 # tidies up. What has the first number of a pod cannot be ended from within.
 MAIN: Final = f"""\
 trap 'exit 0' TERM INT
+cat >{WORK}/runc <<'END'
+{RUNC}END
+chmod 755 {WORK}/runc
 touch {USED}
 while :; do
     rm -rf {SECRETS}/*
-    rootlesskit buildkitd --oci-worker-no-process-sandbox --oci-worker-gc-keepstorage="$2" &
+    rootlesskit buildkitd --oci-worker-no-process-sandbox --oci-worker-binary={WORK}/runc \
+        --oci-worker-gc-keepstorage="$2" &
     daemon=$!
     while kill -0 $daemon 2>/dev/null; do
         sleep 2 &

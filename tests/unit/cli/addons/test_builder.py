@@ -1,5 +1,7 @@
 """The builder on the cluster: where it goes, how much it may use, and what it may do."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -109,6 +111,46 @@ def test_the_controller_has_it_only_where_no_other_can() -> None:
     ]
     assert "affinity" not in alone
     assert [one["key"] for one in alone["tolerations"]] == [names.CONTROL_PLANE_TAINT]
+
+
+# A runc whose container ends at once, and leaves a process.
+LEAVING = """\
+#!/bin/sh
+echo "$@" >"${0%/*}/told"
+[ "$2" = run ] || exit 0
+setsid sh -c 'sleep 300 & echo $! >"$1"; echo $$ >"$2"' sh "${0%/*}/left" "$4"
+exit 3
+"""
+
+
+def test_what_a_step_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    for name, text in (("runc", builder.RUNC), ("buildkit-runc", LEAVING)):
+        (tmp_path / name).write_text(text.replace(builder.WORK, str(tmp_path)))
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+
+    done = subprocess.run(
+        [tmp_path / "runc", "--log=x", "run", "--bundle", "a b", "id"],
+        env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = (tmp_path / "told").read_text()
+    subprocess.run([tmp_path / "runc", "--version"], env=env, check=True)
+
+    # What it left had its output, which would else not have come to an end.
+    assert (done.returncode, done.stderr) == (3, "")
+    assert told.strip() == f"--log=x run --pid-file {tmp_path}/step.{pid_in(told)} --bundle a b id"
+    assert not alive(int((tmp_path / "left").read_text()))
+    assert not list(tmp_path.glob("step.*"))
+    assert (tmp_path / "told").read_text() == "--version\n"
+
+
+def pid_in(told: str) -> str:
+    return told.partition("/step.")[2].split()[0]
+
+
+def alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_nobody_reaches_it_and_it_forgets_itself() -> None:
