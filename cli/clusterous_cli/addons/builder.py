@@ -38,7 +38,9 @@ USED: Final = f"{WORK}/used"
 # In memory, of each build its own folder: what it may read and write in the registry.
 SECRETS: Final = "/run/secrets/builder"
 
+MIB: Final = 1 << 20
 GIB: Final = 1 << 30
+TOLERATED: Final = (names.CONTROL_PLANE_TAINT, names.MASTER_TAINT)
 MEMORY: Final = (GIB // 2, 4 * GIB)
 DISK: Final = (2 * GIB, 40 * GIB)
 # Of what a builder may fill, so much is kept as a cache; all that is more goes after a build.
@@ -118,14 +120,14 @@ def room(nodes: Iterable[Mapping[str, Any]]) -> Room | None:
 
 
 def _fits(node: Mapping[str, Any]) -> bool:
-    """Whether a pod that says nothing of taints, but for the controller's, may go there."""
+    """Whether it may go there: of taints it passes over ours alone, which say what a node is for."""
     spec, status = node.get("spec") or {}, node["status"]
     taints = [one for one in spec.get("taints") or () if one.get("effect") != "PreferNoSchedule"]
     ready = {one["type"]: one["status"] for one in status.get("conditions") or ()}
     return (
         ready.get("Ready") == "True"
         and not spec.get("unschedulable")
-        and all(one["key"] == names.CONTROL_PLANE_TAINT for one in taints)
+        and all(one["key"] in TOLERATED for one in taints)
     )
 
 
@@ -136,7 +138,8 @@ def _is_controller(node: Mapping[str, Any]) -> bool:
 def _half(nodes: Iterable[Mapping[str, Any]], resource: str, least: int, most: int) -> int:
     told = (quantity.amounts(node["status"].get("allocatable")) for node in nodes)
     smallest = min(amounts.get(resource, Decimal(most)) for amounts in told)
-    return max(least, min(most, int(smallest / 2)))
+    whole = int(smallest / 2) // MIB * MIB
+    return max(least, min(most, whole))
 
 
 def manifests(where: Room, image: str) -> list[Manifest]:
@@ -202,12 +205,13 @@ def _pod(where: Room, image: str) -> dict[str, Any]:
 
 
 def _home(where: Room) -> dict[str, Any]:
+    tolerations = [{"key": key, "operator": "Exists"} for key in TOLERATED]
     if where.on_controller:
-        return {"tolerations": [{"key": names.CONTROL_PLANE_TAINT, "operator": "Exists"}]}
+        return {"tolerations": tolerations}
     elsewhere = {"key": names.LABEL_CONTROL_PLANE, "operator": "DoesNotExist"}
     terms = [{"matchExpressions": [elsewhere]}]
     required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
-    return {"affinity": {"nodeAffinity": required}}
+    return {"tolerations": tolerations, "affinity": {"nodeAffinity": required}}
 
 
 def _container(where: Room, image: str) -> dict[str, Any]:
