@@ -120,7 +120,7 @@ def room(nodes: Iterable[Mapping[str, Any]]) -> Room | None:
 
 
 def _fits(node: Mapping[str, Any]) -> bool:
-    """Whether it may go there: of taints it passes over ours alone, which say what a node is for."""
+    """Whether it may go there: our own taints say what nodes are for, and are passed over."""
     spec, status = node.get("spec") or {}, node["status"]
     taints = [one for one in spec.get("taints") or () if one.get("effect") != "PreferNoSchedule"]
     ready = {one["type"]: one["status"] for one in status.get("conditions") or ()}
