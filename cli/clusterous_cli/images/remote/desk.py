@@ -171,6 +171,8 @@ def _lent(on: Session, pod: str, tell: Tell, pauses: Pauses) -> Desk:
 def ended(on: Session) -> str:
     """Return why the builder is not there any more; nothing if it is."""
     api = session.api(session.link(on.cluster))
-    pods = api.items(PODS)
-    words = [words for pod in pods if (words := trouble(pod))]
-    return "; ".join(words) if words else "" if pods else "it is gone"
+    job = api.find(JOBS)
+    pods = [] if job is None else [pod for pod in api.items(PODS) if is_of(pod, job)]
+    if not pods:
+        return "it is gone"
+    return "; ".join(words for pod in pods if (words := trouble(pod)))

@@ -30,7 +30,10 @@ NEXT: Final = "="
 _BUSY: Final = (
     f"(while kill -0 $$; do touch {builder.USED}; sleep 10; done) </dev/null >/dev/null 2>&1 &\n"
 )
-_RSYNC: Final = f'{_BUSY}cd {builder.TOOLS} && exec ./ld-* --library-path . ./rsync "$@"'
+_RSYNC: Final = (
+    f"{_BUSY}cd {CONTEXTS} &&"
+    f' exec {builder.TOOLS}/ld-* --library-path {builder.TOOLS} {builder.TOOLS}/rsync "$@"'
+)
 _READY: Final = (
     f"touch {builder.USED}; buildctl debug workers >/dev/null && test -s {builder.TRUSTED}"
 )
@@ -117,12 +120,12 @@ def rsync_argv(shell: str, to: str, pod: str, folder: str, name: str, key: str) 
         "--compress",
         "--protect-args",
         "--timeout=120",
-        f"--link-dest={CONTEXTS}/{name}/last/",
+        "--link-dest=../last/",
         f"--rsh={shell}",
         f"--rsync-path={inside(pod, _RSYNC, stdin=True)}",
         "--",
         f"{folder.rstrip('/')}/",
-        f"{to}:{place(name, key)}/",
+        f"{to}:{name}/{key}/",
     ]
 
 

@@ -138,7 +138,7 @@ def test_contents_decide_what_is_sent() -> None:
 
     assert "--checksum" in argv
     assert "--inplace" not in argv  # what is linked to from another copy stays as it is
-    assert argv[-1] == "controller:/work/contexts/image/key/"
+    assert argv[-1] == "controller:image/key/"
 
 
 def test_a_lost_cache_is_no_failure_and_lies_where_tags_move() -> None:
