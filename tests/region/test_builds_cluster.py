@@ -24,7 +24,7 @@ region: eu-west-1
 controller: {type: t3.medium}
 master: none
 workers: {type: t3.medium, count: 1}
-volume: none
+volume: {size: 1}
 """
 # What is random says, by staying as it was, that a step was not taken again.
 RECIPE = """\

@@ -46,27 +46,33 @@ DISK: Final = (2 * GIB, 40 * GIB)
 # Of what a builder may fill, so much is kept as a cache; all that is more goes after a build.
 KEPT: Final = 0.6
 
-# What a step leaves running holds the step's output, and so the build, for as long as it likes: it
-# is ended with the step. It is known by its session, which the step's first process began.
+# What a step leaves running holds the step's output, for whose end runc waits: it is ended when the
+# step's first process is gone, by whose session it is known.
 RUNC: Final = f"""\
 #!/bin/sh
-run= pids={WORK}/step.$$
+run= pids=$(mktemp -u {WORK}/step.XXXXXX)
 for word; do
     shift
     [ "$word" != run ] || {{ run=yes; set -- "$@" run --pid-file "$pids"; continue; }}
     set -- "$@" "$word"
 done
 [ -n "$run" ] || exec buildkit-runc "$@"
-buildkit-runc "$@"
+exec 3<&0
+buildkit-runc "$@" <&3 3<&- &
+runc=$!
+while kill -0 $runc; do
+    sleep 1
+    first=$(cat "$pids")
+    [ ! -e "/proc/$first" ] || continue
+    for stat in /proc/[0-9]*/stat; do
+        read -r said <"$stat" || continue
+        set -- ${{said##*) }}
+        [ "$4" != "$first" ] || {{ one=${{stat#/proc/}}; kill -9 "${{one%/stat}}"; }}
+    done
+done </dev/null >/dev/null 2>&1 3<&- &
+wait $runc
 status=$?
-first=$(cat "$pids" 2>/dev/null)
 rm -f "$pids"
-[ -n "$first" ] || exit $status
-for stat in /proc/[0-9]*/stat; do
-    {{ read -r said <"$stat"; }} 2>/dev/null || continue
-    set -- ${{said##*) }}
-    [ "$4" != "$first" ] || {{ one=${{stat#/proc/}}; kill -9 "${{one%/stat}}" 2>/dev/null; }}
-done
 exit $status
 """
 # BuildKit is begun again when it ends: a step may end all that runs as its user, and then nothing
@@ -219,7 +225,8 @@ def _container(where: Room, image: str) -> dict[str, Any]:
     return {
         "name": NAME,
         "image": image,
-        "command": ["sh", "-c", MAIN, "builder", str(IDLE), f"{kept},0,{kept}"],
+        # A $ that is doubled is one, and nothing that Kubernetes would put in.
+        "command": ["sh", "-c", MAIN.replace("$", "$$"), "builder", str(IDLE), f"{kept},0,{kept}"],
         "env": [{"name": "SSL_CERT_FILE", "value": TRUSTED}],
         # It asks for nothing, so that it finds room where programs fill all nodes; it gets what
         # they leave, and is the first to go where memory is short.

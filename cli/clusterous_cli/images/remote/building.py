@@ -48,7 +48,9 @@ def _sent(at: Desk, copy: Taken, order: Order, tell: Tell) -> Iterator[str]:
     """Have a copy at the builder that is what its tag says, by what the builder reads of it."""
     for _ in range(ROUNDS):
         key = secrets.token_hex(8)
-        at.run(scripts.prepare(at.pod, order.name, key), stdin=order.login)
+        came = at.run(scripts.prepare(at.pod, order.name, key), stdin=order.login)
+        if came.strip() != str(len(order.login.encode())):
+            continue
         tell("sending the folder")
         _send(at, copy.context.parent, order.name, key)
         if is_there(copy, _listed(at, order.name, key)):

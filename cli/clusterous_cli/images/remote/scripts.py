@@ -43,7 +43,7 @@ _TAKE: Final = (
 )
 _PREPARE: Final = (
     f"set -e; umask 077; touch {builder.USED}; mkdir -p {builder.SECRETS}/$2 {CONTEXTS}/$1;"
-    f" cat >{builder.SECRETS}/$2/config.json"
+    f" cat >{builder.SECRETS}/$2/config.json; wc -c <{builder.SECRETS}/$2/config.json"
 )
 _UNPACK: Final = f"{_BUSY}mkdir $1 && tar -x -p -C $1"
 _LIST: Final = f"""\
@@ -96,7 +96,10 @@ sudo tar -chP --transform 's,.*/,,' -f - {FACTS}/ca.pem $rsync $libraries |
 
 
 def prepare(pod: str, name: str, key: str) -> str:
-    """Make a place for a build of image *name*, and keep what comes by stdin to log in with."""
+    """Make a place for a build of image *name*, and keep what comes by stdin to log in with.
+
+    It says how many bytes came, which may be too few where a connection is just being made.
+    """
     return inside(pod, _PREPARE, name, key, stdin=True)
 
 

@@ -1,5 +1,6 @@
 """The builder on the cluster: where it goes, how much it may use, and what it may do."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,12 @@ def test_the_controller_has_it_only_where_no_other_can() -> None:
     assert names.CONTROL_PLANE_TAINT in [one["key"] for one in alone["tolerations"]]
 
 
-# A runc whose container ends at once, and leaves a process.
+# A runc whose container ends at once, and leaves a process that holds its output.
 LEAVING = """\
 #!/bin/sh
 echo "$@" >"${0%/*}/told"
 [ "$2" = run ] || exit 0
-setsid sh -c 'sleep 300 & echo $! >"$1"; echo $$ >"$2"' sh "${0%/*}/left" "$4"
+setsid sh -c 'sleep 300 & echo $! >"$1"; echo $$ >"$2"; cat; echo said' sh "${0%/*}/left" "$4" | cat
 exit 3
 """
 
@@ -136,21 +137,24 @@ def test_what_a_step_leaves_running_ends_with_it(tmp_path: Path) -> None:
 
     done = subprocess.run(
         [tmp_path / "runc", "--log=x", "run", "--bundle", "a b", "id"],
-        env=env, capture_output=True, text=True, check=False,
+        env=env, input="heard\n", capture_output=True, text=True, check=False,
     )  # fmt: skip
-    told = (tmp_path / "told").read_text()
+    told = (tmp_path / "told").read_text().split()
     subprocess.run([tmp_path / "runc", "--version"], env=env, check=True)
 
-    # What it left had its output, which would else not have come to an end.
-    assert (done.returncode, done.stderr) == (3, "")
-    assert told.strip() == f"--log=x run --pid-file {tmp_path}/step.{pid_in(told)} --bundle a b id"
+    assert (done.returncode, done.stdout, done.stderr) == (3, "heard\nsaid\n", "")
+    assert [*told[:3], *told[4:]] == ["--log=x", "run", "--pid-file", "--bundle", "a", "b", "id"]
     assert not alive(int((tmp_path / "left").read_text()))
     assert not list(tmp_path.glob("step.*"))
     assert (tmp_path / "told").read_text() == "--version\n"
 
 
-def pid_in(told: str) -> str:
-    return told.partition("/step.")[2].split()[0]
+def test_what_kubernetes_makes_of_the_command_is_what_is_meant() -> None:
+    (container,) = pod()["containers"]
+    said = container["command"][2]
+
+    assert re.sub(r"\$(\$|\([A-Za-z_]+\))", "$", said) == builder.MAIN
+    assert "$$" in said
 
 
 def alive(pid: int) -> bool:
