@@ -315,6 +315,23 @@ def test_a_file_that_changes_on_its_way_is_sent_again(stage: Stage) -> None:
     assert taken.tag(Source(folder=stage.folder / "image")) in there["imageTags"]
 
 
+def test_a_password_that_came_in_part_is_sent_again(stage: Stage) -> None:
+    script(stage.pod / "cat", LOSING)
+
+    code, _, err = stage.type("build-image", "image", "tool")
+
+    assert code == 0, err
+    assert (stage.pod / "lost").exists()
+    assert len(stage.asked()) == 1
+
+
+# The first time, nothing comes.
+LOSING = """\
+#!/bin/sh
+PATH=${PATH#*:}
+[ -e "${0%/*}/lost" ] || exec touch "${0%/*}/lost"
+exec cat "$@"
+"""
 # The first time, something is written to what is read.
 SPOILING = """\
 #!/bin/sh

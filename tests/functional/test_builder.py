@@ -121,7 +121,7 @@ def test_says_why_a_builder_does_not_work(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 
 def test_refuses_a_builder_that_it_does_not_know(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="it can be buildah, podman or docker"):
+    with pytest.raises(UserError, match="it can be buildah, podman, docker or cluster"):
         builder.find({"CLUSTEROUS_BUILDER": "kaniko"})
 
 

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
-from clusterous_api.errors import FailedError, TransientError
-from clusterous_cli.images.context.taken import ROUNDS, Taken
+from clusterous_api.errors import ClusterousError, FailedError, TransientError
+from clusterous_cli.images.context.taken import Taken
 from clusterous_cli.images.remote import copies, desk, scripts
 from clusterous_cli.images.remote.desk import Desk
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell, verbosity
 
 Tell = Callable[[str], None]
+TRIES: Final = 3
 # Of what a builder says, so much is shown when it failed.
 LINES: Final = 20
 
@@ -45,22 +46,35 @@ def build(at: Desk, copy: Taken, order: Order, tell: Tell) -> str:
 
 @contextmanager
 def _sent(at: Desk, copy: Taken, order: Order, tell: Tell) -> Iterator[str]:
-    """Have a copy at the builder that is what its tag says, by what the builder reads of it."""
-    for _ in range(ROUNDS):
+    """Have a copy at the builder that is what its tag says, by what the builder reads of it.
+
+    What breaks off on its way, or arrives as something else, is sent again.
+    """
+    reason: ClusterousError = FailedError(
+        f"What arrived of {copy.source.folder} at the cluster's builder was not what had been sent"
+        f" ({TRIES} times); nothing was built of it."
+    )
+    for _ in range(TRIES):
         key = secrets.token_hex(8)
-        came = at.run(scripts.prepare(at.pod, order.name, key), stdin=order.login)
-        if came.strip() != str(len(order.login.encode())):
+        try:
+            is_whole = _tried(at, copy, order, key, tell)
+        except (TransientError, shell.CommandFailed) as error:
+            reason = error
             continue
-        tell("sending the folder")
-        _send(at, copy.context.parent, order.name, key)
-        if is_there(copy, _listed(at, order.name, key)):
+        if is_whole:
             yield key
             return
         at.run(scripts.forget(at.pod, order.name, key))
-    raise FailedError(
-        f"What arrived of {copy.source.folder} at the cluster's builder was not what had been sent"
-        f" ({ROUNDS} times); nothing was built of it."
-    )
+    raise reason
+
+
+def _tried(at: Desk, copy: Taken, order: Order, key: str, tell: Tell) -> bool:
+    came = at.run(scripts.prepare(at.pod, order.name, key), stdin=order.login)
+    if came.strip() != str(len(order.login.encode())):
+        return False
+    tell("sending the folder")
+    _send(at, copy.context.parent, order.name, key)
+    return is_there(copy, _listed(at, order.name, key))
 
 
 def is_there(copy: Taken, said: bytes) -> bool:

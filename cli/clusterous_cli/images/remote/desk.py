@@ -152,7 +152,16 @@ def _states(pod: Mapping[str, Any], kind: str) -> list[tuple[str, str]]:
 def _lent(on: Session, pod: str, tell: Tell, pauses: Pauses) -> Desk:
     """Wait until it builds; what it is lent is of the controller as it is now."""
     desk = Desk(session=on, pod=pod, has_rsync=True)
-    said = desk.run(scripts.lend(pod))
+
+    def lent() -> str | None:
+        try:
+            return desk.run(scripts.lend(pod))
+        except shell.CommandFailed as error:
+            words = error.said.splitlines() or ["it took nothing"]
+            tell(f"waiting for the cluster's builder: {words[-1]}")
+            return None
+
+    said = wait.until(lent, "What the builder is lent", pauses, timeout=60)
     has_rsync = scripts.WITHOUT not in said.split()
     if not has_rsync:
         tell("the controller has no rsync: each folder is sent as a whole")
