@@ -62,6 +62,7 @@ class Parts:
     helm: Path
     registry: Path
     hub: Path
+    buildkit: Path
     kubernetes_images: Path
     operator_image: Path
     volume_image: Path
@@ -84,6 +85,7 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "helm": ("kubectl", "helm"),
     "registry": ("debian", "usr/bin/docker-registry"),
     "hub": ("docker_hub", ""),
+    "buildkit": ("buildkit", "buildkitd"),
     "kubernetes_images": ("kubernetes_images", ""),
     "operator_image": ("operator_image", operator_image.ARCHIVE),
     "volume_image": ("volume_image", volume_image.ARCHIVE),
