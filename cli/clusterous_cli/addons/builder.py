@@ -3,7 +3,7 @@
 It is in no table of the controller's: whoever builds brings it (images/remote), as a Job that ends
 by itself. It runs as user 1000, without any right of the machine's. Beyond what every pod may it
 makes a user namespace of its own: neither seccomp's filter nor AppArmor's may be before it, and the
-image's `newuidmap` may gain what its file says (docs/adr/0025-builds-on-the-cluster.md).
+image's `newuidmap` may gain what its file says (docs/adr/0027-builds-on-the-cluster.md).
 
 Build steps are in the pod's network and see its processes, as BuildKit cannot give them a /proc of
 their own there. So nothing here listens, no token of Kubernetes is mounted, and who holds a

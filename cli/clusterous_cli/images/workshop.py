@@ -99,7 +99,7 @@ class Workshop:
         place = builder.cache_folder(os.environ) / "contexts"
         private.folder(place)
         with self.ui.lines() as lines:
-            tell = session.now_and_then(self.ui, lambda text: lines.set("builder", text[:100]))
+            tell = self.ui.now_and_then(lambda text: lines.set("builder", text[:100]))
             at = desk.begun(self.session, tell)
             lines.set("builder", "builds on the cluster", done=True)
             return {build.title: self._build_there(at, place, build, lines) for build in missing}
@@ -107,7 +107,7 @@ class Workshop:
     def _build_there(self, at: Desk, place: Path, build: Build, lines: Lines) -> str:
         """Build one image on the cluster, and return its digest."""
         title, began = f"image {build.name}", self.ui.clock()
-        tell = session.now_and_then(self.ui, lambda text: lines.set(title, text[:100]))
+        tell = self.ui.now_and_then(lambda text: lines.set(title, text[:100]))
         lines.set(title, "not in the registry: building on the cluster")
         with taken.copy(build.source, place) as copy:
             found = self._find(build, copy.tag) if copy.tag != build.tag else None
