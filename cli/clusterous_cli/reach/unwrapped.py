@@ -4,8 +4,8 @@ A browser on this machine would warn of a certificate that only the cluster's ow
 here it is checked by that authority, and nothing is plain on any network.
 """
 
+import asyncio
 import contextlib
-import socket
 import ssl
 import threading
 from collections.abc import Iterator
@@ -19,41 +19,59 @@ SECONDS: Final = 30
 
 @contextlib.contextmanager
 def served(port: int, behind: int, trust: ssl.SSLContext) -> Iterator[int]:
-    """Carry the local *port* (0: any) to the TLS server at the local port *behind*."""
-    listening = socket.create_server((LOOPBACK, port))
-    threading.Thread(target=_accept, args=(listening, behind, trust), daemon=True).start()
+    """Carry the local *port* (0: any) to the TLS server at the local port *behind*.
+
+    One thread does it all: OpenSSL's connections may not be read and written by two at a time.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def carry(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, TimeoutError):
+            async with asyncio.timeout(SECONDS):
+                far, to = await asyncio.open_connection(
+                    LOOPBACK, behind, ssl=trust, server_hostname="localhost"
+                )
+            await _joined((near, to), (far, back))
+        back.close()
+
+    async def begin() -> asyncio.Server:
+        return await asyncio.start_server(carry, LOOPBACK, port)
+
+    async def end(server: asyncio.Server) -> None:
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for each in others:
+            each.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
     try:
-        yield int(listening.getsockname()[1])
+        server = asyncio.run_coroutine_threadsafe(begin(), loop).result()
+        try:
+            yield int(server.sockets[0].getsockname()[1])
+        finally:
+            asyncio.run_coroutine_threadsafe(end(server), loop).result()
     finally:
-        # To close alone does not wake who waits for the next.
-        with contextlib.suppress(OSError):
-            listening.shutdown(socket.SHUT_RDWR)
-        listening.close()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
-def _accept(listening: socket.socket, behind: int, trust: ssl.SSLContext) -> None:
-    with contextlib.suppress(OSError):
-        while True:
-            near, _ = listening.accept()
-            threading.Thread(target=_carry, args=(near, behind, trust), daemon=True).start()
+async def _joined(*ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    """Carry both ways until one ends: then the whole connection does."""
+    pumps = [asyncio.create_task(_pump(*way)) for way in ways]
+    try:
+        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for pump in pumps:
+            pump.cancel()
+        await asyncio.gather(*pumps, return_exceptions=True)
+        for _, target in ways:
+            target.close()
 
 
-def _carry(near: socket.socket, behind: int, trust: ssl.SSLContext) -> None:
-    with contextlib.suppress(OSError), near:
-        plain = socket.create_connection((LOOPBACK, behind), timeout=SECONDS)
-        with trust.wrap_socket(plain, server_hostname="localhost") as far:
-            far.settimeout(None)
-            back = threading.Thread(target=_pump, args=(far, near), daemon=True)
-            back.start()
-            _pump(near, far)
-            back.join()
-
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    """Carry until one side ends, and let the other know."""
-    with contextlib.suppress(OSError):
-        while found := source.recv(CHUNK):
-            target.sendall(found)
-    for one in (source, target):
-        with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+    while found := await source.read(CHUNK):
+        target.write(found)
+        await target.drain()

@@ -1,10 +1,13 @@
 """A local port that speaks plainly what a server behind a tunnel speaks under TLS."""
 
+import contextlib
 import http.client
 import http.server
+import socket
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import trustme
@@ -54,6 +57,34 @@ def test_a_page_under_tls_is_a_plain_one_on_this_machine(kibana: tuple[int, str]
 
     with unwrapped.served(0, behind, page.trust(authority)) as port:
         assert asked(port) == asked(port) == b"x" * 300000
+
+
+def test_many_at_once_are_carried_whole(kibana: tuple[int, str]) -> None:
+    """As a browser does; each connection is read and written at the same time."""
+    behind, authority = kibana
+
+    with (
+        unwrapped.served(0, behind, page.trust(authority)) as port,
+        ThreadPoolExecutor(8) as browser,
+    ):
+        found = list(browser.map(lambda _: asked(port), range(24)))
+
+    assert found == [b"x" * 300000] * 24
+
+
+def test_it_ends_while_a_connection_is_open(kibana: tuple[int, str]) -> None:
+    behind, authority = kibana
+
+    with unwrapped.served(0, behind, page.trust(authority)) as port:
+        held = socket.create_connection(("127.0.0.1", port), timeout=30)
+        held.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert held.recv(1)
+
+    with held, contextlib.suppress(ConnectionError):
+        while held.recv(65536):
+            pass
+    with pytest.raises(ConnectionError):
+        asked(port)
 
 
 def test_who_is_signed_by_another_is_not_believed(kibana: tuple[int, str]) -> None:
