@@ -4,6 +4,7 @@ import base64
 import hashlib
 import itertools
 import json
+import os
 import shutil
 import socket
 import ssl
@@ -306,6 +307,13 @@ def pretend(
                 raise
 
 
+def silence(world: World) -> None:
+    """Wait until the nodes that are played have said what they had to say."""
+    said = -1
+    while said != (said := len(world.mutating())):
+        time.sleep(0.6)
+
+
 def changes() -> int | None:
     """Return the number of changes of the account, if that is in this process."""
     try:
@@ -433,7 +441,8 @@ def shared() -> Callable[..., Any]:
     def client(session: Any, service: str, **options: Any) -> Any:
         keys, how = session.get_credentials(), options["config"]
         who = (keys.method, *keys.get_frozen_credentials()) if keys else None
-        key = (who, service, options["region_name"], how.read_timeout, str(how.retries))
+        said = sorted(one for one in os.environ.items() if one[0].upper().endswith("_PROXY"))
+        key = (who, service, options["region_name"], how.read_timeout, str(how.retries), str(said))
         if key not in made:
             made[key] = make(session, service, **options)
         return made[key]

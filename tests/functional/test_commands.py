@@ -101,7 +101,7 @@ def test_create_runs_the_program_that_its_file_names(
     assert main.run(["create", "--no-run", "old.yml", "--yes"]) == 0
     assert launched.seen == []
     assert "kept on the cluster by VictoriaLogs" in capsys.readouterr().err
-    for file in ("old.yml", "new.yaml"):
+    for file in ("new.yaml", "old.yml"):
         assert main.run(["create", file, "--yes"]) == 0
     assert launched.seen == [("tiles", "reef")] * 2
     assert main.run(["plan", "old.yml"]) == 0

@@ -46,6 +46,7 @@ class Kubernetes:
 def kubernetes(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     """Make the cluster, and open its API."""
     assert world.standing(FILE, lambda: main.run(["create", "--yes", "--quiet"])) == 0
+    cloud.silence(world)
     inside = Kubernetes({one.node_name for one in nodes_of(world)})
     link = SimpleNamespace(tunnel=SimpleNamespace(ensure=lambda: None))
     monkeypatch.setattr("clusterous_cli.reach.session.link", lambda cluster: link)

@@ -31,6 +31,7 @@ def world(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
         assert world.standing(FILE, lambda: main.run(["create", "--yes", "--quiet"])) == 0
+        cloud.silence(world)
         yield world
 
 
