@@ -54,10 +54,10 @@ def test_killed_master_and_killed_worker_change_nothing(start: Start, tmp_path: 
     options = (*master, "--samples", str(SAMPLES), "--lease", "1")
     first = start("master", *options)
     doomed = start("worker", "--master", f"127.0.0.1:{port}")
-    start("worker", "--master", f"127.0.0.1:{port}")
     while done_at(port) < 5:
         pass
     doomed.kill()
+    start("worker", "--master", f"127.0.0.1:{port}")
     first.kill()
     first.wait()
     assert not (tmp_path / "result.json").exists()

@@ -512,6 +512,9 @@ def test_nothing_is_left_of_a_terminated_machine(lab: Lab, front: Instance) -> N
 
     assert traces(besides=front.id) == before
     assert not (lab.state / "machines" / one.id).exists()
+    patience = time.monotonic() + 60  # the kernel lets go of one when the last of its processes is
+    while netns.exists(lab.fabric.namespace(one.id)) and time.monotonic() < patience:
+        time.sleep(0.1)
     assert not netns.exists(lab.fabric.namespace(one.id))
     assert "/run/netns" not in held_by(lab, front), "a machine keeps the networks of others alive"
     assert lab.machines.console(one.id)

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from typing import Final
 
 from clusterous_cli.reach.tunnel import LOOPBACK
@@ -28,13 +28,19 @@ def served(port: int, behind: int, trust: ssl.SSLContext) -> Iterator[int]:
     thread.start()
 
     async def carry(near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(SECONDS):
-                far, to = await asyncio.open_connection(
-                    LOOPBACK, behind, ssl=trust, server_hostname="localhost"
-                )
-            await _joined((near, to), (far, back))
-        back.close()
+        with contextlib.closing(back.transport):
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(SECONDS):
+                    far, to = await asyncio.open_connection(
+                        LOOPBACK, behind, ssl=trust, server_hostname="localhost"
+                    )
+                try:
+                    await _either(_pump(near, to), _pump(far, back))
+                finally:
+                    to.transport.abort()
+            back.close()
+            with contextlib.suppress(OSError):
+                await back.wait_closed()
 
     async def begin() -> asyncio.Server:
         return await asyncio.start_server(carry, LOOPBACK, port)
@@ -45,6 +51,9 @@ def served(port: int, behind: int, trust: ssl.SSLContext) -> Iterator[int]:
         for each in others:
             each.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(
+            0.01
+        )  # connections that were given up are closed by the loop's next rounds
 
     try:
         server = asyncio.run_coroutine_threadsafe(begin(), loop).result()
@@ -58,17 +67,15 @@ def served(port: int, behind: int, trust: ssl.SSLContext) -> Iterator[int]:
         loop.close()
 
 
-async def _joined(*ways: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+async def _either(*ways: Coroutine[None, None, None]) -> None:
     """Carry both ways until one ends: then the whole connection does."""
-    pumps = [asyncio.create_task(_pump(*way)) for way in ways]
+    pumps = [asyncio.create_task(way) for way in ways]
     try:
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for pump in pumps:
             pump.cancel()
         await asyncio.gather(*pumps, return_exceptions=True)
-        for _, target in ways:
-            target.close()
 
 
 async def _pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
