@@ -9,14 +9,11 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import trustme
 
 from clusterous_api.errors import TransientError
-from clusterous_cli.commands import kubectl as typed
 from clusterous_cli.reach import kube, kubeconfig, session, ssh, tunnel
 from clusterous_cli.reach.kubeconfig import Link
 from tests import programs
@@ -212,9 +209,9 @@ def test_keeps_the_port_of_a_tunnel_that_is_open(link: Link) -> None:
 
 
 def test_what_kubectl_keeps_of_a_cluster_goes_with_it(tmp_path: Path) -> None:
-    cluster: Any = SimpleNamespace(home=tmp_path / "reef", kubeconfig=tmp_path / "reef/kubeconfig")
+    home = tmp_path / "reef"
 
-    told = typed.environment(cluster)
+    told = kubeconfig.environment(home)
 
-    assert Path(told["KUBECACHEDIR"]).is_relative_to(cluster.home)
-    assert told["KUBECONFIG"] == str(cluster.kubeconfig)
+    assert Path(told["KUBECACHEDIR"]).is_relative_to(home)
+    assert told["KUBECONFIG"] == str(home / "kubeconfig")

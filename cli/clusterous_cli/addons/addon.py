@@ -1,10 +1,13 @@
 """What an add-on is: its objects, its images, when it is wanted, and what marks its pods. Pure."""
 
+import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
+
+import yaml
 
 from clusterous_api import names
 from clusterous_cli.cluster.config import ClusterConfig
@@ -25,6 +28,33 @@ class Setting:
     operator: str  # the full name of its image
     archives: Mapping[str, Blob]
     volume_server: str = ""  # the same, where there is one
+
+
+def helm_chart(
+    name: str,
+    chart: Mapping[str, Any],
+    space: str,
+    values: Mapping[str, Any],
+    **more: Any,
+) -> Manifest:
+    """Return what has k3s install a *chart* (its content, or where it is) into a namespace."""
+    return {
+        "apiVersion": "helm.cattle.io/v1",
+        "kind": "HelmChart",
+        "metadata": {"name": name, "namespace": "kube-system"},
+        "spec": {
+            **chart,
+            "targetNamespace": space,
+            "createNamespace": True,
+            **more,
+            "valuesContent": yaml.safe_dump(dict(values), sort_keys=False),
+        },
+    }
+
+
+def packed(content: bytes) -> dict[str, Any]:
+    """Return a packed chart as `helm_chart` takes it."""
+    return {"chartContent": base64.b64encode(content).decode()}
 
 
 def always(config: ClusterConfig) -> bool:

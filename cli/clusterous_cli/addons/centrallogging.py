@@ -4,13 +4,10 @@ Elastic's operator comes from Elastic's own place for charts: its licence lets i
 given on as a part of something else.
 """
 
-import base64
 from typing import Any, Final
 
-import yaml
-
 from clusterous_api import names
-from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting, helm_chart, packed
 from clusterous_cli.cluster.config import ClusterConfig, Pool
 from clusterous_cli.cluster.file.centrallogging import (
     NAMESPACE,
@@ -77,15 +74,6 @@ def _tolerated(own: Pool) -> list[dict[str, str]]:
     return [{"key": key, "operator": "Exists"} for key in keys]
 
 
-def _helm(name: str, spec: dict[str, Any]) -> Manifest:
-    return {
-        "apiVersion": "helm.cattle.io/v1",
-        "kind": "HelmChart",
-        "metadata": {"name": name, "namespace": "kube-system"},
-        "spec": spec,
-    }
-
-
 def _operator(mark: Mark) -> Manifest:
     repository, chart, version = ECK
     told = {
@@ -94,31 +82,14 @@ def _operator(mark: Mark) -> Manifest:
         "priorityClassName": "system-cluster-critical",
         **({"podAnnotations": dict(mark)} if mark else {}),
     }
-    return _helm(
-        chart,
-        {
-            "repo": repository,
-            "chart": chart,
-            "version": version,
-            "targetNamespace": ELASTIC,
-            "createNamespace": True,
-            "valuesContent": yaml.safe_dump(told, sort_keys=False),
-        },
-    )
+    where = {"repo": repository, "chart": chart, "version": version}
+    return helm_chart(chart, where, ELASTIC, told)
 
 
 def _chart(told: dict[str, Any]) -> Manifest:
+    """Its namespace is no object of ours: with that would go the disk with what was collected."""
     content = assets.chart_archive(assets.chart_folder(NAME))
-    return _helm(
-        NAME,
-        {
-            "chartContent": base64.b64encode(content).decode(),
-            "targetNamespace": NAMESPACE,
-            # Not an object of ours: with the namespace would go the disk with what was collected.
-            "createNamespace": True,
-            "valuesContent": yaml.safe_dump(told, sort_keys=False),
-        },
-    )
+    return helm_chart(NAME, packed(content), NAMESPACE, told)
 
 
 ADDON: Final = Addon(

@@ -1,13 +1,12 @@
 """Our operator: its definition of apps, what it should know of the cluster, and its chart."""
 
-import base64
 from typing import Final
 
 import yaml
 
 from clusterous_api import names
 from clusterous_api.mounts import EFS_OPTIONS
-from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting, helm_chart, packed
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import VolumeType
 from clusterous_cli.system import assets
@@ -61,19 +60,8 @@ def _chart(setting: Setting, mark: Mark) -> Manifest:
         "priorityClassName": "system-cluster-critical",
         "podAnnotations": dict(mark),
     }
-    return {
-        "apiVersion": "helm.cattle.io/v1",
-        "kind": "HelmChart",
-        "metadata": {"name": "clusterous", "namespace": "kube-system"},
-        "spec": {
-            "chartContent": base64.b64encode(chart()).decode(),
-            "targetNamespace": names.NAMESPACE,
-            "createNamespace": True,
-            # The job that installs the chart may run on the controller, before any worker is there.
-            "bootstrap": True,
-            "valuesContent": yaml.safe_dump(values, sort_keys=False),
-        },
-    }
+    # The job that installs the chart may run on the controller, before any worker is there.
+    return helm_chart("clusterous", packed(chart()), names.NAMESPACE, values, bootstrap=True)
 
 
 def chart() -> bytes:

@@ -466,9 +466,8 @@ class _Reader(yamltree.Reader):
             )
         if not store.ours and "url" not in given:
             self.wrong(given["store"], f"logging.store: {store} needs its address, as logging.url")
-        for name in ("size",) if not store.ours else ():
-            if name in given:
-                self.wrong(given[name], f"logging.{name}: that of a store of yours is its own")
+        if not store.ours and "size" in given:
+            self.wrong(given["size"], "logging.size: that of a store of yours is its own")
         return CentralLogging(
             level=self.whole(given.get("level"), "logging.level", low, high, usual.level),
             store=store,

@@ -1,4 +1,4 @@
-"""`clusterous logging [on|off|open|status]`."""
+"""`clusterous logging [on|off|open|export|status]`."""
 
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
@@ -14,9 +14,12 @@ PATIENCE_SECONDS = 600.0
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from clusterous_cli.aws.client import Aws
     from clusterous_cli.cluster.config import ClusterConfig
     from clusterous_cli.cluster.file.centrallogging import CentralLogging
+    from clusterous_cli.cluster.record import Cluster
     from clusterous_cli.reach.kube import Api
+    from clusterous_cli.reach.session import Session
     from clusterous_cli.terminal.screen import Ui
 
 
@@ -70,10 +73,11 @@ def on(settings: Settings, light: bool, level: int | None) -> int:
         screen.tell(f"  {line}")
     moved = before.logging is None or before.logging.store is not wanted.store
     if moved and wanted.store.ours:
-        _check_room(settings, wanted)
-    if not _changed(screen, settings, config, "turn central logging on for", "Nothing was changed"):
+        _check_room(cloud, config.name, wanted)
+    cluster = _changed(screen, cloud, config, "turn central logging on for")
+    if cluster is None:
         return 1
-    _await_parts(screen, settings, wanted)
+    _await_parts(screen, cluster, wanted)
     screen.hint("Next: clusterous logging · clusterous logs APP --since 1h --grep WORD")
     return 0
 
@@ -94,15 +98,16 @@ def off(settings: Settings, keep_data: bool) -> int:
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    _, before = opening.existing(settings)
+    cloud, before = opening.existing(settings)
     if before.logging is None and keep_data:
         screen.tell(f"Central logging of {before.name} is off.")
         return 0
     what = "stop collecting" if keep_data else "stop collecting, and remove all that was collected,"
     config = replace(before, logging=None)
-    if not _changed(screen, settings, config, f"{what} on", "Nothing was changed", ends=True):
+    cluster = _changed(screen, cloud, config, f"{what} on", ends=True)
+    if cluster is None:
         return 1
-    api = session.api(session.link(opening.session_of(settings).cluster))
+    api = session.api_of(cluster)
     with screen.lines() as lines:
         lines.set("logging", "ends")
         wait.until(
@@ -144,16 +149,19 @@ def export(
     from clusterous_cli.cluster.file.centrallogging import Store
     from clusterous_cli.commands import opening
     from clusterous_cli.program.central import page
+    from clusterous_cli.reach import session
     from clusterous_cli.terminal.screen import Ui
 
     if (app is None) is not every:
         raise UserError("Say one program, or --all.")
-    wanted = opening.existing(settings)[1].logging
+    cloud, config = opening.existing(settings)
+    wanted = config.logging
     if wanted is None:
         raise UserError(page.OFF)
     if wanted.store is not Store.LIGHT:
         raise UserError(f"Records are in {wanted.store}, which has ways of its own to export them.")
-    return _exported(Ui(settings), settings, app, days or wanted.days + 1, to)
+    opened = session.open_session(cloud, config.name)
+    return _exported(Ui(settings), opened, app, days or wanted.days + 1, to)
 
 
 @command.command("status", short_help="Show what is collected, where to, and how that is.")
@@ -167,12 +175,13 @@ def status(settings: Settings) -> None:
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    wanted = opening.existing(settings)[1].logging
+    cloud, config = opening.existing(settings)
+    wanted = config.logging
     if wanted is None:
         screen.emit({"on": False}, lambda: page.OFF)
         return
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    opened = session.open_session(cloud, config.name)
+    api = session.api_of(opened.cluster)
     parts = standing.ask(api)
     late = standing.missing(parts, ours=wanted.store.ours)
     full = None
@@ -198,45 +207,37 @@ def status(settings: Settings) -> None:
 
 
 def _changed(
-    screen: "Ui",
-    settings: Settings,
-    config: "ClusterConfig",
-    verb: str,
-    otherwise: str,
-    *,
-    ends: bool = False,
-) -> bool:
-    """Ask, and bring the cluster to *config*; whether that was wanted."""
+    screen: "Ui", cloud: "Aws", config: "ClusterConfig", verb: str, *, ends: bool = False
+) -> "Cluster | None":
+    """Ask, and bring the cluster to *config*; None if that was not wanted."""
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
     from clusterous_cli.plan import cost, design
 
-    cloud = opening.target(settings).cloud
     drawn = design.draw(cloud, config, offer=opening.offer(None))
     price = cost.of(config, cloud.region)
     screen.tell(show.plan_table(drawn, price))
     where = f"{config.name} in {cloud.region} (account {cloud.account})"
     if (drawn.plan.pending or ends) and not screen.confirm(f"{verb} {where}? [y/N]"):
-        screen.warn(f"{otherwise}.")
-        return False
+        screen.warn("Nothing was changed.")
+        return None
     again = f"clusterous logging {'off' if ends else 'on'} --cluster {config.name}"
-    changing.carried_out(screen, cloud, drawn, again)
+    cluster = changing.carried_out(screen, cloud, drawn, again)
     for words in opening.outdated(config):
         screen.warn(f"  ! {words}")
-    return True
+    return cluster
 
 
-def _check_room(settings: Settings, wanted: "CentralLogging") -> None:
+def _check_room(cloud: "Aws", name: str, wanted: "CentralLogging") -> None:
     """Refuse a store for which no machine has memory left."""
     from clusterous_api import names
     from clusterous_api.errors import UserError
     from clusterous_cli.cluster.file.centrallogging import POOL, Store
-    from clusterous_cli.commands import opening
     from clusterous_cli.program import load
     from clusterous_cli.program.central import stores
     from clusterous_cli.reach import session
 
-    api = session.api(session.link(opening.session_of(settings).cluster))
+    api = session.api_of(session.open_session(cloud, name).cluster)
     nodes = api.items("/api/v1/nodes")
     there = load.read(nodes, api.items("/api/v1/pods"), [])
     own = [
@@ -249,15 +250,14 @@ def _check_room(settings: Settings, wanted: "CentralLogging") -> None:
         raise UserError(f"{why}. Nothing was changed.{more}")
 
 
-def _await_parts(screen: "Ui", settings: Settings, wanted: "CentralLogging") -> None:
+def _await_parts(screen: "Ui", cluster: "Cluster", wanted: "CentralLogging") -> None:
     """Wait until all that runs for it is ready, as long as it comes further."""
     from clusterous_api.errors import FailedError
-    from clusterous_cli.commands import opening
     from clusterous_cli.program.central import disks, standing
     from clusterous_cli.reach import session
     from clusterous_cli.system import wait
 
-    link = session.link(opening.session_of(settings).cluster)
+    link = session.link(cluster)
     api, pauses = session.api(link), wait.Pauses()
     steady = wait.Patience(mend=link.tunnel.ensure, tell=screen.warn)
     further = wait.Progress(clock=pauses.clock)
@@ -280,7 +280,7 @@ def _await_parts(screen: "Ui", settings: Settings, wanted: "CentralLogging") -> 
         lines.set("logging", "ready", done=True)
 
 
-def _exported(screen: "Ui", settings: Settings, app: str | None, count: int, to: str | None) -> int:
+def _exported(screen: "Ui", opened: "Session", app: str | None, count: int, to: str | None) -> int:
     import tempfile
     from contextlib import ExitStack
     from pathlib import Path
@@ -291,8 +291,7 @@ def _exported(screen: "Ui", settings: Settings, app: str | None, count: int, to:
     from clusterous_cli.reach import session
     from clusterous_cli.turns import journal
 
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    api = session.api_of(opened.cluster)
     cloud, who, made = opened.cloud, opened.identity, []
     with ExitStack() as stack:
         port, door = stack.enter_context(page.reached(opened, api, Store.LIGHT))
@@ -326,12 +325,12 @@ def _open(settings: Settings, app: str | None) -> None:
     from clusterous_cli.terminal.screen import Ui
 
     screen = Ui(settings)
-    config = opening.existing(settings)[1]
+    cloud, config = opening.existing(settings)
     if config.logging is None:
         screen.tell(page.OFF)
         return
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
+    opened = session.open_session(cloud, config.name)
+    api = session.api_of(opened.cluster)
     store = config.logging.store
     door = page.let_in(api, store)
     exposure.app_tunnel(opened.access, stores.LOCAL_PORT).close()

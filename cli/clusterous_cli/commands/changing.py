@@ -203,7 +203,7 @@ def logs_lost(cloud: client.Aws, config: ClusterConfig, leaving: Collection[str]
     cluster = record.open_cluster(config.name, cloud)
     names = {one.node_name for one in cluster.nodes if one.instance_id in leaving}
     try:
-        return disks.words(disks.ask(session.api(session.link(cluster))), names)
+        return disks.words(disks.ask(session.api_of(cluster)), names)
     except ClusterousError:
         return ""
 

@@ -40,8 +40,8 @@ def command(settings: Settings, source: str, target: str) -> None:
     api = cluster.api
     part = parts.one_of(parts.listed(api), there.component, there.app, verb="shell")
     inside = shells.inside(api, part)
-    if inside.others:
-        ui.tell(f"! {part.name} has {inside.others} more like {inside.pod}, which this is")
+    if words := inside.words(part.name):
+        ui.tell(words)
     end = copying.Container(inside=inside, component=part.name, env=cluster.environment)
     with ui.lines() as lines:
         tell = ui.now_and_then(lambda text: lines.set(source, text))

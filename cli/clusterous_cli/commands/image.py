@@ -158,7 +158,7 @@ def _decided(
     def reached(name: str) -> kube.Api:
         ui.tell(f"· asking {name} what it uses")
         there = session.open_session(opened.cloud, name)
-        return session.api(session.link(there.cluster))
+        return session.api_of(there.cluster)
 
     uses = usage.ask(record.cluster_names(opened.cloud), reached)
     known = shelf.with_layers(opened.cloud, items)

@@ -45,11 +45,10 @@ class Programs:
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """Tell kubectl whose cluster it is; what it keeps of the cluster goes with it."""
-        return {
-            "KUBECONFIG": str(self.home / "kubeconfig"),
-            "KUBECACHEDIR": str(self.home / "kubectl-cache"),
-        }
+        """Tell kubectl whose cluster it is."""
+        from clusterous_cli.reach import kubeconfig
+
+        return kubeconfig.environment(self.home)
 
 
 def files(settings: Settings) -> Files:

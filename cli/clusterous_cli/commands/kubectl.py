@@ -1,14 +1,9 @@
 """`clusterous kubectl ARGS…`: kubectl against the cluster."""
 
-from typing import TYPE_CHECKING
-
 import click
 
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
-
-if TYPE_CHECKING:
-    from clusterous_cli.cluster.record import Cluster
 
 
 @click.command(
@@ -30,7 +25,7 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
     kubectl get capp
     """
     from clusterous_cli.commands import opening
-    from clusterous_cli.reach import session
+    from clusterous_cli.reach import kubeconfig, session
     from clusterous_cli.system import shell
 
     if not show_config:
@@ -41,10 +36,4 @@ def command(settings: Settings, show_config: bool, arguments: tuple[str, ...]) -
         click.echo(opened.cluster.kubeconfig)
         return
     reached.tunnel.ensure()
-    shell.replace(["kubectl", *arguments], environment(opened.cluster))
-
-
-def environment(cluster: "Cluster") -> dict[str, str]:
-    """Tell kubectl whose cluster it is; what it keeps of the cluster goes with it."""
-    cache = cluster.home / "kubectl-cache"
-    return {"KUBECONFIG": str(cluster.kubeconfig), "KUBECACHEDIR": str(cache)}
+    shell.replace(["kubectl", *arguments], kubeconfig.environment(opened.cluster.home))

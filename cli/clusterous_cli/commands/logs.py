@@ -134,7 +134,8 @@ def _searched(
 
     if app is None or follow:
         raise UserError("--stored and --grep take the name of a program, and no --follow.")
-    wanted = opening.existing(settings)[1].logging
+    cloud, config = opening.existing(settings)
+    wanted = config.logging
     if wanted is None:
         raise UserError(f"--stored and --grep ask central logging. {page.OFF}")
     if wanted.store is not Store.LIGHT:
@@ -142,9 +143,8 @@ def _searched(
             f"Records are in {wanted.store}: clusterous logging open {app} shows and searches them."
         )
     asked = search.Asked(app=app, component=component, since=search.span(since or "1d"), grep=grep)
-    opened = opening.session_of(settings)
-    api = session.api(session.link(opened.cluster))
-    with page.reached(opened, api, wanted.store) as (port, door):
+    opened = session.open_session(cloud, config.name)
+    with page.reached(opened, session.api_of(opened.cluster), wanted.store) as (port, door):
         found = search.ask(port, door, asked)
     for one in found:
         ui.line(

@@ -443,7 +443,7 @@ def inside(cluster: record.Cluster, tell: Callable[[str], None]) -> Inside:
         return Inside(unreachable="it has no gateway or no controller")
     try:
         with screen.slow(tell, "Asking the cluster itself, through its gateway…"):
-            api = session.api(session.link(cluster))
+            api = session.api_of(cluster)
             states = [apps.as_data(state) for state in apps.all_states(api)]
             nodes, pods = api.items("/api/v1/nodes"), api.items("/api/v1/pods")
             return Inside(apps=tuple(states), load=load.read(nodes, pods, _metrics(api)))

@@ -51,8 +51,8 @@ def enter(ui: Ui, cluster: kept.Programs, part: "Part", said: str | None = None)
 
     shell.program("kubectl")
     found = shells.inside(cluster.api, part)
-    if found.others:
-        ui.tell(f"! {part.name} has {found.others} more like {found.pod}, which this is")
+    if words := found.words(part.name):
+        ui.tell(words)
     argv = ("sh", "-c", said) if said is not None else shells.SHELL
     has_terminal = sys.stdin.isatty() and sys.stdout.isatty()
     shell.replace(found.argv(*argv, terminal=has_terminal), cluster.environment)

@@ -54,7 +54,7 @@ def carried_out(
     check: bool,
     dry_run: bool,
 ) -> "Done | None":
-    """Copy what is to be copied to *where*, or tell what would be; None where a person said no."""
+    """Copy what is to be copied to *where*, or tell what would be (then None)."""
     from clusterous_cli.terminal import spell
 
     if dry_run:

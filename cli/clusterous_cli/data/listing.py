@@ -42,7 +42,7 @@ class Entry:
             "bytes": self.bytes,
             "mode": self.mode,
             "owner": self.owner,
-            "changed": self.changed.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "changed": spell.instant(self.changed),
             **({"target": self.target} if self.kind == "link" else {}),
         }
 

@@ -166,7 +166,6 @@ _STATS_OF_ALL: Final = re.compile(
 class Heard:
     """What one rsync says, line by line, sorted out."""
 
-    done: Done = field(default_factory=Done)
     percent: int = 0
     first: list[str] = field(default_factory=list)
     last: deque[str] = field(default_factory=lambda: deque(maxlen=LINES))
@@ -234,11 +233,15 @@ def failure(status: int, said: Sequence[str], full: str) -> str:
     """What a failed rsync means, and what to do; *full* is where it wrote to."""
     shown = said[:LINES] if status in NOT_UNDERSTOOD else said[-LINES:]
     words = "\n".join(f"    {line}" for line in shown)
-    if any("No space left" in line for line in said):
+    if _is_full(said):
         return f"There is no space left {full}.\n{words}"
     if status in BROKEN:
         return f"The connection broke; the same command goes on where it stopped.\n{words}"
     return f"Not everything was copied (rsync, status {status}).\n{words}"
+
+
+def _is_full(said: Sequence[str]) -> bool:
+    return any("No space left" in line for line in said)
 
 
 # -- acting ---------------------------------------------------------------------------------
@@ -264,8 +267,8 @@ def run(
             return heard.ended(status)
         if heard.percent > furthest:
             furthest, pauses = heard.percent, iter(PAUSES)
-        is_full = any("No space left" in line for line in heard.words)
-        pause = next(pauses, None) if status in BROKEN and not is_full else None
+        goes_on = status in BROKEN and not _is_full(heard.words)
+        pause = next(pauses, None) if goes_on else None
         if pause is None:
             raise FailedError(failure(status, heard.words, full))
         (warn or tell)(f"the connection broke; going on in {pause:.0f} s")

@@ -6,9 +6,9 @@ from typing import Final
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
+from clusterous_cli.plan.kinds import files
 
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
-US_EAST_1: Final = "us-east-1"  # which is said by saying no region
 
 
 def check_name(name: str) -> str:
@@ -27,8 +27,7 @@ def ensure(cloud: Aws, name: str) -> bool:
     UserError: it is somebody else's, or may not be used.
     """
     owner = {"Bucket": name, "ExpectedBucketOwner": cloud.account}
-    place = {"LocationConstraint": cloud.region}
-    where = {} if cloud.region == US_EAST_1 else {"CreateBucketConfiguration": place}
+    where = files.placed(cloud.region)
     try:
         if cloud.find("s3", "head_bucket", **owner) is not None:
             return False
@@ -37,8 +36,7 @@ def ensure(cloud: Aws, name: str) -> bool:
         raise UserError(f"{_others(name)} ({error})") from error
     if made is None:
         raise UserError(_others(name))
-    switches = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    blocked = dict.fromkeys(switches, True)
+    blocked = files.BLOCKED
     cloud.call("s3", "put_public_access_block", PublicAccessBlockConfiguration=blocked, **owner)
     return True
 

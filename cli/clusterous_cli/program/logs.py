@@ -16,6 +16,7 @@ from clusterous_api import names
 from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.program.apps import AppState
 from clusterous_cli.reach.kube import Api, Object, pods_path
+from clusterous_cli.terminal import spell
 
 LINES: Final = 100  # of each container, where nothing else is said
 LOOK_SECONDS: Final = 2.0
@@ -130,7 +131,7 @@ def _since(text: str) -> dict[str, str]:
             f"{text} is no time: give how long ago (30s, 10m, 2h, 1h30m, 1d), or when"
             " (2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)."
         ) from error
-    return {"sinceTime": _spelled(when.astimezone(UTC).replace(microsecond=0))}
+    return {"sinceTime": spell.instant(when.astimezone(UTC).replace(microsecond=0))}
 
 
 def is_over(pod: Object | None) -> bool:
@@ -159,7 +160,7 @@ class Memory:
         if self.newest is None:
             return {}
         self._again = sum(self._heard.values(), Counter())
-        return {"sinceTime": _spelled(self.newest - OVERLAP)}
+        return {"sinceTime": spell.instant(self.newest - OVERLAP)}
 
     def is_new(self, line: Line) -> bool:
         """Whether *line* was not heard yet; it is now."""
@@ -178,10 +179,6 @@ class Memory:
             kept = {at: heard for at, heard in self._heard.items() if at >= second - OVERLAP}
             self._heard = kept
         self._heard.setdefault(second, Counter())[mark] += 1
-
-
-def _spelled(when: datetime) -> str:
-    return when.isoformat().replace("+00:00", "Z")
 
 
 def as_data(line: Line) -> dict[str, str | bool]:

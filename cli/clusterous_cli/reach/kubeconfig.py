@@ -23,6 +23,7 @@ from clusterous_cli.reach import kube, ssh, tunnel
 from clusterous_cli.system import private
 
 API_PORT: Final = 6443
+FILE: Final = "kubeconfig"
 # A name that every API server's certificate holds.
 TLS_SERVER_NAME: Final = "kubernetes"
 LISTS: Final = ("contexts", "clusters", "users")
@@ -151,6 +152,12 @@ def from_json(text: str) -> Link:
             home=Path(access["home"]),
         ),
     )
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Tell kubectl which cluster it is about, by its folder; what it keeps of the cluster goes with
+    that."""
+    return {"KUBECONFIG": str(home / FILE), "KUBECACHEDIR": str(home / "kubectl-cache")}
 
 
 def _base64(text: str) -> str:

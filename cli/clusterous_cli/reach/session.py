@@ -63,6 +63,11 @@ def link(cluster: record.Cluster) -> kubeconfig.Link:
     return made
 
 
+def api_of(cluster: record.Cluster) -> kube.Api:
+    """The Kubernetes API of *cluster*, through a tunnel that is opened if need be."""
+    return api(link(cluster))
+
+
 def api(reached: kubeconfig.Link) -> kube.Api:
     """The Kubernetes API, through a tunnel that is opened if need be."""
     reached.tunnel.ensure()

@@ -51,9 +51,8 @@ def served(port: int, behind: int, trust: ssl.SSLContext) -> Iterator[int]:
         for each in others:
             each.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        await asyncio.sleep(
-            0.01
-        )  # connections that were given up are closed by the loop's next rounds
+        # Connections that were given up are closed by the loop's next rounds.
+        await asyncio.sleep(0.01)
 
     try:
         server = asyncio.run_coroutine_threadsafe(begin(), loop).result()

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 # Joiners of letters and emoji, which are as invisible as harmless.
@@ -48,6 +49,11 @@ def duration(seconds: float) -> str:
     if whole < 48 * 3600:
         return f"{whole // 3600} h {whole % 3600 // 60} min"
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def instant(when: datetime) -> str:
+    """Spell a time of UTC as AWS, Kubernetes and JSON's readers do: 2026-11-30T09:00:00Z."""
+    return when.isoformat().replace("+00:00", "Z")
 
 
 def size(count: float) -> str:

@@ -1,7 +1,7 @@
 """Has a builder on the cluster: begins it where there is none, and waits until it builds."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from clusterous_api.errors import FailedError
@@ -42,7 +42,7 @@ class Desk:
 def begun(on: Session, tell: Tell, pauses: Pauses | None = None) -> Desk:
     """Return a builder of the cluster, started if need be."""
     pauses = pauses or Pauses()
-    api = session.api(session.link(on.cluster))
+    api = session.api_of(on.cluster)
     tell("looking for the cluster's builder")
     pod = wait.until(
         lambda: _running(api, tell, pauses),
@@ -174,12 +174,12 @@ def _lent(on: Session, pod: str, tell: Tell, pauses: Pauses) -> Desk:
         return True if status == 0 else None
 
     wait.until(builds, "The start of BuildKit", pauses, timeout=120, longest=2.0)
-    return Desk(session=on, pod=pod, has_rsync=has_rsync)
+    return replace(desk, has_rsync=has_rsync)
 
 
 def ended(on: Session) -> str:
     """Return why the builder is not there any more; nothing if it is."""
-    api = session.api(session.link(on.cluster))
+    api = session.api_of(on.cluster)
     job = api.find(JOBS)
     pods = [] if job is None else [pod for pod in api.items(PODS) if is_of(pod, job)]
     if not pods:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
@@ -25,6 +25,10 @@ from clusterous_cli.plan.kinds.kind import (
 )
 
 PART: Final = "files"
+# All by which S3 keeps a bucket from the public.
+BLOCKED: Final = dict.fromkeys(
+    ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"), True
+)
 # Secrets go only into a bucket that is already closed.
 CLOSED: Final = ("bucket-block", "bucket-encryption", "bucket-policy")
 
@@ -162,21 +166,22 @@ def _digest(at: Scope) -> str:
     return hashlib.sha256(answer["Body"].read()).hexdigest()
 
 
-def _make_bucket(to: Site, step: Step, wanted: Bucket) -> str:
+def placed(region: str) -> dict[str, Any]:
+    """Return what a call that makes a bucket says of its *region*."""
     # S3's own us-east-1 takes no constraint and wants none.
-    place = {"LocationConstraint": to.cloud.region}
-    extra = {} if to.cloud.region == "us-east-1" else {"CreateBucketConfiguration": place}
+    place = {"LocationConstraint": region}
+    return {} if region == "us-east-1" else {"CreateBucketConfiguration": place}
+
+
+def _make_bucket(to: Site, step: Step, wanted: Bucket) -> str:
+    extra = placed(to.cloud.region)
     to.cloud.attempt("s3", "create_bucket", "BucketAlreadyOwnedByYou", Bucket=wanted.name, **extra)
     to.s3("put_bucket_tagging", Tagging={"TagSet": to.tags(step.key)})
     return wanted.name
 
 
 def _make_block(to: Site, step: Step, wanted: Block) -> str:
-    switches = ("BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets")
-    to.s3(
-        "put_public_access_block",
-        PublicAccessBlockConfiguration=dict.fromkeys(switches, True),
-    )
+    to.s3("put_public_access_block", PublicAccessBlockConfiguration=BLOCKED)
     return to.who.bucket
 
 

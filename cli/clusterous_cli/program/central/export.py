@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from clusterous_cli.program.central import search
+from clusterous_cli.terminal import spell
 
 # So much is put into order at a time: a fast program says some 300,000 lines meanwhile.
 WINDOW: Final = timedelta(minutes=10)
@@ -48,12 +49,7 @@ def windows(day: date) -> Iterator[tuple[datetime, datetime]]:
 
 def question(app: str, start: datetime, end: datetime) -> str:
     """Ask for all that a program said from *start* on and before *end*."""
-    quoted = json.dumps(app, ensure_ascii=False)
-    return f"_time:[{_spelled(start)}, {_spelled(end)}) app:={quoted}"
-
-
-def _spelled(when: datetime) -> str:
-    return when.isoformat().replace("+00:00", "Z")
+    return f"_time:[{spell.instant(start)}, {spell.instant(end)}) app:={search.quoted(app)}"
 
 
 def apps(ask: Ask, count: int) -> list[str]:

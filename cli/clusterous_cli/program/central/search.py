@@ -55,17 +55,18 @@ def span(text: str) -> str:
 
 def logsql(asked: Asked) -> str:
     """Return the question in the store's own language; each value is quoted."""
-    filters = [f"app:={_quoted(asked.app)}"]
+    filters = [f"app:={quoted(asked.app)}"]
     for name in ("namespace", "component"):
         if value := getattr(asked, name):
-            filters.append(f"{name}:={_quoted(value)}")
+            filters.append(f"{name}:={quoted(value)}")
     if asked.grep:
-        filters.append(f"_msg:~{_quoted(asked.grep)}")
+        filters.append(f"_msg:~{quoted(asked.grep)}")
     which = " ".join([f"_time:{span(asked.since)}", *filters])
     return f"{which} | last {asked.last} by (_time) | sort by (_time)"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """Return *text* as the store's language has it."""
     return json.dumps(text, ensure_ascii=False)
 
 

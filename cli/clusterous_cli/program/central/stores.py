@@ -11,7 +11,6 @@ from clusterous_cli.cluster.prices import Prices
 from clusterous_cli.program.load import Load
 
 MIB: Final = 1 << 20
-GIB: Final = 1 << 30
 # MiB that the pods of each node ask for, and those that are there once whatever the store.
 EACH_NODE: Final = 80
 SYSLOG: Final = 80

@@ -26,6 +26,12 @@ class Inside:
     container: str
     others: int = 0
 
+    def words(self, component: str) -> str:
+        """Say which of several like it this is; nothing where it is the only one."""
+        if not self.others:
+            return ""
+        return f"! {component} has {self.others} more like {self.pod}, which this is"
+
     def argv(self, *command: str, terminal: bool = False) -> list[str]:
         """Return kubectl's command line that runs *command* there."""
         where = ["--namespace", self.namespace, self.pod, "--container", self.container]

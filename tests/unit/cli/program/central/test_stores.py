@@ -6,7 +6,7 @@ import pytest
 
 from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
-from clusterous_cli.program.central import stores
+from clusterous_cli.program.central import standing, stores
 from clusterous_cli.program.load import Amount, Load, Node
 
 EFK = CentralLogging()
@@ -20,8 +20,8 @@ def there(*free: float) -> Load:
         nodes=tuple(
             Node(
                 name=f"worker-{number}",
-                has=Amount(cpu=2, memory=8 * stores.GIB),
-                promised=Amount(cpu=1, memory=int((8 - room) * stores.GIB)),
+                has=Amount(cpu=2, memory=8 * standing.GIB),
+                promised=Amount(cpu=1, memory=int((8 - room) * standing.GIB)),
             )
             for number, room in enumerate(free)
         )
