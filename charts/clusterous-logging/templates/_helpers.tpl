@@ -56,6 +56,14 @@ https://clusterous-es-http.{{ .Release.Namespace }}.svc:9200
 {{- if eq .Values.store "yours" }}{{ .Values.yours.secret }}{{ else }}{{ include "clusterous-logging.secret" . }}{{ end }}
 {{- end }}
 
+{{/* Variables by which a container logs in to a store that is not the light one. */}}
+{{- define "clusterous-logging.login" -}}
+- name: STORE_USER
+  valueFrom: {secretKeyRef: {name: {{ include "clusterous-logging.account" . }}, key: username}}
+- name: STORE_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ include "clusterous-logging.account" . }}, key: password}}
+{{- end }}
+
 {{/* The Secret that holds the authority of the store's certificate; empty where it has a public one. */}}
 {{- define "clusterous-logging.authority" -}}
 {{- if eq .Values.store "efk" -}}clusterous-es-http-certs-public
@@ -67,16 +75,21 @@ https://clusterous-es-http.{{ .Release.Namespace }}.svc:9200
 {{- ternary "clusterous-logs" .Values.yours.index (ne .Values.store "yours") }}
 {{- end }}
 
+{{/* What a collector of OpenTelemetry holds on its disk; when that is full, it stops reading. */}}
+{{- define "clusterous-logging.queue" -}}
+enabled: true
+storage: file_storage/queue
+sizer: bytes
+queue_size: {{ mul .Values.collector.queueMiB 1048576 }}
+block_on_overflow: true
+{{- end }}
+
 {{/* How a collector of OpenTelemetry sends: it tries for ever, at most 5 s apart, holds on its disk
 what is not taken, and stops reading when that is full. */}}
 {{- define "clusterous-logging.patience" -}}
 retry_on_failure: {enabled: true, initial_interval: 1s, max_interval: 5s, max_elapsed_time: 0}
 sending_queue:
-  enabled: true
-  storage: file_storage/queue
-  sizer: bytes
-  queue_size: {{ mul .Values.collector.queueMiB 1048576 }}
-  block_on_overflow: true
+  {{- include "clusterous-logging.queue" . | nindent 2 }}
   num_consumers: 2
   batch: {flush_timeout: 500ms, sizer: bytes, min_size: 262144, max_size: 4194304}
 {{- end }}
@@ -105,11 +118,7 @@ elasticsearch/store:
   logs_dynamic_id: {enabled: true}
   retry: {enabled: true, initial_interval: 1s, max_interval: 5s, max_retries: 1000000}
   sending_queue:
-    enabled: true
-    storage: file_storage/queue
-    sizer: bytes
-    queue_size: {{ mul .Values.collector.queueMiB 1048576 }}
-    block_on_overflow: true
+    {{- include "clusterous-logging.queue" . | nindent 4 }}
 {{- end }}
 {{- end }}
 

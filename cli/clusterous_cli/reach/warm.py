@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from clusterous_api import names
 from clusterous_cli.reach import kube, kubeconfig, ssh
 from clusterous_cli.system import private, shell
 
@@ -39,7 +40,7 @@ def keep(home: Path, apps: Sequence[kube.Object]) -> None:
 
 def _named(app: kube.Object) -> kube.Object:
     metadata, spec = app["metadata"], app.get("spec") or {}
-    blocks = {key: _called(spec[key]) for key in ("master", "workers") if key in spec}
+    blocks = {key: _called(spec[key]) for key in (names.MASTER, names.WORKERS) if key in spec}
     others = [_called(one) for one in spec.get("components") or ()]
     return {
         "metadata": {key: metadata[key] for key in ("namespace", "name") if key in metadata},
@@ -101,8 +102,7 @@ def beginning(home: Path | None) -> Iterator[None]:
     Whoever answers there must show the controller's own key. If it is not there any more, or is
     reached otherwise by now, nothing stays of it.
     """
-    config = home / ssh.CONFIG if home else None
-    if home is None or config is None or not config.exists():
+    if home is None or not (config := home / ssh.CONFIG).exists():
         yield
         return
     before = config.read_text()
