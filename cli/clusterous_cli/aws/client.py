@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from clusterous_api.errors import ClusterousError, UserError
-from clusterous_cli.aws import errors, profiles
+from clusterous_cli.aws import errors, profiles, tls
 from clusterous_cli.system import verbosity
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.options import Settings
@@ -388,6 +388,7 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
         os.environ.setdefault("AWS_DEFAULT_REGION", ours.region)
         os.environ.pop("AWS_SESSION_TOKEN", None)
     try:
+        tls.settle()
         session = boto3.Session(profile_name=None if ours else settings.profile)
     except botocore_errors.ProfileNotFound as error:
         raise errors.BadSettings(
