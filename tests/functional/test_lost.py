@@ -69,6 +69,12 @@ def rules(world: cloud.World) -> None:
         IpPermissions=found["IpPermissions"])  # fmt: skip
 
 
+def rules_out(world: cloud.World) -> None:
+    found = one(world, "describe_security_groups", "SecurityGroups", "controller-group")
+    ec2(world, "revoke_security_group_egress", GroupId=found["GroupId"],
+        IpPermissions=found["IpPermissionsEgress"])  # fmt: skip
+
+
 def role_policy(world: cloud.World) -> None:
     iam(world, "delete_role_policy", RoleName=ROLE, PolicyName="clusterous")
 
@@ -164,8 +170,8 @@ def failed_mount_target(world: cloud.World) -> None:
 
 # What does not touch the same thing is lost together.
 LOST: Final = {
-    "a": (nat, public_route, names_of_hosts, rules, role_policy, bucket_policy, bucket_block,
-          record, machine("worker")),
+    "a": (nat, public_route, names_of_hosts, rules, rules_out, role_policy, bucket_policy,
+          bucket_block, record, machine("worker")),
     "b": (endpoint, table_link, role_in_profile, boot_files, machine("controller"), mount_target),
     "c": (address, profile, machine("gateway")),
     "d": (role,),

@@ -28,6 +28,7 @@ from clusterous_cli.plan.kinds.kind import (
     Walk,
     Wish,
 )
+from clusterous_cli.plan.kinds.network import EVERYWHERE
 
 PART: Final = "access"
 
@@ -45,12 +46,15 @@ class Group(Value):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules(Value):
-    """All that a group lets in."""
+    """All that a group lets in, and whether it lets everything out, as EC2 makes each group."""
 
     group: Id
     rules: tuple[Rule, ...]
+    out: bool | None = None
 
 
+# What EC2 gives each group. Without it no machine reaches S3, the registry or another machine.
+OUT: Final = Rule(protocol="-1", low=-1, high=-1, source=EVERYWHERE)
 # What programs on the network of their machine may listen on, for one another: all that Mesos
 # offered, but the kubelet's port, which each of these rules leaves out.
 KUBELET: Final = 10250
@@ -101,7 +105,7 @@ def _want_rules(wish: Wish) -> list[Resource]:
         Resource(
             kind=RULES,
             key=f"{name}-rules",
-            value=Rules(group=Ref(f"{name}-group"), rules=rules),
+            value=Rules(group=Ref(f"{name}-group"), rules=rules, out=True),
             needs=tuple(sorted({r.source for r in rules if r.source.endswith("-group")})),
         )
         for name, rules in group_rules(wish.allow, wish.config.volume.type).items()
@@ -121,7 +125,8 @@ def _look_groups(at: Scope) -> list[Found]:
         )
         present = rules_of(group.get("IpPermissions", ()))
         if ours and present:
-            name, rules = key.removesuffix("-group"), Rules(group=id, rules=present)
+            out = OUT in rules_of(group.get("IpPermissionsEgress", ()))
+            name, rules = key.removesuffix("-group"), Rules(group=id, rules=present, out=out)
             found.append(Found(kind=RULES, key=f"{name}-rules", id=id, value=rules, vpc=vpc))
     return found
 
@@ -183,6 +188,8 @@ def _make_rules(to: Site, step: Step, wanted: Rules) -> str:
     # Asked now, not taken from the plan: a repeated attempt must not add what is there.
     listed = to.ec2("describe_security_groups", GroupIds=[id])["SecurityGroups"]
     present = set(rules_of(listed[0].get("IpPermissions", ()))) if listed else set()
+    if listed and OUT not in rules_of(listed[0].get("IpPermissionsEgress", ())):
+        to.ec2("authorize_security_group_egress", GroupId=id, IpPermissions=permissions([OUT]))
     if missing := sorted(set(wanted.rules) - present):
         to.ec2("authorize_security_group_ingress", GroupId=id, IpPermissions=permissions(missing))
     if extra := sorted(present - set(wanted.rules)):

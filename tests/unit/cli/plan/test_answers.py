@@ -16,7 +16,7 @@ from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.cluster.tags import as_items
-from clusterous_cli.plan import sweep
+from clusterous_cli.plan import planner, sweep
 from clusterous_cli.plan.kinds import (
     access,
     files,
@@ -98,6 +98,30 @@ def test_rules_of_every_kind_are_read_as_they_are_written() -> None:
 
     assert access.rules_of(spelled) == tuple(sorted(RULES))
     assert {"IpProtocol": "-1", "UserIdGroupPairs": [{"GroupId": "sg-1"}]} in spelled
+
+
+@pytest.mark.parametrize("out", [True, False], ids=["as made", "shut by somebody"])
+def test_a_group_that_lets_nothing_out_any_more_is_opened(out: bool) -> None:
+    group = {
+        "GroupId": "sg-1", "GroupName": "worker", "VpcId": "vpc-1", "Tags": tags(role="x-group"),
+        "IpPermissions": access.permissions(RULES),
+        "IpPermissionsEgress": access.permissions([access.OUT]) if out else [],
+    }  # fmt: skip
+    cloud = Answers(describe_security_groups={"SecurityGroups": [group]})
+    assert access.GROUP.look is not None
+    assert access.RULES.make is not None
+
+    _, found = access.GROUP.look(Scope(cloud=cloud, who=WHO, networks=("vpc-1",)))
+    wanted = access.Rules(group="sg-1", rules=tuple(sorted(RULES)), out=True)
+    resource = Resource(kind=access.RULES, key="x-rules", value=wanted)
+    drift = planner.differences(resource, found, {})
+    step = Step(action=Action.CHANGE, key="x-rules", kind=access.RULES)
+    access.RULES.make(site(cloud), step, wanted)
+
+    assert drift == (() if out else ("out",))
+    every = {"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0", "Description": "clusterous"}]}
+    opened = [params for name, params in cloud.calls if name == "authorize_security_group_egress"]
+    assert opened == ([] if out else [{"GroupId": "sg-1", "IpPermissions": [every]}])
 
 
 def test_a_policy_is_the_same_in_whatever_order_aws_tells_it() -> None:
