@@ -110,6 +110,11 @@ LOGIN: Final = tuple(
     and issubclass(kind, botocore_errors.BotoCoreError)
 )
 ZONE: Final = re.compile(r"\b[a-z]{2,4}(?:-[a-z]+)+-[0-9]{1,2}[a-z]\b")
+# S3 says no more than that to who asks for another account's bucket.
+SHARED_NAMES: Final = (
+    "Or the bucket is another account's: the names of buckets are of all the world, and who takes"
+    " one first has it. Then another name for the cluster helps."
+)
 CAPACITY: Final = frozenset({"InsufficientInstanceCapacity", "InsufficientHostCapacity"})
 
 
@@ -579,7 +584,10 @@ def classify(
         )
     if code in DENIED or of_things:
         permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
-        return errors.Denied(f"You may not do {permission}. {_readable(text)}", call=permission)
+        more = f" {SHARED_NAMES}" if service == "s3" else ""
+        return errors.Denied(
+            f"You may not do {permission}. {_readable(text)}{more}", call=permission
+        )
     if QUOTAS.search(code):
         return errors.QuotaReached(
             f"A limit of your AWS account is reached: {text} ({code}). Ask for more under Service"

@@ -73,6 +73,24 @@ def answered(code: str, text: str, *, operation: str = "DescribeVpcs", date: str
 
 
 @pytest.mark.parametrize(
+    ("service", "action", "code", "is_said"),
+    [
+        ("s3", "head_bucket", "403", True),
+        ("s3", "get_object", "AccessDenied", True),
+        ("ec2", "create_vpc", "UnauthorizedOperation", False),
+    ],
+)
+def test_a_bucket_that_is_anothers_is_told(
+    service: str, action: str, code: str, is_said: bool
+) -> None:
+    """Its name can be computed by anybody, and whoever was first has it."""
+    error = client.classify(code, "Forbidden", 403, service, action)
+
+    assert isinstance(error, errors.Denied)
+    assert ("the bucket is another account's" in str(error)) is is_said
+
+
+@pytest.mark.parametrize(
     "error",
     [
         botocore_errors.TokenRetrievalError(provider="sso", error_msg="Token has expired"),
