@@ -17,3 +17,5 @@ EFS_OPTIONS: Final = (
     "noresvport",
     *_PLAIN,
 )
+# To look once, so that nothing waits for ever for a server that does not answer.
+LOOK_OPTIONS: Final = ("nfsvers=4.1", "soft", "timeo=100", "noresvport", *_PLAIN)

@@ -20,11 +20,17 @@ PRIVATE = "cli/clusterous_cli/system/private.py"
             '"restartPolicy") == "Always"', f"{API}/quantity.py", id="what a pod requests"
         ),
         pytest.param("Path.home()", PRIVATE, id="the person's own folder"),
+        pytest.param("secrets.json", "cli/clusterous_cli/cluster/payload.py", id="where keys are"),
         pytest.param("0o600", PRIVATE, id="files that only we may read"),
     ],
 )
 def test_one_place_says_it(sign: str, place: str) -> None:
-    files = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    files = (
+        file
+        for package in PACKAGES
+        for kind in ("*.py", "*.sh")
+        for file in (ROOT / package).rglob(kind)
+    )
 
     found = [str(file.relative_to(ROOT)) for file in files if sign in file.read_text()]
 

@@ -202,3 +202,14 @@ def test_what_two_want_at_once_is_fetched_once(site: Site) -> None:
 
     assert [path.read_bytes() == CONTENT for path in got] == [True, True]
     assert site.ranges == [None]
+
+
+def test_a_version_that_is_fetched_pushes_out_what_is_long_out_of_use(site: Site) -> None:
+    old = releases.cache() / "v0" / "k3s"
+    old.parent.mkdir(parents=True)
+    old.write_bytes(b"old")
+    os.utime(old, (0, 0))
+
+    releases.fetched(site.artifact, SHA256, nothing)
+
+    assert not old.exists()

@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from clusterous_api import names
-from clusterous_api.mounts import EFS_OPTIONS
+from clusterous_api.mounts import EFS_OPTIONS, LOOK_OPTIONS
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
@@ -311,7 +311,7 @@ def _reporting(volume: str, is_served: bool) -> str:
     marks |= {"MASTER": names.POOL_MASTER}
     follow = "follow_volume >/dev/null 2>&1 &" if is_served else ""
     places = {"VOLUME": volume, "STATUS": VOLUME_STATUS, "HOMES": HOMES}
-    return assets.render(text, FOLLOW=follow, **places, **marks)
+    return assets.render(text, FOLLOW=follow, OPTIONS=",".join(LOOK_OPTIONS), **places, **marks)
 
 
 def _mounting(config: ClusterConfig) -> str:

@@ -81,7 +81,7 @@ def published(artifact: Artifact) -> str:
         parse_checksum(text, artifact)
         folder.mkdir(parents=True, exist_ok=True)
         _place(kept, text.encode())
-    return parse_checksum(kept.read_text(), artifact)
+    return parse_checksum(download.used(kept).read_text(), artifact)
 
 
 def parse_checksum(text: str, artifact: Artifact) -> str:
@@ -102,6 +102,7 @@ def fetched(artifact: Artifact, sha256: str, progress: Progress) -> Path:
 
     def get(part: Path) -> str:
         download.fetch(artifact.url, part, partial(progress, artifact.name))
+        download.tidy()
         return artifact.url
 
     wrong = f"does not have its published checksum {sha256}"

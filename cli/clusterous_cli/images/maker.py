@@ -71,7 +71,8 @@ def archive(what: Plan, tell: Tell, progress: download.Progress) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         make(what, what.reference, target, tell, progress)
-    return target
+        download.tidy()
+    return download.used(target)
 
 
 def make(what: Plan, name: str, target: Path, tell: Tell, progress: download.Progress) -> None:

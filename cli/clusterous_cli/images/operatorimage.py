@@ -74,4 +74,5 @@ def _pulled(
         image = pull.Registry(exact).image(download.cache() / "blobs", progress)
         target.parent.mkdir(parents=True, exist_ok=True)
         archives.write(image, name, target)
-    return target
+        download.tidy()
+    return download.used(target)

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import ssl
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
@@ -18,6 +19,9 @@ AGENT: Final = "clusterous"
 CHUNK: Final = 1 << 20
 TRIES: Final = 3
 TIMEOUT_SECONDS: Final = 30
+# What of the cache is fetched or made anew when it is needed, and how long it is kept unused.
+RENEWABLE: Final = ("blobs", "debs", "images", "releases")
+UNUSED_SECONDS: Final = 60 * 86_400
 T = TypeVar("T")
 # Told of what is fetched: its name, how many bytes there are, how many it will be.
 Progress = Callable[[str, int, int], None]
@@ -76,7 +80,7 @@ def kept(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> P
     it has another sum.
     """
     if target.exists() and sha256(target) == wanted:
-        return target
+        return used(target)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
     url = get(part)
@@ -181,3 +185,21 @@ def cache() -> Path:
     """Return the folder of what was fetched and can be fetched again."""
     base = os.environ.get("CLUSTEROUS_CACHE_HOME")
     return Path(base) if base else private.user_folder() / ".cache" / "clusterous"
+
+
+def used(path: Path) -> Path:
+    """Note of a file of the cache that it is in use, and return it."""
+    with suppress(OSError):
+        os.utime(path)
+    return path
+
+
+def tidy(clock: Callable[[], float] = time.time) -> None:
+    """Remove what nobody has used for long: each version of k3s alone is 250 MB."""
+    oldest = clock() - UNUSED_SECONDS
+    for name in RENEWABLE:
+        for path in (cache() / name).rglob("*"):
+            with suppress(OSError):
+                held = path.suffix == ".lock"  # by whom, its age does not tell
+                if path.is_file() and not held and path.stat().st_mtime < oldest:
+                    path.unlink()

@@ -160,7 +160,7 @@ open_volume() {
     [ @VOLUME@ != none ] || return 0
     _place=$STATE/volume
     mkdir -p "$_place"
-    until mount -t nfs4 -o nfsvers=4.1,soft,timeo=100,noresvport,nosuid,nodev @VOLUME@:/ "$_place"; do
+    until mount -t nfs4 -o @OPTIONS@ @VOLUME@:/ "$_place"; do
         sleep 5
     done
     [ -k "$_place" ] || chmod 1777 "$_place"

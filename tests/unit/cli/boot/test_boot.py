@@ -339,7 +339,9 @@ def test_the_volume_is_opened_for_programs_of_any_user(
 
     assert oct(mode) == "0o1777"
     mount, *rest = said
-    assert mount.endswith("nosuid,nodev 10.40.16.11:/ /volume")
+    assert mount.endswith(" 10.40.16.11:/ /volume")
+    options = mount.split()[4].split(",")
+    assert {"nfsvers=4.1", "soft", "timeo=100", "nosuid", "nodev"} <= set(options)
     assert rest == ["sleep 5", mount, "umount /volume"]
     without = make_bundle(secrets, "name: reef\nvolume: none\n")
     assert opened(without, tmp_path / "none") == (0o755, [])

@@ -1,5 +1,7 @@
 """What a site does not give whole is asked for again, and never without end."""
 
+import hashlib
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,3 +97,25 @@ def test_what_is_not_there_is_asked_for_once(site: Site, tmp_path: Path) -> None
         got("read", site, tmp_path)
 
     assert site.asked == 1
+
+
+def test_what_nobody_has_used_for_long_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLUSTEROUS_CACHE_HOME", str(tmp_path))
+    places = ("releases/v1/k3s", "releases/v1/.k3s.lock", "releases/v2/k3s", "blobs/a", "other/x")
+    for place in places:
+        path = tmp_path / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(WHOLE)
+        os.utime(path, (0, 0))
+    sum = hashlib.sha256(WHOLE).hexdigest()
+
+    def nowhere(part: Path) -> str:
+        raise AssertionError("it is there")
+
+    download.kept(tmp_path / "releases/v2/k3s", sum, nowhere, "")
+    download.tidy()
+
+    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"releases/v1/.k3s.lock", "releases/v2/k3s", "other/x"}
