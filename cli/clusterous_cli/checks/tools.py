@@ -25,7 +25,7 @@ TOOLS: Final[Mapping[str, Tool]] = {
     "rsync": Tool(needed="put and get copy with it", argv=("--version",)),
     "aws": Tool(needed="run gets the password of the image registry by it", argv=("--version",)),
     "kubectl": Tool(
-        needed="only clusterous kubectl needs it", argv=("version", "--client"), mark=Mark.OK
+        needed="kubectl, shell and cp need it", argv=("version", "--client"), mark=Mark.OK
     ),
 }
 VERSION: Final = re.compile(r"(?<![\d.])(\d+\.\d+(?:\.\d+)?)")
