@@ -1,13 +1,17 @@
 """What the cluster adds to an app's pods, and how it takes them away: by evictions, with nodes, and
 for the sake of quotas. The app goes on, or says what it waits for."""
 
+import contextlib
+import signal
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from clusterous_api import names
 from tests.cluster.conftest import Lab, Operator
+from tests.cluster.controlplane import CONTROLLER_MANAGER
 from tests.cluster.test_features import MASTER, deployment, finish, live, numbers, told
 from tests.cluster.test_status_truth import quota, until_reason
 
@@ -50,6 +54,35 @@ def test_an_eviction_is_no_try_of_a_batch(lab: Lab) -> None:
 
     lab.until_condition("Completed")
     assert lab.get("jobs", "sim-master")["status"].get("failed", 0) == 0
+
+
+@contextlib.contextmanager
+def late_collector(lab: Lab) -> Iterator[None]:
+    """Let the cluster's garbage collector, as one that has much to do, come only afterwards."""
+    process = lab.plane.running[CONTROLLER_MANAGER]
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def test_a_batch_that_is_deleted_and_made_again_at_once_runs_again(lab: Lab) -> None:
+    lab.create(run="Batch", master=MASTER)
+    lab.until_condition("Completed")
+    before = lab.get("jobs", "sim-master")["metadata"]["uid"]
+
+    with late_collector(lab):
+        lab.delete("clusterousapps", "sim")
+        lab.create(run="Batch", master=MASTER)
+        lab.until(lambda: bool(lab.condition("Completed")), "a look at the new app")
+        told_at_once = lab.condition("Completed")["status"]
+        there = lab.get("jobs", "sim-master")["metadata"]["uid"]
+
+    assert there == before, "the earlier app's Job is gone already"
+    assert told_at_once == "False"
+    lab.until_condition("Completed")
+    assert lab.get("jobs", "sim-master")["metadata"]["uid"] != before
 
 
 def test_the_policy_hears_of_an_eviction_of_what_runs_on(lab: Lab) -> None:
