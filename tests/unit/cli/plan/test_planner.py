@@ -80,6 +80,18 @@ def test_everything_exists_so_nothing_is_done() -> None:
     assert planner.plan(wanted(), Observed(found=all_there(wanted()))).pending == ()
 
 
+def test_groups_that_let_nothing_out_any_more_are_mended() -> None:
+    found = {
+        key: replace(one, value=replace(one.value, out=False)) if one.kind is access.RULES else one
+        for key, one in all_there(wanted()).items()
+    }
+
+    pending = planner.plan(wanted(), Observed(found=found)).pending
+
+    assert {step.kind for step in pending} == {access.RULES}
+    assert {step.drift for step in pending} == {("out",)}
+
+
 def many(found: Found) -> Machines | None:
     return Machines(count=99, type=found.value.type) if found.kind is MACHINES else None
 
