@@ -12,9 +12,10 @@ from typing import Any, Final
 from bench.cluster.path import CALL, MACHINE, STATE, Step
 from clusterous_api import names
 from clusterous_cli.addons import table, volumeserver
-from clusterous_cli.cluster import payload, report
+from clusterous_cli.cluster import payload
 from clusterous_cli.cluster.config import ClusterConfig
-from clusterous_cli.plan import nodes
+from clusterous_cli.cluster.records import report
+from clusterous_cli.plan.machines import nodes
 
 Call = Mapping[str, Any]
 

@@ -31,7 +31,8 @@ from clusterous_cli.cluster.config import ClusterConfig, parse
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ADDONS, BEGUN, LOCK_KEY, STATE, VOLUME
 from clusterous_cli.cluster.tags import tags_of
-from clusterous_cli.plan import converge, design, inventory, leaving
+from clusterous_cli.plan import converge, design, inventory
+from clusterous_cli.plan.machines import leaving
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options

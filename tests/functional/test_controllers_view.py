@@ -12,7 +12,7 @@ import pytest
 
 from clusterous_api import names
 from clusterous_cli.boot import bootstrap
-from clusterous_cli.cluster import report
+from clusterous_cli.cluster.records import report
 from tests import programs
 
 pytestmark = programs.needs("kubectl")

@@ -16,8 +16,9 @@ from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.output import show
-from clusterous_cli.plan import converge, cost, inventory, nodes, sweep
+from clusterous_cli.plan import converge, cost, inventory, sweep
 from clusterous_cli.plan.kinds.kind import Action
+from clusterous_cli.plan.machines import nodes
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings
@@ -141,7 +142,7 @@ def test_a_machine_that_ends_while_it_is_waited_for_is_told_with_ec2s_reason(
     end: Callable[[cloud.World, str], object],
     why: str,
 ) -> None:
-    monkeypatch.setattr("clusterous_cli.plan.nodes.LISTED_SECONDS", 0.5)
+    monkeypatch.setattr("clusterous_cli.plan.machines.nodes.LISTED_SECONDS", 0.5)
     lost: list[str] = []
 
     def lose() -> None:
@@ -181,8 +182,8 @@ def test_a_machine_that_ends_while_it_is_waited_for_is_told_with_ec2s_reason(
 def test_an_operator_that_does_not_start_fails_create_in_its_own_words(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, view: dict[str, object]
 ) -> None:
-    monkeypatch.setattr("clusterous_cli.plan.nodes.CHART_SECONDS", 0.5)
-    monkeypatch.setattr("clusterous_cli.plan.nodes.PULL_SECONDS", 0.5)
+    monkeypatch.setattr("clusterous_cli.plan.machines.nodes.CHART_SECONDS", 0.5)
+    monkeypatch.setattr("clusterous_cli.plan.machines.nodes.PULL_SECONDS", 0.5)
     sick = {"rollouts": "", **view}
 
     with pytest.raises(FailedError, match="ImportError: no kopf") as told:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from clusterous_api.errors import UserError
-from clusterous_cli.cluster import config, formats, record
+from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
+from clusterous_cli.cluster.records import formats
 from tests.functional import cloud
 
 REEF = config.parse("name: reef\nworkers: 1\nmaster: none\nvolume: none\n")

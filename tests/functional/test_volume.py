@@ -24,9 +24,10 @@ from clusterous_cli.cluster.payload import VOLUME
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.commands import opening
 from clusterous_cli.output import show
-from clusterous_cli.plan import cost, nodes
+from clusterous_cli.plan import cost
 from clusterous_cli.plan.kinds.machines import STATE
 from clusterous_cli.plan.kinds.volume import attachment, ebs
+from clusterous_cli.plan.machines import nodes
 from clusterous_cli.system import wait
 from tests.functional import cloud
 

@@ -14,7 +14,6 @@ from clusterous_api.mounts import EFS_OPTIONS, LOOK_OPTIONS
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
-from clusterous_cli.cluster.formats import FORMAT
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import (
     ADDONS,
@@ -30,6 +29,7 @@ from clusterous_cli.cluster.payload import (
     Blob,
     Machine,
 )
+from clusterous_cli.cluster.records.formats import FORMAT
 from clusterous_cli.system import assets
 
 K3S: Final = "/var/lib/rancher/k3s"

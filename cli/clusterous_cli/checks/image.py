@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from clusterous_cli.checks.check import Check, Finding, Mark, Place
-from clusterous_cli.cluster import formats
 from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.payload import RECORD
+from clusterous_cli.cluster.records import formats
 from clusterous_cli.plan import design
 from clusterous_cli.plan.kinds.kind import Scope
 

@@ -13,11 +13,12 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.cluster import formats, local, report
+from clusterous_cli.cluster import local
 from clusterous_cli.cluster.addresses import node_name
-from clusterous_cli.cluster.away import Away, Seen, away
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
+from clusterous_cli.cluster.records import formats, report
+from clusterous_cli.cluster.records.away import Away, Seen, away
 from clusterous_cli.cluster.tags import ENDED, LIVE, tags_of
 from clusterous_cli.system import private
 

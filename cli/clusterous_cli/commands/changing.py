@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clusterous_cli.checks.examination import Examination
     from clusterous_cli.plan import cost
     from clusterous_cli.plan.design import Design
-    from clusterous_cli.plan.leaving import Drain
+    from clusterous_cli.plan.machines.leaving import Drain
 
 
 BY_FILE: Final = (

@@ -105,8 +105,8 @@ def _home(settings: Settings) -> Path | None:
 def _warm_files(place: Path) -> Files | None:
     import json
 
-    from clusterous_cli.cluster import formats
     from clusterous_cli.cluster.payload import RECORD
+    from clusterous_cli.cluster.records import formats
     from clusterous_cli.data import volumes
     from clusterous_cli.reach import warm
 

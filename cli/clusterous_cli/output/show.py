@@ -7,16 +7,18 @@ from typing import Any, Final, Protocol
 
 from clusterous_api import names
 from clusterous_cli.addons import rollout
-from clusterous_cli.cluster import away, prices
+from clusterous_cli.cluster import prices
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.record import Cluster, Node
+from clusterous_cli.cluster.records import away
 from clusterous_cli.output import changes
 from clusterous_cli.output.changes import Change, Effect
-from clusterous_cli.plan import cost, nodes
+from clusterous_cli.plan import cost
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.kinds import homes
 from clusterous_cli.plan.kinds.kind import Action, Kind, Step
+from clusterous_cli.plan.machines import nodes
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.program import load
 from clusterous_cli.program.load import Load

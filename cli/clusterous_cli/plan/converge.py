@@ -19,7 +19,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import inventory, leaving, nodes, planner, sizes, sweep, zones
+from clusterous_cli.plan import inventory, planner, sweep
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
 from clusterous_cli.plan.kinds import machines
@@ -30,6 +30,7 @@ from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES, OFF
 from clusterous_cli.plan.kinds.network import VPC, Interface
 from clusterous_cli.plan.kinds.volume import ebs, efs, state
+from clusterous_cli.plan.machines import leaving, nodes, sizes, zones
 from clusterous_cli.system import wait
 from clusterous_cli.system.download import Progress
 from clusterous_cli.terminal import spell

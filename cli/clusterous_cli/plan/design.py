@@ -19,7 +19,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import IMAGES, ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SECRETS_KEY, Blob
-from clusterous_cli.plan import inventory, leaving, planner
+from clusterous_cli.plan import inventory, planner
 from clusterous_cli.plan.kinds import homes, table
 from clusterous_cli.plan.kinds.cloud import Cloud
 from clusterous_cli.plan.kinds.files import OBJECT
@@ -28,6 +28,7 @@ from clusterous_cli.plan.kinds.machines import ARCHITECTURE, MACHINES, split
 from clusterous_cli.plan.kinds.network import CONTROL, SUBNET, VPC
 from clusterous_cli.plan.kinds.volume import ebs, keeping, state
 from clusterous_cli.plan.kinds.volume.keeping import Present
+from clusterous_cli.plan.machines import leaving
 from clusterous_cli.plan.planner import Plan
 from clusterous_cli.system import assets, download, pins
 from clusterous_cli.system.download import Progress, Tell

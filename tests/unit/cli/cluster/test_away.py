@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from clusterous_cli.cluster.away import Away, Seen, away
+from clusterous_cli.cluster.records.away import Away, Seen, away
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 AT_TEN = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)

@@ -8,9 +8,10 @@ import pytest
 
 from clusterous_api.errors import UserError
 from clusterous_cli.boot import bootstrap
-from clusterous_cli.cluster import config, formats
+from clusterous_cli.cluster import config
 from clusterous_cli.cluster.config import ClusterConfig, Pool
 from clusterous_cli.cluster.identity import Identity
+from clusterous_cli.cluster.records import formats
 
 SAMPLES = {int(path.stem): path for path in (Path(__file__).parent / "records").glob("*.json")}
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
-from clusterous_cli.cluster import record, report
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.records import report
 
 
 def key(kind: str = "ssh-ed25519", fill: int = 1) -> str:

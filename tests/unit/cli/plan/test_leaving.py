@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from clusterous_cli.cluster import config
-from clusterous_cli.plan import leaving
 from clusterous_cli.plan.kinds.kind import Found
 from clusterous_cli.plan.kinds.machines import MACHINES, Machines
+from clusterous_cli.plan.machines import leaving
 from clusterous_cli.plan.planner import Observed
 
 REEF = "name: reef\npools:\n  cpu: {count}\n  big: 1\n"

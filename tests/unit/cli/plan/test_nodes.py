@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from clusterous_cli.cluster.record import Node
-from clusterous_cli.plan import nodes
+from clusterous_cli.plan.machines import nodes
 
 WANTED = {"controller": 1, "worker": 2}
 ADDONS = {"operator": "12ab"}

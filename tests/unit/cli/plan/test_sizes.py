@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clusterous_cli.plan import sizes
+from clusterous_cli.plan.machines import sizes
 
 
 def listed(*names: str, **more: Any) -> list[dict[str, Any]]:

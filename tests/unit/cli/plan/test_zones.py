@@ -8,11 +8,11 @@ import pytest
 from clusterous_api import names
 from clusterous_cli.aws import client
 from clusterous_cli.cluster.addresses import addresses, spare
-from clusterous_cli.plan import zones
 from clusterous_cli.plan.kinds.kind import Action, Found, Kind, Ref, Resource, Step
 from clusterous_cli.plan.kinds.machines import MACHINES, Machines
 from clusterous_cli.plan.kinds.network import SUBNET, Subnet
 from clusterous_cli.plan.kinds.volume import ebs, state
+from clusterous_cli.plan.machines import zones
 
 HOME = Found(
     kind=SUBNET,
