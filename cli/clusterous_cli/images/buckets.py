@@ -33,7 +33,7 @@ def ensure(cloud: Aws, name: str) -> bool:
             return False
         made = cloud.attempt("s3", "create_bucket", "BucketAlreadyExists", Bucket=name, **where)
     except errors.Denied as error:
-        raise UserError(f"{_others(name)} ({error})") from error
+        raise UserError(f"{_others(name)} ({error.call} is refused.)") from error
     if made is None:
         raise UserError(_others(name))
     blocked = files.BLOCKED
