@@ -584,10 +584,8 @@ def classify(
         )
     if code in DENIED or of_things:
         permission = PERMISSIONS.get(name, name.replace("efs:", "elasticfilesystem:"))
-        more = f" {SHARED_NAMES}" if service == "s3" else ""
-        return errors.Denied(
-            f"You may not do {permission}. {_readable(text)}{more}", call=permission
-        )
+        why = f"{text.rstrip('.')}. {SHARED_NAMES}" if service == "s3" else _readable(text)
+        return errors.Denied(f"You may not do {permission}. {why}", call=permission)
     if QUOTAS.search(code):
         return errors.QuotaReached(
             f"A limit of your AWS account is reached: {text} ({code}). Ask for more under Service"

@@ -87,7 +87,7 @@ def test_a_bucket_that_is_anothers_is_told(
     error = client.classify(code, "Forbidden", 403, service, action)
 
     assert isinstance(error, errors.Denied)
-    assert ("the bucket is another account's" in str(error)) is is_said
+    assert (". Forbidden. Or the bucket is another account's" in str(error)) is is_said
 
 
 @pytest.mark.parametrize(
