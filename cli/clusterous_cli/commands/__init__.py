@@ -1,1 +1,1 @@
-"""One module per command, each with a click command called `command`: options become calls."""
+"""One module per command, whose `command` turns options into calls, and what several share."""
