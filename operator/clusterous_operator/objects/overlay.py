@@ -265,7 +265,8 @@ _SHOWN = 60
 
 
 _MAIN = "spec.template.spec.containers[0]"
-_VARIABLE = re.compile(r"\.env\[(\d+)\]")
+_VARIABLE = re.compile(r"\.env\[(\d{1,9})\]")
+_ITEM = re.compile(r"spec\.template\.spec\.(\w+)\[(\d{1,9})\]")
 
 
 def in_users_words(where: str, overlay: Body, merged: Body, message: str) -> str:
@@ -274,18 +275,32 @@ def in_users_words(where: str, overlay: Body, merged: Body, message: str) -> str
     The API server counts in the lists that were merged: the first container of an overlay is the
     second of the pod. *where* is the component's place in the spec.
     """
-    for key in merge.KEYS:
-        known = [merge.identity(key, one) for one in overlay.get(key) or ()]
-        for index, item in enumerate(merged.get(key) or ()):
-            mine = merge.identity(key, item)
-            if mine in known and (key, index) != ("containers", 0):
-                place = f"{where}.template.spec.{key}[{known.index(mine)}]"
-                message = message.replace(f"spec.template.spec.{key}[{index}]", place)
+    known: dict[str, dict[tuple[Any, ...], int]] = {}
+
+    def users(found: re.Match[str]) -> str:
+        key, index = found[1], int(found[2])
+        items = merged.get(key) or ()
+        if key not in merge.KEYS or index >= len(items) or (key, index) == ("containers", 0):
+            return found[0]
+        if key not in known:
+            known[key] = _positions(key, overlay.get(key) or ())
+        mine = known[key].get(merge.identity(key, items[index]))
+        return found[0] if mine is None else f"{where}.template.spec.{key}[{mine}]"
+
+    # Once through what may be long, of a pod that may have thousands of items.
+    message = _ITEM.sub(users, message)
     main = (merged.get("containers") or [{}])[0]
     if f"{_MAIN}." in message:
         message = _VARIABLE.sub(lambda found: _variable(main, int(found[1])), message)
     message = message.replace(_MAIN, where)
     return message.replace("spec.template.spec.", f"{where}.template.spec.")
+
+
+def _positions(key: str, items: Sequence[Body]) -> dict[tuple[Any, ...], int]:
+    found: dict[tuple[Any, ...], int] = {}
+    for index, item in enumerate(items):
+        found.setdefault(merge.identity(key, item), index)
+    return found
 
 
 def _variable(container: Body, index: int) -> str:

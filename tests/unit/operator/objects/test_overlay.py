@@ -10,6 +10,7 @@ from clusterous_api.errors import UserError
 from clusterous_operator import manifests
 from clusterous_operator.capacity import sizing
 from clusterous_operator.decisions import counting, fill, plan, situation
+from clusterous_operator.objects import overlay
 from clusterous_operator.objects.usage import Usage
 from tests.unit.operator.making import FakeApi, make_app, make_node, steps_of
 
@@ -226,3 +227,30 @@ def test_a_refusal_tells_the_place_as_the_user_wrote_it(place: str, said: str) -
     message = manifests.told(app, manifest, f"it is invalid: {place}: Required value")
 
     assert message == f"it is invalid: {said}: Required value"
+
+
+class Compared(str):
+    """A text that counts how often it is compared."""
+
+    times = 0
+
+    def __eq__(self, other: object) -> bool:
+        Compared.times += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_refusal_of_thousands_of_items_is_told_at_once() -> None:
+    """One app's refusal must not hold up who waits behind it, the Lease's renewal among them."""
+    count = 2_000
+    items = [{"name": Compared(f"v{index}")} for index in range(count)]
+    message = "; ".join(f"spec.template.spec.volumes[{index + 1}].name" for index in range(count))
+    Compared.times = 0
+
+    said = overlay.in_users_words(
+        "spec.workers", {"volumes": items}, {"volumes": [{"name": "data"}, *items]}, message
+    )
+
+    assert said.endswith(f"spec.workers.template.spec.volumes[{count - 1}].name")
+    assert Compared.times < 10 * count
