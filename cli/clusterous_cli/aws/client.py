@@ -186,6 +186,7 @@ class Aws:
             max_pool_connections=32,
             user_agent_extra="clusterous",
         )
+        tls.settle()
         client = self.session.client(service, region_name=self.region, config=config)
         client.meta.events.register("before-parse", _check_whole)
         return client
@@ -393,7 +394,6 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
         os.environ.setdefault("AWS_DEFAULT_REGION", ours.region)
         os.environ.pop("AWS_SESSION_TOKEN", None)
     try:
-        tls.settle()
         session = boto3.Session(profile_name=None if ours else settings.profile)
     except botocore_errors.ProfileNotFound as error:
         raise errors.BadSettings(

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -22,6 +23,7 @@ TIMEOUT_SECONDS: Final = 30
 # What of the cache is fetched or made anew when it is needed, and how long it is kept unused.
 RENEWABLE: Final = ("blobs", "debs", "images", "releases")
 UNUSED_SECONDS: Final = 60 * 86_400
+TRUSTED: Final = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE")
 T = TypeVar("T")
 # Told of what is fetched: its name, how many bytes there are, how many it will be.
 Progress = Callable[[str, int, int], None]
@@ -167,11 +169,18 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 def trust() -> ssl.SSLContext:
     """Trust the system's authorities, and those that the usual variables name."""
+    named = [os.environ.get(name) for name in TRUSTED]
+    files = [Path(path) for path in named if path and Path(path).is_file()]
+    known = tuple((str(file), file.stat().st_mtime_ns) for file in files)
+    return _trusting(known, os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=4)
+def _trusting(files: tuple[tuple[str, int], ...], _folder: str | None) -> ssl.SSLContext:
+    """Read what is trusted once, not for each request: that takes longer than most of them."""
     context = ssl.create_default_context()
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"):
-        path = os.environ.get(name)
-        if path and Path(path).is_file():
-            context.load_verify_locations(cafile=path)
+    for path, _ in files:
+        context.load_verify_locations(cafile=path)
     return context
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from clusterous_api.errors import TransientError
 from clusterous_cli.system import download
@@ -119,3 +121,21 @@ def test_what_nobody_has_used_for_long_goes(
 
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"releases/v1/.k3s.lock", "releases/v2/k3s", "other/x"}
+
+
+def test_what_is_trusted_is_read_once_and_anew_when_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted = tmp_path / "trusted.pem"
+    trustme.CA().cert_pem.write_to_path(trusted)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(trusted))
+    first = download.trust()
+    assert download.trust() is first
+
+    another = trustme.CA()
+    another.cert_pem.write_to_path(trusted)
+    os.utime(trusted, ns=(1, 1))
+
+    der = ssl.PEM_cert_to_DER_cert(another.cert_pem.bytes().decode())
+    assert der in download.trust().get_ca_certs(binary_form=True)
+    assert der not in first.get_ca_certs(binary_form=True)
