@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes sweep sequences bench-cluster examples examples-big
+.PHONY: release pins debs volumes clusters sweep sequences bench-cluster examples examples-big
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -29,8 +29,14 @@ test:                       ## parts first, then style, types, import contracts 
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10
+	$(PY) -m pytest --numprocesses=4 --durations=40 --durations-min=10 --ignore=tests/region/clusters
 	$(PY) -m bench.operator gate
+
+clusters:                   ## further clusters in regions of their own: a controller lost in every way, builds on the cluster
+	$(LOOK) "make clusters"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m tests.region.parts
+	$(PY) -m pytest --numprocesses=2 --durations=20 --durations-min=10 $(or $(CLUSTERS:%=tests/region/clusters/test_%.py),tests/region/clusters)
 
 examples:                   ## the programs of examples/, each to its result in a region: build/examples.json (EXAMPLES="dask")
 	$(LOOK) "make examples"

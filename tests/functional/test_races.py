@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,6 +119,7 @@ def test_of_two_creates_that_race_one_is_killed_and_the_other_finds_what_it_made
     with subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True) as killed:
         while late.turn().look() is None:
             assert killed.poll() is None, killed.communicate()[1]
+            time.sleep(0.05)
         told = ended(late)
         assert killed.wait() == -signal.SIGKILL, killed.communicate()[1]
 

@@ -36,15 +36,19 @@ def read(argv: list[str]) -> str:
 
 
 def commands() -> Iterator[str]:
-    """Yield the command of each process that speaks of the region, or lives below it."""
+    """Yield the command of each process that speaks of the region, or lives below it.
+
+    What lives below another region speaks of this one where a machine hides its name spaces.
+    """
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) != os.getpid():
             try:
-                words = (entry / "cmdline").read_bytes() + (entry / "cgroup").read_bytes()
+                words = (entry / "cmdline").read_text(errors="replace")
+                group = (entry / "cgroup").read_text()
             except OSError:
                 continue
-            if NAME.encode() in words:
-                yield words.decode(errors="replace")
+            if NAME in group or (NAME in words and "/clusterous-" not in group):
+                yield words + group
 
 
 def traces() -> dict[str, Any]:
