@@ -80,21 +80,28 @@ def test_a_lock_that_nobody_renews_is_taken_over(
     assert world.server.leftovers() == []
 
 
-def test_the_lock_of_a_process_that_was_killed_here_is_not_waited_for(world: cloud.World) -> None:
+@pytest.mark.parametrize("looked", [True, False], ids=["reaped", "a zombie"])
+def test_the_lock_of_a_process_that_was_killed_here_is_not_waited_for(
+    world: cloud.World, looked: bool
+) -> None:
     holder = """
 import os
 from clusterous_cli.turns import lock
-print(lock.here(), os.getpid())
+print(lock.here(), os.getpid(), flush=True)
 """
-    said = subprocess.run(
-        [sys.executable, "-c", holder], capture_output=True, text=True, check=True
-    ).stdout.split()
-    content = {"by": "a create by me", "id": "1", "process": [said[0], int(said[1])]}
-    place = {"Bucket": WHO.bucket, "Key": "lock.json"}
-    world.cloud.call("s3", "put_object", Body=json.dumps(content).encode(), **place)
+    with subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        there, number = process.stdout.read().decode().split()
+        if looked:
+            process.wait()
+        content = {"by": "a create by me", "id": "1", "process": [there, int(number)]}
+        place = {"Bucket": WHO.bucket, "Key": "lock.json"}
+        world.cloud.call("s3", "put_object", Body=json.dumps(content).encode(), **place)
 
-    world.destroy("reef")
+        began = time.monotonic()
+        world.destroy("reef")
 
+        assert time.monotonic() - began < lock.SECONDS
     assert world.server.leftovers() == []
 
 

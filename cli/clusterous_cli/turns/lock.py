@@ -216,13 +216,14 @@ def here() -> str:
 
 
 def _runs(number: int) -> bool:
+    """Whether a process is there, and not one that has ended and whose parent has not looked."""
     try:
-        os.kill(number, 0)
-    except ProcessLookupError:
+        told = Path(f"/proc/{number}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
         return False
     except OSError:
         return True
-    return True
+    return told.rpartition(")")[2].split()[0] not in ("Z", "X")
 
 
 def _read(body: bytes, etag: str, age: float) -> Held:
