@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, TypeVar, cast
 
 import boto3
@@ -33,6 +34,7 @@ from clusterous_cli.cluster.payload import ADDONS, BEGUN, LOCK_KEY, STATE, VOLUM
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.plan import converge, design, inventory
 from clusterous_cli.plan.machines import leaving
+from clusterous_cli.reach import kube
 from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings as Options
@@ -113,9 +115,7 @@ class World:
         """Become a new process: nothing is remembered, and the lock of the one before ran out."""
         for bucket in self.cloud.client("s3").list_buckets()["Buckets"]:
             self.cloud.client("s3").delete_object(Bucket=bucket["Name"], Key=LOCK_KEY)
-        clients = self.cloud._clients  # to make them anew costs a second each time
-        self.cloud = Aws(self.cloud.session, "eu-west-1")
-        self.cloud._clients = clients
+        self.cloud = renewed(self.cloud)
 
     def end(self, *ids: str) -> None:
         """Terminate machines as somebody who means it: their protection goes first."""
@@ -142,10 +142,7 @@ class World:
         leave: frozenset[str] = frozenset(),
         drain: leaving.Drain | None = None,
     ) -> tuple[record.Node, ...]:
-        cloud = Aws(self.cloud.session, "eu-west-1")
-        cloud._clients = self.cloud._clients
-
-        with played(cloud, config, failing, view):
+        with played(renewed(self.cloud), config, failing, view):
             return self.converge(config, leave, drain).run(seconds=seconds)
 
     def stand(self, config: ClusterConfig) -> tuple[record.Node, ...]:
@@ -207,6 +204,13 @@ class World:
         ).run(found)
 
 
+def renewed(cloud: Aws) -> Aws:
+    """Return AWS as another process has it; its clients are the same: each costs a second."""
+    made = Aws(cloud.session, cloud.region)
+    made._clients = cloud._clients
+    return made
+
+
 def offer(folder: Path) -> design.Offer:
     """Images of ours that hold nothing."""
     return design.Offer(volume=lambda: volume_image(folder))
@@ -239,6 +243,18 @@ def typing(patch: pytest.MonkeyPatch, world: World) -> None:
     patch.setattr(
         "clusterous_cli.images.operatorimage.made", lambda *of: volume_image(world.folder)
     )
+
+
+def nothing_runs(method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
+    """Answer as the API of a cluster on which nothing runs."""
+    return 200, json.dumps({"items": []})
+
+
+def reached(patch: pytest.MonkeyPatch, kubernetes: kube.Transport = nothing_runs) -> None:
+    """Let commands find *kubernetes* where they look for a cluster's own API."""
+    link = SimpleNamespace(tunnel=SimpleNamespace(ensure=lambda: None))
+    patch.setattr("clusterous_cli.reach.session.link", lambda cluster: link)
+    patch.setattr("clusterous_cli.reach.session.api", lambda link: kube.Api(kubernetes))
 
 
 @contextmanager
@@ -473,6 +489,20 @@ def registry(world: World) -> Iterator[None]:
             yield
         finally:
             started.close()
+
+
+def password(world: World) -> str:
+    """Return what `aws ecr get-login-password` prints."""
+    (given,) = world.cloud.call("ecr", "get_authorization_token")["authorizationData"]
+    return base64.b64decode(given["authorizationToken"]).decode().removeprefix("AWS:")
+
+
+def empty_registry(world: World) -> None:
+    """Remove all images, and the repositories that they are in."""
+    for one in world.cloud.call("ecr", "describe_repositories")["repositories"]:
+        world.cloud.call(
+            "ecr", "delete_repository", repositoryName=one["repositoryName"], force=True
+        )
 
 
 def led_to(address: tuple[str, int]) -> Callable[..., Any]:

@@ -1,7 +1,6 @@
 """Builds on the cluster as a whole, but for BuildKit: a strict AWS and its registry, real SSH,
 rsync and shells. What runs in the builder's pod runs here, in a folder of its own."""
 
-import base64
 import json
 import os
 import shutil
@@ -16,7 +15,6 @@ from typing import Any
 import pytest
 
 from clusterous_cli import main
-from clusterous_cli.cluster import config
 from clusterous_cli.images import builder, workshop
 from clusterous_cli.images.context import taken
 from clusterous_cli.images.context.taken import Source
@@ -25,7 +23,7 @@ from clusterous_cli.reach import kube, session
 from tests import programs
 from tests.functional import cloud, sshd
 from tests.functional.sshd import Site
-from tests.functional.test_run import nodes
+from tests.functional.test_run import account, nodes  # noqa: F401  # fixtures
 
 pytestmark = [sshd.NEEDED, programs.needs("docker-registry")]
 
@@ -63,7 +61,6 @@ with (home / "buildctl.log").open("a") as log:
     print(*words, file=log)
 if words[0] == "debug":
     sys.exit((home / "not-yet").exists())
-given = dict(word.removeprefix("--").split("=", 1) for word in words if word.startswith("--local="))
 places = dict(w.split("=", 1)[1].split("=") for w in words if w.startswith("--local="))
 print("#1 reading", file=sys.stderr)
 if (home / "broken").exists():
@@ -176,17 +173,9 @@ class Stage:
         return found
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
-    with cloud.running(tmp_path_factory.mktemp("aws")) as world:
-        world.create(config.parse("name: reef\nworkers: 1\n"))
-        with cloud.registry(world):
-            yield world
-
-
 @pytest.fixture
 def stage(
-    account: cloud.World,
+    account: cloud.World,  # noqa: F811
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -194,9 +183,7 @@ def stage(
     kubernetes = Kubernetes()
     (tmp_path / "bin").mkdir()
     script(tmp_path / "bin/aws", AWS)
-    (given,) = account.cloud.call("ecr", "get_authorization_token")["authorizationData"]
-    token = base64.b64decode(given["authorizationToken"]).decode()
-    (tmp_path / "bin/token").write_text(token.removeprefix("AWS:"))
+    (tmp_path / "bin/token").write_text(cloud.password(account))
     (tmp_path / "image").mkdir()
     (tmp_path / "image/Containerfile").write_text("FROM scratch\nCOPY . /\n")
     (tmp_path / "image/run").write_text("#!/bin/sh\n")
@@ -211,27 +198,24 @@ def stage(
         monkeypatch.setattr(session, "access_to", lambda cluster: site.access)
         monkeypatch.setattr(session, "api", lambda link: kube.Api(kubernetes))
         yield Stage(account, site, tmp_path, kubernetes, capsys)
-    for one in account.cloud.call("ecr", "describe_repositories")["repositories"]:
-        account.cloud.call(
-            "ecr", "delete_repository", repositoryName=one["repositoryName"], force=True
-        )
+    cloud.empty_registry(account)
 
 
-def enter(site: Site, account: cloud.World) -> None:
+def enter(site: Site, world: cloud.World) -> None:
     """Let the controller's kubectl lead into a pod."""
     pod = site.programs / "pod"
     (pod / "work").mkdir(parents=True)
     (pod / "secrets").mkdir()
-    shutil.copyfile(account.folder / "ca.pem", site.programs / "ca.pem")
+    shutil.copyfile(world.folder / "ca.pem", site.programs / "ca.pem")
     script(site.programs / "sudo", SUDO.format(python=sys.executable))
-    address = registry_of(account)
+    address = registry()
     script(
         pod / "buildctl",
         BUILDCTL.format(python=sys.executable, path=[p for p in sys.path if p], address=address),
     )
 
 
-def registry_of(account: cloud.World) -> tuple[str, int]:
+def registry() -> tuple[str, int]:
     """Return where the account's registry listens."""
     host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
     found = socket.getaddrinfo(host, 443)[0][4]

@@ -5,10 +5,9 @@ As in `test_run.py`: a strict AWS, real SSH, rsync and tar, a stand-in of the AP
 
 import json
 import os
-import socket
-import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,21 +25,21 @@ from clusterous_cli.reach import kube, session, ssh, tunnel, warm
 from clusterous_cli.system import browser, shell
 from tests import programs
 from tests.functional import sshd
+from tests.functional.echo import Echo, said_by
 from tests.functional.test_run import (  # noqa: F401  # fixtures
     APPS,
     Kubernetes,
     Stage,
     account,
     page,
-    said_by,
     stage,
 )
+from tests.functional.test_ssh import has_a_third, stop_at_a_third
+from tests.unit.cli.program.running.test_copying import RUN, become
 
 pytestmark = [sshd.NEEDED, programs.needs("docker-registry", "tar", "sha256sum")]
 
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
-# Runs what comes after -- on this machine, as kubectl has it run in a container.
-KUBECTL = '#!/bin/sh\nwhile [ "$1" != -- ]; do shift; done\nshift\nexec "$@"\n'
 
 
 @dataclass
@@ -244,9 +243,7 @@ def test_logs_are_by_time_and_also_of_before(stage: Stage, living: Living) -> No
 @pytest.fixture
 def containers(stage: Stage) -> Path:  # noqa: F811
     """A kubectl that runs on this machine what it is to run in a container."""
-    program = stage.folder / "bin/kubectl"
-    program.write_text(KUBECTL)
-    program.chmod(0o755)
+    become(stage.folder / "bin/kubectl", RUN)
     disk = stage.folder / "container"
     (disk / "out").mkdir(parents=True)
     (disk / "out/trace.json").write_text("{}")
@@ -399,8 +396,7 @@ def test_goes_on_by_itself_where_the_connection_broke(
 
         def cut(line: str) -> None:
             hear(line)
-            now = rsync.progress(line)
-            if now is not None and now.percent >= 33:
+            if has_a_third(line):
                 for name in (ssh.CONTROLLER, ssh.GATEWAY):
                     if name in stage.site.running:
                         stage.site.stop(name)
@@ -428,9 +424,7 @@ def test_after_ctrl_c_the_same_command_goes_on(
     def stream(argv: list[str], hear: Callable[[str], None], **more: Any) -> int:
         def stop(line: str) -> None:
             hear(line)
-            now = rsync.progress(line)
-            if now is not None and now.percent >= 33:
-                raise KeyboardInterrupt
+            stop_at_a_third(line)
 
         return plain([argv[0], "--bwlimit=8m", *argv[1:]], stop, **more)
 
@@ -562,10 +556,8 @@ def test_a_page_is_followed_to_where_its_pod_has_gone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The far end changes while the page is held open; the port here does not."""
-    with socket.create_server(("127.0.0.1", 0)) as moved:
-        thread = threading.Thread(target=_answer, args=(moved, b"moved"))
-        thread.start()
-        ends = [exposure.apps.Far(address="127.0.0.1", port=moved.getsockname()[1])]
+    with closing(Echo("moved")) as moved:
+        far = exposure.apps.Far(address="127.0.0.1", port=moved.port)
         seen: list[str] = []
 
         def sleep(seconds: float) -> None:
@@ -577,23 +569,11 @@ def test_a_page_is_followed_to_where_its_pod_has_gone(
         monkeypatch.setattr(
             exposure,
             "hold",
-            lambda pages, find, ui: held(pages, lambda endpoint: ends[0], ui, sleep=sleep),
+            lambda pages, find, ui: held(pages, lambda endpoint: far, ui, sleep=sleep),
         )
         stage.type("connect", "sim")
-        moved.shutdown(socket.SHUT_RDWR)
-        thread.join()
 
     assert seen == ["hello"] * exposure.ASKED_EACH + ["moved"]
-
-
-def _answer(listener: socket.socket, words: bytes) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        with connection:
-            connection.sendall(words)
 
 
 # -- completion -----------------------------------------------------------------------------

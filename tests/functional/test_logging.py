@@ -22,6 +22,7 @@ from clusterous_cli.reach.kube import Api
 from tests.functional import cloud
 
 FILE = "name: reef\nworkers: 1\nvolume: none\nmaster: none\n"
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 WORKLOADS = "/apis/apps/v1/namespaces/clusterous-logging"
 SPACE = "/api/v1/namespaces/clusterous-logging"
 
@@ -78,13 +79,11 @@ def world(
 
 
 def addons(world: cloud.World) -> set[str]:
-    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    return set(table.digests((record.read_object(world.cloud, who, ADDONS) or b"").decode()))
+    return set(table.digests((record.read_object(world.cloud, WHO, ADDONS) or b"").decode()))
 
 
 def wanted(world: cloud.World) -> CentralLogging | None:
-    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    kept = record.read(world.cloud, who)
+    kept = record.read(world.cloud, WHO)
     assert kept is not None
     return ClusterConfig.from_record(kept["config"]).logging
 
@@ -122,8 +121,7 @@ def is_exported(
     assert main.run(["logging", "export", "sim", "--days", "2"]) == 0
     key = f"logs/sim/{at.date().isoformat()}.jsonl"
     assert capsys.readouterr().out.strip().endswith(key)
-    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
-    assert record.read_object(world.cloud, who, key) == line.encode() + b"\n"
+    assert record.read_object(world.cloud, WHO, key) == line.encode() + b"\n"
 
     assert main.run(["logging", "export", "sim", "--days", "2", "--to", "here"]) == 0
     assert Path("here", key).read_text() == f"{line}\n"

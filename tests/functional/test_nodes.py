@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -12,7 +11,6 @@ from clusterous_cli import main
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
-from clusterous_cli.reach import kube
 from tests.functional import cloud
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
@@ -48,9 +46,7 @@ def kubernetes(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> Kubernete
     assert world.standing(FILE, lambda: main.run(["create", "--yes", "--quiet"])) == 0
     cloud.silence(world)
     inside = Kubernetes({one.node_name for one in nodes_of(world)})
-    link = SimpleNamespace(tunnel=SimpleNamespace(ensure=lambda: None))
-    monkeypatch.setattr("clusterous_cli.reach.session.link", lambda cluster: link)
-    monkeypatch.setattr("clusterous_cli.reach.session.api", lambda reached: kube.Api(inside))
+    cloud.reached(monkeypatch, inside)
     return inside
 
 

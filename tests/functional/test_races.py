@@ -15,7 +15,6 @@ import pytest
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError
-from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tagged, tags_of
@@ -47,8 +46,7 @@ def world(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> cloud.World:
 
 def hand(world: cloud.World, name: str) -> converge.Create:
     """Be another person, who has looked already."""
-    aws = Aws(world.cloud.session, "eu-west-1")
-    aws._clients = world.cloud._clients
+    aws = cloud.renewed(world.cloud)
     drawn = world.converge(REEF)
     return replace(drawn, cloud=aws, pauses=wait.Pauses(), fetched=fetched(world, name))
 
@@ -63,9 +61,7 @@ def ended(create: converge.Create) -> ClusterousError | None:
 
 @contextmanager
 def played(world: cloud.World) -> Iterator[None]:
-    aws = Aws(world.cloud.session, "eu-west-1")
-    aws._clients = world.cloud._clients
-    with cloud.played(aws, REEF):
+    with cloud.played(cloud.renewed(world.cloud), REEF):
         yield
 
 

@@ -1,13 +1,11 @@
 """`run` and `connect` as a whole: a strict AWS, real SSH and rsync, a stand-in API server."""
 
-import base64
 import contextlib
 import hashlib
 import json
 import os
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -33,6 +31,7 @@ from clusterous_cli.reach import kube, session, ssh, tunnel
 from clusterous_cli.system import shell, verbosity, wait
 from tests import programs
 from tests.functional import cloud, sshd
+from tests.functional.echo import Echo, said_by
 from tests.functional.sshd import Site
 
 pytestmark = [sshd.NEEDED, programs.needs("docker-registry")]
@@ -248,22 +247,8 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
 @pytest.fixture
 def page() -> Iterator[int]:
     """The port of a server that says hello."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_hello, args=(listener,))
-        thread.start()
-        yield listener.getsockname()[1]
-        listener.shutdown(socket.SHUT_RDWR)
-        thread.join()
-
-
-def _hello(listener: socket.socket) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        with connection:
-            connection.sendall(b"hello")
+    with contextlib.closing(Echo("hello")) as server:
+        yield server.port
 
 
 @pytest.fixture
@@ -290,10 +275,7 @@ def stage(
         monkeypatch.setattr(session, "access_to", lambda cluster: site.access)
         monkeypatch.setattr(session, "api", lambda link: kube.Api(kubernetes))
         yield Stage(account, site, tmp_path, tmp_path / "volume", kubernetes, page, local, capsys)
-    for one in account.cloud.call("ecr", "describe_repositories")["repositories"]:
-        account.cloud.call(
-            "ecr", "delete_repository", repositoryName=one["repositoryName"], force=True
-        )
+    cloud.empty_registry(account)
 
 
 def _programs(folder: Path, account: cloud.World) -> None:
@@ -301,9 +283,7 @@ def _programs(folder: Path, account: cloud.World) -> None:
     for name, text in (("docker", DOCKER.format(python=sys.executable)), ("aws", AWS)):
         (folder / name).write_text(text)
         (folder / name).chmod(0o755)
-    (given,) = account.cloud.call("ecr", "get_authorization_token")["authorizationData"]
-    token = base64.b64decode(given["authorizationToken"]).decode()
-    (folder / "token").write_text(token.removeprefix("AWS:"))
+    (folder / "token").write_text(cloud.password(account))
 
 
 def _program(folder: Path, page: int, local: int) -> None:
@@ -314,11 +294,6 @@ def _program(folder: Path, page: int, local: int) -> None:
     text = ENVIRONMENT.replace("PORT", str(page)).replace("LOCAL", str(local))
     (folder / "reef.yml").write_text(text)
     (folder / "app.yaml").write_text(MANIFEST)
-
-
-def said_by(port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        return connection.recv(10).decode()
 
 
 def test_runs_an_environment_file(stage: Stage) -> None:

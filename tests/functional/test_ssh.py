@@ -2,9 +2,7 @@
 
 import os
 import shutil
-import socket
 import stat
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,6 +17,7 @@ from clusterous_cli.data.transfer import Volume
 from clusterous_cli.reach import ssh, tunnel
 from clusterous_cli.system import shell
 from tests.functional import sshd
+from tests.functional.echo import Echo, said_by
 from tests.functional.sshd import Site
 
 pytestmark = sshd.NEEDED
@@ -48,41 +47,11 @@ def silent(text: str) -> None:
     """Nobody listens."""
 
 
-class Echo:
-    """A server that answers every line with its own name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection:
-                connection.sendall(self.name.encode())
-
-    def close(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join()
-
-
 @pytest.fixture
 def echo() -> Iterator[Echo]:
     server = Echo("hello")
     yield server
     server.close()
-
-
-def said_by(port: int) -> str:
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        return connection.recv(100).decode()
 
 
 def app_tunnel(site: Site, remote: int) -> tunnel.Tunnel:
@@ -323,9 +292,13 @@ def test_goes_on_where_it_was_cut(site: Site, volume: Path, tmp_path: Path) -> N
 
 def stop_at_a_third(line: str) -> None:
     """Press Ctrl-C."""
-    now = rsync.progress(line)
-    if now is not None and now.percent >= 33:
+    if has_a_third(line):
         raise KeyboardInterrupt
+
+
+def has_a_third(line: str) -> bool:
+    now = rsync.progress(line)
+    return now is not None and now.percent >= 33
 
 
 def partial(path: Path) -> int:

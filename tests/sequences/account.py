@@ -2,12 +2,11 @@
 
 import contextlib
 import io
-import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,13 +19,11 @@ from botocore.exceptions import ClientError
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli import main
-from clusterous_cli.aws.client import Aws
 from clusterous_cli.boot.templates import datastore
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import as_items, tags_of
-from clusterous_cli.reach import kube
 from clusterous_cli.system import wait
 from clusterous_cli.turns import journal
 from tests.functional import cloud
@@ -39,6 +36,7 @@ from tests.sequences.steps import Step
 from tests.sequences.wire import Wire
 
 WHO: Final = Identity(name=NAME, account="123456789012", region="eu-west-1")
+CLUSTER: Final = ("--cluster", NAME)
 # What is signed is signed by a clock that does not leap; a volume is changed as often as one likes.
 SETTINGS: Final = replace(cloud.QUICK, clock_skew=1e9, volume_modifications_a_day=1000)
 STOPPED: Final = 128  # and the number of the signal
@@ -96,9 +94,7 @@ class Stage:
 
     def connect(self, *_: Any) -> Any:
         """Open a session for a command, which may die in it."""
-        before = self.world.cloud
-        self.world.cloud = Aws(before.session, WHO.region)
-        self.world.cloud._clients = before._clients  # to make them anew costs a second each time
+        self.world.cloud = cloud.renewed(self.world.cloud)
         if self._dies is not None:
             cloud.die_after(self.world, self._dies)
         return self.world.cloud
@@ -124,20 +120,20 @@ class Stage:
                 argv = ["create", *(self._beside(account, file)), "--yes"]
                 return self._typed(argv, dies)
             case steps.Add(pool=pool, count=count):
-                return self._typed(["add-nodes", str(count), pool, *_cluster(), "--yes"])
+                return self._typed(["add-nodes", str(count), pool, *CLUSTER, "--yes"])
             case steps.Remove(pool=pool, count=count):
-                return self._typed(["rm-nodes", str(count), pool, *_cluster(), "--yes"])
+                return self._typed(["rm-nodes", str(count), pool, *CLUSTER, "--yes"])
             case steps.RemoveNamed(pool=pool, replaces=replaces):
                 id = account.cluster and model.oldest(account.cluster, pool)
                 more = ["--replace"] if replaces else []
-                return self._typed(["rm-nodes", id or "i-0", *_cluster(), "--yes", *more])
+                return self._typed(["rm-nodes", id or "i-0", *CLUSTER, "--yes", *more])
             case steps.Snapshot():
-                return self._typed(["volume", "snapshot", *_cluster()])
+                return self._typed(["volume", "snapshot", *CLUSTER])
             case steps.RestoreVolume():
                 return self._typed(self._restored(account))
             case steps.RestoreState():
                 self._save()
-                return self._typed(["snapshot", "restore", "newest", *_cluster(), "--confirm"])
+                return self._typed(["snapshot", "restore", "newest", *CLUSTER, "--confirm"])
             case steps.Destroy(option=option, dies=dies):
                 return self._typed(["destroy", NAME, "--yes", *option.split()], dies)
             case steps.Earlier(zone=zone):
@@ -150,7 +146,7 @@ class Stage:
     def _beside(self, account: Account, file: File | None) -> Sequence[str]:
         self._file = self.record()
         if file is None:
-            return _cluster()
+            return CLUSTER
         text = model.named(account, file).text
         (self._folder / "clusterous.yaml").write_text(text)
         with contextlib.suppress(UserError):
@@ -159,9 +155,9 @@ class Stage:
 
     def _restored(self, account: Account) -> list[str]:
         *_, copy = account.copies or ["snap-0123456789abcdef0"]
-        zone = account.cluster.zone if account.cluster else ""
-        zone = zone or next((one.zone for id, one in account.copies.items() if id == copy), "a")
-        return ["volume", "restore", copy, "--zone", zone, *_cluster()]
+        there = account.cluster or account.copies.get(copy)
+        zone = there.zone if there else "a"
+        return ["volume", "restore", copy, "--zone", zone, *CLUSTER]
 
     def _typed(self, argv: Sequence[str], dies: int | None = None) -> int:
         """Type a command; one that is to die is typed twice."""
@@ -280,10 +276,6 @@ class _Pauses(wait.Pauses):
             super().sleep(min(seconds, 0.01))
 
 
-def _cluster() -> list[str]:
-    return ["--cluster", NAME]
-
-
 def _nat_gateway(stage: Stage) -> None:
     for one in stage.own("describe_nat_gateways", "NatGateways"):
         if one["State"] == "available":
@@ -341,18 +333,10 @@ def opened(folder: Path, settings: Settings = SETTINGS) -> Iterator[Stage]:
 
 def _play(patch: pytest.MonkeyPatch, stage: Stage) -> None:
     """Let commands find what is not AWS as it is played here."""
-    link = SimpleNamespace(tunnel=SimpleNamespace(ensure=lambda: None))
     nothing = SimpleNamespace(findings=dict)  # doctor's checks are no part of this
     patch.setattr(wait, "Pauses", stage.pauses)
     patch.setattr(journal, "SECONDS", 3600.0)  # calls are counted: time must not add any
     patch.setattr("clusterous_cli.aws.client.connect", stage.connect)
     patch.setattr("clusterous_cli.commands.changing.examined", lambda *_: nothing)
     patch.setattr("clusterous_cli.commands.opening.unflushed", lambda cluster: "")
-    patch.setattr("clusterous_cli.reach.session.link", lambda cluster: link)
-    patch.setattr("clusterous_cli.reach.session.api", lambda reached: kube.Api(_kubernetes))
-
-
-def _kubernetes(method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
-    """Answer as the API of a cluster on which nothing runs."""
-    said: Mapping[str, Any] = {"items": []}
-    return 200, json.dumps(said)
+    cloud.reached(patch)

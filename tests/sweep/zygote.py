@@ -14,7 +14,6 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -116,21 +115,18 @@ def _typed(order: Mapping[str, Any], go: Callable[[], bytes]) -> int:
 
 def _play(folder: Path, address: tuple[str, int]) -> None:
     """Let commands find the world outside as the tests play it."""
-    from clusterous_cli.reach import kube
     from clusterous_cli.turns import lock
     from tests.functional import cloud
 
     patch = pytest.MonkeyPatch()
     answers = cloud.outside()
-    link = SimpleNamespace(tunnel=SimpleNamespace(ensure=lambda: None))
     patch.setattr(socket, "getaddrinfo", cloud.led_to(address))
     patch.setattr("clusterous_cli.plan.design.Outside", lambda: answers)
     patch.setattr("clusterous_cli.boot.releases.fetched", _fetched(folder))
     patch.setattr(
         "clusterous_cli.images.operatorimage.made", lambda *of: cloud.volume_image(folder)
     )
-    patch.setattr("clusterous_cli.reach.session.link", lambda cluster: link)
-    patch.setattr("clusterous_cli.reach.session.api", lambda reached: kube.Api(_kubernetes))
+    cloud.reached(patch)
     patch.setattr(lock, "RENEWED", 3600.0)  # calls are counted: time must not add any
 
 
@@ -141,11 +137,6 @@ def _fetched(folder: Path) -> Callable[[Any, str, Any], Path]:
         return path
 
     return fetched
-
-
-def _kubernetes(method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
-    """Answer as the API of a cluster on which nothing runs."""
-    return 200, json.dumps({"items": []})
 
 
 if __name__ == "__main__":

@@ -100,9 +100,8 @@ def built(region: Region, folder: Path, name: str, image: str = "image") -> str:
 
 
 def pod(region: Region, folder: Path) -> dict[str, Any] | None:
-    argv = ("clusterous", "kubectl", "-n", builder.SPACE, "get", "pods", "-o", "json")
-    found = json.loads(region.laptop_run(argv, cwd=folder, capture_output=True, text=True).stdout)
-    return next(iter(found["items"]), None)
+    argv = ("kubectl", "-n", builder.SPACE, "get", "pods", "-o", "json")
+    return next(iter(json.loads(clusterous(region, folder, *argv))["items"]), None)
 
 
 def inside(region: Region, folder: Path, script: str) -> str:

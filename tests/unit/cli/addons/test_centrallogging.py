@@ -29,9 +29,12 @@ def setting(text: str) -> Setting:
     )
 
 
+def objects(text: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(addon.rendered(centrallogging.ADDON, setting(text)).manifest))
+
+
 def charts(text: str) -> dict[str, dict[str, Any]]:
-    made = yaml.safe_load_all(addon.rendered(centrallogging.ADDON, setting(text)).manifest)
-    return {one["metadata"]["name"]: one["spec"] for one in made}
+    return {one["metadata"]["name"]: one["spec"] for one in objects(text)}
 
 
 def values(text: str) -> dict[str, Any]:
@@ -64,8 +67,7 @@ def test_elastics_operator_comes_with_efk_alone_and_from_elastic() -> None:
 
 def test_what_was_collected_is_no_part_of_what_goes_with_it() -> None:
     for text in (LIGHT, EFK):
-        made = yaml.safe_load_all(addon.rendered(centrallogging.ADDON, setting(text)).manifest)
-        assert {one["kind"] for one in made} == {"HelmChart"}
+        assert {one["kind"] for one in objects(text)} == {"HelmChart"}
         assert charts(text)["clusterous-logging"]["createNamespace"] is True
 
 

@@ -161,11 +161,8 @@ def test_what_several_did_is_one() -> None:
     assert both.gone == ("a", "b")
 
 
-Stream = Callable[..., int]
-
-
-def played(monkeypatch: pytest.MonkeyPatch, *turns: tuple[int, list[str]]) -> list[float]:
-    """Let rsync end so, one time after the other; return the pauses that are made."""
+def play(monkeypatch: pytest.MonkeyPatch, *turns: tuple[int, list[str]]) -> None:
+    """Let rsync end so, one time after the other."""
     left = iter(turns)
 
     def stream(argv: list[str], hear: Callable[[str], None], **_: object) -> int:
@@ -175,7 +172,6 @@ def played(monkeypatch: pytest.MonkeyPatch, *turns: tuple[int, list[str]]) -> li
         return status
 
     monkeypatch.setattr(shell, "stream", stream)
-    return []
 
 
 def at(percent: int) -> str:
@@ -184,9 +180,8 @@ def at(percent: int) -> str:
 
 def test_a_connection_that_breaks_is_taken_up_again(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[str] = []
-    pauses = played(
-        monkeypatch, (12, [at(10)]), (255, [at(60)]), (0, [at(100), *STATS.split("\n")])
-    )
+    pauses: list[float] = []
+    play(monkeypatch, (12, [at(10)]), (255, [at(60)]), (0, [at(100), *STATS.split("\n")]))
 
     done = rsync.run(["rsync"], told.append, "here", sleep=pauses.append)
 
@@ -197,7 +192,8 @@ def test_a_connection_that_breaks_is_taken_up_again(monkeypatch: pytest.MonkeyPa
 
 def test_who_comes_no_further_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     turns = [(255, ["ssh: connect to host controller port 22: No route"])] * 6
-    pauses = played(monkeypatch, *turns)
+    pauses: list[float] = []
+    play(monkeypatch, *turns)
 
     with pytest.raises(FailedError, match="the same command goes on where it stopped") as caught:
         rsync.run(["rsync"], lambda text: None, "here", sleep=pauses.append)
@@ -210,7 +206,8 @@ def test_who_comes_no_further_is_told_so(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_what_no_new_connection_mends_is_not_tried_again(
     monkeypatch: pytest.MonkeyPatch, said: list[str]
 ) -> None:
-    pauses = played(monkeypatch, (23 if not said else 12, said))
+    pauses: list[float] = []
+    play(monkeypatch, (23 if not said else 12, said))
 
     with pytest.raises(FailedError):
         rsync.run(["rsync"], lambda text: None, "here", sleep=pauses.append)
@@ -219,6 +216,6 @@ def test_what_no_new_connection_mends_is_not_tried_again(
 
 
 def test_files_that_go_while_they_are_read_are_no_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    played(monkeypatch, (24, ["file has vanished: /home/data/x.tmp"]))
+    play(monkeypatch, (24, ["file has vanished: /home/data/x.tmp"]))
 
     assert rsync.run(["rsync"], lambda text: None, "here").vanished

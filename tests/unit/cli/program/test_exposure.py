@@ -3,7 +3,6 @@
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -15,16 +14,9 @@ from clusterous_cli.reach import ssh
 from clusterous_cli.reach.tunnel import Forward, Tunnel
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
+from tests.unit.cli.data.test_rsync import ACCESS
 
 PAGE = Endpoint(name="page", component="master", service="sim-master", port=80, local_port=8080)
-ACCESS = ssh.Access(
-    gateway=ssh.Host(name="gateway", address="198.51.100.10"),
-    nodes=(),
-    user="clusterous",
-    key=Path("/h/id"),
-    known_hosts=Path("/h/known_hosts"),
-    home=Path("/h"),
-)
 
 
 @dataclass

@@ -5,6 +5,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from typing import ClassVar
 from urllib.parse import parse_qs
 
 import pytest
@@ -61,7 +62,7 @@ def test_who_sent_by_syslog_and_is_no_pod_is_told_by_its_address() -> None:
 class Store(http.server.BaseHTTPRequestHandler):
     """Answers as VictoriaLogs does; a refusal has its words as text."""
 
-    asked: list[tuple[str, str]] = []  # noqa: RUF012 - of the class that each test makes anew
+    asked: ClassVar[list[tuple[str, str]]] = []
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
