@@ -31,22 +31,12 @@ def _bound(wanted: Account, seen: Seen) -> Account:
     volume = found[0] if NEW in known and len(found) == 1 else NEW
     copied = sorted(seen.copies - set(wanted.copies))
     copy = copied[0] if NEW in wanted.copies and len(copied) == 1 else NEW
-    cluster = wanted.cluster
-    if cluster is not None:
-        state = next((id for id, one in seen.disks.items() if one.role == STATE), NEW)
-        machines = {
-            pool: replace(one, ids=frozenset(seen.machines.get(pool, ())), fewer=0, more=0)
-            for pool, one in cluster.machines.items()
-        }
-        cluster = replace(
-            cluster, machines=machines, state=state if cluster.state == NEW else cluster.state,
-            volume=volume if cluster.volume == NEW else cluster.volume,
-        )  # fmt: skip
-    return Account(
-        cluster=cluster,
-        volumes={volume if id == NEW else id: one for id, one in wanted.volumes.items()},
-        copies={copy if id == NEW else id: one for id, one in wanted.copies.items()},
-    )
+    state = next((id for id, one in seen.disks.items() if one.role == STATE), NEW)
+
+    def there(pool: str, one: model.Machines) -> model.Machines:
+        return replace(one, ids=frozenset(seen.machines.get(pool, ())), fewer=0, more=0)
+
+    return model.bound(wanted, there, volume=volume, copy=copy, state=state)
 
 
 def _other(wanted: Account, bound: Account, seen: Seen) -> Iterator[str]:

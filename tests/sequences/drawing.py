@@ -123,18 +123,11 @@ class _Life:
         """Give ids to what is new, as AWS would."""
         cluster = account.cluster
         file_system = cluster and cluster.volume == NEW and cluster.file.volume.type == "efs"
-        volume, copy = f"{'fs' if file_system else 'vol'}-{next(self.numbers)}", self._id("snap")
-        if cluster is not None:
-            machines = {pool: self._machines(one) for pool, one in cluster.machines.items()}
-            cluster = replace(
-                cluster, machines=machines, volume=volume if cluster.volume == NEW else
-                cluster.volume, state=self._id("vol") if cluster.state == NEW else cluster.state,
-            )  # fmt: skip
-        return Account(
-            cluster=cluster,
-            volumes={volume if id == NEW else id: one for id, one in account.volumes.items()},
-            copies={copy if id == NEW else id: one for id, one in account.copies.items()},
-        )
+        return model.bound(
+            account, lambda _, one: self._machines(one),
+            volume=self._id("fs" if file_system else "vol"), copy=self._id("snap"),
+            state=self._id("vol"),
+        )  # fmt: skip
 
     def _machines(self, one: model.Machines) -> model.Machines:
         stay = sorted(one.ids)[: len(one.ids) - one.fewer]

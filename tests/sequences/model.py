@@ -4,7 +4,7 @@ It knows the rules that the pages tell people (docs/cluster-file.md, docs/volume
 docs/controller.md), and nothing of how the product keeps them.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -81,6 +81,26 @@ class Account:
         """Return the ids of the volumes that are nobody's, the newest last."""
         used = self.cluster.volume if self.cluster else None
         return [id for id in self.volumes if id != used]
+
+
+def bound(
+    account: Account, machines: Callable[[str, Machines], Machines], *,
+    volume: str, copy: str, state: str,
+) -> Account:  # fmt: skip
+    """Return the account when AWS has given ids to what is new; *machines* are then a pool's."""
+    cluster = account.cluster
+    if cluster is not None:
+        cluster = replace(
+            cluster,
+            machines={pool: machines(pool, one) for pool, one in cluster.machines.items()},
+            volume=volume if cluster.volume == NEW else cluster.volume,
+            state=state if cluster.state == NEW else cluster.state,
+        )
+    return Account(
+        cluster=cluster,
+        volumes={volume if id == NEW else id: one for id, one in account.volumes.items()},
+        copies={copy if id == NEW else id: one for id, one in account.copies.items()},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

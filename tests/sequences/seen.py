@@ -31,7 +31,6 @@ class Disk:
 
     volume: Volume
     role: str
-    kept: bool
     holder: str | None
 
 
@@ -99,7 +98,7 @@ def _file_systems() -> dict[str, Disk]:
 def _disk(volume: Volume, tags: Mapping[str, str], holder: str | None) -> Disk:
     ours = tags.get(names.TAG_CLUSTER) is not None
     role = tags.get(names.TAG_ROLE, "?") if ours else ""
-    return Disk(volume=volume, role=role, kept=names.TAG_KEPT in tags, holder=holder)
+    return Disk(volume=volume, role=role, holder=holder)
 
 
 # -- what machines stand on -----------------------------------------------------------------------

@@ -59,19 +59,18 @@ class Trials:
 
     def _step(self, account: Account, step: Step, number: int) -> Account | Result:
         wanted = model.after(account, step)
-        first = len(self._stage.world.server.log())
+        first = len(self._stage.world.mutating())
         try:
             code = self._stage.carry_out(account, step)
         except Exception as error:  # of the product: a traceback is what a person would see
-            code, broken = -1, f"{type(error).__name__}: {error}"
-            return self._result(number, step, (broken,))
-        calls = [one for one in self._stage.world.server.log()[first:] if one.mutating]
-        found = compare.compare(wanted.account, self._stage.look())
+            return self._result(number, step, (f"{type(error).__name__}: {error}",))
+        seen = self._stage.look()
+        found = compare.compare(wanted.account, seen)
         other = [
             *found.other,
             *_code(code, wanted),
-            *_calls([f"{one.service}:{one.action}" for one in calls], wanted),
-            *self._ground(account, found.account, step),
+            *_calls(self._stage.world.mutating()[first:], wanted),
+            *self._ground(account, found.account, step, seen.ground),
             *self._record(found.account),
         ]
         return self._result(number, step, tuple(other)) if other else found.account
@@ -79,12 +78,13 @@ class Trials:
     def _result(self, number: int, step: Step, other: tuple[str, ...]) -> Result:
         return Result(steps=number, step=str(step), other=other, said=self._stage.said)
 
-    def _ground(self, before: Account, after: Account, step: Step) -> Iterator[str]:
+    def _ground(
+        self, before: Account, after: Account, step: Step, ground: tuple[str, ...]
+    ) -> Iterator[str]:
         """Compare what a whole cluster stands on with what one has that was made at once."""
         cluster = after.cluster
         if cluster is None or cluster.hurt:
             return
-        ground = self._stage.look().ground
         key = (cluster.zone, cluster.file.volume.type, str(cluster.given))
         if before.cluster is None and getattr(step, "dies", None) is None:
             self._grounds.setdefault(key, ground)

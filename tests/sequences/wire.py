@@ -21,7 +21,7 @@ from moto.core.utils import method_names_from_class
 
 from tests.region.aws import gate, hosts
 from tests.region.aws.log import is_mutating
-from tests.region.aws.request import Answer, Request
+from tests.region.aws.request import Answer, FilePart, Request
 from tests.region.aws.world import World
 
 # What holds what it has, whoever asks when; of S3 nothing is kept, since it answers at once.
@@ -83,7 +83,7 @@ class Wire:
             length=len(body), target=target, request_id=str(uuid.uuid4()), peer="127.0.0.1",
         )  # fmt: skip
         answer = self._answer(asked, body)
-        data = answer.body if isinstance(answer.body, bytes) else _read(answer)
+        data = _data(answer.body)
         told = {
             "Date": email.utils.formatdate(self._world.clock(), usegmt=True),
             "x-amzn-RequestId": asked.request_id, "x-amz-request-id": asked.request_id,
@@ -138,7 +138,8 @@ def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _read(answer: Answer) -> bytes:
-    assert not isinstance(answer.body, bytes)
-    with answer.body.file as file:
-        return file.read(answer.body.length)
+def _data(body: bytes | FilePart) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    with body.file as file:
+        return file.read(body.length)
