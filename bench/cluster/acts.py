@@ -1,6 +1,7 @@
 """What is done to a cluster in the simulated region, and what is seen of it meanwhile."""
 
 import json
+import os
 import resource
 import subprocess
 import time
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from bench.cluster import path, seen
 from bench.cluster.calls import Create
+from clusterous_api import names
 from clusterous_cli.cluster import addresses, config
 from tests.region import story
 from tests.region.region import Region
@@ -126,7 +128,7 @@ class Cluster:
         return [
             each
             for each in self.region.instances()
-            if each["tags"].get("clusterous.io/role") == "worker" and each["state"] == "running"
+            if each["tags"].get(names.TAG_ROLE) == names.ROLE_WORKER and each["state"] == "running"
         ]
 
     def on(self, instance: str, script: str, given: str | None = None) -> str:
@@ -249,7 +251,7 @@ class Cluster:
         homes = {
             one["spec"]["nodeName"]
             for one in self.listed("pods")
-            if one["metadata"].get("labels", {}).get("clusterous.io/app") == APP
+            if one["metadata"].get("labels", {}).get(names.LABEL_APP) == APP
         }
         machine = next(one for one in self.workers() if _node(one) in homes)
         node, began = _node(machine), self.end(str(machine["id"]))
@@ -290,14 +292,9 @@ def used() -> Iterator[dict[str, float]]:
     ticks = 100  # USER_HZ, on every Linux of today
     spent["command_seconds"] = round(_children() - own, 1)
     spent["machine_seconds"] = seen.busy(before, Path("/proc/stat").read_text(), ticks)
-    spent["of_seconds"] = round((time.monotonic() - began) * _processors(), 1)
+    spent["of_seconds"] = round((time.monotonic() - began) * (os.cpu_count() or 1), 1)
 
 
 def _children() -> float:
     found = resource.getrusage(resource.RUSAGE_CHILDREN)
     return found.ru_utime + found.ru_stime
-
-
-def _processors() -> int:
-    lines = Path("/proc/stat").read_text().splitlines()
-    return sum(line.startswith("cpu") for line in lines) - 1

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from clusterous_api import names
+
 Thing = Mapping[str, Any]
 # The containers of a pod, by its name: which each is, and how often it was started again.
 Lives = Mapping[str, Sequence[tuple[str, int]]]
@@ -49,7 +51,7 @@ def loss(things: Iterable[Thing], node: str, app: str, wanted: int) -> Loss:
     ready = [
         one
         for one in pods
-        if one["metadata"].get("labels", {}).get("clusterous.io/app") == app
+        if one["metadata"].get("labels", {}).get(names.LABEL_APP) == app
         and one["spec"].get("nodeName") != node
         and "deletionTimestamp" not in one["metadata"]
         and _is_ready(one)

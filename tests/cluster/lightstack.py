@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import yaml
 from clusterous_cli.program.central import search
 from clusterous_cli.program.central.page import Door
 from clusterous_cli.program.central.search import Record
+from tests.cluster.conftest import free_port
 from tests.contract.test_logging_chart import SPACE, one, render
 from tests.region.parts import logs
 
@@ -50,9 +50,7 @@ class Stack:
     def port(self, name: str) -> int:
         """Return the port of the store, of syslog, or of a collector's health; always the same."""
         if name not in self.ports:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                self.ports[name] = int(probe.getsockname()[1])
+            self.ports[name] = free_port()
         return self.ports[name]
 
     # -- programs -------------------------------------------------------------------------------
@@ -189,7 +187,7 @@ def answers(url: str) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
+    except OSError:
         return False
 
 

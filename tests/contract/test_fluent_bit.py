@@ -14,8 +14,7 @@ import pytest
 import yaml
 from lupa.luajit21 import LuaRuntime
 
-from tests.contract import charting
-from tests.contract.test_logging_chart import EFK, OPEN, SPACE, YOURS
+from tests.contract.test_logging_chart import EFK, OPEN, SPACE, YOURS, render
 
 Object = dict[str, Any]
 
@@ -83,10 +82,9 @@ MULTILINE: Final = {
 @functools.cache
 def files(*values: str) -> Object:
     """Return the files that Fluent Bit gets: its configuration, every value as it is spelled."""
-    manifests = charting.render(*values, chart=charting.LOGGING, namespace=SPACE)
     (data,) = [
         each["data"]
-        for each in manifests
+        for each in render(*values)
         if each["kind"] == "ConfigMap" and "fluent-bit.yaml" in each["data"]
     ]
     return {**data, "read": yaml.load(data["fluent-bit.yaml"], Loader=yaml.BaseLoader)}

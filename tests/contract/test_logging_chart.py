@@ -53,12 +53,12 @@ def pods(manifests: list[Object]) -> dict[str, Object]:
     }
 
 
+def containers_of(pod: Object) -> list[Object]:
+    return [*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())]
+
+
 def containers(manifests: list[Object]) -> list[Object]:
-    return [
-        container
-        for pod in pods(manifests).values()
-        for container in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ()))
-    ]
+    return [one for pod in pods(manifests).values() for one in containers_of(pod)]
 
 
 def config(manifests: list[Object], component: str) -> Object:
@@ -108,11 +108,7 @@ def test_is_whole_for_each_store(values: tuple[str, ...]) -> None:
         for volume in pod["spec"]["volumes"]:
             if "configMap" in volume:
                 assert volume["configMap"]["name"] in configs
-        mounted = {
-            mount["name"]
-            for each in (*pod["spec"]["containers"], *pod["spec"].get("initContainers", ()))
-            for mount in each["volumeMounts"]
-        }
+        mounted = {mount["name"] for each in containers_of(pod) for mount in each["volumeMounts"]}
         assert mounted <= {one["name"] for one in pod["spec"]["volumes"]} | {"data"}
     policies = {each["metadata"]["name"] for each in manifests if each["kind"] == "NetworkPolicy"}
     assert {"clusterous-logs-collector", "central-logging"} <= policies
@@ -202,8 +198,7 @@ def test_the_second_level_takes_the_system_along() -> None:
     assert "kube-system" not in str(second["receivers"]["file_log/pods"]["exclude"])
     journal = second["receivers"]["journald"]
     assert (journal["root_path"], journal["journalctl_path"]) == ("/host", "/usr/bin/journalctl")
-    (pod,) = [pod for name, pod in pods(render(*SYSTEM)).items() if name == "collector"]
-    (container,) = pod["spec"]["containers"]
+    (container,) = pods(render(*SYSTEM))["collector"]["spec"]["containers"]
     assert container["securityContext"]["capabilities"]["add"] == ["SYS_CHROOT"]
 
 
@@ -508,9 +503,8 @@ def test_an_index_is_deleted_when_its_newest_record_is_as_old_as_was_asked() -> 
 
 
 def test_collectors_wait_for_the_template() -> None:
-    (pod,) = [pod for name, pod in pods(render(*EFK)).items() if name == "collector"]
+    (wait,) = pods(render(*EFK))["collector"]["spec"]["initContainers"]
 
-    (wait,) = pod["spec"]["initContainers"]
     assert wait["command"] == ["sh", "/setup/wait.sh"]
     script = setup(render(*EFK), "setup.sh")
     assert script.index("_index_template/") < script.index("_data_stream/")

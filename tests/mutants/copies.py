@@ -63,14 +63,20 @@ class Copy:
         os.utime(file, (self._writes, self._writes))
 
 
+def listed(*where: str) -> list[str]:
+    """Return what git knows or would add, in order; some of it may be gone.
+
+    Raises subprocess.CalledProcessError outside a checkout.
+    """
+    argv = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *where)
+    said = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return sorted(filter(None, said.split("\0")))
+
+
 @contextlib.contextmanager
 def copy(folder: Path) -> Iterator[Copy]:
     """Copy what git knows or would add, and start a warm pytest there; end it in any case."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-    for name in filter(None, listed.split("\0")):
+    for name in listed():
         if (ROOT / name).exists():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name, follow_symlinks=False)

@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import subprocess
 import threading
 from pathlib import Path
 from typing import Any, Final
 
-from tests.mutants.copies import ROOT
+from tests.mutants import copies
 
 # Where a change may make another verdict.
 READ: Final = (
@@ -58,11 +57,9 @@ def state(words: str) -> str:
 
     Raises subprocess.CalledProcessError outside a checkout.
     """
-    argv = ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *READ)
-    listed = subprocess.run(argv, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     found = hashlib.sha256(words.encode())
-    for name in sorted(filter(None, listed.split("\0"))):
-        path = ROOT / name
+    for name in copies.listed(*READ):
+        path = copies.ROOT / name
         if path.is_file():
             found.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\0".encode())
     return found.hexdigest()
