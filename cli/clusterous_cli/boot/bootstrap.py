@@ -42,6 +42,9 @@ VOLUME_ORDER: Final = f"{FACTS}/volume"
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
 # What Kubernetes knows, on a volume of its own; see state.sh.
 KEPT: Final = f"{K3S}/server"
+# MiB that are reserved there, and with how few left they are given up; see state.sh.
+KEPT_ROOM: Final = 512
+KEPT_SPARE: Final = 64
 # A snapshot that a new life begins with, in the bucket.
 SNAPSHOT: Final = "snapshot.tar.gz"
 # k3s hands it to kine, whose usual options these are, but for one: its NORMAL syncs a commit only
@@ -266,8 +269,9 @@ def _bucket(who: Identity) -> dict[str, str]:
 def state_script() -> str:
     """Return what the controller does about the volume of its state."""
     places = {"NOTE": STATE, "BEGUN": BEGUN, "PLACE": KEPT}
+    room = {"ROOM": str(KEPT_ROOM), "SPARE": str(KEPT_SPARE)}
     text = assets.template("state.sh")
-    return assets.render(text, LIFE="server/", SNAPSHOT=f"/{SNAPSHOT}", **places)
+    return assets.render(text, LIFE="server/", SNAPSHOT=f"/{SNAPSHOT}", **places, **room)
 
 
 def snapshot_script(who: Identity) -> str:

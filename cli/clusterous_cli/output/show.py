@@ -314,9 +314,14 @@ def _kept_words(cluster: Cluster) -> list[str]:
     full = _view(cluster).get("kept", 0)
     if full < KEPT_FULL:
         return []
+    meaning = (
+        "what is left is a reserve in which things can still be deleted"
+        if full == 100
+        else "once it is, nothing can be changed"
+    )
     return [
-        f"the volume with what Kubernetes knows is {full}% full; once it is, nothing can be"
-        " changed. Delete what nobody needs: clusterous kubectl get capp,jobs,configmaps,secrets -A"
+        f"the volume with what Kubernetes knows is {full}% full; {meaning}. Delete what nobody"
+        " needs: clusterous kubectl get capp,jobs,configmaps,secrets -A"
     ]
 
 

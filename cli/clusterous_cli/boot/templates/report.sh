@@ -121,8 +121,15 @@ volume() {
     [ ! -s @STATUS@ ] || printf ',"volume":%s' "$(head -n 1 @STATUS@)"
 }
 
-# How full the volume with the state is, in percent: on a full one Kubernetes takes no change.
-kept() { df -P "$ROOT$KEPT" 2>/dev/null | sed -n '2s/.* \([0-9]*\)% .*/,"kept":\1/p'; }
+# How full the volume with the state is, in percent: on a full one Kubernetes takes no change. What is
+# reserved counts as used, also while it is given up.
+kept() {
+    _room=$(room 2>/dev/null) || return 0
+    _used=${_room% *} _all=$((${_room% *} + ${_room#* }))
+    [ -e "$RESERVE" ] || _used=$((_used + ROOM * 1024))
+    _full=$(((_used * 100 + _all - 1) / _all))
+    printf ',"kept":%s' $((_full > 100 ? 100 : _full))
+}
 
 view() {
     look
@@ -142,6 +149,7 @@ watch_cluster() {
     last='' since=0 pause=2 followed=
     while :; do
         _began=$(date +%s)
+        keep_room
         view >"$STATE/cluster.new" && mv "$STATE/cluster.new" "$STATE/cluster.json"
         follow_nodes
         now=$(date +%s)

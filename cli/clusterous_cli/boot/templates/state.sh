@@ -100,11 +100,29 @@ keep_state() {
     mkdir -p "$ROOT$KEPT"
     mount -t ext4 -o nosuid,nodev,noatime "$device" "$ROOT$KEPT"
     may_begin || { umount "$ROOT$KEPT"; return 1; }
+    keep_room
     mkdir -p "$ROOT$KEPT/db"
     chmod 700 "$ROOT$KEPT" "$ROOT$KEPT/db"
     bring_back || { umount "$ROOT$KEPT"; return 1; }
     printf '{"volume":"%s","phase":"mounted"}' "$volume" >"$STATE/state.json"
 }
+
+# Room that only a full volume gets. Without any, Kubernetes cannot write that something was deleted,
+# and a controller does not start again: k3s writes on it before it looks at anything. Given up when
+# next to nothing is left, taken back when there is twice as much; in MiB.
+RESERVE=$ROOT$KEPT/reserve
+ROOM=@ROOM@
+# room: what is used there, and what is free, in KiB.
+room() { df -Pk "$ROOT$KEPT" | { read -r _ && read -r _ _ _used _free _ && echo "$_used $_free"; }; }
+keep_room() {
+    _room=$(room) || return 0
+    _free=$((${_room##* } / 1024))
+    if [ -e "$RESERVE" ]; then
+        [ $_free -ge @SPARE@ ] || rm -f "$RESERVE"
+    elif [ $_free -ge $((2 * ROOM)) ]; then
+        { fallocate -l "${ROOM}MiB" "$RESERVE.new" && mv "$RESERVE.new" "$RESERVE"; } || rm -f "$RESERVE.new"
+    fi
+} 2>/dev/null
 
 has_datastore() { [ -s "$ROOT$KEPT/db/state.db" ] || [ -s "$ROOT$KEPT/db/state.db-wal" ]; }
 

@@ -45,6 +45,8 @@ blockdev() {{ stat -c %s "$2"; }}
 mountpoint() {{ false; }}
 mount() {{ echo "mount $*"; }}
 umount() {{ echo "umount $*"; }}
+df() {{ cat "$ROOT/df" 2>/dev/null; }}
+fallocate() {{ echo "$2" >"$3"; }}
 """
 
 
@@ -74,6 +76,12 @@ class Machine:
     ) -> list[str]:  # fmt: skip
         if attached and not (self.root / LINK).exists():
             self.attach()
+        steps = f"(set -e; keep_state; {then}:); echo code $?"
+        return self.said(steps, marks=marks, answers=answers, rests=rests).splitlines()
+
+    def said(
+        self, steps: str, *, marks: bool = True, answers: bool = True, rests: str = ":"
+    ) -> str:
         text = bootstrap.state_script()
         fakes = FAKES.format(
             root=self.root,
@@ -83,11 +91,12 @@ class Machine:
             answers=str(answers).lower(),
             rests=rests,
         )
-        argv = ["sh", "-uc", f"{text}\n{fakes}\n(set -e; keep_state; {then}:); echo code $?"]
+        # Where things are is known before the script is read, as on a machine.
+        places, _, rest = fakes.strip().partition("\n")
+        argv = ["sh", "-uc", f"{places}\n{text}\n{rest}\n{steps}"]
         done = subprocess.run(argv, capture_output=True, text=True, check=True)
         assert done.stderr == ""
-        said = done.stdout.replace(str(self.root), "")
-        return said.splitlines()
+        return done.stdout.replace(str(self.root), "")
 
     def write(self, at: int, what: bytes) -> None:
         with self.device.open("r+b") as file:
@@ -271,6 +280,69 @@ def test_a_bucket_that_does_not_answer_is_nobodys_leave_to_begin(tmp_path: Path)
         f"umount {bootstrap.KEPT}",
         "code 1",
     ]
+
+
+# -- room that a full volume gets ----------------------------------------------------------------
+
+
+def left(machine: Machine, mib: int) -> None:
+    """Let so many MiB be free on the volume, of 8,000."""
+    (machine.root / "df").write_text(
+        "Filesystem 1024-blocks Used Available Capacity Mounted on\n"
+        f"/dev/nvme1n1 8192000 {(8000 - mib) * 1024} {mib * 1024} 1% /var/lib/rancher\n"
+    )
+
+
+def test_a_controller_whose_volume_is_full_gets_the_room_that_was_reserved_there(
+    tmp_path: Path,
+) -> None:
+    machine = Machine(tmp_path, marked=False)
+    reserve = tmp_path / bootstrap.KEPT[1:] / "reserve"
+    left(machine, 7900)
+    assert machine.boot()[-1] == "code 0"
+    assert reserve.read_text() == "512MiB\n"
+
+    left(machine, 64)
+    machine.boot(then="keep_room; ")
+    assert reserve.exists()
+
+    left(machine, 63)
+    assert machine.boot()[-1] == "code 0"
+    assert not reserve.exists()
+
+    for still in (575, 1023):  # what was given up is not taken for room
+        left(machine, still)
+        machine.boot(then="keep_room; ")
+        assert not reserve.exists()
+    left(machine, 1024)
+    machine.boot()
+    assert reserve.exists()
+
+
+def test_where_nobody_knows_what_is_left_nothing_is_reserved(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+
+    assert machine.boot()[-1] == "code 0"
+    assert not (tmp_path / bootstrap.KEPT[1:] / "reserve").exists()
+
+
+@pytest.mark.parametrize(
+    ("free", "is_reserved", "full"),
+    [(7400, True, 8), (64, True, 100), (575, False, 100), (1023, False, 94), (7900, False, 8)],
+)
+def test_what_is_reserved_counts_as_used_also_while_it_is_given_up(
+    tmp_path: Path, free: int, is_reserved: bool, full: int
+) -> None:
+    machine = Machine(tmp_path)
+    left(machine, free)
+    reserve = tmp_path / bootstrap.KEPT[1:] / "reserve"
+    reserve.parent.mkdir(parents=True)
+    if is_reserved:
+        reserve.touch()
+    text = (TEMPLATES / "report.sh").read_text()
+    kept = text[text.index("kept() {") : text.index("view() {")]
+
+    assert machine.said(f"{kept}\nkept") == f',"kept":{full}'
 
 
 # -- a snapshot to begin with -------------------------------------------------------------------
