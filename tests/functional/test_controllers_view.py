@@ -143,8 +143,10 @@ def view(k3s: Path) -> dict[str, Any]:
     quoted = "quoted() { printf '\"'; tr -d '\\n' | sed 's/[\\\\\"]/\\\\&/g'; printf '\"'; }"
     (k3s / "addons.placed").write_text("operator 12ab images\n")
     places = f"ROOT={k3s} KEPT=/ STATE={k3s} ADDONS={k3s}/addons"
+    state = bootstrap.state_script()
+    room = state[state.index("RESERVE=") : state.index("keep_room()")]
     said = subprocess.run(
-        ["sh", "-uc", f"{places}\n{tool}\n{quoted}\n{look}\nview"],
+        ["sh", "-uc", f"{places}\n{tool}\n{quoted}\n{room}\n{look}\nview"],
         env={"PATH": f"{k3s}:/usr/bin:/bin"}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     read = report.read(f'{{"phase":"ready","cluster":{said.stdout}}}'.encode())

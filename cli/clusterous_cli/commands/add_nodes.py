@@ -41,8 +41,8 @@ def command(settings: Settings, words: tuple[str, ...], count: int | None) -> in
     if not screen.confirm(f"add {number} to {pool.spelled} of {where}?  {price.spelled()} [y/N]"):
         screen.warn("Nothing was added.")
         return 1
-    cluster = changing.carried_out(
-        screen, cloud, drawn, f"clusterous add-nodes {number} {pool.name} --cluster {config.name}"
-    )
+    also = options.also("count")
+    again = f"clusterous add-nodes {number} {pool.name} --cluster {config.name}{also}"
+    cluster = changing.carried_out(screen, cloud, drawn, again)
     changing.shown(screen, cluster, price, config)
     return 0

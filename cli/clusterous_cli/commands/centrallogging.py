@@ -221,7 +221,8 @@ def _changed(
     if (drawn.plan.pending or ends) and not screen.confirm(f"{verb} {where}? [y/N]"):
         screen.warn("Nothing was changed.")
         return None
-    again = f"clusterous logging {'off' if ends else 'on'} --cluster {config.name}"
+    turned = "off" if ends else "on"
+    again = f"clusterous logging {turned} --cluster {config.name}{options.also()}"
     cluster = changing.carried_out(screen, cloud, drawn, again)
     for words in opening.outdated(config):
         screen.warn(f"  ! {words}")

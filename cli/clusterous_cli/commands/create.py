@@ -75,7 +75,7 @@ def command(
             screen.warn("Nothing was created.")
             return 1
     named = file or (f"--cluster {settings.cluster}" if settings.cluster else "")
-    again = f"clusterous create {named}".rstrip()
+    again = f"clusterous create {named}".rstrip() + options.also()
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, price, opening.now()))

@@ -86,8 +86,8 @@ def command(
     by_aws = converge.managed(found)
     if by_aws and not guardduty and screen.can_ask and not settings.yes:
         guardduty = screen.confirm(f"{removal.managed_words(by_aws)} Remove that, too? [y/N]")
-    chosen = " --leave-shared-volume" * keep + " --force-delete-shared-volume" * force
-    again = f"clusterous destroy {who.name}{chosen}"
+    also = " --guardduty" * guardduty + options.also("guardduty")
+    again = f"clusterous destroy {who.name}{also}"
     with (
         screen.lines() as lines,
         converge.resumable(pauses, screen, lines, again),
@@ -96,12 +96,13 @@ def command(
         try:
             destroy = converge.Destroy(
                 cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty, keep=keep,
-                force=force, breaks=settings.break_lock,
+                force=force, breaks=settings.break_lock, again=again,
             )  # fmt: skip
             seen = destroy.run(found)
         except converge.Remains as error:
             if not screen.for_people:
-                screen.emit(removal.seen_data(who.name, error.seen))
+                kept = removal.kept_data((), error.seen, who.region, keep=keep)
+                screen.emit({**removal.seen_data(who.name, error.seen), "kept": kept})
             raise
     opening.forget(who)
     screen.tell(removal.gone_words(who, seen, screen.passed))

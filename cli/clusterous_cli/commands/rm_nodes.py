@@ -57,8 +57,8 @@ def command(
     if leaves and not screen.confirm(f"{leaves}\nremove from {where}? [y/N]"):
         screen.warn("Nothing was removed.")
         return 1
-    cluster = changing.carried_out(
-        screen, cloud, drawn, f"clusterous rm-nodes --cluster {chosen.config.name}", force=force
-    )
+    also = options.also("count", "replace")  # whom that meant is leaving already
+    again = f"clusterous rm-nodes --cluster {chosen.config.name}{also}"
+    cluster = changing.carried_out(screen, cloud, drawn, again, force=force)
     changing.shown(screen, cluster, price, chosen.config)
     return 0

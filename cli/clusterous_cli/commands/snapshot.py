@@ -1,5 +1,6 @@
 """`clusterous snapshot save|ls|restore`."""
 
+import shlex
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -157,6 +158,7 @@ def restore(
     clusterous snapshot restore 20261129T101503Z --from reef --cluster reef-2
     """
     from clusterous_cli.boot import bootstrap
+    from clusterous_cli.cluster.config import FILE
     from clusterous_cli.cluster.identity import Identity
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
@@ -197,12 +199,12 @@ def restore(
     if not confirm and not _agreed(screen, words, who.name if lives else None):
         screen.warn("Nothing was changed.")
         return 1
+    # Without its file, a cluster that is not there yet would become one like the source.
+    shape = file or (FILE if source and settings.cluster is None else "")
     again = (
-        f"clusterous snapshot restore {one.name} --cluster {who.name}"
-        + f" --from {owner.name}" * (owner != who)
-        + " --without-volume" * without_volume
-        + f" --zone {where}" * bool(where)
-        + " --confirm"
+        f"clusterous snapshot restore {one.name}{f' {shlex.quote(shape)}' if shape else ''}"
+        f" --cluster {who.name}{options.also('zone')}{f' --zone {where}' if where else ''}"
+        " --confirm"
     )
     pauses = wait.Pauses()
     with (

@@ -41,9 +41,8 @@ def grow(settings: Settings, size: str) -> int:
     if drawn.plan.pending and not screen.confirm(question):
         screen.warn("Nothing was changed.")
         return 1
-    cluster = changing.carried_out(
-        screen, cloud, drawn, f"clusterous volume grow {size} --cluster {config.name}"
-    )
+    again = f"clusterous volume grow {size} --cluster {config.name}{options.also()}"
+    cluster = changing.carried_out(screen, cloud, drawn, again)
     changing.shown(screen, cluster, price, config)
     return 0
 

@@ -18,6 +18,7 @@ from clusterous_cli.boot import releases
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
+from clusterous_cli.cluster.payload import VOLUME as NOTED
 from clusterous_cli.cluster.record import Node
 from clusterous_cli.plan import inventory, planner, sweep
 from clusterous_cli.plan.design import Design
@@ -30,6 +31,7 @@ from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
 from clusterous_cli.plan.kinds.machines import MACHINES, OFF
 from clusterous_cli.plan.kinds.network import VPC, Interface
 from clusterous_cli.plan.kinds.volume import ebs, efs, state
+from clusterous_cli.plan.kinds.volume.attachment import ATTACHMENT
 from clusterous_cli.plan.machines import leaving, nodes, sizes, zones
 from clusterous_cli.system import wait
 from clusterous_cli.system.download import Progress
@@ -418,6 +420,7 @@ class Destroy:
     keep: bool = False  # but not the shared volume
     force: bool = False  # and the shared volume, also one that was taken by its id
     breaks: bool = False  # take the turn also from who is at work
+    again: str = ""  # the command that goes on where something stays
 
     def run(self, found: Sequence[Found]) -> sweep.Seen:
         """Remove what was *found* and whatever shows itself later; raise if something stays.
@@ -448,16 +451,16 @@ class Destroy:
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             networks |= networks_of(found)
             found = self.meant(inventory.take(self.cloud, self.who, deep=True))
-            if not left(self.going(found)):
-                self.let_go(found)
+            if not left(self.going(found)) or strangers(found):
                 break
-            if strangers(found):
-                break
+        self.spare(found)
         seen = sweep.look(self.cloud, self.who, networks)
         if self.force:
             seen = replace(seen, left=(*seen.left, *_untagged(found, seen)))
         if seen.left:
-            raise left_behind(seen, reasons, {id for one in found for id in one.id.split()})
+            mine = {id for one in found for id in one.id.split()}
+            again = self.again or f"clusterous destroy {self.who.name}"
+            raise left_behind(seen, reasons, mine, again)
         return seen
 
     def meant(self, found: Sequence[Found]) -> Sequence[Found]:
@@ -469,9 +472,28 @@ class Destroy:
         """Leave out what is kept."""
         return [one for one in found if not (self.keep and one.kind.keep)]
 
+    def spare(self, found: Sequence[Found]) -> None:
+        """Let go of what is kept, also where other things stay: the next destroy may be told
+        nothing of it, and would remove it. What is in use then goes on being the cluster's.
+        """
+        if not self.keep or not left(self.going(found)):
+            return self.let_go(found)
+        used = {one.id for one in found if one.kind is ATTACHMENT}
+        used |= {str(one.value.file_system) for one in found if one.kind is efs.MOUNT_TARGET}
+        free = [one for one in found if one.kind.keep and one.ours and one.id not in used]
+        with suppress(ClusterousError):  # what stays is told by who looks afterwards
+            if free and any(one.kind is BUCKET for one in found):
+                # By it a later create would take what is kept for its own, which is lost.
+                self.site().s3("delete_object", Key=NOTED)
+            self.let_go(free)
+
+    def site(self) -> Site:
+        """Return where things are removed."""
+        return Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
+
     def let_go(self, found: Sequence[Found]) -> None:
         """Make what is kept nobody's: no other destroy takes it for this cluster's."""
-        site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
+        site = self.site()
         for one in found:
             if self.keep and one.kind.keep and one.ours:
                 one.kind.keep(site, one)
@@ -481,10 +503,9 @@ class Destroy:
         """Delete everything of ours among *found*."""
         steps = planner.removal(deletable(found))
         parts = Parts(self.lines, steps)
-        site = Site(cloud=self.cloud, who=self.who, pauses=self.pauses)
         executor = Executor(
-            act=acting(site), pauses=self.pauses, tell=parts.tell, remind=self.lines.remind,
-            seconds=seconds, keep_going=True,
+            act=acting(self.site()), pauses=self.pauses, tell=parts.tell,
+            remind=self.lines.remind, seconds=seconds, keep_going=True,
         )  # fmt: skip
         return executor.run(steps, {})
 
@@ -560,19 +581,25 @@ TAGGED: Final = (
 )
 
 
-def left_behind(seen: sweep.Seen, reasons: Mapping[str, str], mine: Set[str]) -> Remains:
-    """Tell what is left, why, what it costs, and what to do; *mine* is what is known to be ours."""
+def left_behind(
+    seen: sweep.Seen, reasons: Mapping[str, str], mine: Set[str], again: str
+) -> Remains:
+    """Tell what is left, why, what it costs, and what is kept; *again* goes on from there.
+
+    *mine* is what is known to be ours.
+    """
     remaining = tuple(
         replace(one, ours=False, says=TAGGED) if one.ours and one.id not in mine else one
         for one in seen.left
     )
     seen = replace(seen, left=remaining)
     lines = [f"  {one.kind} {one.id}{_why(one, reasons)}" for one in remaining]
+    kept = [f"the {one.kind} {one.id} is kept" for one in seen.kept]
     count = spell.plural(len(remaining), "thing")
     return Remains(
         f"{count} would not go, and {sweep.price(remaining)}{' together' * (len(remaining) > 1)}:\n"
-        + "\n".join([*lines, *(f"  {words}" for words in seen.unseen)])
-        + "\nRemove what is not ours, or what uses it, and run destroy again.",
+        + "\n".join([*lines, *(f"  {words}" for words in (*kept, *seen.unseen))])
+        + f"\nRemove what is not ours, or what uses it, and run this again:\n  {again}",
         seen,
     )
 

@@ -1,6 +1,7 @@
 """Options that every command shares: read before or after the command's name, kept as one value."""
 
 import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import update_wrapper
@@ -124,6 +125,44 @@ def settings(ctx: click.Context) -> Settings:
 def running() -> str:
     """Return what was typed, without its options: they may hold what is nobody else's business."""
     return click.get_current_context().command_path
+
+
+# What says how a command asks and tells, or is named otherwise: what goes on need not say it again.
+MANNERS: Final = frozenset(
+    {"output", "verbose", "quiet", "no_color", "yes", "confirm", "break_lock", "cluster", "help"}
+)
+
+
+def also(*leave: str) -> str:
+    """Return the options that were typed, each behind a space, for the command that goes on.
+
+    Without them it would be about something else: what was to be kept would be removed. Left out
+    are those that *leave* names, and how it asks and tells.
+    """
+    ctx = click.get_current_context()
+    typed = click.core.ParameterSource.COMMANDLINE
+    given: list[tuple[click.Parameter, Any]] = [
+        (one, ctx.params[str(one.name)])
+        for one in ctx.command.params
+        if one.name in ctx.params and ctx.get_parameter_source(str(one.name)) is typed
+    ]
+    given += [
+        (one, ctx.meta[META][one.name]) for one in shared() if one.name in ctx.meta.get(META, {})
+    ]
+    return "".join(
+        f" {word}"
+        for one, value in given
+        if isinstance(one, click.Option) and one.name not in {*MANNERS, *leave}
+        for word in _typed(one, value)
+    )
+
+
+def _typed(option: click.Option, value: Any) -> list[str]:
+    name = max(option.opts, key=len)
+    if option.is_flag:
+        return [name] if value else list(option.secondary_opts)
+    values = value if option.multiple else [value]
+    return [word for one in values for word in (name, shlex.quote(str(one)))]
 
 
 def with_settings(function: Callable[..., R]) -> Callable[..., R]:

@@ -53,8 +53,8 @@ _OTHER_POOL: Final = (
     " are drained"
 )
 _FIGURES: Final = (
-    "AWS takes the next change of a volume only some hours later: `create` then ends with 75, and"
-    " says from when"
+    "AWS takes the next change of a volume when the one before is completed, and four in 24 hours:"
+    " `create` then ends with 75, and says so"
 )
 
 FIELDS: Final[Mapping[str, Field]] = {

@@ -41,9 +41,11 @@ FREE_SECONDS: Final = 60
 COPIED: Final = "before"
 # What AWS calls our figures.
 FIGURES: Final = {"size": "Size", "iops": "Iops", "throughput": "Throughput"}
-# https://docs.aws.amazon.com/ebs/latest/userguide/modify-volume-requirements.html
-COOLDOWN: Final = timedelta(hours=6)
-TOO_SOON: Final = ("VolumeModificationRateExceeded", "IncorrectModificationState")
+# Four changes in a day, each when the one before is completed; elsewhere one in six hours.
+# https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_ModifyVolume.html
+WINDOW: Final = timedelta(hours=24)
+AT_WORK: Final = "IncorrectModificationState"
+TOO_SOON: Final = ("VolumeModificationRateExceeded", AT_WORK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,34 +188,45 @@ def state_of(cloud: Cloud, id: str) -> str | None:
 
 
 def _modified(to: Site, found: Found, wanted: Volume) -> str:
-    # In one call: AWS takes the next one only hours later.
+    # In one call: AWS takes the next one only later.
     asked = {FIGURES[name]: facts(wanted)[name] for name in differ(wanted, found.value)}
-    if to.cloud.attempt("ec2", "modify_volume", *TOO_SOON, VolumeId=found.id, **asked) is None:
+    try:
+        to.ec2("modify_volume", VolumeId=found.id, **asked)
+    except FailedError as error:
+        if getattr(error, "code", "") not in TOO_SOON:
+            raise
         last = _modification(to, found.id)
         # A create that was killed may have asked for the very same a moment ago.
         if any(last.get(f"Target{figure}") != number for figure, number in asked.items()):
-            raise NotBeforeError(
-                f"AWS changes {found.id} again {_when(last)}: after each change of a volume it"
-                " takes none for some hours. Run create again then; nothing is lost, and all else"
-                " is done."
-            )
+            raise _too_soon(found.id, error, last) from error
     return wait.until(
         lambda: _is_modified(to, found.id), "Changing the volume", to.pauses,
         timeout=MODIFY_SECONDS,
     )  # fmt: skip
 
 
+def _too_soon(id: str, error: FailedError, last: Item) -> NotBeforeError:
+    """Say when AWS takes the next change; of those of a day it tells only the *last*."""
+    state = str(last.get("ModificationState", ""))
+    then = "Run create again then; nothing is lost, and all else is done."
+    if getattr(error, "code", "") == AT_WORK:
+        done = f" ({state}, {last.get('Progress', 0)}%)" if state else ""
+        return NotBeforeError(
+            f"AWS is still at work on the last change of {id}{done}, which may take hours, and"
+            f" takes the next one when that is completed. {then}"
+        )
+    began = last.get("StartTime")
+    when = f"{began + WINDOW:%H:%M on %d %B} (UTC)" if isinstance(began, datetime) else "tomorrow"
+    return NotBeforeError(
+        f"AWS takes some changes of a volume in a day, and the next one of {id} by {when} at the"
+        f" latest. It says: {error} {then}"
+    )
+
+
 def _modification(to: Site, id: str) -> Item:
     answer = to.cloud.find("ec2", "describe_volumes_modifications", VolumeIds=[id]) or {}
     listed = answer.get("VolumesModifications", ())
     return max(listed, key=lambda one: str(one.get("StartTime", "")), default={})
-
-
-def _when(last: Item) -> str:
-    began = last.get("StartTime")
-    if not isinstance(began, datetime):
-        return "in some hours"
-    return f"from {began + COOLDOWN:%H:%M on %d %B} (UTC)"
 
 
 def _is_modified(to: Site, id: str) -> str | None:

@@ -1,0 +1,41 @@
+"""What was typed, for the command that goes on."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from clusterous_cli.terminal import options
+
+
+@click.group(cls=options.Group)
+def group() -> None:
+    """All of it."""
+
+
+@group.command("off", cls=options.Command)
+@click.argument("name", required=False)
+@click.option("--keep-data", is_flag=True)
+@click.option("--count", type=int)
+@click.option("--skip-check", "skipped", multiple=True)
+@click.option("--confirm", is_flag=True)
+@options.break_lock
+@options.with_settings
+def off(settings: options.Settings, **_: object) -> None:
+    """Turn it off."""
+    click.echo(options.also("count"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "also"),
+    [
+        ("off reef", ""),
+        ("off --keep-data", " --keep-data"),
+        ("--region us-west-2 off --profile lab", " --region us-west-2 --profile lab"),
+        ("off --skip-check 'quota: vCPUs' --skip-check clock",
+         " --skip-check 'quota: vCPUs' --skip-check clock"),
+        ("off --count 3 --keep-data reef", " --keep-data"),
+        ("--cluster reef off -y -q --confirm --break-lock -o json", ""),
+    ],
+)  # fmt: skip
+def test_what_goes_on_has_the_options_that_say_what_is_meant(typed: str, also: str) -> None:
+    assert CliRunner().invoke(group, typed).output == f"{also}\n"
