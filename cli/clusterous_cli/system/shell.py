@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -139,7 +140,8 @@ def outcome(
 def _ended_after(process: subprocess.Popen[bytes], timeout: float | None) -> Callable[[], bool]:
     """Kill *process* after *timeout* seconds; what is returned ends that, and tells if it was so.
 
-    Python's own way looks every 50 ms whether a program has ended, which adds up.
+    It is asked when the process has been waited for: one that ended by itself at that very moment
+    was not killed. Python's own way looks every 50 ms whether a program has ended, which adds up.
     """
     fired = threading.Event()
 
@@ -155,7 +157,7 @@ def _ended_after(process: subprocess.Popen[bytes], timeout: float | None) -> Cal
     def told() -> bool:
         if timer is not None:
             timer.cancel()
-        return fired.is_set()
+        return fired.is_set() and process.returncode == -signal.SIGKILL
 
     return told
 

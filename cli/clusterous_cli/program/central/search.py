@@ -23,7 +23,6 @@ class Asked:
     """Whose records, of how long ago at most, with which words; the *last* so many of them."""
 
     app: str
-    namespace: str | None = None
     component: str | None = None
     since: str = "1d"
     grep: str | None = None
@@ -56,9 +55,8 @@ def span(text: str) -> str:
 def logsql(asked: Asked) -> str:
     """Return the question in the store's own language; each value is quoted."""
     filters = [f"app:={quoted(asked.app)}"]
-    for name in ("namespace", "component"):
-        if value := getattr(asked, name):
-            filters.append(f"{name}:={quoted(value)}")
+    if asked.component:
+        filters.append(f"component:={quoted(asked.component)}")
     if asked.grep:
         filters.append(f"_msg:~{quoted(asked.grep)}")
     which = " ".join([f"_time:{span(asked.since)}", *filters])

@@ -1,6 +1,8 @@
 """Programs: the right name is not enough."""
 
 import os
+import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -49,3 +51,24 @@ def test_takes_the_right_program(programs: Path, version: str) -> None:
     rsync(programs, f"rsync  version {version}  protocol version 31\n")
 
     assert shell.fitting("rsync") == str(programs / "rsync")
+
+
+@pytest.mark.parametrize(
+    ("program", "late", "status"),
+    [
+        pytest.param("exit 3", False, 3, id="ended as its time was up"),
+        pytest.param("exec sleep 600", True, -9, id="at work"),
+    ],
+)
+def test_only_a_program_that_was_killed_for_it_was_late(
+    program: str, late: bool, status: int
+) -> None:
+    with subprocess.Popen(["sh", "-c", program]) as process:
+        if not late:  # it has ended, and nobody has heard of that yet
+            os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        was_late = shell._ended_after(process, 0.0)
+        for one in threading.enumerate():
+            if isinstance(one, threading.Timer):
+                one.join()
+
+    assert (was_late(), process.returncode) == (late, status)

@@ -24,8 +24,8 @@ LINE = {"_time": "2026-11-30T10:00:00Z", "_msg": "a\nb", "pod": "sim-workers-x",
     [
         pytest.param(Asked(app="sim"), '_time:1d app:="sim" | last 1000 by (_time)', id="app"),
         pytest.param(
-            Asked(app="sim", namespace="lab", component="workers", since="90m", last=5),
-            '_time:90m app:="sim" namespace:="lab" component:="workers" | last 5 by (_time)',
+            Asked(app="sim", component="workers", since="90m", last=5),
+            '_time:90m app:="sim" component:="workers" | last 5 by (_time)',
             id="all",
         ),
         pytest.param(
