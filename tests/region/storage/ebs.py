@@ -39,6 +39,12 @@ _DISK_GROUP: Final = 6
 # How long the next machine waits for the kernel to give up what the last one had mounted: of one
 # kernel, XFS mounts the same file system once.
 _PATIENCE: Final = 10.0
+# And how long a disk whose process is killed may answer errors before that has ended.
+_ENDING: Final = 5.0
+
+
+class EndedError(OSError):
+    """The process of a disk was killed: what was not flushed is forgotten, as with a machine."""
 
 
 class Step(StrEnum):
@@ -94,6 +100,10 @@ class Device:
     def rdev(self) -> int:
         return os.fstat(self._loop).st_rdev
 
+    def has_ended(self) -> bool:
+        """Tell whether its process was killed."""
+        return self._process.poll() is not None
+
     def is_mounted(self) -> bool:
         """Tell whether a file system has the device, in whatever machine."""
         try:
@@ -103,12 +113,18 @@ class Device:
         return False
 
     def flush(self) -> None:
-        os.fsync(self._loop)
+        try:
+            os.fsync(self._loop)
+        except OSError as error:
+            with suppress(subprocess.TimeoutExpired):  # it answers EIO a moment before it is gone
+                raise EndedError(f"a disk ended with {self._process.wait(_ENDING)}") from error
+            raise
 
     def lose(self) -> None:
         """Forget what was not flushed, and answer no more."""
         self.lost_at = self.lost_at or time.monotonic()
-        self._ask("lose")
+        with suppress(EndedError):  # which forgets as much
+            self._ask("lose")
 
     def grow(self) -> None:
         self._ask("grow")
@@ -122,15 +138,19 @@ class Device:
             os.close(self._loop)
         assert self._process.stdin
         assert self._process.stdout
-        self._process.stdin.close()
+        with suppress(OSError):  # what a killed one was asked last
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
     def _ask(self, line: str) -> None:
         assert self._process.stdin
         with self._lock:
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
+            try:
+                self._process.stdin.write(f"{line}\n")
+                self._process.stdin.flush()
+            except BrokenPipeError as error:
+                raise EndedError(f"a disk ended with {self._process.wait()}") from error
             answer = self._line()
         if answer != "ok":
             raise OSError(f"the disk {self.path} was asked to {line}: {answer}")
@@ -139,7 +159,7 @@ class Device:
         assert self._process.stdout
         if line := self._process.stdout.readline().strip():
             return line
-        raise OSError(f"a disk ended with {self._process.wait()}; its words are in the log")
+        raise EndedError(f"a disk ended with {self._process.wait()}; its words are in the log")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -203,14 +223,17 @@ class Ebs:
             if path.stat().st_size < volume.size_gib * GIB:
                 os.truncate(path, volume.size_gib * GIB)
                 if volume.id in self._devices:
-                    self._devices[volume.id].grow()
+                    with suppress(EndedError):  # the next one is as large
+                        self._devices[volume.id].grow()
 
     def _take_snapshot(self, volume_id: str, target: Path) -> None:
         partial = target.with_suffix(".partial")
-        if device := self._devices.get(volume_id):
-            device.copy(partial)
-        else:
-            _copy_sparse(self._volume(volume_id), partial)
+        with suppress(EndedError):
+            if device := self._devices.get(volume_id):
+                device.copy(partial)
+                partial.rename(target)
+                return
+        _copy_sparse(self._volume(volume_id), partial)
         partial.rename(target)
 
     def _forget(self, snapshot: Snapshot) -> None:
@@ -233,7 +256,7 @@ class Ebs:
                 self._plug(id, at)
         elif device.lost_at is not None:
             self._bury(id, device)
-        elif step is Step.LOSE:
+        elif step is Step.LOSE or device.has_ended():
             device.lose()
             self._bury(id, device)
         elif step is Step.UNPLUG:
@@ -252,7 +275,8 @@ class Ebs:
                 return
             device.lose()
         else:
-            device.flush()
+            with suppress(EndedError):
+                device.flush()
         self._hide(id, device)
         self._end(id, device)
 
