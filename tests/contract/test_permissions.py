@@ -14,6 +14,7 @@ REEF = Identity(name="reef", account="123456789012", region="eu-west-1")
 IN_IAM = {
     "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
     "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
+    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
     "s3:DeleteObjects": "s3:DeleteObject",
 }
 

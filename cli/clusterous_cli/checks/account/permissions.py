@@ -49,7 +49,7 @@ PROFILES: Final = (
 PROFILES_GONE: Final = ("iam:DeleteInstanceProfile", "iam:RemoveRoleFromInstanceProfile")
 BUCKET: Final = (
     *("s3:CreateBucket", "s3:ListBucket", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock"),
-    *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration"),
+    *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
 )
 BUCKET_GONE: Final = ("s3:DeleteBucket",)
 OBJECTS: Final = ("s3:GetObject", "s3:PutObject")

@@ -8,12 +8,22 @@ from typing import Any, Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.payload import ADDONS, HOMES, NODES, PRIVATE, RECORD, STATE, VOLUME
+from clusterous_cli.cluster.payload import (
+    ADDONS,
+    HOMES,
+    NODES,
+    PRIVATE,
+    RECORD,
+    SNAPSHOTS,
+    STATE,
+    VOLUME,
+)
 from clusterous_cli.plan.kinds.access import spelled
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
     Id,
+    Item,
     Kind,
     Left,
     Ref,
@@ -31,6 +41,20 @@ BLOCKED: Final = dict.fromkeys(
 )
 # Secrets go only into a bucket that is already closed.
 CLOSED: Final = ("bucket-block", "bucket-encryption", "bucket-policy")
+
+
+# Of what machines write under names that come again, where versions are kept, as an account's rules
+# may have it: else those of each quarter of an hour would stay until the cluster goes.
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/intro-lifecycle-rules.html
+FADING: Final = tuple(
+    {
+        "ID": f"clusterous-{prefix.rstrip('/')}",
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": 1},
+    }
+    for prefix in (SNAPSHOTS, NODES)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +86,14 @@ class BucketPolicy(Value):
 
     bucket: Id
     document: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle(Value):
+    """Whether versions of before go of what machines write again and again."""
+
+    bucket: Id
+    fading: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +138,11 @@ def _want_policy(wish: Wish) -> list[Resource]:
     return [Resource(kind=BUCKET_POLICY, key="bucket-policy", value=value)]
 
 
+def _want_lifecycle(wish: Wish) -> list[Resource]:
+    value = Lifecycle(bucket=Ref("bucket"), fading=True)
+    return [Resource(kind=LIFECYCLE, key="bucket-lifecycle", value=value)]
+
+
 def _want_objects(wish: Wish) -> list[Resource]:
     return [
         Resource(
@@ -139,7 +176,18 @@ def _look_bucket(at: Scope) -> list[Found]:
     if policy:
         value = BucketPolicy(bucket=name, document=spelled(policy["Policy"]))
         found.append(Found(kind=BUCKET_POLICY, key="bucket-policy", id=name, value=value))
+    lifecycle = at.cloud.find("s3", "get_bucket_lifecycle_configuration", **owner)
+    if lifecycle:
+        rules = lifecycle.get("Rules", ())
+        fading = all(any(_is_like(rule, there) for there in rules) for rule in FADING)
+        goes = Lifecycle(bucket=name, fading=fading)
+        found.append(Found(kind=LIFECYCLE, key="bucket-lifecycle", id=name, value=goes))
     return [*found, *_look_objects(at)]
+
+
+def _is_like(rule: Item, there: Item) -> bool:
+    """Whether a rule is there; S3 may say more of it than it was told."""
+    return all(there.get(key) == value for key, value in rule.items())
 
 
 def _look_objects(at: Scope) -> list[Found]:
@@ -193,6 +241,16 @@ def _make_encryption(to: Site, step: Step, wanted: Encryption) -> str:
 
 def _make_policy(to: Site, step: Step, wanted: BucketPolicy) -> str:
     to.s3("put_bucket_policy", Policy=wanted.document)
+    return to.who.bucket
+
+
+def _make_lifecycle(to: Site, step: Step, wanted: Lifecycle) -> str:
+    # A bucket has one set of rules: those of others stay.
+    owner = {"Bucket": to.who.bucket, "ExpectedBucketOwner": to.who.account}
+    there = to.cloud.find("s3", "get_bucket_lifecycle_configuration", **owner) or {}
+    ours = {rule["ID"] for rule in FADING}
+    rules = [one for one in there.get("Rules", ()) if one.get("ID") not in ours]
+    to.s3("put_bucket_lifecycle_configuration", LifecycleConfiguration={"Rules": [*rules, *FADING]})
     return to.who.bucket
 
 
@@ -277,6 +335,13 @@ ENCRYPTION: Final = Kind(
 )
 BUCKET_POLICY: Final = Kind(
     name="bucket-policy", part=PART, wants=_want_policy, make=_make_policy, changeable=True
+)
+LIFECYCLE: Final = Kind(
+    name="bucket-lifecycle",
+    part=PART,
+    wants=_want_lifecycle,
+    make=_make_lifecycle,
+    changeable=True,
 )
 OBJECT: Final = Kind(
     name="object",

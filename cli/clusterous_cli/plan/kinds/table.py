@@ -29,6 +29,7 @@ ALL: Final[tuple[Kind, ...]] = (
     files.BLOCK,
     files.ENCRYPTION,
     files.BUCKET_POLICY,
+    files.LIFECYCLE,
     files.OBJECT,
     addons.ADDONS,
     efs.FILE_SYSTEM,

@@ -278,3 +278,20 @@ def test_each_service_has_codes_of_its_own_for_the_same(
 
     assert type(error) is becomes
     assert words in str(error)
+
+
+@pytest.mark.parametrize(
+    ("action", "permission"),
+    [
+        ("put_bucket_lifecycle_configuration", "s3:PutLifecycleConfiguration"),
+        ("get_bucket_encryption", "s3:GetEncryptionConfiguration"),
+        ("put_public_access_block", "s3:PutBucketPublicAccessBlock"),
+        ("list_object_versions", "s3:ListBucketVersions"),
+        ("delete_objects", "s3:DeleteObject"),
+        ("put_bucket_policy", "s3:PutBucketPolicy"),
+    ],
+)
+def test_what_may_not_be_done_is_told_as_iam_calls_it(action: str, permission: str) -> None:
+    error = client.classify("AccessDenied", "Access Denied", 403, "s3", action)
+
+    assert str(error).startswith(f"You may not do {permission}. ")

@@ -172,6 +172,45 @@ def test_keys_that_are_there_must_be_ours() -> None:
         files._put_once(site(there(b"theirs")), "private/secrets.json", b"ours")
 
 
+OF_OTHERS = {
+    "ID": "guard",
+    "Status": "Enabled",
+    "Filter": {"Prefix": ""},
+    "Expiration": {"Days": 9},
+}
+
+
+@pytest.mark.parametrize(
+    ("rules", "fading"),
+    [
+        ([{**one, "Said": "by S3 alone"} for one in files.FADING], True),
+        ([OF_OTHERS, *files.FADING], True),
+        ([OF_OTHERS, files.FADING[0]], False),
+        ([files.FADING[0], {**files.FADING[1], "Status": "Disabled"}], False),
+        ([OF_OTHERS], False),
+        (None, None),
+    ],
+)
+def test_versions_of_what_comes_again_go_and_rules_of_others_stay(
+    rules: list[dict[str, Any]] | None, fading: bool | None
+) -> None:
+    answer = None if rules is None else {"Rules": rules}
+    cloud = Answers(get_bucket_lifecycle_configuration=answer)
+    assert files.BUCKET.look is not None
+    assert files.LIFECYCLE.make is not None
+
+    found = files.BUCKET.look(Scope(cloud=cloud, who=WHO))
+    seen = [one.value.fading for one in found if one.kind is files.LIFECYCLE]
+    assert seen == ([] if fading is None else [fading])
+
+    step = Step(action=Action.CHANGE, key="bucket-lifecycle", kind=files.LIFECYCLE)
+    files.LIFECYCLE.make(site(cloud), step, files.Lifecycle(bucket=WHO.bucket, fading=True))
+    (put,) = (params for action, params in cloud.calls if action.startswith("put_"))
+    after = put["LifecycleConfiguration"]["Rules"]
+    assert after[-2:] == list(files.FADING)
+    assert after[:-2] == ([OF_OTHERS] if OF_OTHERS in (rules or ()) else [])
+
+
 def test_no_call_removes_more_objects_than_s3_takes() -> None:
     objects = [{"Key": f"boot/{number}", "VersionId": "1"} for number in range(2000)]
     listed = {"Versions": objects, "DeleteMarkers": [{"Key": "boot/0", "VersionId": "2"}]}
