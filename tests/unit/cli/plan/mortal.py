@@ -1,9 +1,12 @@
 """A process that dies after so many calls, and the bucket that it wrote to until then."""
 
+import copy
 import io
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from clusterous_cli.system import wait
 
 
 class Killed(BaseException):
@@ -37,3 +40,28 @@ class Bucket:
 
     def upload(self, path: Path, *, bucket: str, key: str, owner: str) -> None:
         raise AssertionError(key)
+
+
+class Hasty(wait.Pauses):
+    """Who does not wait, but looks again at once."""
+
+    def sleep(self, seconds: float) -> None:
+        """Go on."""
+
+
+@dataclass(kw_only=True)
+class Late:
+    """What is shown for *looks* more as it was before it changed."""
+
+    looks: int = 0
+    _before: Any = None
+
+    def changes(self, what: Any) -> None:
+        if self._before is None:
+            self._before = copy.deepcopy(what)
+
+    def shown(self, what: Any) -> Any:
+        if self._before is None or self.looks == 0:
+            return what
+        self.looks -= 1
+        return self._before

@@ -13,16 +13,16 @@ from clusterous_cli.cluster import config
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import VOLUME
 from clusterous_cli.plan import inventory
+from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.kind import Found, Scope
 from clusterous_cli.plan.kinds.machines import SHARED
 from clusterous_cli.plan.kinds.network import CONTROL, SUBNET, Subnet
 from clusterous_cli.plan.kinds.volume import ebs, efs, keeping, note, snapshot
 from clusterous_cli.plan.snapshots import moving
-from clusterous_cli.system import wait
 from clusterous_cli.terminal.lines import TimedLines
 from clusterous_cli.terminal.options import Settings
 from clusterous_cli.terminal.screen import Ui
-from tests.unit.cli.plan.mortal import Bucket, Killed
+from tests.unit.cli.plan.mortal import Bucket, Hasty, Killed, Late
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 REEF = config.parse("name: reef\nvolume: {size: 30}\n")
@@ -44,8 +44,12 @@ class Account(Bucket):
         }
     )
 
+    late: Late = field(default_factory=Late)
+
     def call(self, service: str, action: str, **params: Any) -> Any:
         super().call(service, action, **params)
+        if action.endswith("_tags"):
+            self.late.changes(self.tags)
         match action:
             case "create_tags":
                 for id in params["Resources"]:
@@ -62,7 +66,7 @@ class Account(Bucket):
             {"VolumeId": id, "State": "available", "Size": 30,
              "AvailabilityZone": HERE if id == OLD else THERE,
              "Tags": [{"Key": name, "Value": value} for name, value in tags.items()]}
-            for id, tags in self.tags.items()
+            for id, tags in self.late.shown(self.tags).items()
             if {"volume-id": id, **tags}.get(name) in which["Values"]
         ]  # fmt: skip
 
@@ -76,7 +80,7 @@ class Account(Bucket):
 
 def settle(account: Account, zone: str = THERE) -> None:
     goal = moving.Moving(
-        cloud=cast(Aws, account), who=WHO, config=REEF, zone=zone, pauses=wait.Pauses(),
+        cloud=cast(Aws, account), who=WHO, config=REEF, zone=zone, pauses=Hasty(),
         lines=TimedLines(Ui(Settings(quiet=True))), now=lambda: datetime(2026, 11, 29, tzinfo=UTC),
     )  # fmt: skip
     found = account.found()
@@ -111,6 +115,27 @@ def test_cut_short_anywhere_a_create_has_the_volume_of_before_or_the_copy(calls:
         names.TAG_KEPT: "reef", names.TAG_FORMATTED: "xfs", "Name": "reef-volume"
     }  # fmt: skip
     assert account.objects[VOLUME] == b"id=vol-0b\ngiven=no\nmarked=yes\n"
+
+
+def test_it_is_the_clusters_own_when_aws_shows_it_so() -> None:
+    account = Account(late=Late(looks=5))
+
+    settle(account)
+
+    own = account.present().own
+    assert own is not None
+    assert own.id == NEW
+
+
+def test_a_volume_is_let_go_of_when_aws_shows_it_so() -> None:
+    account = Account(late=Late(looks=3))
+    site = Site(cloud=account, who=WHO, pauses=Hasty())
+    (own,) = (one for one in account.found() if one.kind is ebs.VOLUME)
+
+    assert ebs.VOLUME.keep is not None
+    ebs.VOLUME.keep(site, own)
+
+    assert [one.kind for one in account.found() if one.id == OLD] == [ebs.GIVEN]  # by its note
 
 
 def volume(zone: str | None, kind: Any = ebs.VOLUME, **more: Any) -> Found:

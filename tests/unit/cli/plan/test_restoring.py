@@ -15,7 +15,7 @@ from clusterous_cli.plan.kinds.kind import Found, Scope
 from clusterous_cli.plan.kinds.volume import state
 from clusterous_cli.plan.snapshots import restoring
 from clusterous_cli.system import wait
-from tests.unit.cli.plan.mortal import Bucket, Killed
+from tests.unit.cli.plan.mortal import Bucket, Hasty, Killed, Late
 
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
 SUM = "5" * 64
@@ -32,10 +32,13 @@ class Account(Bucket):
         default_factory=lambda: {**WHO.tags(machines.STATE), names.TAG_FORMATTED: "ext4"}
     )
 
+    late: Late = field(default_factory=Late)
+
     def call(self, service: str, action: str, **params: Any) -> Any:
         super().call(service, action, **params)
         match action:
             case "create_tags":
+                self.late.changes(self.tags)
                 self.tags |= {one["Key"]: one["Value"] for one in params["Tags"]}
 
     def find(self, service: str, action: str, **params: Any) -> Any | None:
@@ -44,7 +47,8 @@ class Account(Bucket):
         return super().find(service, action, **params)
 
     def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
-        spelled = [{"Key": name, "Value": value} for name, value in self.tags.items()]
+        tags = self.late.shown(self.tags)
+        spelled = [{"Key": name, "Value": value} for name, value in tags.items()]
         return [
             {"VolumeId": "vol-0a", "State": "available", "AvailabilityZone": "eu-west-1a",
              "Size": 8, "Tags": spelled}
@@ -58,7 +62,7 @@ class Account(Bucket):
 
 
 def put_aside(account: Account) -> None:
-    state.put_aside(Site(cloud=account, who=WHO, pauses=wait.Pauses()), SUM)
+    state.put_aside(Site(cloud=account, who=WHO, pauses=Hasty()), SUM)
 
 
 def test_the_next_create_makes_a_new_volume_and_begins_with_the_snapshot() -> None:
@@ -71,6 +75,14 @@ def test_the_next_create_makes_a_new_volume_and_begins_with_the_snapshot() -> No
     there = account.present()
     assert (there.own, there.begun, there.formatted, there.restore) == (None, False, False, SUM)
     state.refuse(WHO, there, None, "eu-west-1a", lambda id: None)
+
+
+def test_it_is_put_aside_when_aws_shows_it_so() -> None:
+    account = Account(late=Late(looks=3))
+
+    put_aside(account)
+
+    assert account.present().own is None
 
 
 @pytest.mark.parametrize("calls", [0, 1, 2])

@@ -250,6 +250,12 @@ def _keep(to: Site, found: Found) -> None:
     ours = [{"Key": key} for key in OWN]
     to.ec2("create_tags", Resources=[found.id], Tags=kept)
     to.ec2("delete_tags", Resources=[found.id], Tags=ours)
+    # By tags of a moment ago, the last look would call it left behind, and a create its own.
+    to.gone(lambda: _owner(to.cloud, found.id), "Letting go of the volume")
+
+
+def _owner(cloud: Cloud, id: str) -> str | None:
+    return next((one.value.owner for one in given(cloud, id) if one.kind is GIVEN), None)
 
 
 def _free(to: Site, found: Found) -> None:
