@@ -477,7 +477,8 @@ class Destroy:
         nothing of it, and would remove it. What is in use then goes on being the cluster's.
         """
         if not self.keep or not left(self.going(found)):
-            return self.let_go(found)
+            self.let_go(found)
+            return
         used = {one.id for one in found if one.kind is ATTACHMENT}
         used |= {str(one.value.file_system) for one in found if one.kind is efs.MOUNT_TARGET}
         free = [one for one in found if one.kind.keep and one.ours and one.id not in used]

@@ -30,7 +30,7 @@ def disks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ebs]:
     program = tmp_path / "disk"
     program.write_text(DISK)
     program.chmod(0o755)
-    monkeypatch.setattr(ebs.fcntl, "ioctl", lambda *_: 0)
+    monkeypatch.setattr("fcntl.ioctl", lambda *_: 0)
     made = Ebs(region="r", folder=tmp_path, program=program, pid=lambda _: None)
     yield made
     made.close()
@@ -98,7 +98,7 @@ def test_one_that_is_killed_as_it_flushes_is_taken(
         disks._devices[ONE.id]._process.kill()
         raise OSError("Input/output error")
 
-    monkeypatch.setattr(ebs.os, "fsync", fsync)
+    monkeypatch.setattr("os.fsync", fsync)
 
     show(disks, AWAY)
 
@@ -128,7 +128,7 @@ def test_what_a_disk_that_lives_cannot_do_is_an_error(
         raise OSError("Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(ebs.os, "fsync", fsync)
+        patch.setattr("os.fsync", fsync)
         patch.setattr(ebs, "_ENDING", 0.01)
         with pytest.raises(OSError, match="Input/output error") as told:
             show(disks, AWAY)
