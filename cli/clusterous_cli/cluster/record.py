@@ -23,6 +23,8 @@ from clusterous_cli.cluster.tags import ENDED, LIVE, tags_of
 from clusterous_cli.system import private
 
 SSH_USER: Final = "clusterous"
+# What S3 says where a part is asked for that begins behind the end, as of an empty object any does.
+NO_PART: Final = "InvalidRange"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,14 +220,19 @@ def read_json(cloud: Aws, who: Identity, key: str) -> dict[str, Any] | None:
 
 
 def read_object(cloud: Aws, who: Identity, key: str, most: int | None = None) -> bytes | None:
-    """Read an object of the cluster's bucket, or its first *most* bytes; None if absent."""
+    """Read an object of the cluster's bucket, or its first *most* bytes; None if absent.
+
+    Of a larger one than a call reads (`client.MOST_READ`) it is the beginning.
+    """
+    part = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
     try:
-        answer = cloud.call(
-            "s3", "get_object", Bucket=who.bucket, Key=key, ExpectedBucketOwner=who.account
-        )
+        answer = cloud.attempt(
+            "s3", "get_object", NO_PART, Bucket=who.bucket, Key=key,
+            ExpectedBucketOwner=who.account, **part,
+        )  # fmt: skip
     except errors.NotFound:
         return None
-    content: bytes = answer["Body"].read(most)
+    content: bytes = b"" if answer is None else answer["Body"].read(most)
     return content
 
 

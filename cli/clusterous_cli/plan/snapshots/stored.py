@@ -4,19 +4,20 @@ The controller writes them (boot/templates/snapshot.sh), and each tells at its b
 It is believed as far as it has the right form, and no further.
 """
 
+import gzip
 import io
 import json
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from clusterous_api.errors import UserError
-from clusterous_cli.aws.client import Aws
+from clusterous_cli.aws.client import MOST_READ, Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import SNAPSHOTS
@@ -33,6 +34,10 @@ MINOR: Final = re.compile(r"v(\d+)\.(\d+)\.")
 # So much holds the first file of the archive, which is short.
 BEGINNING: Final = 4096
 LARGEST: Final = 512 << 20
+PART: Final = MOST_READ
+MEMBERS: Final = {"token", "state.db"}
+# What S3 says where another object, or none, has come to be under the key.
+OTHER: Final = ("PreconditionFailed", "412", record.NO_PART, "NoSuchKey")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,14 +130,45 @@ def chosen(found: Iterable[Snapshot], name: str, cluster: str) -> Snapshot:
 
 
 def content(cloud: Aws, who: Identity, one: Snapshot) -> bytes:
-    """Read a snapshot as a whole; its name may have come to be another's since it was listed."""
+    """Read a snapshot, all of it; its name may have come to be another's since it was listed."""
     if one.size > LARGEST:
         raise UserError(f"The snapshot {one.name} has {one.size >> 20} MiB, which is too much.")
-    raw = record.read_object(cloud, who, one.key) or b""
+    raw = b"".join(_parts(cloud, who, one))
     there = read(one.key, len(raw), raw[:BEGINNING])
-    if there is None or there.name != one.name:
+    if there is None or there.name != one.name or len(raw) != one.size:
         raise UserError(f"The snapshot {one.name} is not there any more: a newer one took its key.")
+    check_whole(one.name, raw)
     return raw
+
+
+def _parts(cloud: Aws, who: Identity, one: Snapshot) -> Iterator[bytes]:
+    """Read it a part at a time, for no call reads more; it ends where another took its key."""
+    where = {"Bucket": who.bucket, "ExpectedBucketOwner": who.account, "Key": one.key}
+    same: dict[str, str] = {}
+    for start in range(0, one.size, PART):
+        end = min(start + PART, one.size) - 1
+        answer = cloud.attempt(
+            "s3", "get_object", *OTHER, Range=f"bytes={start}-{end}", **same, **where
+        )
+        if answer is None:
+            return
+        same = {"IfMatch": str(answer["ETag"])}
+        yield answer["Body"].read()
+
+
+def check_whole(name: str, raw: bytes) -> None:
+    """Refuse a snapshot that cannot be read to its end: nothing is ended for one. Pure."""
+    try:
+        with gzip.open(io.BytesIO(raw)) as plain:
+            while plain.read(1 << 20):  # to its sum, which is the last of it
+                pass
+            plain.seek(0)
+            with tarfile.open(fileobj=plain, mode="r|") as archive:
+                members = {one.name for one in archive}
+    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
+        raise UserError(f"The snapshot {name} is damaged ({error}): take another one.") from error
+    if not members >= MEMBERS:
+        raise UserError(f"The snapshot {name} is not whole: take another one.")
 
 
 def check_version(one: Snapshot, k3s: str) -> None:

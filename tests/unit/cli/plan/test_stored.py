@@ -1,16 +1,21 @@
 """Snapshots as the bucket has them: what they say of themselves, and which is meant."""
 
 import gzip
+import hashlib
 import io
 import json
+import random
 import tarfile
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterous_api.errors import UserError
+from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster import record
+from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.plan.snapshots import stored
 
 KEY = "snapshots/asked/20261129T101503Z.tar.gz"
@@ -20,14 +25,20 @@ ABOUT = {
 }  # fmt: skip
 
 
-def archive(about: Any, name: str = "about.json") -> bytes:
+def archive(about: Any, name: str = "about.json", state: bytes = b"x" * 9999) -> bytes:
+    return gzip.compress(
+        tar({name: json.dumps(about).encode(), "token": b"a-token", "state.db": state})
+    )
+
+
+def tar(members: dict[str, bytes]) -> bytes:
     inner = io.BytesIO()
     with tarfile.open(fileobj=inner, mode="w", format=tarfile.USTAR_FORMAT) as made:
-        for member, content in ((name, json.dumps(about).encode()), ("state.db", b"x" * 9999)):
+        for member, content in members.items():
             entry = tarfile.TarInfo(member)
             entry.size = len(content)
             made.addfile(entry, io.BytesIO(content))
-    return gzip.compress(inner.getvalue())
+    return inner.getvalue()
 
 
 def read(raw: bytes, key: str = KEY) -> stored.Snapshot | None:
@@ -105,3 +116,86 @@ def test_an_older_kubernetes_is_refused_and_a_newer_is_not() -> None:
         stored.check_version(saved, fine)
     with pytest.raises(UserError, match=r"Say k3s: v1\.35\.4\+k3s1"):
         stored.check_version(saved, "v1.34.9+k3s1")
+
+
+# -- the whole of it ------------------------------------------------------------------------------
+
+
+WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
+
+
+class Bucket:
+    """A bucket with one object, of which no call reads more than so much; *then* it is another."""
+
+    def __init__(self, content: bytes, then: bytes | None = None) -> None:
+        self.content, self.then = content, then
+        self.asked: list[str] = []
+
+    def attempt(self, service: str, action: str, *codes: str, **params: Any) -> Any:
+        self.asked.append(params.get("Range", ""))
+        start, end = map(int, params["Range"].removeprefix("bytes=").split("-"))
+        etag = hashlib.sha256(self.content).hexdigest()
+        if params.get("IfMatch", etag) != etag:
+            assert "PreconditionFailed" in codes
+            return None
+        if start >= len(self.content):
+            assert "InvalidRange" in codes
+            return None
+        part = self.content[start : end + 1][: stored.PART]
+        if self.then is not None:
+            self.content = self.then
+        return {"Body": io.BytesIO(part), "ETag": etag}
+
+
+def taken(content: bytes, cloud: Bucket) -> bytes:
+    listed = stored.read(KEY, len(content), content[: stored.BEGINNING])
+    assert listed is not None
+    return stored.content(cast(Aws, cloud), WHO, listed)
+
+
+LARGE = archive(ABOUT, state=random.Random(1).randbytes(9999))
+
+
+@pytest.mark.parametrize("part", [4096, len(LARGE), len(LARGE) - 1, 1 << 20])
+def test_a_snapshot_is_read_to_its_end_however_large_it_is(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PART", part)
+    cloud = Bucket(LARGE)
+
+    assert taken(LARGE, cloud) == LARGE
+    assert len(cloud.asked) == -(-len(LARGE) // part)
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        pytest.param(archive({**ABOUT, "taken": "20261129T111503Z"}, state=LARGE), id="larger"),
+        pytest.param(b"x", id="smaller"),
+    ],
+)
+@pytest.mark.parametrize("meanwhile", [True, False])
+def test_what_is_another_by_now_is_not_taken_for_it(
+    then: bytes, meanwhile: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored, "PART", 4096)
+    cloud = Bucket(LARGE, then) if meanwhile else Bucket(then)
+
+    with pytest.raises(UserError, match="is not there any more: a newer one took its key"):
+        taken(LARGE, cloud)
+
+
+def test_what_cannot_be_read_to_its_end_is_refused_before_anything_is_ended_for_it() -> None:
+    for broken in (LARGE[:-9], LARGE[:5000], LARGE[:-4] + b"none"):
+        with pytest.raises(UserError, match="20261129T101503Z is damaged"):
+            taken(broken, Bucket(broken))
+    with pytest.raises(UserError, match="is not whole"):
+        stored.check_whole("it", gzip.compress(tar({"token": b"a-token"})))
+
+
+def test_of_those_that_are_listed_the_beginning_is_read_alone() -> None:
+    cloud = Bucket(LARGE)
+
+    assert record.read_object(cast(Aws, cloud), WHO, KEY, 100) == LARGE[:100]
+    assert cloud.asked == ["bytes=0-99"]
+    assert record.read_object(cast(Aws, Bucket(b"")), WHO, KEY, 100) == b""
