@@ -267,6 +267,7 @@ def cluster_data(cluster: Cluster, price: cost.Cost, now: datetime) -> dict[str,
         "nodes": [_node_data(node) for node in cluster.nodes],
         "volume": _volume_data(cluster),
         "state_volume": {"used_percent": _view(cluster).get("kept")},
+        "unsaved": _view(cluster).get("unsaved") or None,
     }
 
 
@@ -322,6 +323,17 @@ def _kept_words(cluster: Cluster) -> list[str]:
     return [
         f"the volume with what Kubernetes knows is {full}% full; {meaning}. Delete what nobody"
         " needs: clusterous kubectl get capp,jobs,configmaps,secrets -A"
+    ]
+
+
+def unsaved_words(view: Mapping[str, Any]) -> list[str]:
+    """Say that the controller can save what Kubernetes knows no more."""
+    words = str(view.get("unsaved", "")).strip().splitlines()
+    if not words:
+        return []
+    return [
+        f"what Kubernetes knows is not saved any more, which is tried every 15 min: {words[-1]}."
+        " `clusterous snapshot ls` shows what there is"
     ]
 
 
@@ -526,7 +538,8 @@ def _warnings(cluster: Cluster, inside: Inside) -> list[str]:
     troubled = [f"{by_name.get(n.name, n.name)} {n.trouble}" for n in known if n.trouble]
     all_words = (
         *missing(cluster), *older_words(cluster), *addon_words(cluster),
-        *volume_troubles(cluster), *_kept_words(cluster), *troubled,
+        *volume_troubles(cluster), *_kept_words(cluster), *unsaved_words(_view(cluster)),
+        *troubled,
     )  # fmt: skip
     return [f"  ! {words}" for words in all_words]
 

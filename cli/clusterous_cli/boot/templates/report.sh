@@ -141,8 +141,9 @@ view() {
     containers=$(troubles)
     printf '{"nodes":{%s},"addons":{%s},"rollouts":%s,"stuck":%s,' "${nodes%,}" "${addons#,}" \
         "$(printf %s "$rollouts" | quoted)" "$(tail -n 3 "$STATE/addons.trouble" 2>/dev/null | quoted)"
-    printf '"waiting":%s,"chart":%s,"containers":[%s]%s%s}' "$(printf %s "$waiting" | quoted)" \
-        "$(printf %s "$chart" | quoted)" "${containers#,}" "$(volume)" "$(kept)"
+    printf '"waiting":%s,"chart":%s,"containers":[%s],"unsaved":%s%s%s}' "$(printf %s "$waiting" | quoted)" \
+        "$(printf %s "$chart" | quoted)" "${containers#,}" \
+        "$(tail -n 3 "$STATE/snapshot.trouble" 2>/dev/null | quoted)" "$(volume)" "$(kept)"
 }
 
 watch_cluster() {

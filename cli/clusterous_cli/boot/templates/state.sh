@@ -154,10 +154,18 @@ tell_begun() {
     patiently s3 PUT @BEGUN@ "$(digest <"$STATE/begun")" --data-binary "@$STATE/begun" -o /dev/null
 }
 
-# A snapshot soon, and every quarter of an hour; its last words stay where one looks for them.
+# A snapshot soon, and every quarter of an hour; its last words stay where one looks for them. One that
+# fails is tried again by the next; that two have failed is told.
 follow_snapshots() {
+    _failed=0
     while :; do
-        sh "$LIB/snapshot.sh" >"$STATE/snapshot.log" 2>&1
+        if sh "$LIB/snapshot.sh" >"$STATE/snapshot.log" 2>&1; then
+            _failed=0
+            : >"$STATE/snapshot.trouble"
+        else
+            _failed=$((_failed + 1))
+            [ $_failed -lt 2 ] || tail -n 3 "$STATE/snapshot.log" >"$STATE/snapshot.trouble"
+        fi
         sleep $((900 - $(date +%s) % 900))
     done
 }

@@ -84,6 +84,7 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
         "stuck": _text(said.get("stuck")),
         "waiting": _text(said.get("waiting")),
         "chart": _text(said.get("chart")),
+        "unsaved": _text(said.get("unsaved")),  # why there are no new snapshots of what it knows
         "containers": [_container(one) for one in containers[:50] if isinstance(one, dict)],
     }
 

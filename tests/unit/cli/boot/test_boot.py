@@ -17,7 +17,9 @@ from clusterous_cli.cluster import config
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import Blob
+from clusterous_cli.cluster.records import report
 from clusterous_cli.commands import snapshot
+from clusterous_cli.output import show
 from clusterous_cli.system import assets
 from tests import programs
 
@@ -156,6 +158,7 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
 
     (tmp_path / "addons.placed").write_text("operator 12ab images\noperator 12ab manifests\n")
     (tmp_path / "addons.trouble").write_text("curl: (22) 403\n")
+    (tmp_path / "snapshot.trouble").write_text('the datastore is "damaged"\n')
     places = f"ROOT={tmp_path} KEPT=/ STATE={tmp_path} ADDONS={tmp_path}/addons"
 
     said = subprocess.run(
@@ -179,6 +182,10 @@ def test_the_controller_tells_why_the_operator_is_not_ready(
     assert seen["addons"] == {"operator": "12ab"}
     assert seen["rollouts"] == "operator@12ab clusterous-operator 2 2 1 1 0 2\n"
     assert seen["stuck"] == "curl: (22) 403\n"
+    assert seen["unsaved"] == 'the datastore is "damaged"\n'
+    (words,) = show.unsaved_words(report.read(f'{{"cluster":{said.stdout}}}'.encode())["cluster"])
+    assert 'not saved any more, which is tried every 15 min: the datastore is "damaged".' in words
+    assert show.unsaved_words({"unsaved": ""}) == []
 
 
 def node_config(bundle: bootstrap.Bundle, role: str) -> dict[str, Any]:

@@ -345,6 +345,30 @@ def test_what_is_reserved_counts_as_used_also_while_it_is_given_up(
     assert machine.said(f"{kept}\nkept") == f',"kept":{full}'
 
 
+# -- snapshots ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ends", "told"),
+    [("1", ""), ("1 1", "no room 2\n"), ("1 1 1", "no room 3\n"), ("1 1 0", ""), ("1 0 1", "")],
+)
+def test_that_nothing_is_saved_any_more_is_told(tmp_path: Path, ends: str, told: str) -> None:
+    machine = Machine(tmp_path)
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "snapshot.sh").write_text(
+        f"cd {tmp_path}; echo >>tries; n=$(wc -l <tries); set -- {ends}; shift $((n - 1))\n"
+        'echo "no room $n"; exit "$1"\n'
+    )
+    tries = len(ends.split())
+    stop = f'sleep() {{ [ "$(wc -l <{tmp_path}/tries)" -lt {tries} ] || exit 0; }}'
+
+    machine.said(f"LIB={library}; {stop}; (follow_snapshots)")
+
+    trouble = tmp_path / "run/snapshot.trouble"
+    assert (trouble.read_text() if trouble.exists() else "") == told
+
+
 # -- a snapshot to begin with -------------------------------------------------------------------
 
 

@@ -66,7 +66,7 @@ def test_what_is_no_report_is_unreadable(raw: bytes) -> None:
         7,
         [],
         {"nodes": [], "operator": "x", "addons": 7, "rollouts": [], "stuck": {},
-         "kept": "80%", "containers": [1, {"restarts": "no"}]},
+         "kept": "80%", "unsaved": [1], "containers": [1, {"restarts": "no"}]},
     ],
 )  # fmt: skip
 def test_a_view_of_another_form_ends_nothing(view: object) -> None:
@@ -76,7 +76,7 @@ def test_a_view_of_another_form_ends_nothing(view: object) -> None:
         texts = dict.fromkeys(("pod", "mark", "container", "reason", "said"), "")
         assert read["cluster"] == {
             "nodes": {}, "operator": {}, "addons": {}, "rollouts": "", "stuck": "", "waiting": "",
-            "chart": "", "containers": [{**texts, "restarts": 0}],
+            "chart": "", "unsaved": "", "containers": [{**texts, "restarts": 0}],
         }  # fmt: skip
 
 
