@@ -197,6 +197,18 @@ def test_what_is_no_snapshot_is_not_listed(world: cloud.World, tmp_path: Path) -
     assert [one.name for one in stored.listed(world.cloud, WHO)] == ["20261129T101503Z"]
 
 
+def test_a_large_one_is_read_part_by_part(
+    world: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.laid(REEF)
+    put(world, tmp_path)
+    (one,) = stored.listed(world.cloud, WHO)
+    monkeypatch.setattr(stored, "PART", 100)
+
+    assert stored.content(world.cloud, WHO, one) == (tmp_path / "snapshot").read_bytes()
+    assert one.size > 200
+
+
 # -- begun with again ---------------------------------------------------------------------------
 
 
