@@ -217,7 +217,9 @@ def test_what_destroy_leaves_is_listed_for_programs_too(
     said = capsys.readouterr()
     address = made["AllocationId"]
     left = [{"kind": "public address", "id": address, "ours": False, "hourly": 0.0055}]
-    assert json.loads(said.out) == {"cluster": "reef", "left": left, "unseen": []}
+    assert json.loads(said.out) == {
+        "cluster": "reef", "left": left, "unseen": [], "kept": [],
+    }  # fmt: skip
     assert f"public address {address}, 0.006 $/h" in said.err
 
 
