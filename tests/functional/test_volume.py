@@ -308,6 +308,7 @@ def test_status_says_how_full_the_volumes_are(
 
     assert f"volume: ebs {made['VolumeId']}, " in table
     assert says in table
+    assert " $ so far if it was always of this size\n" in table
     assert ("what Kubernetes knows is 80% full" in table) is (kept == 80)
     assert data["volume"]["free"] == free
     assert data["state_volume"] == {"used_percent": kept}

@@ -465,7 +465,7 @@ def cluster_table(cluster: Cluster, price: cost.Cost, now: datetime, inside: Ins
     up = uptime(str(cluster.record.get("created", "")), now)
     head = (
         f"{cluster.name} · {cluster.region} · up {spell.duration(up)} ·"
-        f" {price.hourly * up / 3600:.2f} $ so far, {price.spelled()}"
+        f" {price.spelled()}, {price.hourly * up / 3600:.2f} $ so far if it was always of this size"
     )
     shares = SHARES if inside.load else ()
     rows: list[tuple[str, ...]] = [("node", "type", "state", "address", *shares)]
