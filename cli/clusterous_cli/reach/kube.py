@@ -19,6 +19,10 @@ FIELD_MANAGER: Final = "clusterous-cli"
 TIMEOUT: Final = 30
 
 
+# https://github.com/kubernetes/kubernetes/blob/master/pkg/registry/core/pod/storage/eviction.go
+TWO_BUDGETS: Final = "more than one PodDisruptionBudget"
+
+
 class ApiError(FailedError):
     """The API server refused a request."""
 
@@ -141,7 +145,8 @@ class Api:
         )
         if status in (404, 409):  # it is gone, or another has its name by now
             return ""
-        if status == 429:
+        # A budget; two of them, which is an answer 500; a webhook; a namespace that is going.
+        if status in (400, 403, 422, 429) or (status == 500 and TWO_BUDGETS in body):
             return _message(body) or "a disruption budget keeps it"
         _checked(status, body)
         return ""

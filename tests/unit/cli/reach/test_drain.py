@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_api.errors import UserError
+from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.cluster.record import Node
 from clusterous_cli.reach import drain, kube
 from clusterous_cli.system import wait
@@ -38,6 +38,7 @@ class Cluster:
     keeps: dict[str, int] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
     calls: list[str] = field(default_factory=list)
+    refusal: tuple[int, str] | None = None  # what is said to every eviction
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
         if method == "GET" and "nodes" in path:
@@ -62,6 +63,8 @@ class Cluster:
 
     def evicted(self, name: str, eviction: dict[str, Any]) -> tuple[int, str]:
         assert eviction["deleteOptions"] == {"preconditions": {"uid": f"u-{name}"}}
+        if self.refusal:
+            return self.refusal[0], json.dumps({"message": self.refusal[1]})
         if self.keeps.get(name, 0) > 0:
             self.keeps[name] -= 1
             causes = {"causes": [{"reason": "DisruptionBudget", "message": BUDGET}]}
@@ -208,3 +211,33 @@ def test_a_folder_that_goes_with_its_pod_keeps_no_machine() -> None:
 
 def test_a_machine_that_never_joined_goes_at_once() -> None:
     assert left(Cluster(set(), []), []) == ["worker-1 1"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (500, "This pod has more than one PodDisruptionBudget, which the eviction subresource does"
+         " not support."),
+        (403, "pods \"a\" is forbidden: unable to create new content in namespace x because it is"
+         " being terminated"),
+        (400, "admission webhook \"guard\" denied the request: not today"),
+    ],
+    ids=["two-budgets", "namespace-goes", "webhook"],
+)  # fmt: skip
+def test_what_kubernetes_never_evicts_is_named_and_goes_by_force(refusal: tuple[int, str]) -> None:
+    cluster = Cluster({"ip-1"}, [pod("a")], refusal=refusal)
+    with pytest.raises(drain.Held) as told:
+        left(cluster, [])
+    assert f"default/a: {refusal[1]}" in str(told.value)
+    assert "`clusterous rm-nodes --force`" in str(told.value)
+    assert cluster.nodes == {"ip-1"}
+
+    assert len(left(cluster, [], force=True)) == 1
+    assert cluster.nodes == set()
+
+
+def test_an_api_server_that_is_busy_is_asked_again() -> None:
+    cluster = Cluster({"ip-1"}, [pod("a")], refusal=(500, "etcdserver: request timed out"))
+
+    with pytest.raises(TransientError, match="busy: etcdserver"):
+        left(cluster, [])
