@@ -347,9 +347,14 @@ def launch(wanted: Machines) -> dict[str, Any]:
 
 
 def _root_disk(to: Site, wanted: Machines) -> dict[str, Any]:
-    images = to.ec2("describe_images", ImageIds=[wanted.image])["Images"]
+    answer = to.cloud.find("ec2", "describe_images", ImageIds=[wanted.image]) or {}
+    images = answer.get("Images")
     if not images:
-        raise FailedError(f"There is no image {wanted.image} in {to.cloud.region}.")
+        raise FailedError(
+            f"There is no image {wanted.image} in {to.cloud.region} any more: whoever made it has"
+            " withdrawn it. Name another one in the cluster file (image: ami-…, with an NFS client)"
+            " and run create again: machines that are started from then on boot it."
+        )
     disk = {
         "VolumeSize": wanted.disk,
         "VolumeType": "gp3",

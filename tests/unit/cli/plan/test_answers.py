@@ -519,3 +519,15 @@ def test_strangers_are_machines_that_are_not_ours_and_not_gone() -> None:
     assert [(one.id, one.ours, one.vpc) for one in found] == [("i-2", False, "vpc-1")]
     assert cloud.calls[0][1]["Filters"] == [{"Name": "vpc-id", "Values": ["vpc-1"]}]
     assert machines._look_strangers(Scope(cloud=cloud, who=WHO)) == []
+
+
+@pytest.mark.parametrize("answer", [None, {}, {"Images": []}], ids=["unknown", "empty", "none"])
+def test_that_the_image_of_its_machines_was_withdrawn_is_told_with_the_way_on(answer: Any) -> None:
+    cloud = Answers(describe_images=answer, describe_instances={"Reservations": []})
+    wanted = machines.Machines(count=1, type="t3.nano", pool="worker", image="ami-1", disk=20)
+    step = Step(action=Action.CREATE, key="worker", kind=machines.MACHINES)
+
+    assert machines.MACHINES.make is not None
+    with pytest.raises(FailedError, match=r"no image ami-1 .* any more: .*image: ami-…"):
+        machines.MACHINES.make(site(cloud), step, wanted)
+    assert "run_instances" not in [action for action, _ in cloud.calls]
