@@ -226,13 +226,17 @@ def read_object(cloud: Aws, who: Identity, key: str, most: int | None = None) ->
     """
     part = {} if most is None else {"Range": f"bytes=0-{most - 1}"}
     try:
-        answer = cloud.attempt(
-            "s3", "get_object", NO_PART, Bucket=who.bucket, Key=key,
-            ExpectedBucketOwner=who.account, **part,
+        answer = cloud.call(
+            "s3", "get_object", **part,
+            Bucket=who.bucket, Key=key, ExpectedBucketOwner=who.account
         )  # fmt: skip
     except errors.NotFound:
         return None
-    content: bytes = b"" if answer is None else answer["Body"].read(most)
+    except errors.AwsFailed as error:
+        if error.code != NO_PART:
+            raise
+        return b""
+    content: bytes = answer["Body"].read(most)
     return content
 
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clusterous_api.errors import UserError
+from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import record
 from clusterous_cli.cluster.identity import Identity
@@ -145,6 +146,12 @@ class Bucket:
         if self.then is not None:
             self.content = self.then
         return {"Body": io.BytesIO(part), "ETag": etag}
+
+    def call(self, service: str, action: str, **params: Any) -> Any:
+        answer = self.attempt(service, action, "InvalidRange", **params)
+        if answer is None:
+            raise errors.AwsFailed("no such part", code="InvalidRange")
+        return answer
 
 
 def taken(content: bytes, cloud: Bucket) -> bytes:
