@@ -17,7 +17,7 @@ from clusterous_cli.cluster import record
 from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.plan.kinds.cloud import Site
-from clusterous_cli.plan.kinds.kind import Found, facts
+from clusterous_cli.plan.kinds.kind import Found, Scope, facts
 from clusterous_cli.plan.kinds.machines import SHARED
 from clusterous_cli.plan.kinds.network import CONTROL, SUBNET
 from clusterous_cli.plan.kinds.volume import ebs, efs, keeping, note, snapshot
@@ -189,7 +189,15 @@ class Moving:
             return replace(self.config, volume=replace(self.config.volume, id=now))
         if now.startswith("vol-"):
             self.own(now)
+            # By tags of a moment ago, the volume of before would be planned with.
+            self.site.gone(lambda: self.other(now), "Taking the volume in the other zone")
         return self.config
+
+    def other(self, id: str) -> str | None:
+        """Return what AWS shows as the cluster's own in the stead of the volume of this *id*."""
+        found = ebs.look(Scope(cloud=self.cloud, who=self.who))
+        own = {one.id for one in found if one.kind is ebs.VOLUME}
+        return None if own == {id} else ", ".join(own) or "none"
 
     def own(self, id: str) -> None:
         """Let a copy be the cluster's own."""

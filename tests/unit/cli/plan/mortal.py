@@ -51,17 +51,18 @@ class Hasty(wait.Pauses):
 
 @dataclass(kw_only=True)
 class Late:
-    """What is shown for *looks* more as it was before it changed."""
+    """What changed is shown for *looks* more as it was before."""
 
     looks: int = 0
+    _left: int = 0
     _before: Any = None
 
     def changes(self, what: Any) -> None:
-        if self._before is None:
-            self._before = copy.deepcopy(what)
+        if self._left == 0:
+            self._before, self._left = copy.deepcopy(what), self.looks
 
     def shown(self, what: Any) -> Any:
-        if self._before is None or self.looks == 0:
+        if self._left == 0:
             return what
-        self.looks -= 1
+        self._left -= 1
         return self._before

@@ -248,7 +248,8 @@ def put_aside(to: Site, restore: str) -> None:
     made; the one before is kept beside it until the cluster goes.
 
     No machine may have it any more. Wherever this is cut short, either the volume of before goes on
-    or a new one begins with the snapshot: never an empty one.
+    or a new one begins with the snapshot: never an empty one. It ends when AWS shows it so: by tags
+    of a moment ago, the volume of before would be planned with, and go on.
     """
     at = Scope(cloud=to.cloud, who=to.who)
     for told in _look_note(at):
@@ -257,6 +258,11 @@ def put_aside(to: Site, restore: str) -> None:
     for one in _look(at):
         if one.kind is VOLUME:
             to.ec2("create_tags", Resources=[one.id], Tags=to.tags(ASIDE))
+    to.gone(lambda: _own(at), "Putting the volume of the controller's state aside")
+
+
+def _own(at: Scope) -> str | None:
+    return next((one.id for one in _look(at) if one.kind is VOLUME), None)
 
 
 VOLUME: Final = Kind(
