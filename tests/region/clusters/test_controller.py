@@ -1,7 +1,7 @@
 """A cluster whose controller is lost, with what was not flushed: programs run on, and are known.
 
 The machine is terminated, then its host fails: each time the disks forget what was not flushed. In
-the end all begins again with a snapshot.
+the end all begins again with a snapshot, and then in another zone.
 """
 
 import json
@@ -44,6 +44,7 @@ spec:
     replicas: 1
     command: [sh, -c, "while sleep 1; do nslookup kubernetes.default.svc.cluster.local; done"]
 """
+STATE = "/var/lib/rancher/k3s/server"
 ACKNOWLEDGED = 20
 WRITE = f"""
 for i in $(seq {ACKNOWLEDGED}); do
@@ -104,8 +105,8 @@ def test_a_cluster_is_made_and_a_program_writes(region: Region, folder: Path) ->
     until(lambda: written(region) > 5, "the program writes")
     until(lambda: ready(region, folder), "its status")
     until(lambda: resolved(region) > 0, "names resolve")
-    place = "/var/lib/rancher/k3s/server"
-    assert on(region, "controller", f"findmnt -n -o FSTYPE {place}") == "ext4"
+    assert on(region, "controller", f"findmnt -n -o FSTYPE {STATE}") == "ext4"
+    assert on(region, "controller", f"stat -c %s {STATE}/reserve") == str(512 << 20)
 
 
 def test_its_machine_is_terminated_and_replaced(region: Region, folder: Path) -> None:
@@ -190,6 +191,28 @@ def test_it_begins_again_with_a_snapshot(region: Region, folder: Path) -> None:
     until(lambda: ready(region, folder), "its status")
     until(lambda: written(region) > many, "the program writes on")
     clusterous(region, folder, "rm-volume", copy, "--confirm")
+
+
+def test_it_begins_in_another_zone_with_all_files(region: Region, folder: Path) -> None:
+    on(region, "worker", "echo of before >/home/data/kept; sync /home/data/kept")
+    before, old = machine(region, "controller"), volume(region, folder)
+
+    clusterous(region, folder, "snapshot", "restore", "newest", "--zone", "b", "--confirm")
+
+    new, copy = machine(region, "controller"), volume(region, folder)
+    assert (new["id"] != before["id"], new["private_ip"]) == (True, before["private_ip"])
+    assert copy != old
+    seen = "cat /home/data/kept"
+    until(lambda: on(region, "worker", seen) == "of before", "the files came along")
+    listed = json.loads(clusterous(region, folder, "ls-volumes", "-o", "json"))["volumes"]
+    kept = [one for one in listed if one["state"] == "kept"]
+    assert old in [one["id"] for one in kept]
+    for one in kept:
+        clusterous(region, folder, "rm-volume", one["id"], "--confirm")
+
+
+def volume(region: Region, folder: Path) -> str:
+    return str(json.loads(clusterous(region, folder, "status", "-o", "json"))["volume"]["id"])
 
 
 def test_destroy_leaves_nothing(region: Region, folder: Path) -> None:
