@@ -43,6 +43,16 @@ WantedBy=multi-user.target
 UNIT
 }
 
+# What k3s lets its kubelet read beside its own. Where control groups are of version 2 Kubernetes ends
+# all of a container for one process that asked for too much: a notebook's server with all kernels.
+kubelet() {
+    cat <<KUBELET
+apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+singleProcessOOMKill: true
+KUBELET
+}
+
 # What Kubernetes mounts the volume with is the image's: without it every pod would wait for ever.
 can_mount() {
     [ @CLIENT@ = none ] || [ -x "$ROOT/sbin/mount.nfs4" ] || {
@@ -90,8 +100,9 @@ steps() {
     phase fetching
     can_mount
 @FETCH@
-    mkdir -p "$ROOT/etc/rancher/k3s" "$ROOT/etc/systemd/system"
+    mkdir -p "$ROOT/etc/rancher/k3s" "$ROOT/etc/systemd/system" "$ROOT/var/lib/rancher/k3s/agent/etc/kubelet.conf.d"
     (umask 077 && config >"$ROOT/etc/rancher/k3s/config.yaml")
+    kubelet >"$ROOT/var/lib/rancher/k3s/agent/etc/kubelet.conf.d/50-clusterous.conf"
     unit >"$ROOT/etc/systemd/system/@UNIT@.service"
     # k3s waits until no archive is left to begin with, not for the last one: this holds nothing.
     : >"$ROOT/var/lib/rancher/k3s/agent/images/zz-last.txt"

@@ -295,6 +295,23 @@ def test_a_node_begins_when_its_images_are_in_and_imports_them_once(
     assert max([*archives, "zz-last.txt"]) == "zz-last.txt"
 
 
+@pytest.mark.parametrize("role", ["controller", "worker"])
+def test_for_one_process_that_has_too_much_no_container_is_ended(
+    bundle: bootstrap.Bundle, tmp_path: Path, role: str
+) -> None:
+    assert carry_out(bundle, role, tmp_path)[-1] == "code 0"
+
+    # k3s's kubelet reads what ends in .conf there; its own begins with 00.
+    (file,) = (tmp_path / "var/lib/rancher/k3s/agent/etc/kubelet.conf.d").iterdir()
+    assert file.name > "00-k3s-defaults.conf"
+    assert file.suffix == ".conf"
+    assert yaml.safe_load(file.read_text()) == {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "singleProcessOOMKill": True,
+    }
+
+
 def test_pods_are_kept_from_the_volume_itself_and_from_the_network_of_pods(
     secrets: pki.Secrets, tmp_path: Path
 ) -> None:
