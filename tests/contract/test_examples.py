@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 import yaml
 
+from clusterous_api import names
 from clusterous_cli.images import contexts
 from clusterous_cli.images.context import recipe
 from clusterous_cli.program import envfile
@@ -62,6 +63,17 @@ def test_a_lock_has_what_the_example_asks_for(name: str) -> None:
     pins = packages.pins(packages.lock(name).read_text())
 
     assert {re.sub(r"\[.*\]", "", one) for one in asked} <= set(pins)
+
+
+def test_two_notebooks_in_one_browser_share_no_cookie() -> None:
+    """It knows `localhost` as one site whatever the port; what tells servers apart is a path."""
+    spec = manifest("jupyter")["spec"]
+    (lab,) = [one for one in environment("jupyter").components if one.name == "notebook"]
+    commands = [spec["master"]["command"][-1], lab.cmd]
+
+    for command in commands:
+        assert f'--ServerApp.base_url="/${names.ENV_APP}/"' in command
+    assert [one["message"].split()[1] for one in spec["expose"]] == ["{url}/jupyter/lab"]
 
 
 def test_examples_with_packages_are_run() -> None:

@@ -15,16 +15,16 @@ import aiohttp
 async def execute(url: str, token: str, code: str) -> str:
     """Return what *code* prints in a kernel of its own; what it raises is raised here."""
     headers = {"Authorization": f"token {token}"}
-    async with aiohttp.ClientSession(url, headers=headers) as browser:
-        async with browser.post("/api/kernels", json={"name": "python3"}) as answer:
+    async with aiohttp.ClientSession(headers=headers) as browser:
+        async with browser.post(f"{url}/api/kernels", json={"name": "python3"}) as answer:
             answer.raise_for_status()
             kernel = (await answer.json())["id"]
         try:
-            async with browser.ws_connect(f"/api/kernels/{kernel}/channels") as channels:
+            async with browser.ws_connect(f"{url}/api/kernels/{kernel}/channels") as channels:
                 await channels.send_json(_request(code))
                 return await _outcome(channels)
         finally:
-            await browser.delete(f"/api/kernels/{kernel}")
+            await browser.delete(f"{url}/api/kernels/{kernel}")
 
 
 def _request(code: str) -> dict[str, Any]:
