@@ -1,6 +1,5 @@
 """Each command of the guides, typed as it stands there."""
 
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,35 +15,13 @@ from clusterous_cli.plan.volumes import copies
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import wait
 from clusterous_cli.turns import lock
+from tests import guides
 from tests.functional import cloud
 from tests.functional.test_snapshots import put
 
-DOCS = Path(__file__).parents[2] / "docs"
 FILE = "name: reef\nregion: eu-west-1\nmaster: none\nworkers: 1\n"
 ATOLL = FILE.replace("reef", "atoll")
 WHO = Identity(name="reef", account="123456789012", region="eu-west-1")
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
-HEADING = re.compile(r"^## (.*)$", re.M)
-
-
-def sections(page: str) -> dict[str, list[tuple[str, bool]]]:
-    """Return the commands of a page by their headings, and whether each is told to fail."""
-    text = (DOCS / page).read_text()
-    titles = [*HEADING.finditer(text)]
-    ends = [one.start() for one in titles[1:]] + [len(text)]
-    return {
-        one[1]: [pair for block in BLOCK.findall(text[one.end() : end]) for pair in _typed(block)]
-        for one, end in zip(titles, ends, strict=True)
-    }
-
-
-def _typed(block: str) -> list[tuple[str, bool]]:
-    lines = block.splitlines()
-    return [
-        (line.removeprefix("$ clusterous "), "".join(lines[number + 1 : number + 2])[:1] == "✗")
-        for number, line in enumerate(lines)
-        if line.startswith("$ clusterous ")
-    ]
 
 
 @pytest.fixture
@@ -98,15 +75,15 @@ def prepare(world: cloud.World, section: str, folder: Path) -> dict[str, str]:
     return {}
 
 
-@pytest.mark.parametrize("section", [*sections("recovery.md")])
+@pytest.mark.parametrize("section", [*guides.sections("recovery.md")])
 def test_recovery(typed: cloud.World, section: str, tmp_path: Path) -> None:
     known = prepare(typed, section, tmp_path)
 
-    commands = sections("recovery.md")[section]
+    commands = [one.words for one in guides.sections("recovery.md")[section] if one.words]
 
     assert commands
     with cloud.played(typed.cloud, config.parse(ATOLL)):
-        for command, _ in commands:
+        for command in commands:
             for name, value in known.items():
                 command = command.replace(name, value)
             assert main.run(shlex.split(command)) == 0, command
@@ -114,10 +91,12 @@ def test_recovery(typed: cloud.World, section: str, tmp_path: Path) -> None:
 
 def test_team(typed: cloud.World) -> None:
     """What is told to fail needs somebody else at work: `test_team.py` has that."""
-    for commands in sections("team.md").values():
+    for commands in guides.sections("team.md").values():
         assert commands
-        for command, fails in commands:
-            if fails:
+        for one in commands:
+            command = one.words
+            assert command
+            if one.shown.startswith("✗"):
                 Path("reef.yaml").rename("clusterous.yaml")
             else:
                 assert main.run([*shlex.split(command), "--yes"]) == 0, command
