@@ -8,6 +8,8 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("crds/clusterous_api", "operator/clusterous_operator", "cli/clusterous_cli")
 API = PACKAGES[0]
 PRIVATE = "cli/clusterous_cli/system/private.py"
+PARCEL = "cli/clusterous_cli/reach/parcel.py"
+REFERENCES = "cli/clusterous_cli/images/assembly/references.py"
 
 
 @pytest.mark.parametrize(
@@ -21,6 +23,9 @@ PRIVATE = "cli/clusterous_cli/system/private.py"
         ),
         pytest.param("Path.home()", PRIVATE, id="the person's own folder"),
         pytest.param("secrets.json", "cli/clusterous_cli/cluster/payload.py", id="where keys are"),
+        pytest.param("[._]|__|-+", REFERENCES, id="names of images"),
+        pytest.param('"--protect-args"', PARCEL, id="how rsync is asked"),
+        pytest.param('uname=""', PARCEL, id="archives without owners"),
         pytest.param("0o600", PRIVATE, id="files that only we may read"),
     ],
 )

@@ -9,7 +9,7 @@ from typing import Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.data import links
-from clusterous_cli.reach import ssh
+from clusterous_cli.reach import parcel, ssh
 from clusterous_cli.system import shell
 from clusterous_cli.terminal import spell
 
@@ -118,29 +118,12 @@ def progress(line: str) -> Progress | None:
 
 
 def argv(access: ssh.Access, sources: Sequence[str], destination: str, *more: str) -> list[str]:
-    """The command line with *more* options; remote paths begin with `controller:`.
-
-    Owners are not kept: the user numbers of a laptop mean nothing on the volume.
-    """
-    return [
-        "rsync",
-        "--recursive",
-        "--links",
-        "--perms",
-        "--times",
-        "--protect-args",
-        f"--partial-dir={PARTIAL}",
-        "--info=progress2",
-        "--stats",
-        "--no-inc-recursive",
-        "--timeout=120",
-        *more,
-        f"--rsh={ssh.remote_shell(access)}",
-        "--rsync-path=sudo rsync",
-        "--",
-        *sources,
-        destination,
-    ]
+    """The command line with *more* options; remote paths begin with `controller:`."""
+    told = ("--info=progress2", "--stats", "--no-inc-recursive")
+    return parcel.rsync(
+        ssh.remote_shell(access), "sudo rsync", sources, destination,
+        f"--partial-dir={PARTIAL}", *told, *more,
+    )  # fmt: skip
 
 
 def remote(path: str) -> str:

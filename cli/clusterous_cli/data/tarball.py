@@ -13,6 +13,7 @@ from typing import IO
 
 from clusterous_cli.data import links
 from clusterous_cli.data.links import Link
+from clusterous_cli.reach import parcel
 
 _ALL_RUN = 0o111
 
@@ -31,9 +32,7 @@ def _put(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         entry.mode = (entry.mode & 0o1777) | 0o644 | (_ALL_RUN if entry.mode & _ALL_RUN else 0)
     elif not entry.issym():
         return None
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry
+    return parcel.nobodys(entry)
 
 
 def unpack(stream: IO[bytes], folder: Path) -> tuple[Link, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster.identity import repositories
+from clusterous_cli.images.assembly import references
 from clusterous_cli.images.context import taken
 from clusterous_cli.images.context.taken import Source
 
@@ -21,8 +22,6 @@ from clusterous_cli.images.context.taken import Source
 # `image: NAME` or `image: NAME:TAG`.
 BUILD_PREFIX: Final = f"{names.DOMAIN}/build."
 LATEST: Final = "latest"
-_NAME: Final = re.compile(r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*", re.ASCII)
-_TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +52,10 @@ class Build:
 
 def named(text: str) -> tuple[str, str]:
     """Take NAME[:TAG] apart; without a tag it is `latest`."""
-    name, colon, tag = text.partition(":")
-    if not _NAME.fullmatch(name) or (colon and not _TAG.fullmatch(tag)):
+    found = references.own(text)
+    if found is None:
         raise UserError(f"{text!r} is no name of an image, such as montecarlo or montecarlo:v1.")
+    name, tag = found
     return name, tag or LATEST
 
 
@@ -122,7 +122,7 @@ def manifest_builds(manifest: Mapping[str, Any]) -> dict[str, str]:
         if str(key).startswith(BUILD_PREFIX)
     }
     for name in found:
-        if not re.fullmatch(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*", name):
+        if references.own(name) != (name, None):
             raise UserError(f"{BUILD_PREFIX}{name}: {name!r} is not the name of an image.")
     return found
 

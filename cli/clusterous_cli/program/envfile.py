@@ -14,6 +14,7 @@ from typing import Literal
 
 import yaml
 
+from clusterous_cli.images.assembly import references
 from clusterous_cli.images.context import bases
 from clusterous_cli.program.former.variables import VARIABLE, Values, VariableReader
 from clusterous_cli.system import yamltree
@@ -33,7 +34,6 @@ COMPONENT_KEYS = (
     "attach_volume",
 )
 NAME = re.compile(r"[A-Za-z0-9_-]+")
-IMAGE_NAME = re.compile(r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?")
 # What the built-in layout asks for, which a file without `cluster` has.
 LAYOUT = (
     "master_instance_type",
@@ -207,7 +207,7 @@ def _image(reader: Reader, node: yaml.Node, where: str) -> BuildImage | None:
     folder = reader.text(entries["dockerfile"][1], f"{where}.dockerfile")
     name_node = entries["image_name"][1]
     image_name = reader.text(name_node, f"{where}.image_name")
-    if image_name is not None and not IMAGE_NAME.fullmatch(image_name):
+    if image_name is not None and references.own(image_name) is None:
         reader.wrong(name_node, f"{where}.image_name {image_name!r} is not NAME or NAME:TAG")
         return None
     return BuildImage(name=image_name, folder=folder) if image_name and folder else None

@@ -7,9 +7,12 @@ from typing import Final
 from clusterous_api.errors import UserError
 
 HUB: Final = "docker.io"
+_NAME: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_TAG: Final = r"\w[\w.-]{0,127}"
+_OWN: Final = re.compile(rf"(?P<name>{_NAME})(?::(?P<tag>{_TAG}))?", re.ASCII)
 _WHOLE: Final = re.compile(
-    r"(?P<repository>[a-z0-9]+(?:(?:[._/]|__|-+)[a-z0-9]+)*)"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?"
+    rf"(?P<repository>{_NAME}(?:/{_NAME})*)"
+    rf"(?::(?P<tag>{_TAG}))?"
     r"(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
     re.ASCII,
 )
@@ -57,6 +60,12 @@ def parse(text: str) -> Reference:
     return Reference(
         registry=first, repository=repository, tag=found["tag"], digest=found["digest"]
     )
+
+
+def own(text: str) -> tuple[str, str | None] | None:
+    """Take apart NAME or NAME:TAG, as people call what they build; None if it is neither."""
+    found = _OWN.fullmatch(text)
+    return (found["name"], found["tag"]) if found else None
 
 
 def split(text: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from clusterous_api.errors import UserError
 from clusterous_cli.images import contexts, registry
+from clusterous_cli.images.assembly import references
 from clusterous_cli.images.context import bases
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.program import envfile
@@ -74,7 +75,7 @@ def looked_up(program: Program, session: Session, tell: Callable[[str], None]) -
     for image in earlier(program):
         name, _, tag = envfile.tagged(image.removeprefix(bases.REGISTRY)).partition(":")
         repository = contexts.repository(cluster.name, name)
-        is_legal = envfile.IMAGE_NAME.fullmatch(f"{name}:{tag}")
+        is_legal = references.own(f"{name}:{tag}")
         there = registry.newest(session.cloud, repository, tag) if is_legal else None
         where = f"{cluster.registry}/{repository}"
         found[image] = f"{where}:{there.name}@{there.digest}" if there else None

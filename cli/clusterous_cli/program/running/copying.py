@@ -23,6 +23,7 @@ from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.data import tarball
 from clusterous_cli.data.links import Link
 from clusterous_cli.program.running.shells import Inside
+from clusterous_cli.reach import parcel
 from clusterous_cli.system import shell
 from clusterous_cli.terminal import spell
 
@@ -312,7 +313,4 @@ def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Modes travel, owners do not: the users of a laptop mean nothing there."""
     if not (entry.isfile() or entry.isdir() or entry.issym() or entry.islnk()):
         return None
-    entry.mode &= 0o1777
-    entry.uid = entry.gid = 0
-    entry.uname = entry.gname = ""
-    return entry
+    return parcel.nobodys(entry).replace(mode=entry.mode & 0o1777, deep=False)

@@ -34,8 +34,11 @@ def test_finds_what_a_manifest_builds() -> None:
         "tool": "image/"
     }
     assert contexts.manifest_builds({"metadata": {}}) == {}
-    with pytest.raises(UserError, match="is not the name of an image"):
-        contexts.manifest_builds({"metadata": {"annotations": {"clusterous.io/build.A B": "."}}})
+    for name in ("A B", "tool..new", "tool:v1"):
+        with pytest.raises(UserError, match="is not the name of an image"):
+            contexts.manifest_builds(
+                {"metadata": {"annotations": {f"clusterous.io/build.{name}": "."}}}
+            )
 
 
 def test_puts_references_into_a_spec() -> None:
