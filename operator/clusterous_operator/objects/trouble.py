@@ -199,7 +199,13 @@ _PULL_REASONS = {
     "InvalidImageName": "the name is not a valid one",
     "ErrImageNeverPull": "it is not on the node, and its pull policy is Never",
 }
+# Which containerd no longer reads; what it says of that names other formats, too.
+_SCHEMA_1 = (
+    "it is in a format of before 2017 (schema 1), which no node reads any more:"
+    " `skopeo copy --format v2s2 docker://OLD docker://NEW` makes another of it"
+)
 _PULL_SIGNS = (
+    ("v1+prettyjws", _SCHEMA_1),
     ("toomanyrequests", "the registry allows no more pulls for now"),
     ("no match for platform", "there is none for the node's kind of processor"),
     ("no space left", "the node's disk is full"),

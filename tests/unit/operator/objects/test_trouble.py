@@ -55,6 +55,19 @@ def scheduled(reason: str, message: str = "") -> dict[str, Any]:
             id="still not there",
         ),
         pytest.param(
+            waiting(
+                "ErrImagePull",
+                'rpc error: code = Unimplemented desc = media type "application/vnd.docker'
+                '.distribution.manifest.v1+prettyjws" is no longer supported since containerd v2.1,'
+                ' please rebuild the image as "application/vnd.docker.distribution.manifest.v2+json'
+                '" or "application/vnd.oci.image.manifest.v1+json": not implemented',
+            ),
+            "image img:1 cannot be pulled: it is in a format of before 2017 (schema 1), which no"
+            " node reads any more: `skopeo copy --format v2s2 docker://OLD docker://NEW` makes"
+            " another of it",
+            id="of 2016",
+        ),
+        pytest.param(
             waiting("ErrImagePull", "401 Unauthorized"),
             "image img:1 cannot be pulled: access denied",
             id="no rights",
