@@ -76,6 +76,20 @@ def test_two_notebooks_in_one_browser_share_no_cookie() -> None:
     assert [one["message"].split()[1] for one in spec["expose"]] == ["{url}/jupyter/lab"]
 
 
+@pytest.mark.parametrize("component", ["master", "workers"])
+def test_what_rays_store_needs_is_there_and_as_large_as_its_memory(component: str) -> None:
+    spec = manifest("ray")["spec"][component]
+    laid_over = spec["template"]["spec"]
+
+    (container,) = laid_over["containers"]
+    assert container["name"] == component  # the program's own container
+    (mount,) = container["volumeMounts"]
+    assert mount["mountPath"] == "/dev/shm"
+    # Without a size of its own: then the kubelet takes the pod's limit of memory.
+    assert laid_over["volumes"] == [{"name": mount["name"], "emptyDir": {"medium": "Memory"}}]
+    assert "memory" in spec["resources"]["limits"]
+
+
 def test_examples_with_packages_are_run() -> None:
     asking = {path.parents[1].name for path in EXAMPLES.glob("*/image/requirements.txt")}
 
