@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes clusters sweep sequences bench-cluster examples examples-big
+.PHONY: release pins debs volumes clusters sweep sequences bench-cluster bench-programs examples examples-big
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -103,6 +103,11 @@ bench-cluster:              ## a cluster's life held to its goals; build/bench/c
 	$(LOOK) "make bench-cluster"
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m bench.cluster $(BENCH)
+
+bench-programs:             ## daily work with programs, beside the plain tools; build/bench/programs.json
+	$(LOOK) "make bench-programs"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m bench.programs
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv
