@@ -3,6 +3,8 @@
 build/examples.json says how long each took from command to result: with its image still to be
 built, as an environment file, and with everything there already. The exit code is 1 if one came to
 no result, or to a wrong one.
+
+`--tutorial` types docs/tutorial.md instead, in an empty account; build/tutorial.txt has what it showed.
 """
 
 import json
@@ -17,13 +19,14 @@ from typing import Any, Final
 
 import click
 
-from tests.examples import programs
+from tests.examples import programs, tutorial
 from tests.examples.programs import FORMS, PROGRAMS, Laptop
 from tests.region import story
 from tests.region.parts import packages, parts
 from tests.region.places import CHECKOUT
 
 RESULT: Final = CHECKOUT / "build" / "examples.json"
+SHOWN: Final = RESULT.with_name("tutorial.txt")
 # Ray's head alone needs 1.7 GB.
 CLUSTER: Final = """\
 name: examples
@@ -37,8 +40,12 @@ workers: {{type: {type}, count: 2}}
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", nargs=-1)
 @click.option("--large", is_flag=True, help="Those that are large, instead.")
-def main(names: Sequence[str], large: bool) -> None:
+@click.option("--tutorial", "is_tutorial", is_flag=True, help="The tutorial, instead.")
+def main(names: Sequence[str], large: bool, is_tutorial: bool) -> None:
     """Run the examples NAMES, or all that are not large, as a person does."""
+    if is_tutorial:
+        _type_the_tutorial()
+        return
     chosen = names or [name for name, one in PROGRAMS.items() if one.large == large]
     if unknown := [name for name in chosen if name not in PROGRAMS]:
         raise click.UsageError(f"There is no example {unknown[0]}: {', '.join(PROGRAMS)}.")
@@ -62,6 +69,17 @@ def main(names: Sequence[str], large: bool) -> None:
     RESULT.write_text(json.dumps(result, indent=2) + "\n")
     _tell(f"build/examples.json says it all; {'good' if result['ok'] else 'NOT good'}")
     sys.exit(0 if result["ok"] else 1)
+
+
+def _type_the_tutorial() -> None:
+    with story.up("crtutor") as region, tempfile.TemporaryDirectory() as folder:
+        shown = tutorial.typed(Laptop(region, Path(folder)))
+        left = region.leftovers()
+    SHOWN.parent.mkdir(exist_ok=True)
+    SHOWN.write_text(shown)
+    _tell(shown)
+    if left:
+        raise click.ClickException(f"left: {left}")
 
 
 def _tried(laptop: Laptop, name: str) -> dict[str, Any]:
