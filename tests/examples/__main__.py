@@ -4,7 +4,8 @@ build/examples.json says how long each took from command to result: with its ima
 built, as an environment file, and with everything there already. The exit code is 1 if one came to
 no result, or to a wrong one.
 
-`--tutorial` types docs/tutorial.md instead, in an empty account; build/tutorial.txt has what it showed.
+`--tutorial` types docs/tutorial.md instead, in an empty account; what it showed is in
+build/tutorial.txt.
 """
 
 import json
