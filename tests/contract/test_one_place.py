@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = ("crds/clusterous_api", "operator/clusterous_operator", "cli/clusterous_cli")
 API = PACKAGES[0]
 PRIVATE = "cli/clusterous_cli/system/private.py"
-PARCEL = "cli/clusterous_cli/reach/parcel.py"
+SSH = "cli/clusterous_cli/reach/ssh.py"
 REFERENCES = "cli/clusterous_cli/images/assembly/references.py"
 
 
@@ -24,8 +24,8 @@ REFERENCES = "cli/clusterous_cli/images/assembly/references.py"
         pytest.param("Path.home()", PRIVATE, id="the person's own folder"),
         pytest.param("secrets.json", "cli/clusterous_cli/cluster/payload.py", id="where keys are"),
         pytest.param("[._]|__|-+", REFERENCES, id="names of images"),
-        pytest.param('"--protect-args"', PARCEL, id="how rsync is asked"),
-        pytest.param('uname=""', PARCEL, id="archives without owners"),
+        pytest.param('"--protect-args"', SSH, id="how rsync is asked"),
+        pytest.param('uname=""', SSH, id="archives without owners"),
         pytest.param("0o600", PRIVATE, id="files that only we may read"),
     ],
 )

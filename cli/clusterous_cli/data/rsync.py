@@ -9,7 +9,7 @@ from typing import Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.data import links
-from clusterous_cli.reach import parcel, ssh
+from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
 from clusterous_cli.terminal import spell
 
@@ -120,7 +120,7 @@ def progress(line: str) -> Progress | None:
 def argv(access: ssh.Access, sources: Sequence[str], destination: str, *more: str) -> list[str]:
     """The command line with *more* options; remote paths begin with `controller:`."""
     told = ("--info=progress2", "--stats", "--no-inc-recursive")
-    return parcel.rsync(
+    return ssh.rsync(
         ssh.remote_shell(access), "sudo rsync", sources, destination,
         f"--partial-dir={PARTIAL}", *told, *more,
     )  # fmt: skip

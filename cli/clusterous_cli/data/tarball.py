@@ -13,7 +13,7 @@ from typing import IO
 
 from clusterous_cli.data import links
 from clusterous_cli.data.links import Link
-from clusterous_cli.reach import parcel
+from clusterous_cli.reach import ssh
 
 _ALL_RUN = 0o111
 
@@ -32,7 +32,7 @@ def _put(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
         entry.mode = (entry.mode & 0o1777) | 0o644 | (_ALL_RUN if entry.mode & _ALL_RUN else 0)
     elif not entry.issym():
         return None
-    return parcel.nobodys(entry)
+    return ssh.nobodys(entry)
 
 
 def unpack(stream: IO[bytes], folder: Path) -> tuple[Link, ...]:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import re
 import shlex
+import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -115,6 +116,24 @@ def argv(access: Access, host: str, *command: str, options: Sequence[str] = ()) 
 def remote_shell(access: Access) -> str:
     """What rsync should start in the place of ssh."""
     return f'ssh -F "{access.config_path}"'
+
+
+def rsync(shell: str, far: str, sources: Sequence[str], destination: str, *more: str) -> list[str]:
+    """Spell a transfer with *more* options: *shell* leads to the other end, *far* is rsync there.
+
+    Names are not taken for options or for what a shell would make of them. Owners stay behind: the
+    users of a laptop mean nothing on a volume or in a builder.
+    """
+    return [
+        *("rsync", "--recursive", "--links", "--perms", "--times", "--protect-args"),
+        *("--timeout=120", *more),  # seconds of silence
+        *(f"--rsh={shell}", f"--rsync-path={far}", "--", *sources, destination),
+    ]
+
+
+def nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The same of an archive, where the far end has no rsync: a filter of `TarFile.add`."""
+    return entry.replace(uid=0, gid=0, uname="", gname="", deep=False)
 
 
 def explain(said: str, host: str) -> str:

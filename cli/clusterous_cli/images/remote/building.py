@@ -14,7 +14,7 @@ from clusterous_api.errors import ClusterousError, FailedError, TransientError
 from clusterous_cli.images.context.taken import Taken
 from clusterous_cli.images.remote import copies, desk, scripts
 from clusterous_cli.images.remote.desk import Desk
-from clusterous_cli.reach import parcel, ssh
+from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell, verbosity
 
 Tell = Callable[[str], None]
@@ -103,7 +103,7 @@ def _send(at: Desk, folder: Path, name: str, key: str) -> None:
 
 def _pack(stream: IO[bytes], folder: Path) -> None:
     with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT) as archive:
-        archive.add(folder, arcname=".", filter=parcel.nobodys)
+        archive.add(folder, arcname=".", filter=ssh.nobodys)
 
 
 def _listed(at: Desk, name: str, key: str) -> bytes:

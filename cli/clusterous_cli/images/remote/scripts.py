@@ -13,7 +13,7 @@ from typing import Final
 from clusterous_cli.addons import builder
 from clusterous_cli.boot.bootstrap import FACTS
 from clusterous_cli.images.context import taken
-from clusterous_cli.reach import parcel
+from clusterous_cli.reach import ssh
 
 # By its path: sudo has one of its own, which differs between systems.
 KUBECTL: Final = ("sudo", "/usr/local/bin/k3s", "kubectl", "--namespace", builder.SPACE)
@@ -114,7 +114,7 @@ def rsync_argv(shell: str, to: str, pod: str, folder: str, name: str, key: str) 
 
     *shell* is what rsync starts in the place of ssh, and *to* the host that this knows.
     """
-    return parcel.rsync(
+    return ssh.rsync(
         shell, inside(pod, _RSYNC, stdin=True), [f"{folder.rstrip('/')}/"], f"{to}:{name}/{key}/",
         "--checksum", "--compress", "--link-dest=../last/",
     )  # fmt: skip

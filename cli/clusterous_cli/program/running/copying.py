@@ -23,7 +23,7 @@ from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.data import tarball
 from clusterous_cli.data.links import Link
 from clusterous_cli.program.running.shells import Inside
-from clusterous_cli.reach import parcel
+from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
 from clusterous_cli.terminal import spell
 
@@ -313,4 +313,4 @@ def _kept(entry: tarfile.TarInfo) -> tarfile.TarInfo | None:
     """Modes travel, owners do not: the users of a laptop mean nothing there."""
     if not (entry.isfile() or entry.isdir() or entry.issym() or entry.islnk()):
         return None
-    return parcel.nobodys(entry).replace(mode=entry.mode & 0o1777, deep=False)
+    return ssh.nobodys(entry).replace(mode=entry.mode & 0o1777, deep=False)
