@@ -29,7 +29,7 @@ test:                       ## parts first, then style, types, import contracts 
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest --numprocesses=4 --durations=40 --durations-min=10 --ignore=tests/region/clusters
+	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10 --ignore=tests/region/clusters
 	$(PY) -m bench.operator gate
 
 clusters:                   ## further clusters in regions of their own: a controller lost in every way, builds on the cluster
