@@ -8,15 +8,17 @@ import hashlib
 import os
 import re
 import shlex
-import tarfile
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.system import private, shell
+
+if TYPE_CHECKING:
+    from tarfile import TarInfo
 
 CONFIG: Final = "ssh_config"
 GATEWAY: Final = "gateway"
@@ -131,7 +133,7 @@ def rsync(shell: str, far: str, sources: Sequence[str], destination: str, *more:
     ]
 
 
-def nobodys(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+def nobodys(entry: "TarInfo") -> "TarInfo":
     """The same of an archive, where the far end has no rsync: a filter of `TarFile.add`."""
     return entry.replace(uid=0, gid=0, uname="", gname="", deep=False)
 

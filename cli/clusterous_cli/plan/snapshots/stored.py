@@ -160,11 +160,10 @@ def check_whole(name: str, raw: bytes) -> None:
     """Refuse a snapshot that cannot be read to its end: nothing is ended for one. Pure."""
     try:
         with gzip.open(io.BytesIO(raw)) as plain:
-            while plain.read(1 << 20):  # to its sum, which is the last of it
-                pass
-            plain.seek(0)
             with tarfile.open(fileobj=plain, mode="r|") as archive:
                 members = {one.name for one in archive}
+            while plain.read(1 << 20):  # to its sum, which is the last of it
+                pass
     except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
         raise UserError(f"The snapshot {name} is damaged ({error}): take another one.") from error
     if not members >= MEMBERS:
