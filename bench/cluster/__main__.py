@@ -54,7 +54,7 @@ class Bench:
 
     def __init__(self, parts: Sequence[str]) -> None:
         self.parts = parts
-        self.about = {**machine.description(), "began": _now()}
+        self.about = {**machine.description(), "began": machine.now()}
         self.error = ""
         self.create: dict[str, Any] = {}
         self.life: dict[str, Any] = {}
@@ -149,17 +149,13 @@ class Bench:
             "error": self.error,
             "goals": judgement,
             **more,
-            "machine": {**self.about, "written": _now()},
+            "machine": {**self.about, "written": machine.now()},
         }
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _tell(words: str) -> None:

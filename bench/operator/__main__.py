@@ -169,10 +169,10 @@ def _measure(
 
 def _run(chosen: argparse.Namespace) -> int:
     script, programs = _script(chosen), testbed.find_parts()
-    about = {**machine.description(), "began": _now()}
+    about = {**machine.description(), "began": machine.now()}
 
     def keep(results: Results) -> None:
-        now = {**about, "ended": _now()}
+        now = {**about, "ended": machine.now()}
         numbers = results.figures()
         document = report.document(now, results.rises, results.resident, numbers)
         chosen.output.parent.mkdir(parents=True, exist_ok=True)
@@ -211,10 +211,6 @@ def _calibrate(count: int) -> int:
     ranges = gate.calibrated(_quick_runs(count), machine.description())
     GATE.write_text(json.dumps(ranges, indent=1) + "\n")
     return 0
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _tell(words: str) -> None:

@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import subprocess
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,11 @@ def description() -> dict[str, Any]:
         "load": [round(one, 2) for one in os.getloadavg()],
         **{name: _first(rf"{module} (v\S+)", _GO_MOD) for name, module in _MODULES.items()},
     }
+
+
+def now() -> str:
+    """Return the time, as results tell it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _first(pattern: str, path: Path) -> str:

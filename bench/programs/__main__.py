@@ -8,7 +8,6 @@ with 1 where a goal is missed or was not measured.
 import json
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +32,7 @@ workers: {type: t3.medium, count: 2}
 
 def main() -> int:
     """Measure; return 1 where a goal is missed."""
-    said: dict[str, Any] = {**machine.description(), "began": _now()}
+    said: dict[str, Any] = {**machine.description(), "began": machine.now()}
     taken: dict[str, list[float]] = {}
     try:
         parts.paths(packages.needed("dask"), _tell)
@@ -49,7 +48,7 @@ def main() -> int:
         _tell(f"✗ {said['error']}")
     judgement = judged(goals.ALL, goals.figures(taken))
     RESULT.parent.mkdir(parents=True, exist_ok=True)
-    whole = {**said, "ended": _now(), "seconds": taken, "goals": judgement}
+    whole = {**said, "ended": machine.now(), "seconds": taken, "goals": judgement}
     RESULT.write_text(json.dumps(whole, indent=2) + "\n")
     print(table(judgement))
     return 0 if is_met(judgement) else 1
@@ -57,10 +56,6 @@ def main() -> int:
 
 def _tell(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
 """What somebody at a laptop does all day, timed, each beside the plain tool that does the same."""
 
-import itertools
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -63,8 +61,7 @@ class Desk:
         self.laptop.type(*run)
         written = self.laptop.said(*run, "--dry-run", "-o", "yaml")
         (folder / "written.yaml").write_text(written)
-        config = self.laptop.said("clusterous", "kubectl", "--config").strip()
-        kubectl = f"kubectl --kubeconfig {config}"
+        kubectl = f"kubectl --kubeconfig {self._kubeconfig()}"
         apply = f"{kubectl} apply --server-side --force-conflicts -f written.yaml"
         wait = f"{kubectl} wait --for=condition=Ready capp/{QUICK}"
         plain = ("sh", "-ec", f"{apply} && {wait}")
@@ -77,28 +74,30 @@ class Desk:
     def _files(self) -> None:
         whole = self.laptop.folder / "whole"
         _fill(whole)
+        rsync = self._rsync()
         for number in range(TIMES):
             there = f"put{number}/"
             self._take("put", "clusterous", "put", "whole", there)
-            self._take("rsync", *self._rsync(f"plain{number}/"))
+            plain = (*rsync, f"{ssh.CONTROLLER}:{names.VOLUME_PATH}/plain{number}/")
+            self._take("rsync", *plain)
             self._take("put_again", "clusterous", "put", "whole", there)
-            self._take("rsync_again", *self._rsync(f"plain{number}/"))
+            self._take("rsync_again", *plain)
 
-    def _rsync(self, there: str) -> Sequence[str]:
-        """One rsync by the connection that is open, as somebody would type it."""
-        target = f"{ssh.CONTROLLER}:{names.VOLUME_PATH}/{there}"
+    def _rsync(self) -> Sequence[str]:
+        """One rsync by the connection that is open, as somebody would type it, but for where to."""
         path = ("--rsync-path", "sudo rsync", "--no-owner", "--no-group")
-        return ("rsync", "-a", *path, "-e", f"ssh -F {self._ssh}", "whole", target)
+        return ("rsync", "-a", *path, "-e", f"ssh -F {self._ssh_config()}", "whole")
 
-    @property
-    def _ssh(self) -> Path:
-        config = self.laptop.said("clusterous", "kubectl", "--config").strip()
-        return Path(config).with_name(ssh.CONFIG)
+    def _ssh_config(self) -> Path:
+        return self._kubeconfig().with_name(ssh.CONFIG)
+
+    def _kubeconfig(self) -> Path:
+        return Path(self.laptop.said("clusterous", "kubectl", "--config").strip())
 
     # -- looks ----------------------------------------------------------------------------------
 
     def _looks(self) -> None:
-        trip = ("ssh", "-F", str(self._ssh), ssh.CONTROLLER, "true")
+        trip = ("ssh", "-F", str(self._ssh_config()), ssh.CONTROLLER, "true")
         for _ in range(TIMES):
             self._take("round_trip", *trip)
             self._take("ls", "clusterous", "ls")
@@ -110,32 +109,29 @@ class Desk:
         """On the cluster; `build_inside` is not told apart from the whole, and stays unmeasured."""
         self.laptop.take("dask")
         dask = ("clusterous", "build-image", "dask/image", "dask:bench", *ON_CLUSTER)
-        with self._idle_builder():
-            self._take("build_first", *dask)
+        self._renew_builder()
+        self._take("build_first", *dask)
         self.laptop.type("clusterous", "image", "rm", "dask:bench", "--yes")
-        with self._idle_builder():
-            self._take("build_cached", *dask)
+        self._renew_builder()
+        self._take("build_cached", *dask)
         kubectl = ("clusterous", "kubectl", "-n", builder.SPACE)
         pod = self.laptop.said(*kubectl, "get", "pods", "-o", "name").split()[0]
-        numbers = itertools.count()
-        for _ in range(TIMES):
+        for number in range(TIMES):
             self._take("exec", *kubectl, "exec", pod, "--", "true")
             self._take("build_again", *dask)
-            tag = f"dask:bench{next(numbers)}"
+            tag = f"dask:bench{number}"
             self._take("build_tag", "clusterous", "build-image", "dask/image", tag, *ON_CLUSTER)
 
-    @contextmanager
-    def _idle_builder(self) -> Iterator[None]:
-        """Let a builder be there that has built nothing: it is started by a build of no matter."""
+    def _renew_builder(self) -> None:
+        """Have a builder that has built nothing: it is started by a build of no matter."""
         kubectl = ("clusterous", "kubectl", "-n", builder.SPACE)
         if self.laptop.succeeds(*kubectl, "get", "jobs", builder.NAME):
             self.laptop.type(*kubectl, "delete", "jobs", "--all", "--wait")
-            gone = lambda: not self.laptop.said(*kubectl, "get", "pods", "-o", "name")  # noqa: E731
-            story.until(gone, "the builder is gone")
+            pods = (*kubectl, "get", "pods", "-o", "name")
+            story.until(lambda: not self.laptop.said(*pods), "the builder is gone")
         word = self.laptop.folder / QUICK / "word"
         word.write_text(str(time.monotonic()))
         self.laptop.type("clusterous", "build-image", QUICK, "starter", *ON_CLUSTER)
-        yield
 
     # -- time -----------------------------------------------------------------------------------
 
