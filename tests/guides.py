@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import ports
+
 DOCS = Path(__file__).parents[1] / "docs"
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.M | re.S)
 HEADING = re.compile(r"^## (.*)$", re.M)
@@ -45,3 +47,11 @@ def _typed(block: str) -> list[Typed]:
 def files(page: str) -> dict[str, str]:
     """Return the files that a page lets people write, by their paths."""
     return dict(FILE.findall((DOCS / page).read_text()))
+
+
+def write(page: str, folder: Path, port: str) -> None:
+    """Write them; the *port* that they name becomes a free one, for several run at a time."""
+    free = str(ports.free())
+    for name, text in files(page).items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text.replace(port, free))

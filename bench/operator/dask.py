@@ -17,6 +17,7 @@ from bench.operator import apps, environments, product, testbed
 from bench.operator.errors import BenchError
 from bench.operator.rise import Sign
 from bench.operator.testbed import Testbed
+from tests import ports
 
 Manifest = Mapping[str, Any]
 
@@ -85,7 +86,7 @@ class Dask:
     @contextlib.asynccontextmanager
     async def running(self, bed: Testbed) -> AsyncIterator[int]:
         """Run the operator beside the block."""
-        port, log = product.free_port(), bed.scratch / "dask.log"
+        port, log = ports.free(), bed.scratch / "dask.log"
         kubeconfig = bed.plane.service_account_kubeconfig(_NAMESPACE, _ACCOUNT)
         command = [str(self._python), "-m", "kopf", "run", "-m"]
         options = [f"--liveness=http://127.0.0.1:{port}/healthz", "--all-namespaces"]

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -22,6 +21,7 @@ from bench.operator.rise import Sign
 from bench.operator.testbed import ROOT, Testbed
 from clusterous_api import names
 from clusterous_cli.images import recipes
+from tests import ports
 
 Manifest = Mapping[str, Any]
 
@@ -150,7 +150,7 @@ class Product:
     @contextlib.asynccontextmanager
     async def running(self, bed: Testbed) -> AsyncIterator[int]:
         """Run the operator beside the block."""
-        operator = self.operator = Operator(bed=bed, port=free_port())
+        operator = self.operator = Operator(bed=bed, port=ports.free())
         operator.launch()
         try:
             await operator.until(operator.is_ready, "the operator's /readyz")
@@ -184,10 +184,3 @@ def answer(url: str) -> str:
             return str(response.read().decode())
     except (urllib.error.URLError, OSError):
         return ""
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

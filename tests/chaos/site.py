@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests import ports
 from tests.chaos import ending, invariants
 from tests.chaos.calls import Fault
 from tests.chaos.grounds import POOL, Grounds
@@ -15,7 +16,7 @@ from tests.chaos.history import World
 from tests.chaos.invariants import Failover
 from tests.chaos.process import Operator
 from tests.chaos.proxy import Proxy, Write
-from tests.cluster.conftest import Lab, free_port
+from tests.cluster.conftest import Lab
 
 Ending = Mapping[str, Any]  # of a story, as ending.py tells it
 
@@ -70,7 +71,7 @@ class Site:
         operator = Operator(
             name=name,
             home=self.home,
-            port=free_port(),
+            port=ports.free(),
             server=proxy.url,
             token=self.grounds.token(),
             flags=(

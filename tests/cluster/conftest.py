@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import pytest
 import yaml
 
 from clusterous_api import names
+from tests import ports
 from tests.cluster import controlplane
 from tests.cluster.controlplane import ApiError, ControlPlane
 from tests.contract import charting
@@ -148,20 +148,13 @@ class Operator:
         return self.writes() == before
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def operator(
     shared_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Operator]:
     """The running operator."""
     log = tmp_path_factory.mktemp("operator") / "log"
-    started = Operator(plane=shared_plane, port=free_port(), log=log)
+    started = Operator(plane=shared_plane, port=ports.free(), log=log)
     started.start()
     yield started
     if started.process is not None:

@@ -11,7 +11,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import ssl
 import subprocess
 import threading
@@ -24,6 +23,7 @@ from typing import Any, Final
 
 import trustme
 
+from tests import ports
 from tests.region.parts import parts
 
 STAGES: Final = Path(__file__).with_name("kwok-stages.yaml")
@@ -276,7 +276,7 @@ def _is_ready(node: Manifest) -> bool:
 
 
 def _prepare(home: Path, programs: Programs, grace_seconds: int, options: Options) -> ControlPlane:
-    port = _free_port()
+    port = ports.free()
     authority = trustme.CA()
     ca_pem = authority.cert_pem.bytes()
     (home / "ca.crt").write_bytes(ca_pem)
@@ -377,13 +377,6 @@ def _argvs(
             "--manage-nodes-with-annotation-selector=kwok.x-k8s.io/node=fake",
         ],
     }
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _node(name: str, labels: Manifest, room: Manifest) -> Manifest:

@@ -23,7 +23,7 @@ import yaml
 from clusterous_cli.program.central import search
 from clusterous_cli.program.central.page import Door
 from clusterous_cli.program.central.search import Record
-from tests.cluster.conftest import free_port
+from tests import ports
 from tests.contract.test_logging_chart import SPACE, one, render
 from tests.region.parts import logs
 
@@ -50,7 +50,7 @@ class Stack:
     def port(self, name: str) -> int:
         """Return the port of the store, of syslog, or of a collector's health; always the same."""
         if name not in self.ports:
-            self.ports[name] = free_port()
+            self.ports[name] = ports.free()
         return self.ports[name]
 
     # -- programs -------------------------------------------------------------------------------

@@ -20,7 +20,8 @@ from clusterous_api import names
 from clusterous_cli.addons import appnames
 from clusterous_cli.program import convert, envfile
 from clusterous_cli.program.convert import Machine
-from tests.cluster.conftest import Lab, free_port
+from tests import ports
+from tests.cluster.conftest import Lab
 from tests.cluster.controlplane import ControlPlane
 from tests.region.parts import parts
 
@@ -48,7 +49,7 @@ def dns(shared_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) ->
     folder = tmp_path_factory.mktemp("dns")
     (folder / "custom").mkdir()
     (folder / "custom/clusterous.override").write_text(appnames.RULE)
-    port = free_port()
+    port = ports.free()
     (folder / "Corefile").write_text(corefile(shared_plane, folder, port))
     program = parts.ensure(["coredns"], print).coredns
     argv = [str(program), "-conf", str(folder / "Corefile")]

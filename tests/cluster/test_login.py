@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
-from tests import issuer
+from tests import issuer, ports
 from tests.cluster import controlplane
-from tests.cluster.conftest import SYSTEM, Lab, Operator, equipped, free_port, install
+from tests.cluster.conftest import SYSTEM, Lab, Operator, equipped, install
 from tests.cluster.controlplane import ControlPlane
 from tests.contract import charting
 from tests.issuer import Issuer
@@ -71,7 +71,7 @@ def outside(plane: ControlPlane, place: Path, user: Mapping[str, Any]) -> Iterat
     path = place / "kubeconfig"
     controlplane.write_kubeconfig(path, plane.port, plane.ca_pem, user)
     started = Operator(
-        plane=plane, port=free_port(), log=place / "log", kubeconfig=path, environment=IMPORTS
+        plane=plane, port=ports.free(), log=place / "log", kubeconfig=path, environment=IMPORTS
     )
     started.start()
     try:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from clusterous_api import names
-from tests.cluster.conftest import Lab, Operator, free_port, install
+from tests import ports
+from tests.cluster.conftest import Lab, Operator, install
 from tests.cluster.controlplane import ApiError, ControlPlane
 from tests.contract import charting
 
@@ -47,7 +48,7 @@ def another(shared_plane: ControlPlane, tmp_path: Path) -> Iterator[Started]:
 
     def start(*flags: str, account: str = "clusterous-operator") -> Operator:
         log = tmp_path / f"log-{len(started)}"
-        one = Operator(plane=shared_plane, port=free_port(), log=log, flags=flags, account=account)
+        one = Operator(plane=shared_plane, port=ports.free(), log=log, flags=flags, account=account)
         started.append(one)
         one.start()
         return one

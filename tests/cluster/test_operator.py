@@ -11,7 +11,8 @@ import kubernetes.config
 import pytest
 
 from clusterous_api import names
-from tests.cluster.conftest import SYSTEM, Lab, Operator, free_port, install
+from tests import ports
+from tests.cluster.conftest import SYSTEM, Lab, Operator, install
 from tests.contract import charting
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("operator")]
@@ -327,7 +328,7 @@ def test_serves_one_namespace_with_the_rights_of_that_alone(
             install(lab.plane, json.loads(text))
     narrow = Operator(
         plane=lab.plane,
-        port=free_port(),
+        port=ports.free(),
         log=tmp_path / "log",
         account="narrow",
         flags=(f"--namespaces={lab.namespace}",),

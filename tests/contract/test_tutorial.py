@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import socket
 import subprocess
 from pathlib import Path
 
@@ -27,11 +26,7 @@ PORT = "8000"  # the page's; here several run at a time
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """The folder of somebody who wrote the files of the page."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    for name, text in FILES.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text.replace(PORT, port))
+    guides.write(PAGE, tmp_path, PORT)
     return tmp_path
 
 

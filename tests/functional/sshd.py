@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clusterous_cli.reach import ssh
-from tests import programs
+from tests import ports, programs
 
 SSHD = "/usr/sbin/sshd"
 NEEDED = programs.needs("ssh", "ssh-keygen", "rsync", "sshd")
@@ -83,8 +83,8 @@ def site(home: Path) -> Iterator[Site]:
     programs.mkdir()
     key = _keypair(home / "id")
     (home / "authorized").write_text(key.with_suffix(".pub").read_text())
-    gateway = ssh.Host(name=ssh.GATEWAY, address="127.0.0.1", port=_free_port("127.0.0.1"))
-    controller = ssh.Host(name=ssh.CONTROLLER, address="127.0.0.2", port=_free_port("127.0.0.2"))
+    gateway = ssh.Host(name=ssh.GATEWAY, address="127.0.0.1", port=ports.free("127.0.0.1"))
+    controller = ssh.Host(name=ssh.CONTROLLER, address="127.0.0.2", port=ports.free("127.0.0.2"))
     access = ssh.Access(
         gateway=gateway,
         nodes=(controller,),
@@ -129,12 +129,6 @@ def _config(home: Path, host: ssh.Host, programs: Path) -> Path:
 def _keypair(path: Path) -> Path:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", path], check=True)
     return path
-
-
-def _free_port(address: str) -> int:
-    with socket.create_server((address, 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 def _until_listening(host: ssh.Host) -> None:

@@ -22,7 +22,7 @@ from clusterous_cli.images.assembly import archives, pull, references
 from clusterous_cli.images.builder import Builder
 from clusterous_cli.images.sending import push, saved
 from clusterous_cli.system import download, shell
-from tests import programs
+from tests import ports, programs
 
 needs_buildah = programs.needs("buildah")
 
@@ -151,8 +151,7 @@ class Registry:
 @pytest.fixture
 def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Registry]:
     """A real registry with an authority of its own, that wants a password."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = ports.free()
     (tmp_path / "htpasswd").write_text(HTPASSWD)
     authority = trustme.CA()
     serving = authority.issue_cert("127.0.0.1")

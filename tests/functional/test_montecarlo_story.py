@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import urllib.error
@@ -11,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import ports
 
 IMAGE = Path(__file__).parents[2] / "examples/montecarlo/image"
 JOBS, SAMPLES = 40, 100_000
@@ -35,11 +36,6 @@ def start() -> Iterator[Start]:
         process.communicate()
 
 
-def free_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return str(server.getsockname()[1])
-
-
 def done_at(port: str) -> int:
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/progress") as answer:
@@ -49,7 +45,7 @@ def done_at(port: str) -> int:
 
 
 def test_killed_master_and_killed_worker_change_nothing(start: Start, tmp_path: Path) -> None:
-    port = free_port()
+    port = str(ports.free())
     master = ("--folder", str(tmp_path), "--port", port, "--jobs", str(JOBS))
     options = (*master, "--samples", str(SAMPLES), "--lease", "1")
     first = start("master", *options)

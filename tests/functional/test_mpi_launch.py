@@ -1,7 +1,6 @@
 """The launch agent of the MPI example: what `mpirun` starts at a host runs on that very worker."""
 
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests import ports
 
 LAUNCH = Path(__file__).parents[2] / "examples/mpi/image/launch.py"
 # What it does for each of its hosts: call the agent as Open MPI does, and wait for it.
@@ -32,8 +33,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
     mpirun = tmp_path / "mpirun"
     mpirun.write_text(MPIRUN)
     mpirun.chmod(mpirun.stat().st_mode | stat.S_IXUSR)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
+    port = str(ports.free())
     running: list[subprocess.Popen[str]] = []
 
     def go(*argv: str, **env: str) -> subprocess.Popen[str]:

@@ -21,7 +21,7 @@ import pytest
 
 from clusterous_cli.images.assembly import pull, references
 from clusterous_cli.images.sending import push, saved
-from tests import programs
+from tests import ports, programs
 from tests.region.aws import loopback
 
 pytestmark = programs.needs("docker-registry")
@@ -80,8 +80,7 @@ def site(
     for name in ("HTTPS_PROXY", "SSL_CERT_FILE"):
         monkeypatch.setenv(name, environment[name])
     monkeypatch.setenv("CLUSTEROUS_CACHE_HOME", str(tmp_path / "cache"))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = ports.free()
     config = tmp_path / "registry.yml"
     config.write_text(json.dumps(settings(account, port)))
     program = str(programs.path("docker-registry"))

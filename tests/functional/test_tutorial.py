@@ -7,11 +7,9 @@ What its pods would do, the program's own processes do here.
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import yaml
@@ -39,15 +37,6 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cloud.World]:
             yield world
 
 
-def written(folder: Path) -> None:
-    """Write the files of the page; several tests at a time need ports of their own."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = str(server.getsockname()[1])
-    for name, text in guides.files(PAGE).items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text.replace("8000", port))
-
-
 def computed(stage: Stage) -> None:  # noqa: F811
     """Do what the pods do: what the app says, in the image's folder, on the shared volume."""
     spec = yaml.safe_load((stage.folder / "primes/app.yaml").read_text())["spec"]
@@ -67,7 +56,7 @@ def test_every_line_does_what_the_page_says(
     stage: Stage,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    written(stage.folder)
+    guides.write(PAGE, stage.folder, "8000")
     cloud.typing(monkeypatch, stage.world)
     stage.kubernetes.conditions = {"Completed": "True"}
     images = []
