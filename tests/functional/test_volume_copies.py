@@ -180,4 +180,5 @@ def test_a_volume_grows_to_a_size_and_the_file_is_to_say_so(
     )
     world.configure(volume_modifications_a_day=1)
     assert main.run(["volume", "grow", "50", "--yes"]) == 75
-    assert "after each change of a volume it takes none for some hours" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "AWS takes some changes of a volume in a day, and the next one" in said

@@ -22,8 +22,8 @@ def grow(settings: Settings, size: str) -> int:
     """Grow the shared volume to SIZE GiB (100, 100GiB, 2TiB) while programs go on.
 
     The file system grows with it; who is stopped half-way runs it again. A volume never shrinks,
-    and AWS takes the next change of one some hours later only (exit code 75). A cluster file that
-    says a smaller size is told: the number there counts for create.
+    and AWS takes some changes of one in a day, each when the last is completed (exit code 75 until
+    then). A cluster file that says a smaller size is told: the number there counts for create.
     """
     from clusterous_cli.commands import changing, opening
     from clusterous_cli.output import show
