@@ -1,18 +1,20 @@
 """SSH, tunnels and rsync with real programs against real servers on loopback."""
 
+import contextlib
 import os
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clusterous_api import names
-from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.data import rsync, transfer
+from clusterous_api.errors import ClusterousError, FailedError, UserError
+from clusterous_cli.data import listing, rsync, transfer
 from clusterous_cli.data.transfer import Volume
 from clusterous_cli.reach import ssh, tunnel
 from clusterous_cli.system import shell
@@ -109,7 +111,10 @@ def test_says_that_the_key_is_not_accepted(site: Site) -> None:
         ssh.run(site.access, "controller", "true")
 
 
-def test_works_in_a_folder_with_strange_signs(site: Site, tmp_path: Path) -> None:
+def test_works_in_a_folder_with_strange_signs(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "VOLUME_PATH", str(tmp_path))
     home = tmp_path / "a b %h 'c'"
     home.mkdir()
     key, known = home / "id x", home / "known hosts"
@@ -318,11 +323,30 @@ def test_shows_progress(site: Site, volume: Path, tmp_path: Path) -> None:
     assert told[-1].startswith("100 %")
 
 
+Meanwhile = Callable[[Callable[[], object]], None]
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Let a program do something between the look at the volume and what follows it."""
+    look = transfer.prepare
+
+    def does(act: Callable[[], object]) -> None:
+        def prepare(*args: Any) -> transfer.Ready:
+            ready = look(*args)
+            act()
+            return ready
+
+        monkeypatch.setattr(transfer, "prepare", prepare)
+
+    return does
+
+
 @pytest.fixture
 def bare(site: Site) -> Site:
     """A controller without rsync."""
     only = site.programs
-    for name in ("sh", "bash", "mkdir", "tar", "test", "true", "gzip", "chmod", "realpath"):
+    for name in ("sh", "bash", "mkdir", "test", "true", "chmod", "realpath", "unshare"):
         if (found := shutil.which(name)) and not (only / name).exists():
             (only / name).symlink_to(found)
     for name, path in site.configs.items():
@@ -355,13 +379,16 @@ def test_uses_tar_where_there_is_no_rsync(
     assert (volume / "named.sh").read_text() == "two"
 
 
-def test_says_why_tar_has_failed(bare: Site, volume: Path, inputs: Path, tmp_path: Path) -> None:
-    bare.program("tar", "echo 'the disk is gone' >&2; exit 2")
+def test_says_why_tar_has_failed(
+    bare: Site, volume: Path, inputs: Path, tmp_path: Path, meanwhile: Meanwhile
+) -> None:
+    (volume / "in puts/deep/run.sh/taken").mkdir(parents=True)
 
-    with pytest.raises(shell.CommandFailed, match="the disk is gone"):
+    with pytest.raises(shell.CommandFailed, match=r"tar: .*in puts/deep/run\.sh: Cannot open"):
         transfer.put(bare.access, VOLUME, [str(inputs)], ".", silent)
-    with pytest.raises(shell.CommandFailed, match="the disk is gone"):
-        transfer.get(bare.access, VOLUME, ["."], f"{tmp_path}/got/", silent)
+    meanwhile(lambda: shutil.rmtree(volume / "in puts", ignore_errors=True))
+    with pytest.raises(shell.CommandFailed, match=r"tar: .*in puts: Cannot stat"):
+        transfer.get(bare.access, VOLUME, ["in puts"], f"{tmp_path}/got/", silent)
 
 
 @pytest.mark.parametrize("way", ["rsync", "tar"])
@@ -518,6 +545,45 @@ def test_no_link_on_the_volume_leads_get_out_of_it(
             transfer.get(site.access, VOLUME, [source], f"{tmp_path}/got/", silent)
 
     assert not (tmp_path / "got").exists()
+
+
+@pytest.mark.parametrize("way", ["rsync", "tar"])
+def test_a_link_that_is_made_meanwhile_leads_nowhere(
+    request: pytest.FixtureRequest,
+    site: Site,
+    volume: Path,
+    inputs: Path,
+    tmp_path: Path,
+    way: str,
+    meanwhile: Meanwhile,
+) -> None:
+    if way == "tar":
+        request.getfixturevalue("bare")
+    secrets = tmp_path / "server"
+    secrets.mkdir()
+    (secrets / "ca.key").write_text("key")
+    (volume / "results").mkdir(parents=True)
+    (volume / "results/ca.key").write_text("no key")
+
+    def leads_out() -> None:
+        if not (volume / "results").is_symlink():
+            (volume / "results").rename(volume / "before")
+            (volume / "results").symlink_to(secrets)
+
+    meanwhile(leads_out)
+    ways: list[Callable[[], object]] = [
+        lambda: transfer.put(site.access, VOLUME, [f"{inputs}/"], "results/", silent),
+        lambda: transfer.get(site.access, VOLUME, ["results/"], f"{tmp_path}/got/", silent),
+        lambda: listing.removed(site.access, VOLUME, f"{volume}/results/ca.key"),
+        lambda: listing.there(site.access, VOLUME, f"{volume}/results/"),
+        lambda: listing.measured(site.access, VOLUME, f"{volume}/results/", 1),
+    ]
+    for one in ways:
+        with contextlib.suppress(shell.CommandFailed, ClusterousError):
+            assert "ca.key" not in str(one())
+
+    assert [path.name for path in secrets.iterdir()] == ["ca.key"]
+    assert list(tmp_path.glob("got/*")) == []
 
 
 @pytest.mark.parametrize("way", ["rsync", "tar"])

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
-from clusterous_cli.data import transfer
+from clusterous_cli.data import confined, transfer
 from clusterous_cli.data.transfer import Volume
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
@@ -117,16 +117,16 @@ def usage(said: str, path: str) -> Usage:
 def listed(access: ssh.Access, volume: Volume, path: str) -> str:
     """The long listing of *path*, an absolute one on the volume."""
     transfer.prepare(access, volume, (), [path])
-    return _run(access, f"sudo ls -la -- {shlex.quote(path)}").rstrip("\n")
+    return _run(access, f"ls -la -- {shlex.quote(path)}").rstrip("\n")
 
 
 def there(access: ssh.Access, volume: Volume, path: str) -> list[Entry]:
     """What is in *path*, or that file itself."""
     transfer.prepare(access, volume, (), [path])
     quoted = shlex.quote(path.rstrip("/") or "/")
-    depth = f"-maxdepth 1 $(sudo test -d {quoted} && echo -mindepth 1)"
+    depth = f"-maxdepth 1 $(test -d {quoted} && echo -mindepth 1)"
     form = "'%y\\0%s\\0%m\\0%U\\0%T@\\0%f\\0%l\\0'"
-    return entries(_run(access, f"sudo find -H {quoted} {depth} -printf {form}"))
+    return entries(_run(access, f"find -H {quoted} {depth} -printf {form}"))
 
 
 def measured(access: ssh.Access, volume: Volume, path: str, depth: int) -> Usage:
@@ -134,11 +134,10 @@ def measured(access: ssh.Access, volume: Volume, path: str, depth: int) -> Usage
     transfer.prepare(access, volume, (), [path])
     quoted = shlex.quote(path)
     # Files come and go while they are counted, which is no error.
-    script = (
-        f"sudo du -axD0 --block-size=1 --max-depth={depth} -- {quoted} || true;"
-        f" sudo df --block-size=1 --output=size,avail -- {quoted}"
-    )
-    return usage(_run(access, script), path)
+    count = f"du -axD0 --block-size=1 --max-depth={depth} -- {quoted} || true"
+    room = f"df --block-size=1 --output=size,avail -- {shlex.quote(names.VOLUME_PATH)}"
+    script = f"{confined.script(count)}; {room}"
+    return usage(ssh.run(access, ssh.CONTROLLER, script, timeout=SECONDS), path)
 
 
 def extent(access: ssh.Access, volume: Volume, path: str) -> tuple[int, int]:
@@ -147,8 +146,8 @@ def extent(access: ssh.Access, volume: Volume, path: str) -> tuple[int, int]:
     quoted = shlex.quote(path)
     said = _run(
         access,
-        f"sudo test -e {quoted} || {{ echo 0; echo 0; exit 0; }};"
-        f" sudo du -s --inodes -- {quoted} || true; sudo du -s --block-size=1 -- {quoted} || true",
+        f"test -e {quoted} || {{ echo 0; echo 0; exit 0; }};"
+        f" du -s --inodes -- {quoted} || true; du -s --block-size=1 -- {quoted} || true",
     )
     files, size = ([line.split()[0] for line in said.splitlines()] + ["0", "0"])[:2]
     return int(files), int(size)
@@ -162,9 +161,9 @@ def removed(access: ssh.Access, volume: Volume, path: str) -> None:
     parent = posixpath.dirname(path)
     transfer.prepare(access, volume, (), [f"{parent}/"])
     quoted = shlex.quote(path)
-    there = f"sudo test -e {quoted} -o -L {quoted} || exit {MISSING}"
+    there = f"test -e {quoted} -o -L {quoted} || exit {MISSING}"
     try:
-        _run(access, f"{there}; sudo rm -rf -- {quoted}")
+        _run(access, f"{there}; rm -rf -- {quoted}")
     except shell.CommandFailed as error:
         if error.status == MISSING:
             name = posixpath.relpath(path, names.VOLUME_PATH)
@@ -173,4 +172,4 @@ def removed(access: ssh.Access, volume: Volume, path: str) -> None:
 
 
 def _run(access: ssh.Access, script: str) -> str:
-    return ssh.run(access, ssh.CONTROLLER, script, timeout=SECONDS)
+    return ssh.run(access, ssh.CONTROLLER, confined.script(script), timeout=SECONDS)

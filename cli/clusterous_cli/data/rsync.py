@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from clusterous_api.errors import FailedError
-from clusterous_cli.data import links
+from clusterous_cli.data import confined, links
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
 from clusterous_cli.terminal import spell
@@ -121,7 +121,7 @@ def argv(access: ssh.Access, sources: Sequence[str], destination: str, *more: st
     """The command line with *more* options; remote paths begin with `controller:`."""
     told = ("--info=progress2", "--stats", "--no-inc-recursive")
     return ssh.rsync(
-        ssh.remote_shell(access), "sudo rsync", sources, destination,
+        ssh.remote_shell(access), confined.program("rsync"), sources, destination,
         f"--partial-dir={PARTIAL}", *told, *more,
     )  # fmt: skip
 

@@ -20,7 +20,7 @@ from typing import IO, Final
 from clusterous_api import names
 from clusterous_api.errors import FailedError, UserError
 from clusterous_api.mounts import EFS_OPTIONS
-from clusterous_cli.data import links, rsync, tarball
+from clusterous_cli.data import confined, links, rsync, tarball
 from clusterous_cli.data.rsync import Done, Tell, Wishes
 from clusterous_cli.reach import ssh
 from clusterous_cli.system import shell
@@ -72,7 +72,7 @@ def prepare_script(
     ]
     root = shlex.quote(names.VOLUME_PATH)
     unserved = "{ echo the volume is not mounted: see clusterous status; exit 1; }"
-    make = "sudo sh -c 'umask 0; mkdir -p -m 1777 -- \"$1\"' sh"
+    make = confined.program("sh", "-c", 'umask 0; mkdir -p -m 1777 -- "$@"', "sh")
     steps = [
         "set -e",
         f"sudo mkdir -p {root}",
@@ -85,7 +85,7 @@ def prepare_script(
             f"inside {shlex.quote(path)} || {{ echo outside {shlex.quote(path)}; exit 0; }}"
             for path in (*folders, *targets, *wanted)
         ),
-        *(f"{make} {shlex.quote(folder)}" for folder in folders),
+        *([f"{make} {shlex.join(folders)}"] if folders else []),
         *(f"sudo test -e {shlex.quote(path)} || echo missing {n}" for n, path in enumerate(wanted)),
         *(_link_step(n, path) for n, path in enumerate(wanted) if not path.endswith("/")),
         "command -v rsync >/dev/null || echo no-rsync",
@@ -119,8 +119,8 @@ def put_folders(destination: str) -> list[str]:
 def tar_get_command(path: str, follow: bool = False) -> str:
     where, name = (path, ".") if path.endswith("/") else posixpath.split(path)
     deep = ["--dereference"] if follow else []
-    return shlex.join(
-        ["sudo", "tar", "-C", where, *deep, "-cf", "-", name if name == "." else f"./{name}"]
+    return confined.program(
+        "tar", "-C", where, *deep, "-cf", "-", name if name == "." else f"./{name}"
     )
 
 
@@ -428,7 +428,7 @@ def _tar_put_one(
     if source.is_file() and not where.endswith("/") and not _is_folder(access, where):
         where, name = posixpath.split(where)
     quoted = shlex.quote(where)
-    unpack = f"sudo mkdir -p {quoted} && sudo tar -C {quoted} --no-same-owner -p -xf -"
+    unpack = confined.script(f"mkdir -p {quoted} && tar -C {quoted} --no-same-owner -p -xf -")
 
     def write(stream: IO[bytes]) -> None:
         tarball.pack(stream, source, name, follow=follow or bool(part.options))
