@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from clusterous_api.errors import FailedError
-from clusterous_cli.system import download, pins, private
+from clusterous_cli.system import download, pins
 from clusterous_cli.system.download import Progress
 
 ECR_PROVIDER: Final = "v1.35.0"
@@ -106,8 +106,7 @@ def fetched(artifact: Artifact, sha256: str, progress: Progress) -> Path:
         return artifact.url
 
     wrong = f"does not have its published checksum {sha256}"
-    with private.alone(target.with_name(f".{target.name}.lock")):
-        return download.kept(target, sha256, get, wrong)
+    return download.kept(target, sha256, get, wrong)
 
 
 def caller_address() -> str:

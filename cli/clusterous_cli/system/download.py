@@ -76,14 +76,22 @@ def fetch(
 
 
 def kept(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> Path:
-    """Return *target*, got anew unless its sum is *wanted*.
+    """Return *target*, got anew unless its sum is *wanted*; got once, whoever else asks.
 
     *get* puts it to the path that it is given and says from where; *wrong* says what it means that
     it has another sum.
     """
-    if target.exists() and sha256(target) == wanted:
+    if _is(target, wanted):
         return used(target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    with private.alone(target.with_name(f".{target.name}.lock")):
+        return used(target) if _is(target, wanted) else _got(target, wanted, get, wrong)
+
+
+def _is(target: Path, wanted: str) -> bool:
+    return target.exists() and sha256(target) == wanted
+
+
+def _got(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> Path:
     part = target.with_name(f"{target.name}.part")
     url = get(part)
     if sha256(part) != wanted:

@@ -237,6 +237,7 @@ class _Builder:
             recipe.build(partial, found, lambda line: self.tell(f"{recipe.name}: {line}"))
         except Exception as error:
             _remove(partial)
+            self.tell(f"{recipe.name} failed: {error}")  # others may go on for long
             raise BuildError(f"the part {recipe.name} could not be built: {error}") from error
         if keys([known.recipe for known in self.known.values()])[recipe.name] != entry.key:
             _remove(partial)

@@ -5,6 +5,7 @@ import os
 import ssl
 import threading
 from collections.abc import Iterator
+from concurrent import futures
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,27 @@ def test_what_nobody_has_used_for_long_goes(
 
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
     assert left == {"releases/v1/.k3s.lock", "releases/v2/k3s", "other/x"}
+
+
+def test_what_two_ask_for_at_once_is_got_once(tmp_path: Path) -> None:
+    target = tmp_path / "blobs/a"
+    sum = hashlib.sha256(WHOLE).hexdigest()
+    asked: list[Path] = []
+
+    def get(part: Path) -> str:
+        asked.append(part)
+        if len(asked) == 1:
+            other.append(pool.submit(download.kept, target, sum, get, "is another"))
+            futures.wait(other, timeout=0.2)
+        part.write_bytes(WHOLE)
+        return "there"
+
+    other: list[futures.Future[Path]] = []
+    with futures.ThreadPoolExecutor() as pool:
+        assert download.kept(target, sum, get, "is another") == target
+        assert other[0].result() == target
+    assert len(asked) == 1
+    assert target.read_bytes() == WHOLE
 
 
 def test_what_is_trusted_is_read_once_and_anew_when_it_changed(
