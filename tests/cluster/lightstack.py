@@ -156,10 +156,13 @@ class Stack:
 
     # -- records --------------------------------------------------------------------------------
 
+    def asked(self, question: str) -> Iterator[str]:
+        """Return the lines of the store's answer."""
+        return search.texts(self.port("store"), DOOR, question)
+
     def found(self, question: str) -> list[Record]:
         """Return the records that the store has, in the order of their times."""
-        lines = search.lines(self.port("store"), DOOR, f"{question} | sort by (_time)")
-        return list(search.parsed(line.decode() for line in lines))
+        return list(search.parsed(self.asked(f"{question} | sort by (_time)")))
 
     def await_records(self, question: str, count: int) -> list[Record]:
         """Return so many records or more, as soon as they are there."""

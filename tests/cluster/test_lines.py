@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from clusterous_api.errors import TransientError
+from clusterous_cli.program.central.following import Following
+from clusterous_cli.program.central.search import Asked
 from tests.cluster import lightstack
 from tests.cluster.lightstack import Stack, as_json, said
 from tests.region.parts import parts
@@ -123,6 +126,34 @@ def test_each_dialect_of_syslog_is_one_record_of_the_time_of_its_receipt(
         [*lines.values(), *lines.values()]
     )
     assert all(datetime.fromisoformat(one.time) >= before for one in records)
+
+
+def test_who_follows_hears_what_the_store_got_while_it_was_away(stack: Stack) -> None:
+    heard: list[str] = []
+    asked = Asked(app="unknown", grep="follow", since="1h")
+    follows = Following(ask=stack.asked, asked=asked, say=lambda one: heard.append(one.text))
+    stack.send("<14>1 - - sim - - - follow same", socket.SOCK_STREAM)
+    stack.awaited(lambda: looked(follows, heard), lambda all: len(all) == 1, "the first")
+
+    stack.end("store")
+    for number in range(200):
+        stack.send("<14>1 - - sim - - - follow same", socket.SOCK_STREAM)
+        stack.send(f"<14>1 - - sim - - - follow {number}", socket.SOCK_STREAM)
+    with pytest.raises(TransientError):
+        follows.look()
+    stack.start_store()
+
+    stack.awaited(lambda: looked(follows, heard), lambda all: len(all) >= 401, "all")
+    assert Counter(heard) == Counter(
+        ["follow same"] * 201 + [f"follow {number}" for number in range(200)]
+    )
+    assert looked(follows, heard) == heard
+
+
+def looked(follows: Following, heard: list[str]) -> list[str]:
+    """Look once more, and return all that was heard until now."""
+    follows.look()
+    return list(heard)
 
 
 def test_a_store_that_is_away_and_a_collector_that_is_killed_lose_and_double_nothing_more(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from clusterous_api.errors import TransientError
 from clusterous_cli import main
 from clusterous_cli.addons import table
 from clusterous_cli.cluster import record
@@ -88,10 +89,15 @@ def wanted(world: cloud.World) -> CentralLogging | None:
     return ClusterConfig.from_record(kept["config"]).logging
 
 
+@dataclass
 class Way:
     """A tunnel that leads nowhere."""
 
-    def ensure(self) -> None: ...
+    opened: int = 0
+
+    def ensure(self) -> None:
+        self.opened += 1
+
     def close(self) -> None: ...
 
 
@@ -127,6 +133,42 @@ def is_exported(
     assert Path("here", key).read_text() == f"{line}\n"
     assert main.run(["logging", "export"]) == 2
     capsys.readouterr()
+
+
+def is_followed(
+    world: cloud.World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the store gets is shown as it comes, over a break, until Ctrl-C."""
+    answers: list[list[str] | BaseException] = [
+        [told("one"), told("one")],
+        TransientError("The store does not answer."),
+        [json.dumps({"_time": "2026-11-30T10:00:00Z", "records": "3"})],
+        [told("one"), told("one"), told("one")],
+        KeyboardInterrupt(),
+    ]
+    way = Way()
+
+    def texts(port: int, door: Door, question: str) -> Iterator[str]:
+        answer = answers.pop(0)
+        if isinstance(answer, BaseException):
+            raise answer
+        return iter(answer)
+
+    monkeypatch.setattr("clusterous_cli.program.exposure.app_tunnel", lambda *_: way)
+    monkeypatch.setattr("clusterous_cli.reach.tunnel.Tunnel.ensure", lambda _: None)
+    monkeypatch.setattr("clusterous_cli.program.central.search.texts", texts)
+    monkeypatch.setattr("clusterous_cli.system.wait.Pauses.sleep", lambda *_: None)
+
+    assert main.run(["logs", "sim", "--stored", "-f", "--since", "2h"]) == 130
+    said = capsys.readouterr()
+    assert said.out == "workers-x | one\n" * 3
+    assert "store of central logging does not answer; trying again" in said.err
+    assert way.opened == 2, "mended once"
+
+
+def told(text: str) -> str:
+    """A record as the store tells it."""
+    return json.dumps({"_time": "2026-11-30T10:00:02Z", "_msg": text, "pod": "sim-workers-x"})
 
 
 def test_it_comes_and_goes_as_it_is_told(
@@ -172,6 +214,7 @@ def test_it_comes_and_goes_as_it_is_told(
     assert told["disk"] == {"used": 1 << 30, "most": 3 << 30, "is_full": True}
 
     is_exported(world, monkeypatch, capsys)
+    is_followed(world, monkeypatch, capsys)
 
     kubernetes.is_there = False
     assert main.run(["logging", "off", "--keep-data", "--yes"]) == 0

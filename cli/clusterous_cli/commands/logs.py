@@ -1,7 +1,7 @@
 """`clusterous logs [APP] [COMPONENT]`: what a program's containers say."""
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -10,6 +10,10 @@ from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from clusterous_cli.program.central.search import Asked, Record
+    from clusterous_cli.reach.session import Session
     from clusterous_cli.terminal.screen import Ui
 
 # ANSI's colours, one for each component: none that is hard to read on black or on white.
@@ -57,13 +61,14 @@ def command(
     an object.
 
     With --stored or --grep, what central logging has of it: of a day, or as far back as --since
-    says (90m, 6h, 2d).
+    says (90m, 6h, 2d); with --follow also what comes, until Ctrl-C.
 
     \b
     clusterous logs -f                     all that is said from now on, and 100 lines before
     clusterous logs master --since 2h      what its master said in two hours
     clusterous logs -p                     why a container ended that was started again
     clusterous logs sim --grep 'Error|OOM' where anything of it said so
+    clusterous logs sim --stored -f        what its pods say, also those that end meanwhile
     """
     from clusterous_cli.program import apps, logs
     from clusterous_cli.program.running import parts
@@ -132,8 +137,8 @@ def _searched(
     from clusterous_cli.program.central import page, search
     from clusterous_cli.reach import session
 
-    if app is None or follow:
-        raise UserError("--stored and --grep take the name of a program, and no --follow.")
+    if app is None:
+        raise UserError("--stored and --grep take the name of a program.")
     cloud, config = opening.existing(settings)
     wanted = config.logging
     if wanted is None:
@@ -143,14 +148,47 @@ def _searched(
             f"Records are in {wanted.store}: clusterous logging open {app} shows and searches them."
         )
     asked = search.Asked(app=app, component=component, since=search.span(since or "1d"), grep=grep)
+
+    def say(one: search.Record) -> None:
+        as_json = settings.output == "json"
+        data = json.dumps(search.as_data(one), ensure_ascii=False) if as_json else ""
+        ui.line(data or one.titled(asked.app))
+
     opened = session.open_session(cloud, config.name)
+    if follow:
+        _followed(ui, opened, asked, say)
+        return
     with page.reached(opened, session.api_of(opened.cluster), wanted.store) as (port, door):
         found = search.ask(port, door, asked)
     for one in found:
-        ui.line(
-            json.dumps(search.as_data(one), ensure_ascii=False)
-            if settings.output == "json"
-            else one.titled(app)
-        )
+        say(one)
     if not found:
         ui.tell(f"Nothing of {app} since {asked.since}" + (f" with {grep}" if grep else "") + ".")
+
+
+def _followed(
+    ui: "Ui", opened: "Session", asked: "Asked", say: "Callable[[Record], None]"
+) -> NoReturn:
+    """Say what the store has and gets, until Ctrl-C: its program may have been gone for days."""
+    from functools import partial
+
+    from clusterous_cli.cluster.file.centrallogging import Store
+    from clusterous_cli.program.central import following, page, search
+    from clusterous_cli.reach import session
+    from clusterous_cli.system import wait
+
+    link = session.link(opened.cluster)
+    api, pauses = session.api(link), wait.Pauses()
+    with page.reached(opened, api, Store.LIGHT) as (port, door):
+
+        def mend() -> None:
+            link.tunnel.ensure()
+            page.reach_again(opened, api, Store.LIGHT, port)
+
+        name = "The store of central logging"
+        steady = wait.Patience(mend=mend, tell=ui.warn, name=name, sleep=pauses.sleep)
+        ask = partial(search.texts, port, door)
+        heard = following.Following(ask=ask, asked=asked, say=say)
+        while True:
+            steady.ask(heard.look)
+            pauses.sleep(following.PAUSE_SECONDS)

@@ -114,12 +114,21 @@ def reached(opened: Session, api: Api, store: Store) -> Iterator[tuple[int, Door
     """Open a way to the store for as long as the block lasts: a local port, and who may enter."""
     door = let_in(api, store)
     port = tunnel.free_port(tunnel.preferred_port(opened.cluster.uid) + 1)
-    way = exposure.app_tunnel(opened.access, port, door.address, door.port)
+    way = _way(opened, port, door)
     way.ensure()
     try:
         yield port, door
     finally:
         way.close()
+
+
+def reach_again(opened: Session, api: Api, store: Store, port: int) -> None:
+    """Mend a way that broke: a controller that was replaced has other addresses, too."""
+    _way(opened, port, let_in(api, store)).ensure()
+
+
+def _way(opened: Session, port: int, door: Door) -> tunnel.Tunnel:
+    return exposure.app_tunnel(opened.access, port, door.address, door.port)
 
 
 def trust(authority: str) -> ssl.SSLContext:

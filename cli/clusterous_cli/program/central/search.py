@@ -53,14 +53,19 @@ def span(text: str) -> str:
 
 
 def logsql(asked: Asked) -> str:
-    """Return the question in the store's own language; each value is quoted."""
-    filters = [f"app:={quoted(asked.app)}"]
-    if asked.component:
-        filters.append(f"component:={quoted(asked.component)}")
-    if asked.grep:
-        filters.append(f"_msg:~{quoted(asked.grep)}")
-    which = " ".join([f"_time:{span(asked.since)}", *filters])
+    """Return the question in the store's own language."""
+    which = " ".join([f"_time:{span(asked.since)}", *filters(asked)])
     return f"{which} | last {asked.last} by (_time) | sort by (_time)"
+
+
+def filters(asked: Asked) -> list[str]:
+    """Return what says whose records, and which; each value is quoted."""
+    found = [f"app:={quoted(asked.app)}"]
+    if asked.component:
+        found.append(f"component:={quoted(asked.component)}")
+    if asked.grep:
+        found.append(f"_msg:~{quoted(asked.grep)}")
+    return found
 
 
 def quoted(text: str) -> str:
@@ -68,18 +73,28 @@ def quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def parsed(lines: Iterable[str]) -> Iterator[Record]:
+def rows(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Read the lines of an answer."""
     for line in lines:
         if line.strip():
-            said: dict[str, Any] = json.loads(line)
-            yield Record(
-                time=str(said.get("_time", "")),
-                pod=str(said.get("pod") or said.get("address") or "?"),
-                text=str(said.get("_msg", "")),
-                component=str(said.get("component", "")),
-                level=str(said.get("level", "")),
-            )
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError as error:
+                raise TransientError(
+                    "An answer of the store of central logging was cut off. Try again."
+                ) from error
+
+
+def parsed(lines: Iterable[str]) -> Iterator[Record]:
+    """Read the lines of an answer that are records."""
+    for said in rows(lines):
+        yield Record(
+            time=str(said.get("_time", "")),
+            pod=str(said.get("pod") or said.get("address") or "?"),
+            text=str(said.get("_msg", "")),
+            component=str(said.get("component", "")),
+            level=str(said.get("level", "")),
+        )
 
 
 def as_data(record: Record) -> dict[str, str]:
@@ -89,7 +104,12 @@ def as_data(record: Record) -> dict[str, str]:
 
 def ask(port: int, door: Door, asked: Asked) -> list[Record]:
     """Ask the store behind a local *port*."""
-    return list(parsed(line.decode(errors="replace") for line in lines(port, door, logsql(asked))))
+    return list(parsed(texts(port, door, logsql(asked))))
+
+
+def texts(port: int, door: Door, question: str) -> Iterator[str]:
+    """Return the lines of an answer as text."""
+    return (line.decode(errors="replace") for line in lines(port, door, question))
 
 
 def lines(port: int, door: Door, question: str, path: str = PATH) -> Iterator[bytes]:

@@ -26,7 +26,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, text: str, *words: str) -> int:
             BARE, ["sim", "--stored", "--since", "1h"], "Central logging is off", id="off"
         ),
         pytest.param(EFK, ["--grep", "x"], "take the name of a program", id="no name"),
-        pytest.param(EFK, ["sim", "-f", "--stored"], "and no --follow", id="follow"),
+        pytest.param(EFK, ["sim", "-f", "--stored"], "clusterous logging open sim", id="follow"),
         pytest.param(EFK, ["sim", "--grep", "x"], "clusterous logging open sim", id="efk"),
     ],
 )
