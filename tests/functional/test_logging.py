@@ -1,5 +1,6 @@
 """`clusterous logging` as a person calls it: what it says, asks, refuses and changes."""
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from clusterous_api import names
 from clusterous_api.errors import TransientError
 from clusterous_cli import main
 from clusterous_cli.addons import table
@@ -18,8 +20,10 @@ from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import ADDONS
+from clusterous_cli.program.central import export
 from clusterous_cli.program.central.page import Door
 from clusterous_cli.reach.kube import Api
+from clusterous_cli.terminal.screen import Ui
 from tests.functional import cloud
 
 FILE = "name: reef\nworkers: 1\nvolume: none\nmaster: none\n"
@@ -169,6 +173,102 @@ def is_followed(
 def told(text: str) -> str:
     """A record as the store tells it."""
     return json.dumps({"_time": "2026-11-30T10:00:02Z", "_msg": text, "pod": "sim-workers-x"})
+
+
+@pytest.fixture
+def collecting(world: cloud.World, kubernetes: Kubernetes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster with the light store, which has one record."""
+    playing_the_store(monkeypatch)
+    kubernetes.is_there = True
+    assert main.run(["logging", "on", "--light", "--yes"]) == 0
+    at = datetime.now(UTC).replace(microsecond=0)
+    line = json.dumps({"_time": at.isoformat().replace("+00:00", "Z"), "_msg": "x", "app": "sim"})
+
+    def lines(port: int, door: Door, question: str, path: str) -> Iterator[bytes]:
+        if path == export.VALUES:
+            yield json.dumps({"values": [{"value": "sim", "hits": 1}]}).encode()
+        elif (found := re.search(r"\[(\S+), (\S+)\)", question)) and (
+            found[1] <= json.loads(line)["_time"] < found[2]
+        ):
+            yield line.encode() + b"\n"
+
+    monkeypatch.setattr("clusterous_cli.program.central.search.lines", lines)
+
+
+def exported(folder: str) -> list[str]:
+    return [path.read_text() for path in Path(folder).glob("logs/sim/*.jsonl")]
+
+
+def is_there(world: cloud.World) -> bool:
+    return record.read(world.cloud, WHO) is not None
+
+
+@pytest.mark.usefixtures("collecting")
+def test_what_was_collected_does_not_go_with_a_cluster_without_a_word(
+    world: cloud.World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capsys.readouterr()
+    assert main.run(["destroy", "reef", "--yes"]) == 2
+    said = capsys.readouterr().err
+    assert "What central logging has collected goes with the cluster" in said
+    assert "say --export-logs FOLDER, or --discard-logs" in said
+    assert is_there(world)
+
+    both = ["--export-logs", "here", "--discard-logs"]
+    assert main.run(["destroy", "reef", "--yes", *both]) == 2
+    assert "say one of them" in capsys.readouterr().err
+
+    with monkeypatch.context() as broken:
+        broken.setattr("clusterous_cli.program.central.search.lines", refused)
+        assert main.run(["destroy", "reef", "--yes", "--export-logs", "here"]) == 1
+    said = capsys.readouterr().err
+    assert "The store does not answer." in said
+    assert "could not be written, and nothing was removed" in said
+    assert is_there(world)
+
+    assert main.run(["destroy", "reef", "--yes", "--export-logs", "here"]) == 0
+    assert "1 file of what central logging has collected: here/logs" in capsys.readouterr().err
+    assert len(exported("here")) == 1
+    assert world.server.leftovers() == []
+
+
+def refused(*_: object) -> Iterator[bytes]:
+    raise TransientError("The store does not answer.")
+
+
+@pytest.mark.usefixtures("collecting")
+@pytest.mark.parametrize(("answer", "files"), [("", 1), ("-", 0)], ids=["as is usual", "nowhere"])
+def test_on_a_terminal_it_is_asked_where_to(
+    world: cloud.World,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    answer: str,
+    files: int,
+) -> None:
+    monkeypatch.setattr(Ui, "can_ask", property(lambda _: True))
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"reef\n{answer}\n"))
+
+    assert main.run(["destroy", "reef"]) == 0
+
+    said = capsys.readouterr().err
+    assert "what central logging has collected." in said
+    assert "(-: it is not) [reef-logs]:" in said
+    assert len(exported("reef-logs")) == files
+    assert not is_there(world)
+
+
+@pytest.mark.usefixtures("collecting")
+def test_it_goes_where_that_is_said_and_where_there_is_no_way_to_it(world: cloud.World) -> None:
+    controller = next(
+        one for one in record.read_nodes(world.cloud, WHO) if one.role == names.ROLE_CONTROLLER
+    )
+    world.end(controller.instance_id)
+
+    assert main.run(["destroy", "reef", "--yes"]) == 0
+
+    assert main.run(["create", "--yes", "--quiet"]) == 0
+    assert main.run(["destroy", "reef", "--yes", "--discard-logs"]) == 0
+    assert not is_there(world)
 
 
 def test_it_comes_and_goes_as_it_is_told(

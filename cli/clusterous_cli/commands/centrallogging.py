@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from clusterous_cli.cluster.config import ClusterConfig
     from clusterous_cli.cluster.file.centrallogging import CentralLogging
     from clusterous_cli.cluster.record import Cluster
+    from clusterous_cli.program.central.export import File
     from clusterous_cli.reach.kube import Api
     from clusterous_cli.reach.session import Session
     from clusterous_cli.terminal.screen import Ui
@@ -282,6 +283,25 @@ def _await_parts(screen: "Ui", cluster: "Cluster", wanted: "CentralLogging") -> 
 
 
 def _exported(screen: "Ui", opened: "Session", app: str | None, count: int, to: str | None) -> int:
+    made = _taken(screen, opened, app, count, to)
+    where = f"{to}/" if to else f"s3://{opened.identity.bucket}/"
+    data = [{"file": f"{where}{one.key}", "records": one.records} for one in made]
+    screen.emit(data, lambda: "\n".join(str(one["file"]) for one in data))
+    return 0
+
+
+def exported_all(
+    screen: "Ui", cloud: "Aws", name: str, kept: "CentralLogging", folder: str
+) -> "list[File]":
+    """Write all that the programs of a cluster said, as its light store has it, into a folder."""
+    from clusterous_cli.reach import session
+
+    return _taken(screen, session.open_session(cloud, name), None, kept.days + 1, folder)
+
+
+def _taken(
+    screen: "Ui", opened: "Session", app: str | None, count: int, to: str | None
+) -> "list[File]":
     import tempfile
     from contextlib import ExitStack
     from pathlib import Path
@@ -312,10 +332,7 @@ def _exported(screen: "Ui", opened: "Session", app: str | None, count: int, to: 
                     cloud.upload(file.path, bucket=who.bucket, key=file.key, owner=who.account)
                 made += [file] if file is not None else []
         lines.set("export", f"{len(made)} files", done=True)
-    where = f"{to}/" if to else f"s3://{who.bucket}/"
-    data = [{"file": f"{where}{one.key}", "records": one.records} for one in made]
-    screen.emit(data, lambda: "\n".join(str(one["file"]) for one in data))
-    return 0
+    return made
 
 
 def _open(settings: Settings, app: str | None) -> None:

@@ -1,11 +1,21 @@
 """`clusterous destroy`."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from clusterous_api.errors import UserError
 from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
+
+if TYPE_CHECKING:
+    from clusterous_cli.aws.client import Aws
+    from clusterous_cli.cluster.file.centrallogging import CentralLogging
+    from clusterous_cli.cluster.identity import Identity
+    from clusterous_cli.plan.kinds.kind import Found
+    from clusterous_cli.terminal.screen import Ui
 
 
 @click.command(cls=options.Command)
@@ -23,6 +33,14 @@ from clusterous_cli.terminal.options import Settings
     is_flag=True,
     help="Remove the shared volume, also one that was taken by its id.",
 )
+@click.option(
+    "--export-logs",
+    metavar="FOLDER",
+    help="First write what central logging has collected into a folder here.",
+)
+@click.option(
+    "--discard-logs", is_flag=True, help="Let what central logging has collected go with it."
+)
 @click.option("--confirm", is_flag=True, help="Do not ask (the same as --yes).")
 @options.break_lock
 @options.with_settings
@@ -32,12 +50,17 @@ def command(
     guardduty: bool,
     leave_shared_volume: bool,
     force_delete_shared_volume: bool,
+    export_logs: str | None,
+    discard_logs: bool,
     confirm: bool,
 ) -> int:
     """Remove the cluster, its data, and everything that costs money; then look again.
 
     A volume that was taken by its id stays. With --leave-shared-volume the cluster's own does, too,
     and snapshots do in any case: what is kept is listed with what it costs, and is no failure.
+
+    Where central logging has a store of its own on the cluster, it is asked where to write what was
+    collected; without a terminal --export-logs or --discard-logs must say it.
 
     Needs no file and no record: what exists is found by its tags. Exit code 3: something is left,
     and is listed.
@@ -57,6 +80,10 @@ def command(
         raise UserError(
             "--leave-shared-volume keeps the volume, --force-delete-shared-volume removes it: say"
             " one of them."
+        )
+    if export_logs and discard_logs:
+        raise UserError(
+            "--export-logs keeps what was collected, --discard-logs lets it go: say one of them."
         )
     settings = replace(settings, yes=settings.yes or confirm)
     screen, pauses = Ui(settings), wait.Pauses()
@@ -78,7 +105,8 @@ def command(
             f"There is {who.name} in {who.region} (account {who.account}), which this machine does"
             " not know. Name it to remove it without a question."
         )
-    what = removal.removal_words(who, found, keep=keep, force=force)
+    logs = _collected(cloud, who, found)
+    what = removal.removal_words(who, found, keep=keep, force=force, logs=logs is not None)
     question = f"{what}\nType the cluster's name to go on:"
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
@@ -86,7 +114,11 @@ def command(
     by_aws = converge.managed(found)
     if by_aws and not guardduty and screen.can_ask and not settings.yes:
         guardduty = screen.confirm(f"{removal.managed_words(by_aws)} Remove that, too? [y/N]")
-    also = " --guardduty" * guardduty + options.also("guardduty")
+    if logs is not None and not discard_logs:
+        _saved(screen, cloud, who, logs, export_logs)
+    decided = " --discard-logs" * (logs is not None)
+    also = " --guardduty" * guardduty + options.also("guardduty", "export_logs", "discard_logs")
+    also += decided
     again = f"clusterous destroy {who.name}{also}"
     with (
         screen.lines() as lines,
@@ -112,3 +144,47 @@ def command(
     if not screen.for_people:
         screen.emit({**removal.seen_data(who.name, seen), "kept": kept})
     return 0
+
+
+# -- what was collected -----------------------------------------------------------------------
+
+
+def _collected(cloud: "Aws", who: "Identity", found: "Sequence[Found]") -> "CentralLogging | None":
+    """Return how a store on the cluster is kept, if it has one and there is still a way to it."""
+    from clusterous_cli.cluster import record
+    from clusterous_cli.cluster.config import ClusterConfig
+    from clusterous_cli.output import removal
+
+    if not removal.has_controller(found):
+        return None
+    try:
+        kept = record.read(cloud, who)
+        wanted = ClusterConfig.from_record(kept["config"]).logging if kept else None
+    except UserError:  # destroy needs no record, nor one that this version understands
+        return None
+    return wanted if wanted is not None and wanted.store.ours else None
+
+
+def _saved(
+    screen: "Ui", cloud: "Aws", who: "Identity", kept: "CentralLogging", folder: str | None
+) -> None:
+    """Write what was collected into *folder*, or where the answer says; before anything goes."""
+    from clusterous_api.errors import ClusterousError, FailedError
+    from clusterous_cli.cluster.file.centrallogging import Store
+    from clusterous_cli.commands import centrallogging
+    from clusterous_cli.output import removal
+
+    if kept.store is not Store.LIGHT:  # has no export: what goes with it was said in the question
+        if folder is not None:
+            raise UserError(removal.NO_EXPORT.format(store=kept.store))
+        return
+    if folder is None:
+        usual = f"{who.name}-logs"
+        folder = screen.ask(removal.WHERE_TO, flag=removal.LOGS_FLAGS, usual=usual)
+    if folder == removal.NOWHERE:
+        return
+    try:
+        made = centrallogging.exported_all(screen, cloud, who.name, kept, folder)
+    except ClusterousError as error:
+        raise FailedError(f"{error}\n{removal.NOT_SAVED}") from error
+    screen.tell(removal.saved_words(len(made), folder))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from clusterous_cli.cluster import prices
+from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.plan import sweep
 from clusterous_cli.plan.kinds.images import REPOSITORY
@@ -28,12 +28,46 @@ def _left_data(one: Left) -> dict[str, Any]:
     return {"kind": one.kind, "id": one.id, "ours": one.ours, "hourly": hourly}
 
 
+WHERE_TO: Final = (
+    "What central logging has collected goes with the cluster. Into which folder here is it to be"
+    " written first (-: it is not)"
+)
+LOGS_FLAGS: Final = "--export-logs FOLDER, or --discard-logs"
+NOWHERE: Final = "-"
+NO_EXPORT: Final = (
+    "What was collected is in {store}, which has ways of its own to export it. Nothing was removed;"
+    " --discard-logs lets it go with the cluster."
+)
+NOT_SAVED: Final = (
+    "So what central logging has collected could not be written, and nothing was removed."
+    " --discard-logs lets it go with the cluster."
+)
+
+
+def saved_words(files: int, folder: str) -> str:
+    """Say what was written before anything goes."""
+    if not files:
+        return "Central logging has collected nothing of any program."
+    return f"{spell.plural(files, 'file')} of what central logging has collected: {folder}/logs"
+
+
+def has_controller(found: Sequence[Found]) -> bool:
+    """Whether there is a way to what runs on the cluster, as far as AWS knows."""
+    machines = [one for one in found if one.kind is MACHINES and one.ours]
+    return any(one.key == config.CONTROLLER.key for one in machines)
+
+
 def removal_words(
-    who: Identity, found: Sequence[Found], *, keep: bool = False, force: bool = False
+    who: Identity,
+    found: Sequence[Found],
+    *,
+    keep: bool = False,
+    force: bool = False,
+    logs: bool = False,
 ) -> str:
     """Say what destroy is about to remove, and what it is to *keep*.
 
-    With *force*, a volume that was taken by its id goes, too.
+    With *force*, a volume that was taken by its id goes, too; with *logs*, what was collected.
     """
     machines = sum(len(one.id.split()) for one in found if one.kind is MACHINES and one.ours)
     images = sum(one.kind is REPOSITORY for one in found)
@@ -43,6 +77,7 @@ def removal_words(
     given = [one.id for one in found if one.kind in GIVEN and force]
     things += [f"the volume {id}, which was there before it" for id in given]
     things += [spell.plural(images, "image repository")] if images else []
+    things += ["what central logging has collected"] if logs else []
     what = ", ".join(things) or "what is left of it"
     stays = [f" The volume {one.id} stays." for one in _staying(found, keep=keep, force=force)]
     return (
