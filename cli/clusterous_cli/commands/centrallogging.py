@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
     from clusterous_cli.aws.client import Aws
     from clusterous_cli.cluster.config import ClusterConfig
-    from clusterous_cli.cluster.file.centrallogging import CentralLogging
+    from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
     from clusterous_cli.cluster.record import Cluster
     from clusterous_cli.program.central.export import File
+    from clusterous_cli.program.central.page import Door
     from clusterous_cli.reach.kube import Api
     from clusterous_cli.reach.session import Session
     from clusterous_cli.terminal.screen import Ui
@@ -356,8 +357,7 @@ def _open(settings: Settings, app: str | None) -> None:
     inner = port if door.authority is None else tunnel.free_port(port + 1)
     leads = exposure.app_tunnel(opened.access, inner, door.address, door.port)
     leads.ensure()
-    namespace = _namespace(api, app)
-    screen.line(stores.link(store, port, app, namespace))
+    screen.line(_link(screen, api, store, door, inner, port, app))
     screen.tell(f"  as {door.user}, with the password {door.password}")
     screen.hint("Ctrl-C closes it.")
     if door.authority is None:
@@ -367,10 +367,25 @@ def _open(settings: Settings, app: str | None) -> None:
         exposure.hold([exposure.Opened(tunnel=leads)], None, screen)
 
 
-def _namespace(api: "Api", app: str | None) -> str:
-    """Return where a program is; one that is gone was where programs usually are, most probably."""
+def _link(
+    screen: "Ui", api: "Api", store: "Store", door: "Door", inner: int, port: int, app: str | None
+) -> str:
+    """Return the address of the page; Kibana learns first which programs there are."""
+    from clusterous_api.errors import TransientError
+    from clusterous_cli.cluster.file.centrallogging import Store
+    from clusterous_cli.program.central import kibana, stores
     from clusterous_cli.reach import kube
 
-    there = api.items(kube.apps_path()) if app else []
-    found = [one["metadata"] for one in there if one["metadata"]["name"] == app]
-    return str(found[0]["namespace"]) if found else "default"
+    there = kibana.programs(api.items(kube.apps_path()))
+    # One that is gone was where programs usually are, most probably.
+    spaces = [one.namespace for one in there if one.app == app]
+    wanted = kibana.Program(namespace=(*spaces, "default")[0], app=app) if app else None
+    if store is Store.EFK:
+        try:
+            kibana.save(inner, door, sorted({*there, *([wanted] if wanted else [])}))
+        except TransientError as error:
+            screen.warn(f"  ! {error} So there may be no saved search of a program.")
+        else:
+            if wanted:
+                return kibana.link(port, wanted)
+    return stores.link(store, port, app, wanted.namespace if wanted else "default")
