@@ -258,16 +258,16 @@ def test_on_a_terminal_it_is_asked_where_to(
 
 
 @pytest.mark.usefixtures("collecting")
-def test_it_goes_where_that_is_said_and_where_there_is_no_way_to_it(world: cloud.World) -> None:
-    controller = next(
-        one for one in record.read_nodes(world.cloud, WHO) if one.role == names.ROLE_CONTROLLER
-    )
-    world.end(controller.instance_id)
+@pytest.mark.parametrize("words", [(), ("--discard-logs",)], ids=["no way to it", "said"])
+def test_it_goes_where_that_is_said_or_nothing_can_be_had(
+    world: cloud.World, words: tuple[str, ...]
+) -> None:
+    if not words:
+        nodes = record.read_nodes(world.cloud, WHO)
+        world.end(*(one.instance_id for one in nodes if one.role == names.ROLE_CONTROLLER))
 
-    assert main.run(["destroy", "reef", "--yes"]) == 0
+    assert main.run(["destroy", "reef", "--yes", *words]) == 0
 
-    assert main.run(["create", "--yes", "--quiet"]) == 0
-    assert main.run(["destroy", "reef", "--yes", "--discard-logs"]) == 0
     assert not is_there(world)
 
 

@@ -101,7 +101,9 @@ def save(port: int, door: Door, of: Iterable[Program]) -> None:
     )
     with pool:
         try:
-            answer = pool.request("POST", PATH, fields, {**login, "kbn-xsrf": "clusterous"})
+            answer = pool.request(
+                "POST", PATH, fields=fields, headers={**login, "kbn-xsrf": "clusterous"}
+            )
         except urllib3.exceptions.HTTPError as error:
             raise TransientError(f"Kibana does not answer ({error}).") from error
     if answer.status != 200 or not answer.json().get("success"):
