@@ -114,6 +114,12 @@ def playing_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("clusterous_cli.program.exposure.app_tunnel", lambda *_: Way())
 
 
+def is_of(question: str, time: str) -> bool:
+    """Whether a question is about records of that time."""
+    found = re.search(r"_time:\[(\S+), (\S+)\)", question)
+    return found is not None and found[1] <= time < found[2]
+
+
 def is_exported(
     world: cloud.World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -122,8 +128,7 @@ def is_exported(
     line = json.dumps({"_time": at.isoformat().replace("+00:00", "Z"), "_msg": "x", "app": "sim"})
 
     def lines(port: int, door: Door, question: str, path: str) -> Iterator[bytes]:
-        found = re.search(r"\[(\S+), (\S+)\) app:=\"sim\"", question)
-        if found and found[1] <= json.loads(line)["_time"] < found[2]:
+        if 'app:="sim"' in question and is_of(question, json.loads(line)["_time"]):
             yield line.encode() + b"\n"
 
     monkeypatch.setattr("clusterous_cli.program.central.search.lines", lines)
@@ -187,9 +192,7 @@ def collecting(world: cloud.World, kubernetes: Kubernetes, monkeypatch: pytest.M
     def lines(port: int, door: Door, question: str, path: str) -> Iterator[bytes]:
         if path == export.VALUES:
             yield json.dumps({"values": [{"value": "sim", "hits": 1}]}).encode()
-        elif (found := re.search(r"\[(\S+), (\S+)\)", question)) and (
-            found[1] <= json.loads(line)["_time"] < found[2]
-        ):
+        elif is_of(question, json.loads(line)["_time"]):
             yield line.encode() + b"\n"
 
     monkeypatch.setattr("clusterous_cli.program.central.search.lines", lines)
