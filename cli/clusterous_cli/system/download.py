@@ -6,8 +6,8 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
@@ -81,18 +81,21 @@ def kept(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> P
     *get* puts it to the path that it is given and says from where; *wrong* says what it means that
     it has another sum.
     """
-    if _is(target, wanted):
-        return used(target)
-    with private.alone(target.with_name(f".{target.name}.lock")):
-        return used(target) if _is(target, wanted) else _got(target, wanted, get, wrong)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f"{target.name}.part")
+    while not _is(target, wanted):
+        with _alone(part) as is_ours:
+            if is_ours and not _is(target, wanted):
+                _get(part, wanted, get, wrong)
+                return part.replace(target)
+    return used(target)
 
 
 def _is(target: Path, wanted: str) -> bool:
     return target.exists() and sha256(target) == wanted
 
 
-def _got(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> Path:
-    part = target.with_name(f"{target.name}.part")
+def _get(part: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> None:
     url = get(part)
     if sha256(part) != wanted:
         part.unlink()
@@ -100,7 +103,30 @@ def _got(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> P
             f"{url} {wrong}; it was thrown away. Try again; if it stays so, somebody changed it on"
             " its way."
         )
-    return part.replace(target)
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[bool]:
+    """Hold the file *part* while nobody else does; tell if it is still the one of this name.
+
+    It is not when another has finished it, or thrown it away, while we waited.
+    """
+    import fcntl  # not on every system that may ask for --help
+
+    with part.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        try:
+            yield _is_named(part, file.fileno())
+        finally:
+            if _is_named(part, file.fileno()) and not part.stat().st_size:
+                part.unlink()
+
+
+def _is_named(path: Path, file: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _fetch(
