@@ -18,6 +18,7 @@ def main(arguments: Sequence[str]) -> int:
         if not arguments:
             # Even if no part is missing: the cache may come from another machine, without programs.
             host.ensure(_tell, {**host.TOOLS, **host.FOR_TESTS})
+            parts.paths([*(entry for entry, _ in parts.PLACES.values()), *parts.FOR_TESTS], _tell)
         found = parts.ensure(arguments or None, _tell)
     except (cache.BuildError, host.MissingToolsError) as error:
         _tell(f"Error: {error}")

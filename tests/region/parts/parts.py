@@ -95,6 +95,8 @@ PLACES: Final[Mapping[str, tuple[str, str]]] = {
     "volume": ("volume", "volume"),
 }
 NAMES: Final = tuple(PLACES)
+# What no region needs and a test does: built before the tests, which would wait for it for long.
+FOR_TESTS: Final = ("logs",)
 
 
 def ensure(names: Iterable[str] | None = None, tell: Tell = print) -> Parts:
