@@ -7,7 +7,7 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes clusters sweep sequences bench-cluster bench-programs examples examples-big
+.PHONY: release pins debs volumes clusters integrations sweep sequences bench-cluster bench-programs bench-logging examples examples-big
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -29,7 +29,7 @@ test:                       ## parts first, then style, types, import contracts 
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10 --ignore=tests/region/clusters
+	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10 --ignore=tests/region/clusters --ignore=tests/integrations
 	$(PY) -m bench.operator gate
 
 clusters:                   ## further clusters in regions of their own: a controller lost in every way, builds on the cluster
@@ -37,6 +37,11 @@ clusters:                   ## further clusters in regions of their own: a contr
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
 	$(PY) -m pytest --numprocesses=2 --durations=20 --durations-min=10 $(or $(CLUSTERS:%=tests/region/clusters/test_%.py),tests/region/clusters)
+
+integrations:               ## central logging beside what it works with: OpenSearch's own engine from Maven's jars
+	$(LOOK) "make integrations"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m pytest --durations=10 --durations-min=10 tests/integrations
 
 examples:                   ## the programs of examples/, each to its result in a region: build/examples.json (EXAMPLES="dask")
 	$(LOOK) "make examples"
@@ -108,6 +113,11 @@ bench-programs:             ## daily work with programs, beside the plain tools;
 	$(LOOK) "make bench-programs"
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m bench.programs
+
+bench-logging:              ## central logging's light stack held to its goals; build/bench/logging.json (BENCH="light")
+	$(LOOK) "make bench-logging"
+	@$(MAKE) --no-print-directory .venv/ready
+	$(PY) -m bench.logs $(BENCH)
 
 .venv/ready: requirements.lock pyproject.toml
 	python3 -m venv .venv

@@ -202,18 +202,19 @@ def _start_built(
     parts: ExitStack,
 ) -> tuple[Ebs, Machines]:
     """Start what is made of the parts that were built beforehand."""
-    from tests.region.parts import packages
+    from tests.region.parts import logimages, packages
     from tests.region.parts import parts as part_list
 
     built = part_list.ensure(tell=logger.info)
     contents.update(sites.releases(built, built.versions["k3s"], built.versions["clusterous"]))
-    # What the examples need is fetched by who runs them.
+    # What examples and central logging need is fetched by who runs them.
     fetched = part_list.there([packages.part(one) for one in packages.EXAMPLES])
-    bases = part_list.there([base for bases in packages.BASES.values() for base in bases])
+    bases = [base for bases in packages.BASES.values() for base in bases]
+    images = part_list.there([*bases, logimages.NAME])
     contents.update(sites.index(built.wheels, *fetched))
     contents.update(sites.pool(built.debs))
     _start_sites(places, files, contents, parts)
-    _start_registries(places, files, built, bases, aws, parts)
+    _start_registries(places, files, built, images, aws, parts)
     machines = Machines(places.state, built.rootfs, fabric, aws)
     ebs = Ebs(region=places.name, folder=places.ebs, program=built.volume, pid=machines.pid)
     parts.callback(ebs.close)

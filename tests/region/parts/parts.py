@@ -21,9 +21,11 @@ from tests.region.parts import (
     host,
     images,
     kubectl,
+    logimages,
     logs,
     minors,
     nfs_client,
+    opensearch,
     operator_image,
     packages,
     release,
@@ -287,6 +289,13 @@ def _recipes() -> Sequence[Recipe]:
             heavy=True,
         ),
         Recipe(
+            name=logimages.NAME,
+            build=logimages.build,
+            sources=(logimages.VALUES, *_modules(logimages, images)),
+            needs=("logs",),
+            estimate_seconds=10,
+        ),
+        Recipe(
             name="operator_image",
             build=operator_image.build,
             sources=operator_image.SOURCES,
@@ -335,6 +344,12 @@ def _recipes() -> Sequence[Recipe]:
             versions={"suite": debian.SUITE, "packages": temurin.PACKAGE},
             sources=_modules(temurin, images),
             estimate_seconds=30,
+        ),
+        Recipe(
+            name=opensearch.NAME,
+            build=opensearch.build,
+            sources=(opensearch.HERE, *_modules(opensearch)),
+            estimate_seconds=90,
         ),
         *minors.recipes(),
     )
