@@ -32,7 +32,7 @@ test:                       ## parts first, then style, types, import contracts 
 	$(PY) -m pytest --numprocesses=3 --durations=40 --durations-min=10 --ignore=tests/region/clusters --ignore=tests/integrations
 	$(PY) -m bench.operator gate
 
-clusters:                   ## further clusters in regions of their own: a controller lost in every way, builds on the cluster
+clusters:                   ## further clusters in regions of their own: a controller lost in every way, a volume's server, builds on the cluster
 	$(LOOK) "make clusters"
 	@$(MAKE) --no-print-directory .venv/ready
 	$(PY) -m tests.region.parts
