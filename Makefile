@@ -7,7 +7,8 @@ export GOFLAGS += -trimpath -buildvcs=false
 LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: install python3."; exit 1; }; \
 	python3 -m tests.host
 .PHONY: demo test chaos k8s-minors mutants check region clean image lock docs bench-operator bench-gate fresh
-.PHONY: release pins debs volumes clusters integrations sweep sequences bench-cluster bench-programs bench-logging examples examples-big
+.PHONY: check-style check-types check-go release pins debs volumes clusters integrations sweep sequences
+.PHONY: bench-cluster bench-programs bench-logging examples examples-big
 
 demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
 	$(LOOK) "make demo" $(IN)
@@ -68,8 +69,16 @@ sequences: .venv/ready      ## random clusters come, live and go, held to a mode
 mutants: .venv/mutants/ready ## faults put into the product, which its tests must notice; build/mutants.json (MUTANTS="--seed 7 --only sizing")
 	PYTHONPATH=.venv/mutants $(PY) -m tests.mutants $(MUTANTS)
 
-check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go
-	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/mypy && .venv/bin/lint-imports
+check: .venv/ready          ## what takes seconds: formatting, lint, types, imports, Go; side by side
+	@$(MAKE) --no-print-directory --jobs=3 --output-sync=target check-style check-types check-go
+
+check-style:
+	.venv/bin/ruff format --check . && .venv/bin/ruff check . && .venv/bin/lint-imports
+
+check-types:
+	.venv/bin/mypy
+
+check-go:
 	cd tests/region/parts/go && test -z "$$(gofmt -l . ../go-minors ../go-nfs ../go-volume ../go-logging)" && go vet ./... && go test -vet=off ./internal/...
 	cd tests/region/parts/go-nfs && go vet . && go test -vet=off .
 	cd tests/region/parts/go-volume && go vet .
