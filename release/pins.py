@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from clusterous_api.errors import ClusterousError
-from clusterous_cli.addons import builder
+from clusterous_cli.addons import builder, registry
 from clusterous_cli.boot import releases
 from clusterous_cli.cluster.config import DEFAULT_K3S
 from clusterous_cli.images import recipes
@@ -31,7 +31,7 @@ def files() -> Wanted:
 def images(folder: Path) -> Wanted:
     """Return the base images of the recipes in *folder*, and what a cluster pulls by its name."""
     bases = {recipes.read(path.parent).base for path in folder.glob(f"*/{recipes.FILE}")}
-    bases.add(builder.IMAGE)
+    bases |= {builder.IMAGE, registry.IMAGE}
     return {base: pull.Registry(references.parse(base)).digest for base in sorted(bases)}
 
 

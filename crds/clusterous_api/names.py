@@ -28,6 +28,8 @@ LABEL_POOL: Final = f"{DOMAIN}.node-restriction.kubernetes.io/pool"
 ROLE_CONTROLLER: Final = "controller"
 ROLE_WORKER: Final = "worker"
 ROLE_GATEWAY: Final = "gateway"
+# No machine's: that of a registry on the cluster, which reaches its bucket by it.
+ROLE_REGISTRY: Final = "registry"
 CONTROL_PLANE_TAINT: Final = LABEL_CONTROL_PLANE
 # The pool of the machine for masters, and what keeps all else away from it.
 POOL_MASTER: Final = "master"

@@ -78,7 +78,7 @@ def test_the_cluster_takes_both_forms_of_the_example(
     api: kube.Api, namespace: str, name: str
 ) -> None:
     what = program.read(EXAMPLE / name)
-    known = program.references(what, "registry.example", "reef", {})
+    known = program.references(what, "registry.example/clusterous/reef/", {})
     (app,), _ = program.manifests(what, MACHINES, known)
 
     _, first = api.apply(inside(namespace, app))

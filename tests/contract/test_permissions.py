@@ -50,3 +50,11 @@ def test_nothing_is_asked_about_that_no_command_does(service: str) -> None:
     extra = (asked(makes=True) | asked(makes=False)) - made - beside - set(permissions.LOOK)
 
     assert {one for one in extra if one.startswith(f"{service}:")} == set()
+
+
+def test_a_shared_bucket_and_its_role_are_asked_about() -> None:
+    asked = permissions.questions(REEF, on_efs=False, shared="our-images")
+
+    resources = {resource for one in asked for resource in one.resources}
+    assert "arn:aws:s3:::our-images" in resources
+    assert f"arn:aws:iam::{REEF.account}:role/{REEF.role('registry')}" in resources

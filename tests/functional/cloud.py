@@ -195,13 +195,14 @@ class World:
         path.write_bytes(artifact.name.encode())
         return path
 
-    def destroy(self, name: str, *, keep: bool = False) -> None:
+    def destroy(self, name: str, *, keep: bool = False, keep_images: bool = False) -> None:
         who = Identity(name=name, account=self.cloud.account, region=self.cloud.region)
         quiet = TimedLines(Ui(Options(quiet=True)))
         found = inventory.take(self.cloud, who, deep=True)
         converge.Destroy(
-            cloud=self.cloud, who=who, lines=quiet, pauses=self.pauses(), keep=keep
-        ).run(found)
+            cloud=self.cloud, who=who, lines=quiet, pauses=self.pauses(), keep=keep,
+            keep_images=keep_images,
+        ).run(found)  # fmt: skip
 
 
 def renewed(cloud: Aws) -> Aws:

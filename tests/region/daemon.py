@@ -207,10 +207,10 @@ def _start_built(
 
     built = part_list.ensure(tell=logger.info)
     contents.update(sites.releases(built, built.versions["k3s"], built.versions["clusterous"]))
-    # What examples and central logging need is fetched by who runs them.
+    # What examples, central logging and a registry need is fetched by who runs them.
     fetched = part_list.there([packages.part(one) for one in packages.EXAMPLES])
     bases = [base for bases in packages.BASES.values() for base in bases]
-    images = part_list.there([*bases, logimages.NAME])
+    images = part_list.there([*bases, logimages.NAME, "registry_image"])
     contents.update(sites.index(built.wheels, *fetched))
     contents.update(sites.pool(built.debs))
     _start_sites(places, files, contents, parts)

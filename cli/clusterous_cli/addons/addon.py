@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import yaml
@@ -28,6 +28,9 @@ class Setting:
     operator: str  # the full name of its image
     archives: Mapping[str, Blob]
     volume_server: str = ""  # the same, where there is one
+    # Of a registry on the cluster: its bucket, and by what it is known (`pki.Secrets.registry`).
+    bucket: str = ""
+    registry: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 def helm_chart(

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from clusterous_api import names, quantity
 from clusterous_cli.addons.addon import Manifest
+from clusterous_cli.cluster.file import registry
 
 # Upstream's rootless one. `make pins` writes its digest.
 IMAGE: Final = "docker.io/moby/buildkit:v0.34.2-rootless"
@@ -148,9 +149,9 @@ def _half(nodes: Iterable[Mapping[str, Any]], resource: str, least: int, most: i
     return max(least, min(most, whole))
 
 
-def manifests(where: Room, image: str) -> list[Manifest]:
-    """Return all objects of a builder; the last is the Job."""
-    return [_namespace(), _policy(), job(where, image)]
+def manifests(where: Room, image: str, *, with_registry: bool = False) -> list[Manifest]:
+    """Return all objects of a builder; the last is the Job. It knows the cluster's own registry."""
+    return [_namespace(), _policy(), job(where, image, with_registry=with_registry)]
 
 
 def _namespace() -> Manifest:
@@ -172,7 +173,7 @@ def _policy() -> Manifest:
     }
 
 
-def job(where: Room, image: str) -> Manifest:
+def job(where: Room, image: str, *, with_registry: bool = False) -> Manifest:
     """Return the Job, which forgets itself."""
     return {
         "apiVersion": "batch/v1",
@@ -181,13 +182,16 @@ def job(where: Room, image: str) -> Manifest:
         "spec": {
             "backoffLimit": 0,
             "ttlSecondsAfterFinished": FORGET,
-            "template": {"metadata": {"labels": LABELS}, "spec": _pod(where, image)},
+            "template": {"metadata": {"labels": LABELS}, "spec": _pod(where, image, with_registry)},
         },
     }
 
 
-def _pod(where: Room, image: str) -> dict[str, Any]:
+def _pod(where: Room, image: str, with_registry: bool) -> dict[str, Any]:
+    # No DNS knows it, and to builders it is the one that takes pushes.
+    aliases = [{"ip": registry.WRITE, "hostnames": [registry.NAME]}]
     return {
+        **({"hostAliases": aliases} if with_registry else {}),
         "restartPolicy": "Never",
         "terminationGracePeriodSeconds": 5,
         "automountServiceAccountToken": False,

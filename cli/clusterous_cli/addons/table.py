@@ -10,6 +10,7 @@ from clusterous_cli.addons import (
     centrallogging,
     cloudcontroller,
     operatorchart,
+    registry,
     volumeserver,
 )
 from clusterous_cli.addons.addon import Addon, Rendered, Setting, rendered
@@ -23,6 +24,7 @@ ALL: Final[tuple[Addon, ...]] = (
     volumeserver.ADDON,
     appnames.ADDON,
     centrallogging.ADDON,
+    registry.ADDON,
 )
 
 

@@ -11,9 +11,11 @@ from urllib.parse import quote
 
 from clusterous_api import names
 from clusterous_api.mounts import EFS_OPTIONS, LOOK_OPTIONS
+from clusterous_cli.boot import pki
 from clusterous_cli.boot.pki import Secrets
 from clusterous_cli.cluster.addresses import addresses
 from clusterous_cli.cluster.config import ClusterConfig, Pool, VolumeType
+from clusterous_cli.cluster.file import registry
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import (
     ADDONS,
@@ -40,6 +42,9 @@ PIN: Final = "io.cri-containerd.pinned=pinned"
 # Which volume the volume server is to serve, and where it says how that is.
 VOLUME_ORDER: Final = f"{FACTS}/volume"
 VOLUME_STATUS: Final = "/run/clusterous/volumeserver/status.json"
+# The keys of the role of a registry on the cluster, for its pod alone, whose user this is.
+KEYS: Final = "/run/clusterous/registry/keys.json"
+REGISTRY_USER: Final = 65532
 # What Kubernetes knows, on a volume of its own; see state.sh.
 KEPT: Final = f"{K3S}/server"
 # MiB that are reserved there, and with how few left they are given up; see state.sh.
@@ -102,6 +107,9 @@ def bundle(
     """Return the files and user data of all pools."""
     files = {role: _files(role, who, secrets, released) for role in ROLES}
     files[names.ROLE_CONTROLLER] += _snapshot_files(who)
+    if config.registry.on_cluster:
+        for role in (names.ROLE_CONTROLLER, names.ROLE_WORKER):
+            files[role] += _registry_files(secrets)
     scripts = {
         one.name: content(
             "boot", f"{one.role}.sh", _script(one, config, who, files[one.role], version)
@@ -174,6 +182,26 @@ def _server_files(secrets: Secrets) -> tuple[File, ...]:
     )
 
 
+def _registry_files(secrets: Secrets) -> tuple[File, ...]:
+    """Return what tells a node where the cluster's own registry is, and lets it pull there."""
+    folder = "/etc/rancher/k3s"
+    files = {part: f"{folder}/registry-{part}" for part in (pki.REGISTRY_CA, *pki.NODE)}
+    address = f"{registry.READ}:{registry.PORT}"
+    tls = dict(zip(("ca_file", "cert_file", "key_file"), files.values(), strict=True))
+    told = {
+        "mirrors": {registry.HOST: {"endpoint": [f"https://{address}"]}},
+        "configs": {address: {"tls": tls}},
+    }
+    text = json.dumps(told, indent=1) + "\n"  # JSON is YAML
+    return (
+        _secret("agent", "registries.yaml", text, f"{folder}/registries.yaml"),
+        *(
+            _secret("agent", f"registry-{part}", secrets.registry[part], target)
+            for part, target in files.items()
+        ),
+    )
+
+
 def _snapshot_files(who: Identity) -> tuple[File, ...]:
     """Return what makes snapshots of the datastore, and a datastore of one."""
     texts = {
@@ -242,7 +270,7 @@ def _script(
             UNIT="k3s" if server else "k3s-agent",
             EXTRA=assets.template("ready.sh") if server else "",
         )
-        steps = _following(config) + steps if server else steps
+        steps = _following(config, who) + steps if server else steps
     return assets.render(
         assets.template("boot.sh"),
         ROLE=role,
@@ -286,8 +314,17 @@ def snapshot_script(who: Identity) -> str:
     )
 
 
-def _following(config: ClusterConfig) -> str:
+def _registry_keys(who: Identity) -> str:
+    """Return what gives the registry's pod the keys of its own role, again and again."""
+    role = f"arn:{who.partition}:iam::{who.account}:role/{who.role(names.ROLE_REGISTRY)}"
+    text = assets.template("registry.sh")
+    return assets.render(text, ROLE_ARN=quote(role, safe=""), FILE=KEYS, USER=str(REGISTRY_USER))
+
+
+def _following(config: ClusterConfig, who: Identity) -> str:
     followed = state_script() + assets.render(assets.template("addons.sh"), TABLE=ADDONS, PIN=PIN)
+    if config.registry.on_cluster:
+        followed += _registry_keys(who)
     if not config.volume.served:
         return followed
     text = assets.template("volume.sh")
@@ -303,17 +340,19 @@ def _following(config: ClusterConfig) -> str:
 def _after(config: ClusterConfig, role: str, volume: str) -> str:
     """Return what a machine does when it is ready."""
     if role == names.ROLE_CONTROLLER:
-        return _reporting(volume, config.volume.served)
+        return _reporting(volume, config)
     if role == names.ROLE_WORKER and config.volume.served:
         return _mounting(config)
     return ""
 
 
-def _reporting(volume: str, is_served: bool) -> str:
+def _reporting(volume: str, config: ClusterConfig) -> str:
     text = assets.template("report.sh")
     marks = {"POOL": names.LABEL_POOL, "MARK": names.ANNOTATION_ADDON, "SPACE": names.NAMESPACE}
     marks |= {"MASTER": names.POOL_MASTER}
-    follow = "follow_volume >/dev/null 2>&1 &" if is_served else ""
+    followed = ["follow_volume"] if config.volume.served else []
+    followed += ["follow_registry_keys"] if config.registry.on_cluster else []
+    follow = "\n".join(f"{one} >/dev/null 2>&1 &" for one in followed)
     places = {"VOLUME": volume, "STATUS": VOLUME_STATUS, "HOMES": HOMES}
     return assets.render(text, FOLLOW=follow, OPTIONS=",".join(LOOK_OPTIONS), **places, **marks)
 

@@ -4,10 +4,11 @@ Because the authorities exist first, the join token (which holds their hash) and
 certificate are known before any node runs, so that all nodes start in one wave and nobody logs in.
 """
 
+import ipaddress
 import json
 import secrets as randomness
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -16,6 +17,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from clusterous_cli.cluster.file import registry
 
 YEARS_OF_CA: Final = 10
 YEARS_OF_ADMIN: Final = 1
@@ -28,6 +31,14 @@ AUTHORITIES: Final = (
     "etcd/server-ca",
 )
 SERVICE_KEY: Final = "service.key"
+# The parts of `Secrets.registry`: who signed the next two, the registry's own certificate, that of
+# the nodes, which pull by it, and what tokens of those who push are signed with.
+REGISTRY_CA: Final = "ca.crt"
+SERVER: Final = ("server.crt", "server.key")
+NODE: Final = ("node.crt", "node.key")
+PUSH: Final = ("push.crt", "push.key")
+# What uploads are signed with: the same for each pod, so that one goes on where another ended.
+UPLOADS: Final = "uploads"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +52,8 @@ class Secrets:
     admin_key: str
     ssh_private: str
     ssh_public: str
+    # By which a registry on the cluster is known, and those who pull and push. See `_registry`.
+    registry: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def server_ca(self) -> str:
@@ -91,6 +104,7 @@ def create(name: str, now: datetime) -> Secrets:
         .public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
         .decode()
         + f" clusterous-{name}",
+        registry=_registry(name, now),
     )
 
 
@@ -142,6 +156,50 @@ def _admin(
         .sign(ca_key, hashes.SHA256())
     )
     return key, certificate
+
+
+def _registry(name: str, now: datetime) -> dict[str, str]:
+    """Make what a registry on the cluster needs; the key of its authority is kept by nobody.
+
+    Who pushes has an authority of its own: else a node could make itself one who does.
+    """
+    ca_key, ca = _authority(f"{name} registry", now)
+    push_key, push = _authority(f"{name} push", now)
+    addresses = [ipaddress.ip_address(one) for one in (registry.READ, registry.WRITE, "127.0.0.1")]
+    called = [x509.DNSName(registry.NAME), *(x509.IPAddress(one) for one in addresses)]
+    of_registry = [
+        x509.SubjectAlternativeName(called),
+        x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]),
+    ]
+    of_node = [x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])]
+    return {
+        REGISTRY_CA: _pem(ca),
+        UPLOADS: randomness.token_hex(32),
+        **_certified(SERVER, of_registry, ca_key, ca, now),
+        **_certified(NODE, of_node, ca_key, ca, now),
+        PUSH[0]: _pem(push),
+        PUSH[1]: _key_pem(push_key),
+    }
+
+
+def _certified(
+    names: tuple[str, str],
+    extensions: Sequence[x509.ExtensionType],
+    ca_key: ec.EllipticCurvePrivateKey,
+    ca: x509.Certificate,
+    now: datetime,
+) -> dict[str, str]:
+    """Make a key and its certificate, by their *names*."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    title = f"clusterous registry {names[0].removesuffix('.crt')}"
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, title)])
+    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
+    builder = _builder(subject, ca.subject, key.public_key(), now, YEARS_OF_CA).add_extension(
+        x509.BasicConstraints(ca=False, path_length=None), critical=True
+    )
+    for extension in (issuer, *extensions):
+        builder = builder.add_extension(extension, critical=False)
+    return {names[0]: _pem(builder.sign(ca_key, hashes.SHA256())), names[1]: _key_pem(key)}
 
 
 def _builder(

@@ -14,6 +14,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.cluster.file import centrallogging
 from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
+from clusterous_cli.cluster.file.registry import BUCKET, Registry, RegistryType
 from clusterous_cli.system import assets, yamltree
 
 FILE: Final = "clusterous.yaml"
@@ -64,6 +65,7 @@ SECTIONS: Final = {
     "master": ("type", "disk"),
     "workers": POOL,
     "volume": ("type", "size", "iops", "throughput", "id"),
+    "registry": ("type", "bucket"),
     "logging": ("level", "store", "days", "size", "url"),
 }
 KEYS: Final = (
@@ -86,7 +88,8 @@ FORMER: Final = {
     "parameters": "say the machines themselves: `workers: {type: …, count: …}`, or `pools`",
     "vpc_id": "each cluster has a network of its own; `network: {cidr: …}` says which addresses",
     "central_logging_level": "it is `logging: {level: …}` now",
-    "clusterous_s3_bucket": "each cluster has a bucket of its own, which goes with it",
+    "clusterous_s3_bucket": "each cluster has a bucket of its own, which goes with it; one for"
+    " images is `registry: {type: s3, bucket: …}` now",
 }
 MOST_TAGS: Final = 40  # EC2 takes 50, and some are ours
 # Of gp3, each from, to, in: https://docs.aws.amazon.com/ebs/latest/userguide/general-purpose.html
@@ -226,6 +229,7 @@ class ClusterConfig:
     pools: tuple[Pool, ...] = (GATEWAY, CONTROLLER, MASTER, WORKERS)
     volume: Volume = field(default_factory=lambda: _sized(VolumeType.EBS, {}))
     tags: tuple[tuple[str, str], ...] = ()
+    registry: Registry = field(default_factory=Registry)
     logging: CentralLogging | None = None
     environment_file: str | None = None  # run by create; no matter of the cluster's
 
@@ -267,8 +271,12 @@ class ClusterConfig:
         volume = Volume(**{**record["volume"], "type": VolumeType(record["volume"]["type"])})
         pools = tuple(_pool(name, pool) for name, pool in record["pools"].items())
         logging = record["logging"] and _logging(record["logging"])
+        registry = Registry(
+            type=RegistryType(record["registry"]["type"]), bucket=record["registry"]["bucket"]
+        )
         kept = {**record, "allow": tuple(record["allow"]), "tags": tags, "volume": volume}
-        return ClusterConfig(**{**kept, "pools": pools, "logging": logging})
+        kept |= {"pools": pools, "logging": logging, "registry": registry}
+        return ClusterConfig(**kept)
 
 
 def _kept(pool: Pool) -> dict[str, Any]:
@@ -354,6 +362,7 @@ class _Reader(yamltree.Reader):
             ),
             volume=self.volume(values, before.volume.type),
             tags=self.tags(values.get("tags")),
+            registry=self.registry(values),
             logging=self.logging(values),
             environment_file=self.pattern(
                 values.get("environment_file"), "environment_file", PATH, "the path of a file"
@@ -443,6 +452,26 @@ class _Reader(yamltree.Reader):
         if node is not None and len(found) > MOST_TAGS:
             self.wrong(node, f"tags are {len(found)}; the most are {MOST_TAGS}")
         return tuple(sorted(found))
+
+    def registry(self, values: Mapping[str, yaml.Node]) -> Registry:
+        """Where images are kept, for which its type alone is enough."""
+        node, usual = values.get("registry"), Registry()
+        if node is None:
+            return usual
+        if isinstance(node, yaml.ScalarNode):
+            return Registry(type=self.kept_in(node, "registry", usual.type))
+        given = self.section(values, "registry")
+        meaning = "a bucket: 3 to 63 small letters, digits and -, neither first nor last a -"
+        bucket = self.pattern(given.get("bucket"), "registry.bucket", BUCKET, meaning)
+        implied = RegistryType.S3 if "bucket" in given else usual.type
+        type = self.kept_in(given.get("type"), "registry.type", implied)
+        if type is not RegistryType.S3 and "bucket" in given:
+            self.wrong(given["bucket"], "registry.bucket: only a registry of type s3 has one")
+        return Registry(type=type, bucket=bucket)
+
+    def kept_in(self, node: yaml.Node | None, where: str, before: RegistryType) -> RegistryType:
+        word = self.choice(node, where, tuple(RegistryType), before)
+        return RegistryType(word) if word in tuple(RegistryType) else before
 
     def logging(self, values: Mapping[str, yaml.Node]) -> CentralLogging | None:
         """Central logging, unless there shall be none; its level alone is enough."""

@@ -62,6 +62,13 @@ class Identity:
         return f"clusterous-{self.name}-{self.uid}"
 
     @property
+    def image_bucket(self) -> str:
+        """Name the bucket with the images of all clusters here that name no other."""
+        return (
+            f"clusterous-images-{sha256(f'{self.account}/{self.region}'.encode()).hexdigest()[:10]}"
+        )
+
+    @property
     def registry(self) -> str:
         """Name the host of the account's image registry."""
         return f"{self.account}.dkr.ecr.{self.region}.{self.dns_suffix}"

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +15,7 @@ from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import local
 from clusterous_cli.cluster.addresses import node_name
+from clusterous_cli.cluster.file import registry
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import NODES, RECORD, SECRETS_KEY
 from clusterous_cli.cluster.records import formats, report
@@ -59,6 +60,7 @@ class Cluster:
     region: str
     bucket: str
     registry: str
+    images: str  # the folder of its images there
     gateway_ip: str
     controller_ip: str
     nodes: tuple[Node, ...]
@@ -71,7 +73,13 @@ class Cluster:
     admin_key: str
     server_ca: str
     record: Mapping[str, Any]
+    registry_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
     away: Away | None = None  # the controller, where it does not do its work
+
+    @property
+    def place(self) -> str:
+        """Return what the names of its images begin with."""
+        return f"{self.registry}/{self.images}"
 
 
 def cluster_names(cloud: Aws) -> list[str]:
@@ -164,6 +172,7 @@ def _opened(
     if record is None or secret is None:
         raise absent(who)
     where = local.settle(who)
+    on_cluster = record["config"]["registry"]["type"] == registry.RegistryType.S3
     private.write(where / "id_ed25519", secret["ssh_private"])
     private.write(where / "known_hosts", known_hosts(nodes))
     private.write(where / RECORD, json.dumps(record, indent=1))
@@ -173,7 +182,8 @@ def _opened(
         account=who.account,
         region=who.region,
         bucket=who.bucket,
-        registry=who.registry,
+        registry=registry.HOST if on_cluster else who.registry,
+        images="" if on_cluster else who.repositories,
         gateway_ip=_first(nodes, names.ROLE_GATEWAY, "public_ip"),
         controller_ip=_first(nodes, names.ROLE_CONTROLLER, "private_ip"),
         nodes=nodes,
@@ -186,6 +196,7 @@ def _opened(
         admin_key=secret["admin_key"],
         server_ca=secret["tls"]["server-ca.crt"],
         record=record,
+        registry_keys=secret.get("registry", {}),
     )
 
 

@@ -59,5 +59,5 @@ def command(
     opened = opening.session_of(settings)
     workshop = Workshop(opened, ui, launching.aws_profile(settings), wish)
     digest = workshop.make([build], workshop.there([build]))[name]
-    reference = contexts.reference(opened.cluster.registry, opened.cluster.name, build, digest)
+    reference = contexts.reference(opened.cluster.place, build, digest)
     ui.emit({"name": name, "digest": digest, "reference": reference}, lambda: reference)

@@ -41,6 +41,11 @@ if TYPE_CHECKING:
 @click.option(
     "--discard-logs", is_flag=True, help="Let what central logging has collected go with it."
 )
+@click.option(
+    "--keep-images",
+    is_flag=True,
+    help="Keep the images that were built for it, in ECR or in the bucket of registry: s3.",
+)
 @click.option("--confirm", is_flag=True, help="Do not ask (the same as --yes).")
 @options.break_lock
 @options.with_settings
@@ -52,12 +57,15 @@ def command(
     force_delete_shared_volume: bool,
     export_logs: str | None,
     discard_logs: bool,
+    keep_images: bool,
     confirm: bool,
 ) -> int:
     """Remove the cluster, its data, and everything that costs money; then look again.
 
     A volume that was taken by its id stays. With --leave-shared-volume the cluster's own does, too,
     and snapshots do in any case: what is kept is listed with what it costs, and is no failure.
+    Images go with the cluster unless --keep-images says otherwise; those in a bucket that another
+    cluster uses, too, stay.
 
     Where central logging has a store of its own on the cluster, it is asked where to write what was
     collected; without a terminal --export-logs or --discard-logs must say it.
@@ -106,7 +114,11 @@ def command(
             " not know. Name it to remove it without a question."
         )
     logs = _collected(cloud, who, found)
-    what = removal.removal_words(who, found, keep=keep, force=force, logs=logs is not None)
+    if not keep_images and removal.has_images(found) and screen.can_ask and not settings.yes:
+        keep_images = screen.confirm(f"{removal.images_words(found)} Keep them? [y/N]")
+    what = removal.removal_words(
+        who, found, keep=keep, force=force, logs=logs is not None, keep_images=keep_images
+    )
     question = f"{what}\nType the cluster's name to go on:"
     if not screen.confirm(question, word=who.name):
         screen.warn("Nothing was removed.")
@@ -119,6 +131,7 @@ def command(
     decided = " --discard-logs" * (logs is not None)
     also = " --guardduty" * guardduty + options.also("guardduty", "export_logs", "discard_logs")
     also += decided
+    also += " --keep-images" * (keep_images and "--keep-images" not in also)
     again = f"clusterous destroy {who.name}{also}"
     with (
         screen.lines() as lines,
@@ -128,7 +141,7 @@ def command(
         try:
             destroy = converge.Destroy(
                 cloud=cloud, who=who, lines=lines, pauses=pauses, managed=guardduty, keep=keep,
-                force=force, breaks=settings.break_lock, again=again,
+                keep_images=keep_images, force=force, breaks=settings.break_lock, again=again,
             )  # fmt: skip
             seen = destroy.run(found)
         except converge.Remains as error:

@@ -1,4 +1,4 @@
-"""`clusterous image ls|info|rm|prune`."""
+"""`clusterous image ls|info|rm|prune|collect`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,6 +9,8 @@ from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
 
 if TYPE_CHECKING:
+    from clusterous_cli.cluster.identity import Identity
+    from clusterous_cli.images.stock.places import Place
     from clusterous_cli.images.stock.removal import Decision
     from clusterous_cli.images.stock.shelf import Item
     from clusterous_cli.reach.session import Session
@@ -30,17 +32,16 @@ def command() -> None:
 def ls(settings: Settings) -> None:
     """List the images of the cluster, with their sizes (as the registry keeps them) and ages."""
     from clusterous_cli.commands import opening
-    from clusterous_cli.images.stock import shelf
     from clusterous_cli.output import images
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    cloud, who = opening.chosen(settings)
-    items, now = shelf.listed(cloud, who), opening.now()
+    who, place, host = _place(settings)
+    items, now = place.listed(), opening.now()
     if not items and ui.for_people:
         ui.tell(f"There is no image of {who.name} yet: clusterous build-image FOLDER NAME")
         return
-    data = images.listed_data(items, who.registry, now)
+    data = images.listed_data(items, host, now)
     ui.emit(data, lambda: images.listed_table(items, now))
 
 
@@ -49,18 +50,15 @@ def ls(settings: Settings) -> None:
 @options.with_settings
 def info(settings: Settings, name: str) -> None:
     """Show what NAME:TAG (default: latest) stands for: tags, id, author, when it was made."""
-    from clusterous_cli.commands import launching, opening
-    from clusterous_cli.images import workshop
+    from clusterous_cli.commands import opening
     from clusterous_cli.images.stock import shelf
     from clusterous_cli.output import images
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
-    cloud, who = opening.chosen(settings)
-    item = shelf.find(shelf.listed(cloud, who), name)
-    profile = launching.aws_profile(settings)
-    config = workshop.repository(who, item.repository, profile).config(item.digest)
-    data = images.described_data(item, config, who.registry, opening.now())
+    _, place, host = _place(settings)
+    item = shelf.find(place.listed(), name)
+    data = images.described_data(item, place.config(item), host, opening.now())
     ui.emit(data, lambda: images.described_table(data))
 
 
@@ -75,14 +73,15 @@ def rm(settings: Settings, names: tuple[str, ...], dry_run: bool) -> int:
     cluster that cannot be asked counts as using everything.
     """
     from clusterous_cli.commands import opening
-    from clusterous_cli.images.stock import shelf
+    from clusterous_cli.images.stock import places, shelf
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     opened = opening.session_of(settings)
-    items = shelf.listed(opened.cloud, opened.identity)
+    place = places.of_session(opened, None)
+    items = place.listed()
     wanted = list(dict.fromkeys(shelf.find(items, name) for name in names))
-    return _removed(ui, opened, items, wanted, dry_run)
+    return _removed(ui, opened, place, items, wanted, dry_run)
 
 
 @command.command("prune", short_help="Remove what nobody uses or calls by a name.")
@@ -105,37 +104,84 @@ def prune(settings: Settings, older_than: float, also_named: bool, dry_run: bool
     from datetime import timedelta
 
     from clusterous_cli.commands import opening
-    from clusterous_cli.images.stock import removal, shelf
+    from clusterous_cli.images.stock import places, removal
     from clusterous_cli.terminal.screen import Ui
 
     ui = Ui(settings)
     opened = opening.session_of(settings)
-    items = shelf.listed(opened.cloud, opened.identity)
+    place = places.of_session(opened, None)
+    items = place.listed()
     older = timedelta(days=older_than)
     wanted = removal.prunable(items, opening.now(), older, also_named)
-    return _removed(ui, opened, items, wanted, dry_run)
+    return _removed(ui, opened, place, items, wanted, dry_run)
+
+
+@command.command("collect", short_help="Free what removed images took.")
+@options.with_settings
+def collect(settings: Settings) -> None:
+    """Free the layers that no image needs any more, in the bucket of `registry: s3`.
+
+    Meanwhile nobody pushes to that bucket, from any cluster: a lock in it says so, and who pushes
+    already is waited for. Programs go on. ECR does all that by itself.
+    """
+    from clusterous_cli.commands import opening
+    from clusterous_cli.images.stock import collection, places
+    from clusterous_cli.system import wait
+    from clusterous_cli.terminal import spell
+    from clusterous_cli.terminal.screen import Ui
+
+    ui = Ui(settings)
+    opened = opening.session_of(settings)
+    place = places.of_session(opened, None)
+    if not isinstance(place, places.OnCluster):
+        ui.tell("There is nothing to do: ECR frees by itself what no image needs.")
+        return
+    with ui.lines() as lines:
+        done = collection.collect(opened, place.bucket, wait.Pauses(), lines)
+        freed = spell.size(max(0, done.before - done.after))
+        words = f"{freed} freed, {spell.size(done.after)} left in {place.bucket}"
+        lines.set("collection", words, done=True)
+    if not ui.for_people:
+        ui.emit({"bucket": place.bucket, "before": done.before, "after": done.after,
+                 "blobs": done.blobs, "manifests": done.manifests})  # fmt: skip
+
+
+def _place(settings: Settings) -> "tuple[Identity, Place, str]":
+    """Return the cluster that is meant, where it keeps images, and what that is called."""
+    from clusterous_cli.cluster import record
+    from clusterous_cli.cluster.file import registry
+    from clusterous_cli.commands import launching, opening
+    from clusterous_cli.images.stock import places
+
+    cloud, who = opening.chosen(settings)
+    place = places.of(cloud, who, record.read(cloud, who), launching.aws_profile(settings))
+    return who, place, registry.HOST if isinstance(place, places.OnCluster) else who.registry
 
 
 def _removed(
-    ui: "Ui", opened: "Session", items: Sequence["Item"], wanted: Sequence["Item"], dry_run: bool
+    ui: "Ui",
+    opened: "Session",
+    place: "Place",
+    items: Sequence["Item"],
+    wanted: Sequence["Item"],
+    dry_run: bool,
 ) -> int:
     """Remove what may go of what is *wanted* away; 1 if something stays that was."""
-    from clusterous_cli.images.stock import shelf
     from clusterous_cli.output import images
 
-    decision = _decided(ui, opened, items, wanted)
+    decision = _decided(ui, opened, place, items, wanted)
     for words in images.stay_words(decision):
         ui.warn(f"  ! {words}")
     if not decision.go:
         ui.tell("Nothing was removed." if wanted else "There is nothing to remove.")
     else:
         cluster = opened.cluster
-        place = f"{cluster.name} in {cluster.region} (account {cluster.account})"
-        question = images.removal_words(decision, place)
+        where = f"{cluster.name} in {cluster.region} (account {cluster.account})"
+        question = images.removal_words(decision, where)
         if dry_run:
             ui.tell(question.replace("This removes", "This would remove", 1))
         elif ui.confirm(f"{question}\nRemove them? [y/N]"):
-            shelf.remove(opened.cloud, decision.go)
+            place.remove(decision.go)
             ui.tell("✓ removed")
         else:
             ui.warn("Nothing was removed.")
@@ -146,10 +192,14 @@ def _removed(
 
 
 def _decided(
-    ui: "Ui", opened: "Session", items: Sequence["Item"], wanted: Sequence["Item"]
+    ui: "Ui",
+    opened: "Session",
+    place: "Place",
+    items: Sequence["Item"],
+    wanted: Sequence["Item"],
 ) -> "Decision":
     from clusterous_cli.cluster import record
-    from clusterous_cli.images.stock import removal, shelf, usage
+    from clusterous_cli.images.stock import removal, usage
     from clusterous_cli.reach import kube, session
 
     if not wanted:
@@ -161,6 +211,6 @@ def _decided(
         return session.api_of(there.cluster)
 
     uses = usage.ask(record.cluster_names(opened.cloud), reached)
-    known = shelf.with_layers(opened.cloud, items)
+    known = place.with_layers(items)
     digests = {item.digest for item in wanted}
     return removal.decide([item for item in known if item.digest in digests], known, uses)

@@ -1,19 +1,15 @@
 """A bucket of a person's own, for images that outlive clusters."""
 
-import re
-from typing import Final
-
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
+from clusterous_cli.cluster.file.registry import BUCKET
 from clusterous_cli.plan.kinds import files
-
-NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
 def check_name(name: str) -> str:
     """Return *name*, if a bucket can be called so (without dots: they break TLS)."""
-    if not NAME.fullmatch(name):
+    if not BUCKET.fullmatch(name):
         raise UserError(
             f"{name!r} is no bucket's name: 3 to 63 lower-case letters, digits and hyphens, the"
             " first and the last no hyphen."

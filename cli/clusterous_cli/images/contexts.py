@@ -12,7 +12,6 @@ from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import UserError
-from clusterous_cli.cluster.identity import repositories
 from clusterous_cli.images.assembly import references
 from clusterous_cli.images.context import taken
 from clusterous_cli.images.context.taken import Source
@@ -68,15 +67,13 @@ def pointing(text: str) -> tuple[str, str]:
     return name, tag
 
 
-def repository(cluster: str, name: str) -> str:
-    """Under the cluster's name: the nodes' roles may pull from there, and destroy looks there."""
-    return f"{repositories(cluster)}{name}"
+def reference(place: str, build: Build, digest: str | None = None) -> str:
+    """Return the image's full name: by its digest, or by its tag as long as there is none.
 
-
-def reference(registry: str, cluster: str, build: Build, digest: str | None = None) -> str:
-    """Return the image's full name: by its digest, or by its tag as long as there is none."""
+    *place* is the registry with the folder of images there, up to a name.
+    """
     version = f"@{digest}" if digest else f":{build.tag}"
-    return f"{registry}/{repository(cluster, build.name)}{version}"
+    return f"{place}{build.name}{version}"
 
 
 def plan_build(

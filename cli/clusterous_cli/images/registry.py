@@ -11,7 +11,7 @@ from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.cluster.tags import as_items
+from clusterous_cli.cluster.tags import as_items, is_kept_from
 from clusterous_cli.images.context import taken
 from clusterous_cli.system import shell
 
@@ -94,17 +94,21 @@ def ensure_repository(cloud: Aws, who: Identity, repository: str, more: Mapping[
             tags=as_items(tags),
         )
     except errors.AlreadyExists:
-        _check_ours(cloud, who, repository)
+        _check_ours(cloud, who, repository, tags)
         if not _is_right(cloud, repository):
             _set_right(cloud, repository)
     else:
         _expire(cloud, repository)
 
 
-def _check_ours(cloud: Aws, who: Identity, repository: str) -> None:
+def _check_ours(cloud: Aws, who: Identity, repository: str, ours: Mapping[str, str]) -> None:
     arn = f"arn:{who.partition}:ecr:{who.region}:{who.account}:repository/{repository}"
     listed = cloud.call("ecr", "list_tags_for_resource", resourceArn=arn).get("tags", ())
-    if {tag["Key"]: tag["Value"] for tag in listed}.get(names.TAG_UID) != who.uid:
+    tags = {tag["Key"]: tag["Value"] for tag in listed}
+    if is_kept_from(tags, who):  # by a cluster of the same name, of before
+        cloud.call("ecr", "tag_resource", resourceArn=arn, tags=as_items(ours))
+        cloud.call("ecr", "untag_resource", resourceArn=arn, tagKeys=[names.TAG_KEPT])
+    elif tags.get(names.TAG_UID) != who.uid:
         raise UserError(
             f"The account has an image repository {repository} that was not made for {who.name};"
             " nothing was pushed. Call the image otherwise, or remove that repository."

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clusterous_api.errors import ClusterousError
-from clusterous_cli.cluster.identity import Identity
-from clusterous_cli.images import builder, contexts, registry
+from clusterous_cli.images import builder
 from clusterous_cli.images.assembly import archives, pull, references
 from clusterous_cli.images.builder import Builder
 from clusterous_cli.images.context import recipe, taken
@@ -17,25 +16,16 @@ from clusterous_cli.images.context.taken import Taken
 from clusterous_cli.images.contexts import Build
 from clusterous_cli.images.registry import Known
 from clusterous_cli.images.remote import building, desk
-from clusterous_cli.images.remote import scripts as remote
 from clusterous_cli.images.remote.building import Order
 from clusterous_cli.images.remote.desk import Desk
-from clusterous_cli.images.sending import push, saved
+from clusterous_cli.images.sending import push, saved, token
+from clusterous_cli.images.stock import places
+from clusterous_cli.images.stock.places import Place
 from clusterous_cli.reach.session import Session
 from clusterous_cli.system import download, private
 from clusterous_cli.terminal import spell
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.terminal.screen import Ui
-
-
-def repository(who: Identity, name: str, profile: str | None) -> push.Repository:
-    """Return a repository of ECR to read and write; the password is fetched when it is needed."""
-    return push.Repository(
-        registry=who.registry,
-        name=name,
-        user=registry.USER,
-        password=lambda: registry.password(who.region, profile),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +39,11 @@ class Workshop:
     ui: Ui
     profile: str | None = None
     wish: str | None = None
+
+    @property
+    def place(self) -> Place:
+        """Return where the cluster's images are kept."""
+        return places.of_session(self.session, self.profile)
 
     def there(self, builds: Sequence[Build]) -> dict[str, Known]:
         """Return, by titles, those that the registry has."""
@@ -72,12 +67,9 @@ class Workshop:
     def _point(self, build: Build, digest: str) -> None:
         """Let people's name for the image stand for this one, whichever it was before."""
         repository = self._repository(build)
-        self._ensure(repository)
-        self._writable(repository).point(build.pointer, digest)
-
-    def _ensure(self, repository: str) -> None:
-        more = dict(self.session.cluster.record["config"].get("tags", ()))
-        registry.ensure_repository(self.session.cloud, self.session.identity, repository, more)
+        self.place.ensure(repository)
+        with self.place.pushing():
+            self.place.writable(repository).point(build.pointer, digest)
 
     def _made(self, missing: Sequence[Build]) -> dict[str, str]:
         for build in missing:
@@ -121,17 +113,19 @@ class Workshop:
     ) -> str:
         """Have a copy built; what somebody else pushed meanwhile is as good."""
         repository = self._repository(build)
-        self._ensure(repository)
-        where = f"{self.session.cluster.registry}/{repository}"
-        password = registry.password(self.session.identity.region, self.profile)
+        self.place.ensure(repository)
+        where = f"{self.session.cluster.place}{build.name}"
+        below = [references.parse(one).repository for _, one in build.bases]
         order = Order(
             name=build.name,
             reference=f"{where}:{copy.tag}",
             cache=f"{where}:{taken.CACHE}build",
-            login=remote.login(self.session.cluster.registry, registry.USER, password),
+            login=self.place.login([repository, *below]),
         )
         try:
-            return building.build(at, copy, order, tell)
+            # The builder may go on with it where this machine ends.
+            with self.place.pushing(token.LASTS):
+                return building.build(at, copy, order, tell)
         except ClusterousError:
             if there := self._find(build, copy.tag):
                 return there.digest
@@ -140,10 +134,10 @@ class Workshop:
     # -- either ----------------------------------------------------------------------------
 
     def _find(self, build: Build, tag: str) -> Known | None:
-        return registry.find(self.session.cloud, self._repository(build), tag)
+        return self.place.find(self._repository(build), tag, build.pointer)
 
     def _repository(self, build: Build) -> str:
-        return contexts.repository(self.session.cluster.name, build.name)
+        return f"{self.session.cluster.images}{build.name}"
 
     def _build(self, with_: Builder, build: Build, lines: Lines) -> str:
         """Build one image, and return its digest."""
@@ -168,13 +162,12 @@ class Workshop:
         self, with_: Builder, build: Build, archive: Path, tell: Callable[[str], None]
     ) -> str:
         """Build *archive* of a copy of the folder, unless the copy is in the registry already."""
-        cluster = self.session.cluster
         with taken.copy(build.source, with_.contexts) as copy:
             if copy.tag != build.tag and self._find(build, copy.tag):
                 return copy.tag
             for _, below in build.bases:
                 self._lay(with_, below, archive, tell)
-            reference = f"{cluster.registry}/{self._repository(build)}:{copy.tag}"
+            reference = f"{self.session.cluster.place}{build.name}:{copy.tag}"
             builder.build(with_, reference, copy.context, copy.recipe, tell, copy.asked)
         builder.save(with_, reference, archive, tell)
         builder.forget_older(with_, reference)
@@ -186,8 +179,10 @@ class Workshop:
             return
         name = references.parse(below)
         tell(f"fetching {name.repository}:{name.version}, which it is built on")
-        private = {"Authorization": self._writable(name.repository).authorization()}
-        image = pull.Registry(name, {}, private).image(
+        there = self.place.writable(name.repository)
+        private = {"Authorization": there.authorization()}
+        hosts = {name.registry: there.address} if there.address else {}
+        image = pull.Registry(name, hosts, private, there.authority).image(
             download.cache() / "blobs", lambda *done: None
         )
         archives.write(image, below, archive)
@@ -197,12 +192,11 @@ class Workshop:
     def _push(self, build: Build, tag: str, archive: Path, tell: Callable[[str], None]) -> str:
         image = saved.read(archive)
         repository = self._repository(build)
-        self._ensure(repository)
+        self.place.ensure(repository)
 
         def progress(done: int, total: int) -> None:
             tell(f"pushed {spell.size(min(done, total))} of {spell.size(total)}")
 
-        return push.push(image, self._writable(repository), tag, archive.parent, progress)
-
-    def _writable(self, name: str) -> push.Repository:
-        return repository(self.session.identity, name, self.profile)
+        with self.place.pushing():
+            to = self.place.writable(repository)
+            return push.push(image, to, tag, archive.parent, progress)

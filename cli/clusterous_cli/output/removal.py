@@ -6,7 +6,7 @@ from typing import Any, Final
 from clusterous_cli.cluster import config, prices
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.plan import sweep
-from clusterous_cli.plan.kinds.images import REPOSITORY
+from clusterous_cli.plan.kinds.images import REPOSITORY, SHARED
 from clusterous_cli.plan.kinds.kind import Found, Left
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC
@@ -64,6 +64,7 @@ def removal_words(
     keep: bool = False,
     force: bool = False,
     logs: bool = False,
+    keep_images: bool = False,
 ) -> str:
     """Say what destroy is about to remove, and what it is to *keep*.
 
@@ -76,13 +77,39 @@ def removal_words(
     things += [] if keep else _data_words(found)
     given = [one.id for one in found if one.kind in GIVEN and force]
     things += [f"the volume {id}, which was there before it" for id in given]
-    things += [spell.plural(images, "image repository")] if images else []
+    things += [spell.plural(images, "image repository")] if images and not keep_images else []
+    shared = [one for one in found if one.kind is SHARED and not keep_images]
+    things += [f"the images in the bucket {one.id}" for one in shared if not one.value.others]
     things += ["what central logging has collected"] if logs else []
     what = ", ".join(things) or "what is left of it"
     stays = [f" The volume {one.id} stays." for one in _staying(found, keep=keep, force=force)]
+    stays += [
+        f" The images in the bucket {one.id} stay: {_listed(one)} uses them, too."
+        for one in shared
+        if one.value.others
+    ]
+    stays += [" Its images stay."] if keep_images and has_images(found) else []
     return (
         f"This removes {who.name} in {who.region} (account {who.account}): {what}.{''.join(stays)}"
     )
+
+
+def has_images(found: Sequence[Found]) -> bool:
+    """Tell whether there is a question about images: those that others use stay in any case."""
+    return any(one.kind is REPOSITORY or (one.kind is SHARED and not one.value.others)
+               for one in found)  # fmt: skip
+
+
+def images_words(found: Sequence[Found]) -> str:
+    """Say where the images are that were built for the cluster."""
+    repositories = sum(one.kind is REPOSITORY for one in found)
+    places = [f"{spell.plural(repositories, 'repository')} of ECR"] if repositories else []
+    places += [f"the bucket {one.id}" for one in found if one.kind is SHARED]
+    return f"Images were built for it: in {' and '.join(places)}."
+
+
+def _listed(shared: Found) -> str:
+    return ", ".join(name for _, name in shared.value.others)
 
 
 def _data_words(found: Sequence[Found]) -> list[str]:
@@ -133,6 +160,7 @@ KEPT: Final = {
     "volume": "the volume {id} is kept, {monthly:.2f} $ a month: the next cluster takes it by"
     " volume: {{id: {id}}}",
     "snapshot": "the snapshot {id} is kept, at most {monthly:.2f} $ a month",
+    "image repository": "the image repository {id} is kept; the next cluster of its name takes it",
 }
 
 

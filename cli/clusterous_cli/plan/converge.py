@@ -23,7 +23,7 @@ from clusterous_cli.cluster.record import Node
 from clusterous_cli.plan import inventory, planner, sweep
 from clusterous_cli.plan.design import Design
 from clusterous_cli.plan.executor import Act, Executor, Outcome
-from clusterous_cli.plan.kinds import machines
+from clusterous_cli.plan.kinds import images, machines
 from clusterous_cli.plan.kinds.access import RULES
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.files import BUCKET
@@ -418,6 +418,7 @@ class Destroy:
     pauses: wait.Pauses
     managed: bool = False  # also what AWS made by itself in the network
     keep: bool = False  # but not the shared volume
+    keep_images: bool = False  # nor the images
     force: bool = False  # and the shared volume, also one that was taken by its id
     breaks: bool = False  # take the turn also from who is at work
     again: str = ""  # the command that goes on where something stays
@@ -441,6 +442,8 @@ class Destroy:
         reasons: dict[str, str] = {}
         networks: set[str] = set()
         found = self.meant(found)
+        # What tells of a shared bucket is the record, which is soon gone.
+        self.let_go([one for one in found if one.kind is images.SHARED])
         for _ in range(ROUNDS):
             foreign = strangers(found)
             seconds = SECONDS_WITH_FOREIGN if foreign else SECONDS
@@ -470,20 +473,26 @@ class Destroy:
 
     def going(self, found: Sequence[Found]) -> Sequence[Found]:
         """Leave out what is kept."""
-        return [one for one in found if not (self.keep and one.kind.keep)]
+        return [one for one in found if not self.keeps(one)]
+
+    def keeps(self, one: Found) -> bool:
+        """Tell whether a thing is to outlast the cluster."""
+        wish = self.keep_images if one.kind in images.KINDS else self.keep
+        return wish and one.kind.keep is not None
 
     def spare(self, found: Sequence[Found]) -> None:
         """Let go of what is kept, also where other things stay: the next destroy may be told
         nothing of it, and would remove it. What is in use then goes on being the cluster's.
         """
-        if not self.keep or not left(self.going(found)):
+        if not (self.keep or self.keep_images) or not left(self.going(found)):
             self.let_go(found)
             return
         used = {one.id for one in found if one.kind is ATTACHMENT}
         used |= {str(one.value.file_system) for one in found if one.kind is efs.MOUNT_TARGET}
-        free = [one for one in found if one.kind.keep and one.ours and one.id not in used]
+        free = [one for one in found if self.keeps(one) and one.ours and one.id not in used]
         with suppress(ClusterousError):  # what stays is told by who looks afterwards
-            if free and any(one.kind is BUCKET for one in found):
+            volumes = [one for one in free if one.kind not in images.KINDS]
+            if volumes and any(one.kind is BUCKET for one in found):
                 # By it a later create would take what is kept for its own, which is lost.
                 self.site().s3("delete_object", Key=NOTED)
             self.let_go(free)
@@ -496,7 +505,7 @@ class Destroy:
         """Make what is kept nobody's: no other destroy takes it for this cluster's."""
         site = self.site()
         for one in found:
-            if self.keep and one.kind.keep and one.ours:
+            if self.keeps(one) and one.ours and one.kind.keep:
                 one.kind.keep(site, one)
                 self.lines.set(one.kind.part, f"{one.id} is kept", done=True)
 

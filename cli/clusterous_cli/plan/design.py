@@ -213,6 +213,7 @@ def draw(
         zone = pool.submit(zone_for, cloud, config, everything, where)
         check_keys(who, kept.result(), found.result())
         secrets = _secrets(kept.result(), config.name, outside.now())
+        check_registry(config, before.result(), secrets, found.result())
 
         def drawn(operator: OwnImage, server: OwnImage | None) -> Design:
             return _drawn(
@@ -259,6 +260,7 @@ def _drawn(
     setting = addon.Setting(
         config=config, region=who.region, operator=operator.reference, archives=archives,
         volume_server=server.reference if server else "",
+        bucket=config.registry.bucket or who.image_bucket, registry=secrets.registry,
     )  # fmt: skip
     made = addons.made(setting)
     bundle = bootstrap.bundle(config, who, secrets, released=archives, version=version)
@@ -397,6 +399,27 @@ def check_keys(who: Identity, kept: Mapping[str, Any] | None, found: tuple[Found
             f" {who.name} can be reached any more, and with other keys none could be added. Put"
             f" {SECRETS_KEY} back if somebody has a copy; else `clusterous destroy {who.name}`"
             " removes it, with its volume, and it can be created anew."
+        )
+
+
+def check_registry(
+    config: ClusterConfig,
+    before: Mapping[str, Any] | None,
+    secrets: pki.Secrets,
+    found: tuple[Found, ...],
+) -> None:
+    """Refuse another place for images while machines live: by theirs they were started."""
+    lives = any(one.value.count for one in inventory.index(found).found.values()
+                if one.kind is MACHINES)  # fmt: skip
+    was = ClusterConfig.from_record(before["config"]).registry if before else config.registry
+    if lives and was != config.registry:
+        words = [f"{one.type}{f' ({one.bucket})' if one.bucket else ''}"
+                 for one in (was, config.registry)]  # fmt: skip
+        raise UserError(f"registry is {words[0]}, not {words[1]}\n{planner.LIVING}")
+    if config.registry.on_cluster and not secrets.registry:
+        raise UserError(
+            f"The keys of {config.name} were made by an older clusterous, and are none for a"
+            f" registry: clusterous destroy {config.name}, then create it anew."
         )
 
 

@@ -96,8 +96,7 @@ class Launch:
         return [] if program.is_same(what, running, known) else self.manifests(api, known)
 
     def _known(self, digests: Mapping[str, str]) -> dict[str, str]:
-        cluster = self.session.cluster
-        return program.references(self.program, cluster.registry, cluster.name, digests)
+        return program.references(self.program, self.session.cluster.place, digests)
 
     def manifests(self, api: kube.Api, known: Mapping[str, str]) -> list[kube.Object]:
         """What to apply, whatever runs, having asked the cluster whether it takes it."""

@@ -201,17 +201,12 @@ def _manifest(document: object, path: Path) -> Manifest:
     return document
 
 
-def references(
-    program: Program, registry: str, cluster: str, digests: Mapping[str, str]
-) -> dict[str, str]:
-    """Image as the file writes it → reference in the registry, for all that are built.
+def references(program: Program, place: str, digests: Mapping[str, str]) -> dict[str, str]:
+    """Image as the file writes it → reference at *place*, for all that are built.
 
     *digests*, by titles, are those of the images that are there.
     """
-    built = {
-        b.title: contexts.reference(registry, cluster, b, digests.get(b.title))
-        for b in program.builds
-    }
+    built = {b.title: contexts.reference(place, b, digests.get(b.title)) for b in program.builds}
     environment = program.environment
     if environment is None:
         return built

@@ -67,12 +67,14 @@ def fetch(
     part: Path,
     progress: Callable[[int, int], None],
     private: Mapping[str, str] | None = None,
+    authority: str = "",
 ) -> None:
     """Fetch a file to *part*, going on where an earlier try ended.
 
-    The headers *private* are for this site alone, and not for where it may redirect us.
+    The headers *private* are for this site alone, and not for where it may redirect us. An
+    *authority* (a certificate) is trusted beside those that are.
     """
-    _again(lambda: _fetch(url, part, progress, private or {}))
+    _again(lambda: _fetch(url, part, progress, private or {}, authority))
 
 
 def kept(target: Path, wanted: str, get: Callable[[Path], str], wrong: str) -> Path:
@@ -130,11 +132,15 @@ def _is_named(path: Path, file: int) -> bool:
 
 
 def _fetch(
-    url: str, part: Path, progress: Callable[[int, int], None], private: Mapping[str, str]
+    url: str,
+    part: Path,
+    progress: Callable[[int, int], None],
+    private: Mapping[str, str],
+    authority: str,
 ) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
-    with answer(url, headers, private) as got:
+    with answer(url, headers, private, authority) as got:
         resumed = got.status == 206
         have = have if resumed else 0
         total = have + int(got.headers.get("Content-Length") or 0)
@@ -150,13 +156,18 @@ def _fetch(
         raise TransientError(f"The download of {url} broke off at {have} of {total}.")
 
 
-def answer(url: str, headers: Mapping[str, str], private: Mapping[str, str] | None = None) -> Any:
+def answer(
+    url: str,
+    headers: Mapping[str, str],
+    private: Mapping[str, str] | None = None,
+    authority: str = "",
+) -> Any:
     """Open *url*; errors are ours, and say who can mend them."""
     try:
-        return opened(url, headers, private)
+        return opened(url, headers, private, authority=authority)
     except urllib.error.HTTPError as error:
         if error.code == 416:  # the part is whole already
-            return opened(url, {}, private)
+            return opened(url, {}, private, authority=authority)
         if error.code in (403, 404, 410):
             raise Missing(f"{url} does not exist ({error.code}). Is the version right?") from error
         raise TransientError(f"{url} answered {error.code}; try again later.") from error
@@ -175,17 +186,28 @@ def opened(
     method: str = "GET",
     sent: bytes | Iterable[bytes] | None = None,
     timeout: float = TIMEOUT_SECONDS,
+    authority: str = "",
 ) -> Any:
     """Open *url* as it is; a refusal is urllib's HTTPError.
 
-    Pieces that are *sent* need their Content-Length among the *headers*.
+    Pieces that are *sent* need their Content-Length among the *headers*. An *authority* (a
+    certificate) is trusted beside those that are.
     """
     known = {"User-Agent": AGENT, **headers}
     request = urllib.request.Request(url, data=sent, headers=known, method=method)
     for name, value in (private or {}).items():
         request.add_unredirected_header(name, value)
-    https = urllib.request.HTTPSHandler(context=trust())
-    return urllib.request.build_opener(https, _Redirects).open(request, timeout=timeout)
+    https = urllib.request.HTTPSHandler(context=trust(authority))
+    return urllib.request.build_opener(https, _Proxies, _Redirects).open(request, timeout=timeout)
+
+
+class _Proxies(urllib.request.ProxyHandler):
+    """Lets no proxy be asked for what this machine itself serves, as by a tunnel."""
+
+    def proxy_open(self, req: urllib.request.Request, proxy: str, type: str) -> Any:
+        if req.host.partition(":")[0] == "127.0.0.1":
+            return None
+        return super().proxy_open(req, proxy, type)
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -201,20 +223,24 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         return onward
 
 
-def trust() -> ssl.SSLContext:
-    """Trust the system's authorities, and those that the usual variables name."""
+def trust(authority: str = "") -> ssl.SSLContext:
+    """Trust the system's authorities, those that the usual variables name, and *authority*."""
     named = [os.environ.get(name) for name in TRUSTED]
     files = [Path(path) for path in named if path and Path(path).is_file()]
     known = tuple((str(file), file.stat().st_mtime_ns) for file in files)
-    return _trusting(known, os.environ.get("SSL_CERT_DIR"))
+    return _trusting(known, os.environ.get("SSL_CERT_DIR"), authority)
 
 
 @lru_cache(maxsize=4)
-def _trusting(files: tuple[tuple[str, int], ...], _folder: str | None) -> ssl.SSLContext:
+def _trusting(
+    files: tuple[tuple[str, int], ...], _folder: str | None, authority: str
+) -> ssl.SSLContext:
     """Read what is trusted once, not for each request: that takes longer than most of them."""
     context = ssl.create_default_context()
     for path, _ in files:
         context.load_verify_locations(cafile=path)
+    if authority:
+        context.load_verify_locations(cadata=authority)
     return context
 
 

@@ -48,7 +48,7 @@ def _document(policy: Any) -> str:
 
 def _with_caller(world: World, access: Access, identity: Identity) -> Access:
     caller = {
-        "aws:principalarn": identity.arn,
+        "aws:principalarn": identity.principal,
         "aws:principalaccount": identity.account,
         "aws:userid": f"{identity.user_id}:{identity.session}"
         if identity.role

@@ -38,6 +38,11 @@ class Identity:
         return f"arn:aws:iam::{self.account}:user/{self.user}"
 
     @property
+    def principal(self) -> str:
+        """Return what policies call it: a role itself, whatever its session."""
+        return f"arn:aws:iam::{self.account}:role/{self.role}" if self.role else self.arn
+
+    @property
     def label(self) -> str:
         return f"{self.role}/{self.session}" if self.role else str(self.user)
 

@@ -28,6 +28,7 @@ from tests.region.parts import (
     opensearch,
     operator_image,
     packages,
+    registry_image,
     release,
     standin,
     temurin,
@@ -337,6 +338,21 @@ def _recipes() -> Sequence[Recipe]:
                 estimate_seconds=30,
             )
             for example in packages.EXAMPLES
+        ),
+        Recipe(
+            name="registry_program",
+            build=registry_image.build_program,
+            versions={"tag": registry_image.TAG},
+            sources=addons.sources(registry_image.MODULE),
+            estimate_seconds=240,
+        ),
+        Recipe(
+            name="registry_image",
+            build=registry_image.build,
+            versions={"tag": registry_image.TAG},
+            sources=_modules(registry_image, images),
+            needs=("registry_program", "trees"),
+            estimate_seconds=20,
         ),
         Recipe(
             name="temurin",

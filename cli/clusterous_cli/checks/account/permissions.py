@@ -8,6 +8,7 @@ from clusterous_api import names
 from clusterous_api.errors import ClusterousError
 from clusterous_cli.aws import errors
 from clusterous_cli.checks.check import Check, Finding, Mark, Place
+from clusterous_cli.cluster.file import registry
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import as_items
 from clusterous_cli.terminal import spell
@@ -52,6 +53,11 @@ BUCKET: Final = (
     *("s3:PutBucketTagging", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
 )
 BUCKET_GONE: Final = ("s3:DeleteBucket",)
+# Of a bucket of images that is made where there is none.
+SHARED: Final = (
+    *("s3:CreateBucket", "s3:GetBucketLocation", "s3:ListBucket"),
+    *("s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging"),
+)
 OBJECTS: Final = ("s3:GetObject", "s3:PutObject")
 OBJECTS_GONE: Final = ("s3:DeleteObject",)
 # What may be tried without being done, and needs nothing that is not there yet.
@@ -84,11 +90,15 @@ class Facts:
     root: bool = False
 
 
-def questions(who: Identity, *, on_efs: bool) -> tuple[Question, ...]:
-    """Return what a cluster takes, each about the things that it would be about."""
+def questions(who: Identity, *, on_efs: bool, shared: str = "") -> tuple[Question, ...]:
+    """Return what a cluster takes, each about the things that it would be about.
+
+    *shared* is the bucket of images that clusters share, if it wants one.
+    """
     arn = f"arn:{who.partition}"
     kinds = ("gateway", "controller", "worker")
-    roles = tuple(f"{arn}:iam::{who.account}:role/{who.role(kind)}" for kind in kinds)
+    lent = (names.ROLE_REGISTRY,) if shared else ()
+    roles = tuple(f"{arn}:iam::{who.account}:role/{who.role(kind)}" for kind in (*kinds, *lent))
     profiles = tuple(
         f"{arn}:iam::{who.account}:instance-profile/{who.role(kind)}" for kind in kinds
     )
@@ -102,14 +112,30 @@ def questions(who: Identity, *, on_efs: bool) -> tuple[Question, ...]:
         Question(actions=(*REMOVE, *(REMOVE_EFS if on_efs else ())), makes=False),
         Question(actions=ROLES_GONE, resources=roles, makes=False),
         Question(actions=PROFILES_GONE, resources=profiles, makes=False),
+        *_of_shared(f"{arn}:s3:::{shared}" if shared else ""),
         Question(actions=BUCKET_GONE, resources=bucket, makes=False),
         Question(actions=OBJECTS_GONE, resources=objects, makes=False),
     )
 
 
+def _of_shared(arn: str) -> tuple[Question, ...]:
+    if not arn:
+        return ()
+    used = f"{arn}/{registry.USERS}any"
+    return (
+        Question(actions=SHARED, resources=(arn,)),
+        Question(actions=(*OBJECTS, *OBJECTS_GONE), resources=(used,)),
+    )
+
+
 def look(place: Place) -> Facts:
     """Ask the simulator; who may not ask it tries what can be tried."""
-    asked = questions(place.who, on_efs=place.config.volume.type == "efs")
+    there = place.config.registry
+    asked = questions(
+        place.who,
+        on_efs=place.config.volume.type == "efs",
+        shared=(there.bucket or place.who.image_bucket) if there.on_cluster else "",
+    )
     if place.approach.arn.endswith(":root"):
         return Facts(root=True)
     try:

@@ -53,6 +53,7 @@ def values(of: ClusterConfig) -> dict[str, Any]:
         found |= {f"{where}.{key}": getattr(pool, key) for key in config.POOL}
     volume = of.volume
     found |= {f"volume.{key}": getattr(volume, key) or "" for key in config.SECTIONS["volume"]}
+    found |= {"registry.type": str(of.registry.type), "registry.bucket": of.registry.bucket or ""}
     for key in config.SECTIONS["logging"]:
         found[f"logging.{key}"] = (getattr(of.logging, key) if of.logging else None) or ""
     return {**found, "tags": of.tags}

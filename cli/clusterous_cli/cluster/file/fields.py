@@ -159,6 +159,19 @@ FIELDS: Final[Mapping[str, Field]] = {
         effect=Effect.REFUSED,
         way="a cluster keeps its volume; a new cluster can have another one",
     ),
+    "registry.type": Field(
+        what="where images are kept: `ecr`, or `s3`: by a registry on the cluster, in a bucket that"
+        " clusters share",
+        effect=Effect.REFUSED,
+        way="machines learn where their images are when they are started; a new cluster can have"
+        " the other",
+    ),
+    "registry.bucket": Field(
+        what="the bucket, of type s3 only; where it is not said, one for all of the account's"
+        " clusters in the region",
+        effect=Effect.REFUSED,
+        way="apps name images that only this bucket has; a new cluster can have another",
+    ),
     "logging.level": Field(
         what="1: what programs say is collected; 2: also what the system says; `logging: none`:"
         " nothing",

@@ -14,6 +14,7 @@ from clusterous_cli.cluster import config
 from clusterous_cli.cluster.file import centrallogging
 from clusterous_cli.cluster.file.centrallogging import CentralLogging, Store
 from clusterous_cli.cluster.file.fields import FIELDS, of_pool
+from clusterous_cli.cluster.file.registry import BUCKET, Registry, RegistryType
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 Schema = dict[str, Any]
@@ -49,6 +50,7 @@ def schema() -> Schema:
             "workers": _pool("what runs programs; `workers: 8` is short for its count"),
             "volume": _volume(),
             "pools": _said("pools", _pools()),
+            "registry": _registry(),
             "logging": _logging(),
             "tags": _said("tags", _tags()),
             "environment_file": _said("environment_file", _matching(config.PATH)),
@@ -175,6 +177,15 @@ def _volume() -> Schema:
     what = "the shared volume; `volume: efs` is short for its type"
     default = str(config.ClusterConfig(name="x").volume.type)
     return {"description": what, "anyOf": [types, mapping], "default": default}
+
+
+def _registry() -> Schema:
+    types: Schema = {"enum": [str(one) for one in RegistryType]}
+    mapping = _section("registry", type=types, bucket=_matching(BUCKET))
+    # A bucket says the type, and a type that is said must be that.
+    mapping["allOf"] = [_when({}, ["bucket"], {"type": {"const": str(RegistryType.S3)}})]
+    what = "where images are kept; `registry: s3` is short for its type"
+    return {"description": what, "anyOf": [types, mapping], "default": str(Registry().type)}
 
 
 def _logging() -> Schema:

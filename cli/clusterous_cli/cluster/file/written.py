@@ -10,6 +10,7 @@ from clusterous_cli.cluster import config
 from clusterous_cli.cluster.config import ClusterConfig, Pool, Volume
 from clusterous_cli.cluster.file.centrallogging import CentralLogging
 from clusterous_cli.cluster.file.fields import FIELDS, of_pool
+from clusterous_cli.cluster.file.registry import Registry
 
 _WIDTH: Final = 38  # so far comments stand from the left
 # What has no value where nothing is said: what a file could say there.
@@ -21,6 +22,7 @@ _SUCH_AS: Final = {
     "volume.iops": "3000",
     "volume.throughput": "125",
     "volume.id": "vol-0123456789abcdef0",
+    "registry.bucket": "our-images",
     "logging.size": "20",
     "logging.url": "https://logs.example.org:9200",
     "environment_file": "apps/program.yml",
@@ -49,6 +51,8 @@ def written(wanted: ClusterConfig) -> str:
         *_pools(pools),
         "volume:",
         *_volume(wanted.volume),
+        "registry:",
+        *_registry(wanted.registry),
         *_logging(wanted.logging),
         _line("tags", dict(wanted.tags)),
         _line("environment_file", wanted.environment_file),
@@ -120,6 +124,13 @@ def _volume(volume: Volume) -> list[str]:
         _line("volume.type", str(volume.type)),
         *(figures if volume.served else []),
         *([_line("volume.id", volume.id)] if volume.type is not config.VolumeType.NONE else []),
+    ]
+
+
+def _registry(registry: Registry) -> list[str]:
+    return [
+        _line("registry.type", str(registry.type)),
+        _line("registry.bucket", registry.bucket),
     ]
 
 

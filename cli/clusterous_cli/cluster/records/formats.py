@@ -12,7 +12,7 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import UserError
 
-FORMAT: Final = 6
+FORMAT: Final = 7
 Record = dict[str, Any]
 
 
@@ -72,10 +72,17 @@ def _logging(record: Record) -> Record:
     return {**record, "config": {**record["config"], "logging": None}}
 
 
+def _registry(record: Record) -> Record:
+    """Format 7 knows where images are kept; until then that was ECR."""
+    ecr: Record = {"type": "ecr", "bucket": None}
+    return {**record, "config": {**record["config"], "registry": ecr}}
+
+
 STEPS: Final[Mapping[int, Callable[[Record], Record]]] = {
     1: _pools,
     2: _tags,
     3: _volume,
     4: _labels,
     5: _logging,
+    6: _registry,
 }

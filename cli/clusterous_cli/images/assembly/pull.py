@@ -43,12 +43,14 @@ _DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 class Registry:
     """One repository of a registry; *hosts* may name another address (a URL) for a registry.
 
-    *private* are headers that prove who we are; without any, we are everybody.
+    *private* are headers that prove who we are; without any, we are everybody. An *authority* is
+    trusted beside those that are.
     """
 
     reference: Reference
     hosts: Mapping[str, str] = field(default_factory=dict)
     private: Mapping[str, str] = field(default_factory=dict, repr=False)
+    authority: str = field(default="", repr=False)
 
     def image(self, folder: Path, tell: Progress) -> Image:
         """Fetch the image for our nodes into *folder*, or take from there what it has."""
@@ -103,7 +105,7 @@ class Registry:
         self._open(f"blobs/{digest}", {}, method="HEAD").close()  # gets the token
         name = self.reference.repository.rpartition("/")[2]
         url = self._url(f"blobs/{digest}")
-        download.fetch(url, part, partial(tell, name), self.private)
+        download.fetch(url, part, partial(tell, name), self.private, self.authority)
         return url
 
     def _url(self, what: str) -> str:
@@ -125,13 +127,16 @@ class Registry:
 
     def _try(self, url: str, headers: Mapping[str, str], method: str) -> Any:
         try:
-            return download.opened(url, headers, self.private, method)
+            return self._opened(url, headers, method)
         except urllib.error.HTTPError as error:
             asked = challenge(error.headers.get("WWW-Authenticate") or "")
             if error.code != 401 or not asked.get("realm"):
                 raise
             self.private = {"Authorization": f"Bearer {self._token(asked)}"}
-            return download.opened(url, headers, self.private, method)
+            return self._opened(url, headers, method)
+
+    def _opened(self, url: str, headers: Mapping[str, str], method: str) -> Any:
+        return download.opened(url, headers, self.private, method, authority=self.authority)
 
     def _token(self, asked: Mapping[str, str]) -> str:
         scope = f"repository:{self.reference.repository}:pull"

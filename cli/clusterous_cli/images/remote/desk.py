@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from clusterous_api.errors import FailedError
 from clusterous_cli.addons import builder
+from clusterous_cli.cluster.file import registry
 from clusterous_cli.images.remote import scripts
 from clusterous_cli.reach import kube, session, ssh
 from clusterous_cli.reach.kube import Api, Object
@@ -45,7 +46,7 @@ def begun(on: Session, tell: Tell, pauses: Pauses | None = None) -> Desk:
     api = session.api_of(on.cluster)
     tell("looking for the cluster's builder")
     pod = wait.until(
-        lambda: _running(api, tell, pauses),
+        lambda: _running(on, api, tell, pauses),
         "The start of the cluster's builder",
         pauses,
         timeout=PATIENCE,
@@ -59,7 +60,7 @@ def begun(on: Session, tell: Tell, pauses: Pauses | None = None) -> Desk:
         raise FailedError("\n    ".join([str(error), *said])) from error
 
 
-def _running(api: Api, tell: Tell, pauses: Pauses) -> str | None:
+def _running(on: Session, api: Api, tell: Tell, pauses: Pauses) -> str | None:
     """Return the name of the builder's pod if it runs; start one where there is none."""
     job = api.find(JOBS)
     if job is not None and has_ended(job):
@@ -69,13 +70,14 @@ def _running(api: Api, tell: Tell, pauses: Pauses) -> str | None:
         job = None
     if job is None:
         tell("starting a builder on the cluster")
-        for manifest in wanted(api.items("/api/v1/nodes")):
+        with_registry = on.cluster.registry == registry.HOST
+        for manifest in wanted(api.items("/api/v1/nodes"), with_registry=with_registry):
             job, _ = api.apply(manifest)
     assert job is not None
     return running([pod for pod in api.items(PODS) if is_of(pod, job)], tell)
 
 
-def wanted(nodes: list[Object]) -> list[Object]:
+def wanted(nodes: list[Object], *, with_registry: bool = False) -> list[Object]:
     """Return a builder's objects, as these *nodes* can have one."""
     room = builder.room(nodes)
     if room is None:
@@ -83,7 +85,8 @@ def wanted(nodes: list[Object]) -> list[Object]:
             "No machine of the cluster can take a builder now: none is ready, or all are kept for"
             " something else by taints. `clusterous status` shows them."
         )
-    return builder.manifests(room, pins.read().pinned(builder.IMAGE))
+    image = pins.read().pinned(builder.IMAGE)
+    return builder.manifests(room, image, with_registry=with_registry)
 
 
 # -- pure: what Kubernetes says of it -----------------------------------------------------

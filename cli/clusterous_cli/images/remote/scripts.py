@@ -24,6 +24,9 @@ CONTEXT: Final = "context"
 WITHOUT: Final = "no-rsync"
 # Before the one line that tells of an image; nothing else that is told begins so.
 MADE: Final = "clusterous-made "
+# By which a registry on the cluster is known, where the controller has it.
+HOME: Final = "/etc/rancher/k3s"
+AUTHORITY: Final = "registry-ca.crt"
 # Between the parts of a list of files.
 NEXT: Final = "="
 
@@ -39,7 +42,8 @@ _READY: Final = (
     f"touch {builder.USED}; buildctl debug workers >/dev/null && test -s {builder.TRUSTED}"
 )
 _TAKE: Final = (
-    f"set -e; rm -rf {builder.TOOLS}.new; mkdir {builder.TOOLS}.new; tar -x -C {builder.TOOLS}.new;"
+    f"set -e; rm -rf {builder.TOOLS}.new; mkdir {builder.TOOLS}.new; cd {builder.TOOLS}.new;"
+    f" tar -x; [ ! -e {AUTHORITY} ] || cat {AUTHORITY} >>ca.pem; cd /;"
     f" rm -rf {builder.TOOLS}; mv {builder.TOOLS}.new {builder.TOOLS}"
 )
 _PREPARE: Final = (
@@ -90,7 +94,8 @@ def lend(pod: str) -> str:
 set -e
 rsync=$(command -v rsync) || rsync=
 libraries=$([ -z "$rsync" ] || ldd "$rsync" | grep -o '/[^ ]*')
-sudo tar -chP --transform 's,.*/,,' -f - {FACTS}/ca.pem $rsync $libraries |
+own=$(sudo ls {HOME}/{AUTHORITY} 2>/dev/null) || own=
+sudo tar -chP --transform 's,.*/,,' -f - {FACTS}/ca.pem $own $rsync $libraries |
     {inside(pod, _TAKE, stdin=True)}
 [ -n "$rsync" ] || echo {WITHOUT}
 """

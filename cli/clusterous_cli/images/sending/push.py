@@ -56,8 +56,9 @@ def _said(text: bytes) -> tuple[str, str]:
 class Repository:
     """A repository that we may write to.
 
-    *registry* is its host, as images are called by it, and *address* the URL where it answers;
-    *password* fetches one that is good from now on.
+    *registry* is its host, as images are called by it, and *address* the URL where it answers, who
+    is known by an *authority*; *password* fetches one that is good from now on. Without a *user* it
+    is a token.
     """
 
     registry: str
@@ -65,6 +66,7 @@ class Repository:
     user: str
     password: Callable[[], str]
     address: str = ""
+    authority: str = field(default="", repr=False)
     _header: str = field(default="", repr=False)
     _turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -153,7 +155,9 @@ class Repository:
             body = sent() if callable(sent) else sent
             private = {"Authorization": used}
             try:
-                return download.opened(url, headers, private, method, body, TIMEOUT)
+                return download.opened(
+                    url, headers, private, method, body, TIMEOUT, authority=self.authority
+                )
             except urllib.error.HTTPError as error:
                 with error:
                     text = error.read(pull.MOST)
@@ -186,8 +190,9 @@ class Repository:
         """Return how to prove who we are, in another way than by what was *refused*."""
         with self._turn:
             if not self._header or self._header == refused:
-                told = base64.b64encode(f"{self.user}:{self.password()}".encode()).decode()
-                self._header = f"Basic {told}"
+                said = self.password()
+                told = base64.b64encode(f"{self.user}:{said}".encode()).decode()
+                self._header = f"Basic {told}" if self.user else f"Bearer {said}"
             return self._header
 
 

@@ -9,7 +9,8 @@ from typing import Any, Final
 from clusterous_api import names
 from clusterous_api.errors import FailedError
 from clusterous_cli.addons import table as addons
-from clusterous_cli.cluster.config import VolumeType
+from clusterous_cli.cluster.config import ClusterConfig, VolumeType
+from clusterous_cli.cluster.file import registry as registries
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import BEGUN, ROLES, SNAPSHOTS
 from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
@@ -284,6 +285,22 @@ def trust(who: Identity) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
 
 
+def registry_trust(who: Identity) -> str:
+    """Return who may take the registry's role: the controller, for the pod there.
+
+    It is named by what it is called, not as the principal: that would have to be there before.
+    """
+    account = f"arn:{who.partition}:iam::{who.account}"
+    controller = f"{account}:role/{who.role(names.ROLE_CONTROLLER)}"
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"{account}:root"},
+        "Action": "sts:AssumeRole",
+        "Condition": {"ArnEquals": {"aws:PrincipalArn": controller}},
+    }
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, sort_keys=True)
+
+
 POLICY_NAME: Final = "clusterous"
 # What each kind of machine may read in the bucket. No role reads private/, and only the controller
 # reads server/: who holds the server's token or an authority's key holds the cluster.
@@ -294,10 +311,46 @@ READABLE: Final = {
 }
 
 
-def policy(who: Identity, role: str, actions: Sequence[str] = ()) -> str:
+def registry_policy(who: Identity, bucket: str) -> str:
+    """Return what the registry may do: all with its own part of the bucket, and nothing else."""
+    arn = f"arn:{who.partition}:s3:::{bucket}"
+    statements = [
+        {
+            # Of the whole bucket: who may list a part of it alone is told of what is not there that
+            # it is forbidden, and the registry would take every new name for an error.
+            # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+            "Sid": "ListImages",
+            "Effect": "Allow",
+            "Action": [
+                "s3:GetBucketLocation",
+                "s3:ListBucket",
+                "s3:ListBucketMultipartUploads",
+            ],
+            "Resource": arn,
+        },
+        {
+            "Sid": "KeepImages",
+            "Effect": "Allow",
+            "Action": [
+                "s3:AbortMultipartUpload",
+                "s3:DeleteObject",
+                "s3:GetObject",
+                "s3:ListMultipartUploadParts",
+                "s3:PutObject",
+            ],
+            "Resource": f"{arn}/{registries.PREFIX}*",
+        },
+    ]
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
+
+
+def policy(
+    who: Identity, role: str, actions: Sequence[str] = (), *, with_registry: bool = False
+) -> str:
     """Return what the machines of *role* may do: read their boot files, report, pull images.
 
-    *actions* are what add-ons do with the controller's role.
+    *actions* are what add-ons do with the controller's role; *with_registry*, it may take that of
+    the registry, too.
     """
     bucket = f"arn:{who.partition}:s3:::{who.bucket}"
     statements: list[dict[str, Any]] = [
@@ -337,6 +390,16 @@ def policy(who: Identity, role: str, actions: Sequence[str] = ()) -> str:
     if role == names.ROLE_CONTROLLER and actions:
         statement = {"Sid": "AddOns", "Effect": "Allow", "Action": list(actions), "Resource": "*"}
         statements.append(statement)
+    if role == names.ROLE_CONTROLLER and with_registry:
+        statements.append(
+            {
+                "Sid": "TakeRegistryRole",
+                "Effect": "Allow",
+                "Action": "sts:AssumeRole",
+                "Resource": f"arn:{who.partition}:iam::{who.account}:role/"
+                f"{who.role(names.ROLE_REGISTRY)}",
+            }
+        )
     return json.dumps({"Version": "2012-10-17", "Statement": statements}, sort_keys=True)
 
 
@@ -368,26 +431,42 @@ def spelled(document: Any) -> str:
     return json.dumps(parsed, sort_keys=True)
 
 
+def roles(config: ClusterConfig) -> tuple[str, ...]:
+    """Return what there is a role for in a cluster."""
+    return (*ROLES, names.ROLE_REGISTRY) if config.registry.on_cluster else ROLES
+
+
+def _trusted(who: Identity, role: str) -> str:
+    return registry_trust(who) if role == names.ROLE_REGISTRY else trust(who)
+
+
+def _permitted(wish: Wish, role: str) -> str:
+    there = wish.config.registry
+    if role == names.ROLE_REGISTRY:
+        return registry_policy(wish.who, there.bucket or wish.who.image_bucket)
+    actions = addons.actions(wish.config)
+    return policy(wish.who, role, actions, with_registry=there.on_cluster)
+
+
 def _want_roles(wish: Wish) -> list[Resource]:
     return [
         Resource(
             kind=ROLE,
             key=f"{role}-role",
-            value=Role(name=wish.who.role(role), trust=trust(wish.who), others=()),
+            value=Role(name=wish.who.role(role), trust=_trusted(wish.who, role), others=()),
         )
-        for role in ROLES
+        for role in roles(wish.config)
     ]
 
 
 def _want_policies(wish: Wish) -> list[Resource]:
-    actions = addons.actions(wish.config)
     return [
         Resource(
             kind=POLICY,
             key=f"{role}-policy",
-            value=Policy(role=Ref(f"{role}-role"), document=policy(wish.who, role, actions)),
+            value=Policy(role=Ref(f"{role}-role"), document=_permitted(wish, role)),
         )
-        for role in ROLES
+        for role in roles(wish.config)
     ]
 
 
@@ -410,8 +489,12 @@ def _want_profile_links(wish: Wish) -> list[Resource]:
 
 
 def _look_roles(at: Scope) -> list[Found]:
-    with ThreadPoolExecutor(max_workers=len(ROLES)) as pool:
-        parts = pool.map(lambda role: [*_look_role(at, role), *_look_profile(at, role)], ROLES)
+    looks = [
+        *((_look_role, role) for role in (*ROLES, names.ROLE_REGISTRY)),
+        *((_look_profile, role) for role in ROLES),
+    ]
+    with ThreadPoolExecutor(max_workers=len(looks)) as pool:
+        parts = pool.map(lambda look: look[0](at, look[1]), looks)
         return [found for part in parts for found in part]
 
 

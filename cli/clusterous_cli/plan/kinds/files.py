@@ -316,7 +316,7 @@ BUCKET: Final = Kind(
     make=_make_bucket,
     remove=_remove_bucket,
     # The record goes last: while anything is left, it can still be read.
-    after=("machines", "vpc", "file-system", "shared-volume", "state-volume"),
+    after=("machines", "vpc", "file-system", "shared-volume", "state-volume", "image-bucket"),
     walked=_walk_buckets,
 )
 BLOCK: Final = Kind(

@@ -48,6 +48,7 @@ ALL: Final[tuple[Kind, ...]] = (
     snapshot.SNAPSHOT,
     machines.KEY_PAIR,
     images.REPOSITORY,
+    images.SHARED,
 )
 
 

@@ -4,10 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from clusterous_api.errors import UserError
-from clusterous_cli.images import contexts, registry
+from clusterous_cli.images import contexts
 from clusterous_cli.images.assembly import references
 from clusterous_cli.images.context import bases
 from clusterous_cli.images.contexts import Build
+from clusterous_cli.images.stock import places
 from clusterous_cli.program import envfile
 from clusterous_cli.program.program import Program
 from clusterous_cli.reach.session import Session
@@ -36,9 +37,7 @@ def earlier(program: Program) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*below, *named]))
 
 
-def settled(
-    program: Program, registry: str, cluster: str, found: Mapping[str, str | None]
-) -> Program:
+def settled(program: Program, place: str, found: Mapping[str, str | None]) -> Program:
     """Return *program*, knowing what its images build on; *found* has those of `earlier`.
 
     They are named by a tag and by a digest: builders want the one, programs the other.
@@ -58,7 +57,7 @@ def settled(
         under = {}
         for base in bases.of(build.folder):
             item = next((one for one in builds if _is_called(one, base)), None)
-            named = contexts.reference(registry, cluster, item) if item else known[base]
+            named = contexts.reference(place, item) if item else known[base]
             under[base] = bases.by_tag(named)
         builds.append(contexts.plan_build(build.title, build.folder, under) if under else build)
     return replace(program, builds=tuple(builds), earlier=tuple(digests.items()))
@@ -71,14 +70,15 @@ def _is_called(build: Build, image: str) -> bool:
 def looked_up(program: Program, session: Session, tell: Callable[[str], None]) -> Program:
     """Return *program* as `settled` does, having asked the cluster's registry."""
     cluster = session.cluster
+    kept = places.of_session(session, None)
     found: dict[str, str | None] = {}
     for image in earlier(program):
         name, _, tag = envfile.tagged(image.removeprefix(bases.REGISTRY)).partition(":")
-        repository = contexts.repository(cluster.name, name)
+        repository = f"{cluster.images}{name}"
         is_legal = references.own(f"{name}:{tag}")
-        there = registry.newest(session.cloud, repository, tag) if is_legal else None
+        there = kept.newest(repository, tag) if is_legal else None
         where = f"{cluster.registry}/{repository}"
         found[image] = f"{where}:{there.name}@{there.digest}" if there else None
         if there and tag not in there.tags:
             tell(f"! {image} is not in the file: it is {there.name}, built last of {name}")
-    return settled(program, cluster.registry, cluster.name, found)
+    return settled(program, cluster.place, found)

@@ -1,13 +1,16 @@
 """What the cluster itself runs: how it is spelled, marked, and told from what was before."""
 
+import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 import yaml
 
 from clusterous_api import names
-from clusterous_cli.addons import addon, cloudcontroller, operatorchart, table
+from clusterous_cli.addons import addon, cloudcontroller, operatorchart, registry, table
 from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.boot import pki
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.payload import Blob
 from clusterous_cli.system import assets
@@ -21,6 +24,8 @@ SETTING = Setting(
         "operator": Blob(key="boot/1/clusterous-operator-2.tar", sha256="1" * 64),
         "volume": Blob(key="boot/3/clusterous-volume-2.tar", sha256="3" * 64),
     },
+    bucket="our-images",
+    registry=pki.create("reef", datetime.now(UTC)).registry,
 )
 
 
@@ -28,6 +33,36 @@ def objects(one: Addon, setting: Setting = SETTING) -> dict[tuple[str, str], Man
     """Return the objects of an add-on as they come to the cluster, by kind and name."""
     found = yaml.safe_load_all(addon.rendered(one, setting).manifest)
     return {(each["kind"], each["metadata"]["name"]): each for each in found}
+
+
+def test_the_registry_is_told_nothing_by_names_of_services() -> None:
+    found = objects(registry.ADDON)
+    pod = found["Deployment", "registry"]["spec"]["template"]["spec"]
+
+    assert pod["enableServiceLinks"] is False
+    assert pod["automountServiceAccountToken"] is False
+    assert "hostNetwork" not in pod  # so it does not reach the machine's own role
+
+
+def test_the_registry_that_nodes_pull_from_changes_nothing_and_neither_remembers() -> None:
+    files = objects(registry.ADDON)["Secret", "registry"]["stringData"]
+    told = {name: json.loads(files[f"{name}.json"]) for name in registry.PORTS}
+
+    reads, writes = told["read"], told["write"]
+    assert reads["storage"]["maintenance"]["readonly"]["enabled"] is True
+    assert reads["http"]["tls"]["clientcas"]
+    assert "auth" not in reads
+    assert "auth" in writes
+    assert "clientcas" not in writes["http"]["tls"]
+    for one in (reads, writes):
+        # No cache: another cluster may have removed what it remembers.
+        assert "cache" not in one["storage"]
+        assert one["http"]["secret"] == SETTING.registry[pki.UPLOADS]
+        assert one["storage"]["redirect"] == {"disable": False}
+        assert one["storage"]["s3"]["bucket"] == "our-images"
+    # What signs tokens is the command line's alone.
+    assert not any(SETTING.registry[pki.PUSH[1]] in text for text in files.values())
+    assert not any(SETTING.registry[pki.NODE[1]] in text for text in files.values())
 
 
 def test_the_chart_is_packed_the_same_way_each_time() -> None:

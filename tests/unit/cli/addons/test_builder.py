@@ -10,6 +10,7 @@ import pytest
 from clusterous_api import names
 from clusterous_cli.addons import builder
 from clusterous_cli.addons.builder import GIB, Room
+from clusterous_cli.cluster.file import registry
 
 
 def node(memory: str = "4Gi", disk: str = "18Gi", **spec: Any) -> dict[str, Any]:
@@ -165,6 +166,7 @@ def alive(pid: int) -> bool:
 def test_nobody_reaches_it_and_it_forgets_itself() -> None:
     where = Room(memory=GIB, disk=GIB, on_controller=False)
     space, policy, job = builder.manifests(where, builder.IMAGE)
+    assert "hostAliases" not in job["spec"]["template"]["spec"]
 
     assert space["metadata"]["name"] == builder.SPACE != names.NAMESPACE
     assert policy["spec"]["ingress"] == []
@@ -174,3 +176,13 @@ def test_nobody_reaches_it_and_it_forgets_itself() -> None:
     assert {one["metadata"].get("namespace", builder.SPACE) for one in (policy, job)} == {
         builder.SPACE
     }
+
+
+def test_a_builder_pushes_to_the_clusters_own_registry_by_its_name() -> None:
+    where = builder.room([node()])
+    assert where is not None
+
+    job = builder.manifests(where, builder.IMAGE, with_registry=True)[-1]
+
+    aliases = job["spec"]["template"]["spec"]["hostAliases"]
+    assert aliases == [{"ip": registry.WRITE, "hostnames": ["registry"]}]

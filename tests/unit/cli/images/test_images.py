@@ -18,11 +18,11 @@ def test_names_the_reference(folder: Path) -> None:
     build = contexts.plan_build("montecarlo:v1", folder)
 
     assert (
-        contexts.reference("r.example", "reef", build)
+        contexts.reference("r.example/clusterous/reef/", build)
         == f"r.example/clusterous/reef/montecarlo:{build.tag}"
     )
     assert (
-        contexts.reference("r.example", "reef", build, "sha256:0")
+        contexts.reference("r.example/clusterous/reef/", build, "sha256:0")
         == "r.example/clusterous/reef/montecarlo@sha256:0"
     )
 

@@ -62,7 +62,7 @@ def test_an_environment_becomes_one_app(folder: Path) -> None:
     path = folder / "reef.yml"
     path.write_text(ENVIRONMENT)
     what = program.read(path)
-    known = program.references(what, "r.example", "c", {})
+    known = program.references(what, "r.example/clusterous/c/", {})
 
     (app,), notes = program.manifests(what, MACHINES, known)
 
@@ -78,7 +78,9 @@ def test_a_manifest_is_applied_after_what_stands_beside_it(folder: Path) -> None
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "spec": "tool"}
     what = program.read(written(folder, APP, secret))
 
-    documents, _ = program.manifests(what, {}, program.references(what, "r.example", "c", {}))
+    documents, _ = program.manifests(
+        what, {}, program.references(what, "r.example/clusterous/c/", {})
+    )
 
     assert [d["kind"] for d in documents] == ["Secret", "ClusterousApp"]
     assert documents[1]["spec"]["image"] == f"r.example/clusterous/c/tool:{what.builds[0].tag}"
@@ -97,7 +99,7 @@ def test_two_images_may_differ_in_their_tag_only(folder: Path) -> None:
 
     what = program.read(path)
 
-    assert len(set(program.references(what, "r", "c", {}).values())) == 2
+    assert len(set(program.references(what, "r/clusterous/c/", {}).values())) == 2
 
 
 @pytest.mark.parametrize(
