@@ -7,7 +7,7 @@ program's pod reaches both, and has neither. Layers are not sent by it: it redir
 Its role is its own: the controller takes it, and leaves the keys to the pod's user alone
 (boot/templates/registry.sh), so that nothing else of the cluster can be reached from here. There is
 no cache of descriptors: another cluster may remove what the bucket has
-(docs/adr/0028-a-registry-on-a-shared-bucket.md).
+(docs/adr/0029-a-registry-on-a-shared-bucket.md).
 """
 
 import json
