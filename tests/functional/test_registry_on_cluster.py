@@ -30,7 +30,7 @@ from clusterous_cli.boot import pki
 from clusterous_cli.cluster import config
 from clusterous_cli.cluster.file import registry
 from clusterous_cli.images.assembly import pull, references
-from clusterous_cli.images.sending import push, token
+from clusterous_cli.images.sending import bearer, push
 from clusterous_cli.images.sending.push import Refused
 from clusterous_cli.images.stock import shelf, turns
 from clusterous_cli.images.stock.shared import Shared
@@ -63,7 +63,7 @@ class Site:
     def repository(self, name: str = "tool", said: str | None = None) -> push.Repository:
         return push.Repository(
             registry=registry.HOST, name=name, user="",
-            password=lambda: said or token.signed(KEYS, ["tool"], time.time()),
+            password=lambda: said or bearer.signed(KEYS, ["tool"], time.time()),
             address=f"https://127.0.0.1:{self.ports[addon.WRITER]}",
             authority=KEYS[pki.REGISTRY_CA],
         )  # fmt: skip
@@ -160,7 +160,7 @@ def test_who_has_no_nodes_certificate_pulls_nothing(site: Site) -> None:
 
 def test_a_node_pushes_nothing(site: Site) -> None:
     """Neither where it pulls, nor by a token that its own key has signed."""
-    forged = token.signed(
+    forged = bearer.signed(
         {pki.PUSH[0]: KEYS[pki.NODE[0]], pki.PUSH[1]: KEYS[pki.NODE[1]]}, ["tool"], time.time()
     )
 
@@ -172,7 +172,7 @@ def test_a_node_pushes_nothing(site: Site) -> None:
 
 
 def test_a_token_is_for_its_repositories_and_for_hours(site: Site) -> None:
-    old = token.signed(KEYS, ["tool"], time.time() - 2 * token.LASTS)
+    old = bearer.signed(KEYS, ["tool"], time.time() - 2 * bearer.LASTS)
 
     for repository in (site.repository("other"), site.repository(said=old)):
         with pytest.raises(Refused) as refused:

@@ -18,7 +18,7 @@ from clusterous_cli.images.registry import Known
 from clusterous_cli.images.remote import building, desk
 from clusterous_cli.images.remote.building import Order
 from clusterous_cli.images.remote.desk import Desk
-from clusterous_cli.images.sending import push, saved, token
+from clusterous_cli.images.sending import bearer, push, saved
 from clusterous_cli.images.stock import places
 from clusterous_cli.images.stock.places import Place
 from clusterous_cli.reach.session import Session
@@ -124,7 +124,7 @@ class Workshop:
         )
         try:
             # The builder may go on with it where this machine ends.
-            with self.place.pushing(token.LASTS):
+            with self.place.pushing(bearer.LASTS):
                 return building.build(at, copy, order, tell)
         except ClusterousError:
             if there := self._find(build, copy.tag):

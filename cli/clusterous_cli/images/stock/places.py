@@ -16,7 +16,7 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.images import registry
 from clusterous_cli.images.registry import Known
 from clusterous_cli.images.remote import scripts
-from clusterous_cli.images.sending import push, token
+from clusterous_cli.images.sending import bearer, push
 from clusterous_cli.images.stock import shelf, turns
 from clusterous_cli.images.stock.shared import Shared
 from clusterous_cli.images.stock.shelf import Item
@@ -137,13 +137,13 @@ class OnCluster:
             registry=onthecluster.HOST,
             name=repository,
             user="",
-            password=lambda: token.signed(keys, [repository], time.time()),
+            password=lambda: bearer.signed(keys, [repository], time.time()),
             address=f"https://{tunnel.LOOPBACK}:{way(self.session)}",
             authority=keys[pki.REGISTRY_CA],
         )
 
     def login(self, repositories: Sequence[str]) -> str:
-        told = token.signed(self._keys, repositories, time.time())
+        told = bearer.signed(self._keys, repositories, time.time())
         return json.dumps({"auths": {onthecluster.HOST: {"registrytoken": told}}})
 
     def pushing(self, lasts: int = 0) -> Any:

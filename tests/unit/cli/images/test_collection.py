@@ -2,7 +2,7 @@
 
 import shlex
 
-from clusterous_cli.images.sending import token
+from clusterous_cli.images.sending import bearer
 from clusterous_cli.images.stock import collection, turns
 from clusterous_cli.turns import lock
 
@@ -16,7 +16,7 @@ def test_a_collection_ends_before_its_lock_is_over() -> None:
 
 
 def test_a_push_without_its_laptop_counts_for_as_long_as_its_token() -> None:
-    assert token.LASTS > turns.SILENT > 3 * turns.RENEWED
+    assert bearer.LASTS > turns.SILENT > 3 * turns.RENEWED
     assert turns.OVER > lock.SECONDS
 
 
