@@ -18,6 +18,7 @@ from tests.region.parts import (
     cache,
     debian,
     debs,
+    eck,
     host,
     images,
     kubectl,
@@ -360,6 +361,13 @@ def _recipes() -> Sequence[Recipe]:
             versions={"suite": debian.SUITE, "packages": temurin.PACKAGE},
             sources=_modules(temurin, images),
             estimate_seconds=30,
+        ),
+        Recipe(
+            name=eck.NAME,
+            build=eck.build,
+            sources=(*addons.sources(eck.MODULE), *_modules(eck)),
+            estimate_seconds=240,
+            heavy=True,
         ),
         Recipe(
             name=opensearch.NAME,
