@@ -14,6 +14,7 @@ import pytest
 from clusterous_cli.cluster.file import registry
 from tests.region import story
 from tests.region.parts import parts
+from tests.region.clusters.test_builds import APP, PROGRAM
 from tests.region.region import Region
 from tests.region.story import clusterous, on, until
 
@@ -34,17 +35,6 @@ RUN head -c 3000000 /dev/urandom >/random
 COPY app.py /
 CMD ["python", "/app.py"]
 """
-PROGRAM = """\
-apiVersion: clusterous.io/v1
-kind: ClusterousApp
-metadata:
-  name: pot
-  annotations: {clusterous.io/build.pot: image/}
-spec:
-  image: pot
-  workers: {replicas: 1}
-"""
-APP = "import time\nprint('made of {0}', flush=True)\ntime.sleep(10**6)\n"
 LOGS = "/var/log/pods/default_pot-*/*/*.log"
 # What a program's pod gets of either: a handshake that is refused, or 401.
 KNOCK = """\
