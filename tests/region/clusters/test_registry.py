@@ -13,8 +13,8 @@ import pytest
 
 from clusterous_cli.cluster.file import registry
 from tests.region import story
-from tests.region.parts import parts
 from tests.region.clusters.test_builds import APP, PROGRAM
+from tests.region.parts import parts
 from tests.region.region import Region
 from tests.region.story import clusterous, on, until
 
