@@ -17,6 +17,12 @@ from clusterous_cli.cluster.payload import Blob
 Mark = Mapping[str, str]
 Manifest = dict[str, Any]
 DIGITS: Final = 16
+# A container that writes nothing of its own and gains no right.
+CONFINED: Final[Mapping[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ every machine that it exists. Of AWS's only the controller of nodes' lives is on
 from typing import Any, Final
 
 from clusterous_api import names
-from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.addons.addon import CONFINED, Addon, Manifest, Mark, Setting
 from clusterous_cli.boot.bootstrap import FACTS
 
 IMAGE: Final = "registry.k8s.io/provider-aws/cloud-controller-manager:v1.35.0"
@@ -118,11 +118,7 @@ def _pod() -> dict[str, Any]:
                     "requests": {"cpu": "20m", "memory": "64Mi"},
                     "limits": {"memory": "256Mi"},
                 },
-                "securityContext": {
-                    "allowPrivilegeEscalation": False,
-                    "readOnlyRootFilesystem": True,
-                    "capabilities": {"drop": ["ALL"]},
-                },
+                "securityContext": {**CONFINED},
                 "volumeMounts": [files],
             }
         ],

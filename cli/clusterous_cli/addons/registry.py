@@ -14,7 +14,7 @@ import json
 from typing import Any, Final
 
 from clusterous_api import names
-from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.addons.addon import CONFINED, Addon, Manifest, Mark, Setting
 from clusterous_cli.boot import pki
 from clusterous_cli.boot.bootstrap import FACTS, KEYS, REGISTRY_USER
 from clusterous_cli.cluster.file.registry import NAME, PORT, PREFIX, READ, WRITE
@@ -166,11 +166,7 @@ def _container(name: str, port: int) -> dict[str, Any]:
             "requests": {"cpu": "20m", "memory": "64Mi"},
             "limits": {"memory": "512Mi"},
         },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        "securityContext": {**CONFINED},
         "volumeMounts": [
             {"name": "settings", "mountPath": FOLDER, "readOnly": True},
             {"name": "keys", "mountPath": KEYS.rpartition("/")[0], "readOnly": True},

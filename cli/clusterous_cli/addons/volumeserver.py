@@ -20,7 +20,7 @@ Between the machine and the pod there are two files:
 from collections.abc import Mapping
 from typing import Any, Final
 
-from clusterous_cli.addons.addon import Addon, Manifest, Mark, Setting
+from clusterous_cli.addons.addon import CONFINED, Addon, Manifest, Mark, Setting
 from clusterous_cli.addons.rollout import State
 from clusterous_cli.boot.bootstrap import FACTS, VOLUME_ORDER, VOLUME_STATUS
 
@@ -143,9 +143,8 @@ def _server(image: str) -> dict[str, Any]:
         **_container("server", image, "serve"),
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"], "add": list(CAPABILITIES)},
+            **CONFINED,
+            "capabilities": {**CONFINED["capabilities"], "add": list(CAPABILITIES)},
         },
         "volumeMounts": [
             # To look at: of which device a mount is. To open one it has no right.
