@@ -14,7 +14,7 @@ import trustme
 
 from clusterous_cli.images.assembly import pull, references
 from tests import programs
-from tests.region.parts import buildkit, images
+from tests.region.parts import buildkit, images, registry_image
 from tests.region.registry import hub
 from tests.region.registry.readonly import ReadOnly
 
@@ -62,7 +62,8 @@ def store(storage: Path, tar: Path) -> None:
     image = images.Image(name=BASE, layers=(layer,), command=("python3",), environment=environment)
     for tag in ("3.11-slim", "3.11-slim-bookworm"):
         images.store(image, "library/python", tag, storage)
-    images.store(image, buildkit.REPOSITORY, buildkit.TAG, storage)
+    for one in (buildkit, registry_image):
+        images.store(image, one.REPOSITORY, one.TAG, storage)
 
 
 def tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str = "tool") -> Path:

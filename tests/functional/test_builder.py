@@ -330,12 +330,12 @@ def test_a_push_that_breaks_off_begins_again(
     opened, broken = download.opened, ["PATCH", "PUT"]
 
     def breaking(
-        url: str, headers: Mapping[str, str], private: Any, method: str, *more: Any
+        url: str, headers: Mapping[str, str], private: Any, method: str, *more: Any, **named: Any
     ) -> Any:
         if method in broken:
             broken.remove(method)
             raise ConnectionResetError
-        return opened(url, headers, private, method, *more)
+        return opened(url, headers, private, method, *more, **named)
 
     monkeypatch.setattr(download, "opened", breaking)
 

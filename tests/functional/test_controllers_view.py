@@ -12,6 +12,7 @@ import pytest
 
 from clusterous_api import names
 from clusterous_cli.boot import bootstrap
+from clusterous_cli.cluster import config
 from clusterous_cli.cluster.records import report
 from tests import programs
 
@@ -136,7 +137,7 @@ def k3s(tmp_path: Path) -> Iterator[Path]:
 
 def view(k3s: Path) -> dict[str, Any]:
     """Return what the controller reports, as the laptop reads it."""
-    text = bootstrap._reporting("none", is_served=False)
+    text = bootstrap._reporting("none", config.parse("name: reef\nvolume: none\n"))
     look = text[text.index("OURS=") : text.index("watch_cluster()")]
     tool = next(line for line in bootstrap.assets.template("addons.sh").splitlines()
                 if line.startswith("tool()"))  # fmt: skip
