@@ -113,6 +113,8 @@ OTHERS: dict[str, tuple[Any, str]] = {
     "logging.days": (30, ""),
     "logging.size": (50, ""),
     "logging.url": ("https://logs.example.org:9200", ""),
+    "registry.type": ("s3", "registry is ecr, not s3"),
+    "registry.bucket": ("layers-of-ours", "registry is ecr, not s3 (layers-of-ours)"),
     "tags": ({"owner": "ocean"}, ""),
     "environment_file": ("apps/program.yml", ""),
 }
@@ -135,6 +137,8 @@ def effect(world: cloud.World, key: str, value: Any, refusal: str) -> Effect | s
     content = {**FILE, section: {**FILE.get(section, {}), name: value} if name else value}
     if key in ("volume.type", "volume.id"):
         content["volume"] = {name: value}  # which have no size
+    if key == "registry.bucket":
+        content["registry"] = {"type": "s3", name: value}  # no other type has one
     changed = parsed(content)
     there = world.cloud.elsewhere(changed.region or "eu-west-1")
     try:

@@ -6,7 +6,7 @@ a mark of its own there.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -112,12 +112,27 @@ def bucket_of(wish: Wish) -> str:
 
 
 def named(text: str | None, who: Identity) -> str | None:
-    """Return the bucket of images that the text of a record names, if it names any."""
-    config = json.loads(text)["config"] if text else {}
-    there = config.get("registry") or {}
+    """Return the bucket of images that the text of a record names, if it names any.
+
+    What is half a record, or one of before there were registries, names none.
+    """
+    there = _within(_within(_parsed(text), "config"), "registry")
     if there.get("type") != registry.RegistryType.S3:
         return None
     return str(there.get("bucket") or who.image_bucket)
+
+
+def _parsed(text: str | None) -> Mapping[str, Any]:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _within(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    inner = content.get(key)
+    return inner if isinstance(inner, dict) else {}
 
 
 def mark(who: Identity) -> str:
@@ -134,7 +149,8 @@ def users(cloud: Cloud, who: Identity, bucket: str) -> dict[str, str]:
         answer = cloud.find("s3", "get_object", Key=one["Key"], **owner)
         if answer is not None:
             uid = one["Key"].removeprefix(registry.USERS).removesuffix(".json")
-            found[uid] = str(json.loads(answer["Body"].read())["cluster"])
+            said = _parsed(answer["Body"].read().decode(errors="replace"))
+            found[uid] = str(said.get("cluster", uid))  # it uses them, whatever it says of itself
     return found
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.output import show
-from clusterous_cli.plan.kinds import access, network, table
+from clusterous_cli.plan.kinds import access, images, network, table
 from clusterous_cli.plan.kinds.kind import Kind
 
 NAMES = {kind.name for kind in table.ALL}
@@ -30,3 +31,23 @@ def test_what_aws_put_there_by_itself_is_named(kind: Kind) -> None:
 
     assert "Amazon GuardDuty made it by itself; it may be removed" in kind.walk.says(guard)
     assert kind.walk.says(other) in other.values()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"format": 1}',
+        '{"config": null}',
+        '{"config": {"registry": 1}}',
+    ],
+)
+def test_half_a_record_names_no_bucket_of_images(text: str | None) -> None:
+    who = Identity(name="reef", account="123456789012", region="eu-west-1")
+
+    assert images.named(text, who) is None
+    assert images.named('{"config": {"registry": {"type": "s3", "bucket": "b"}}}', who) == "b"
