@@ -37,6 +37,17 @@ _MISSHAPEN = re.compile(
 )
 
 
+_DENIED = re.compile(
+    r"""admission webhook "[^"]*" denied the request|"""
+    r"""ValidatingAdmissionPolicy '[^']*' with binding '[^']*' denied request"""
+)
+
+
+def is_denied(message: str) -> bool:
+    """Tell whether a policy has refused an object, with whatever code: it chooses that itself."""
+    return _DENIED.search(message) is not None
+
+
 def is_misshapen(message: str) -> bool:
     """Tell whether an answer 500 means that the object is wrong, and will be at the next try."""
     return _MISSHAPEN.search(message) is not None

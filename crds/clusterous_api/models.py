@@ -290,6 +290,7 @@ class App:
     logging: Logging | None = None
     labels: Body = field(default_factory=dict)
     annotations: Body = field(default_factory=dict)
+    created: str = ""  # when, as Kubernetes writes times
 
     def component(self, name: str) -> Component | None:
         """Return the component of that name."""
@@ -344,6 +345,7 @@ def parse(body: Body) -> App:
         logging=None if spec.get("logging") is None else _logging(spec["logging"]),
         labels=metadata.get("labels") or {},
         annotations=metadata.get("annotations") or {},
+        created=metadata.get("creationTimestamp") or "",
     )
 
 

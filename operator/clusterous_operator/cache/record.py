@@ -27,6 +27,7 @@ class Record:
     uid: str
     version: int = field(compare=False)
     generation: int
+    created: str
     deleting: bool
     packed_spec: bytes
     packed_status: bytes = field(compare=False)  # written by us: no reason to look again
@@ -43,6 +44,7 @@ class Record:
             uid=metadata.get("uid", ""),
             version=observed.version(body),
             generation=metadata.get("generation", 0),
+            created=metadata.get("creationTimestamp") or "",
             deleting="deletionTimestamp" in metadata,
             packed_spec=packing.pack(body.get("spec") or {}),
             packed_status=packing.pack(body.get("status") or {}),
@@ -69,6 +71,7 @@ class Record:
             "name": self.name,
             "uid": self.uid,
             "generation": self.generation,
+            "creationTimestamp": self.created,
             "labels": self.labels,
             "annotations": self.annotations,
         }

@@ -378,18 +378,24 @@ async def _check(answer: aiohttp.ClientResponse) -> None:
     raise _error(answer.status, status, float(after) if after.isdigit() else 0.0)
 
 
+# What the same request may meet once, and not again: no or another log-in, too late, too many.
+_LATER = frozenset({401, 408, 425, 429})
+
+
 def _error(code: int, status: Mapping[str, Any], after: float) -> TransientError | UserError:
     message = str(status.get("message", f"HTTP status {code}"))
     match code:
+        case 403 if "exceeded quota" in message or "failed quota" in message:
+            return QuotaError(message)
+        case _ if applying.is_denied(message):
+            return RefusedError(message)
         case 404:
             return MissingError(message)
         case 409:
             return ConflictError(message)
         case 410:
             return GoneError(message)
-        case 403 if "exceeded quota" in message or "failed quota" in message:
-            return QuotaError(message)
-        case 400 | 403 | 405 | 413 | 415 | 422:
+        case _ if 400 <= code < 500 and code not in _LATER:
             return RefusedError(message)
         case 500 if applying.is_misshapen(message):
             return RefusedError(message)

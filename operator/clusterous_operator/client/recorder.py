@@ -16,7 +16,7 @@ from clusterous_operator.status.events import Note
 
 logger = logging.getLogger(__name__)
 
-_MESSAGE_LIMIT = 1000  # of the API server
+_MESSAGE_LIMIT = 1024  # of the API server, in bytes: it counts as Go does
 # An app may tell ten things at once, and then one each half minute; what is more is dropped.
 _BURST = 10.0
 _REFILL_SECONDS = 30.0
@@ -144,6 +144,11 @@ def _who(record: Record) -> tuple[str, str]:
     return record.namespace, record.name
 
 
+def _cut(text: str) -> str:
+    """Return as much of *text* as an event takes."""
+    return text.encode(errors="replace")[:_MESSAGE_LIMIT].decode(errors="ignore")
+
+
 def _event(record: Record, note: Note, time: str) -> dict[str, Any]:
     return {
         "apiVersion": "events.k8s.io/v1",
@@ -153,7 +158,7 @@ def _event(record: Record, note: Note, time: str) -> dict[str, Any]:
         "eventTime": time,
         "type": "Warning" if note.warning else "Normal",
         "reason": note.reason,
-        "note": (note.message or note.reason)[:_MESSAGE_LIMIT],
+        "note": _cut(note.message or note.reason),
         "action": "Reconcile",
         "reportingController": f"{names.DOMAIN}/operator",
         "reportingInstance": names.FIELD_MANAGER,

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -148,8 +149,12 @@ class Reconciler:
         await self._report(self._latest(record), appstatus.taken_up(*told))
 
     def _times(self, record: Record, words: str) -> int:
-        """Count a failure; return how often in a row it was this one, over this generation."""
-        key, what = (record.namespace, record.name), (record.generation, words)
+        """Count a failure; return how often in a row it was this one, over this generation.
+
+        Times, ports and addresses in the words differ each time.
+        """
+        same = re.sub(r"\d+", "#", words)
+        key, what = (record.namespace, record.name), (record.generation, same)
         before, times = self._failed.get(key, (what, 0))
         self._failed[key] = (what, times + 1 if before == what else 1)
         return self._failed[key][1]

@@ -86,7 +86,11 @@ def _met(look: Look, need: Dependency) -> bool:
 
 def is_done(look: Look, component: Component) -> bool:
     child = look.workload(component)
-    return child is not None and child.kind == JOB and child.is_complete
+    if (
+        child is None or child.deleting
+    ):  # it goes with what was asked before, or with an earlier app
+        return False
+    return child.kind == JOB and child.is_complete
 
 
 def is_ready(look: Look, component: Component) -> bool:

@@ -224,7 +224,8 @@ def _within(path: str, key: str, ours: Any, theirs: Any) -> str:
     """Return where in a field the difference is, as far as it has parts."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         return _where(path, ours, theirs) or path
-    if key in merge.KEYS and isinstance(ours, list) and isinstance(theirs, list):
+    are_lists = isinstance(ours, list) and isinstance(theirs, list)
+    if are_lists and merge.are_named(key, [*ours, *theirs]):
         named = {merge.identity(key, item): item for item in theirs}
         for item in ours:
             identity = merge.identity(key, item)
@@ -261,8 +262,8 @@ def _same_amounts(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> bool:
 
 
 def _same_list(key: str, ours: Sequence[Any], theirs: Sequence[Any]) -> bool:
-    if key in merge.KEYS and all(isinstance(one, Mapping) for one in ours):
-        named = {merge.identity(key, item): item for item in theirs if isinstance(item, Mapping)}
+    if merge.are_named(key, [*ours, *theirs]):
+        named = {merge.identity(key, item): item for item in theirs}
         return all(holds(item, named.get(merge.identity(key, item), {})) for item in ours)
     if len(ours) != len(theirs):
         return False

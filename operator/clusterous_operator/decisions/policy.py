@@ -68,14 +68,18 @@ def _attempts(look: Look) -> dict[str, int]:
 
 
 def _fallen(look: Look, attempts: Mapping[str, int]) -> dict[str, list[failure.Fallen]]:
-    """Return the failed pods that are of what runs now, by component."""
+    """Return the failed pods that are of what runs now, by component.
+
+    What failed before the app was made is an earlier app's of this name, or was given up with it.
+    """
     found: dict[str, list[failure.Fallen]] = {}
     for pod in look.pods:
         if pod.fallen is None or pod.component is None:
             continue
         component = look.app.component(pod.component)
-        if component is not None and _is_of(look, component, pod.fallen, attempts):
-            found.setdefault(pod.component, []).append(pod.fallen)
+        fallen = failure.since(pod.fallen, look.app.created)
+        if component is not None and fallen and _is_of(look, component, fallen, attempts):
+            found.setdefault(pod.component, []).append(fallen)
     return found
 
 
@@ -87,9 +91,10 @@ def _is_of(
 ) -> bool:
     """Tell whether a pod belongs to a Deployment that has pods, or to a Job that is to stay."""
     child = look.workload(component)
-    if child is None or child.kind != JOB:
-        is_counted = child is not None and fallen.life == child.state.get("life", 0)
-        return is_counted and child is not None and bool(child.state["wanted"])
+    if child is None or child.deleting:
+        return False
+    if child.kind != JOB:
+        return fallen.life == child.state.get("life", 0) and bool(child.state["wanted"])
     again = attempts[component.name]
     is_current = child.run == manifests.job_run(look.app, component, again)
     return is_current and fallen.owner == child.uid and not child.is_complete

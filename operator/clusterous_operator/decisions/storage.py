@@ -47,8 +47,13 @@ def words(look: Look) -> str:
 
 
 def remembered(look: Look) -> Body:
-    """Return the claim that the data is behind, as the status is to remember it."""
+    """Return the claim that the data is behind, as the status is to remember it.
+
+    One that goes with an earlier app of this name has that one's data.
+    """
     claim, before = look.claim, look.before.get("claim") or {}
+    if look.claim_is_going:
+        return {}
     if claim is not None and claim.state.get("phase") == "Bound" and "volume" in claim.state:
         return {"name": claim.name, "volume": claim.state["volume"]}
     return before if before.get("name") == look.claim_name else {}

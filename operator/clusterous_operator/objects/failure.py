@@ -6,6 +6,7 @@ at. So the same failure, seen again, changes nothing. Where the numbers begin an
 pods carry also since which generation: a pod that was evicted stays, and would count once more.
 """
 
+import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ class Failure:
 
     code: int | None = None
     reason: str = ""
+    at: str = field(default="", compare=False)  # when; empty where nobody said so
 
     @property
     def words(self) -> str:
@@ -140,8 +142,8 @@ def _number(metadata: Body, key: str) -> int:
 def of_pod(body: Body) -> Fallen | None:
     """Return the failures of a pod; of one that is being ended, only that the cluster ends it."""
     metadata, status = body["metadata"], body.get("status") or {}
-    is_ending = "deletionTimestamp" in metadata
-    failures = tuple(dict.fromkeys(_failures(status, is_ending=is_ending)))
+    is_ending, made = "deletionTimestamp" in metadata, metadata.get("creationTimestamp", "")
+    failures = tuple(dict.fromkeys(_failures(status, made, is_ending=is_ending)))
     if not failures:
         return None
     owners = metadata.get("ownerReferences") or ()
@@ -149,7 +151,13 @@ def of_pod(body: Body) -> Fallen | None:
     return Fallen(attempt=attempt(metadata), owner=owner, failures=failures, life=life(metadata))
 
 
-def _failures(status: Body, *, is_ending: bool) -> Iterable[Failure]:
+def since(fallen: Fallen, time: str) -> Fallen | None:
+    """Return a pod with its failures since *time*, as Kubernetes writes it, if it has any."""
+    found = tuple(one for one in fallen.failures if not one.at or one.at >= time)
+    return dataclasses.replace(fallen, failures=found) if found else None
+
+
+def _failures(status: Body, made: str, *, is_ending: bool) -> Iterable[Failure]:
     has_failed = status.get("phase") == "Failed"
     taken = tuple(_disruptions(status)) if is_ending or has_failed else ()
     # How a program ends that is told to end says nothing of the program.
@@ -159,14 +167,22 @@ def _failures(status: Body, *, is_ending: bool) -> Iterable[Failure]:
             for state in states:
                 ended = (container.get(state) or {}).get("terminated")
                 if ended and ended.get("exitCode"):
-                    yield Failure(code=ended["exitCode"], reason=ended.get("reason", ""))
+                    told, at = ended.get("reason", ""), ended.get("finishedAt") or ""
+                    yield Failure(code=ended["exitCode"], reason=told, at=at)
     if has_failed and status.get("reason"):
-        yield Failure(reason=status["reason"])
+        yield Failure(reason=status["reason"], at=_last_change(status) or made)
     yield from taken
+
+
+def _last_change(status: Body) -> str:
+    """Return when a pod last became another; one that a node would not have never did."""
+    times = (one.get("lastTransitionTime") or "" for one in status.get("conditions") or ())
+    return max(times, default="")
 
 
 def _disruptions(status: Body) -> Iterable[Failure]:
     """Return why the cluster takes a pod away: evicted, preempted, its node lost or shut down."""
     for condition in status.get("conditions") or ():
         if condition.get("type") == "DisruptionTarget" and condition.get("status") == "True":
-            yield Failure(reason=condition.get("reason", ""))
+            at = condition.get("lastTransitionTime") or ""
+            yield Failure(reason=condition.get("reason", ""), at=at)

@@ -10,7 +10,7 @@ the results with the API server's own, which are other than ours in three points
 - To take away what is not there does nothing. The API server makes something new of the directive.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ KEYS: Mapping[str, tuple[str, ...]] = {
 }
 _DEFAULTS = {"protocol": "TCP"}
 _DIRECTIVE = "$patch"
+_PLAIN = str | int | None
 
 # A volume or a variable has one source: naming another one must not leave the first in place, which
 # the API server's merge does, only to refuse the result.
@@ -56,9 +57,20 @@ def strategic(base: Node, overlay: Node) -> dict[str, Any]:
 def _value(key: str, old: object, new: object) -> object:
     if isinstance(new, Mapping):
         return strategic(old if isinstance(old, Mapping) else {}, new)
-    if key in KEYS and isinstance(new, Sequence) and all(isinstance(one, Mapping) for one in new):
+    if isinstance(new, list | tuple) and are_named(key, new):
         return _list(key, old if isinstance(old, Sequence) else (), new)
     return new
+
+
+def are_named(key: str, items: Iterable[Any]) -> bool:
+    """Tell whether the items of a list *key* are told apart by what they are called.
+
+    Lists of other things may be called the same anywhere in a pod, and hold anything.
+    """
+    return key in KEYS and all(
+        isinstance(one, Mapping) and all(isinstance(part, _PLAIN) for part in identity(key, one))
+        for one in items
+    )
 
 
 def _list(key: str, old: Sequence[Any], new: Sequence[Any]) -> list[Any]:

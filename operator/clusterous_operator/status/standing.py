@@ -298,18 +298,23 @@ def _for_update(component: Component, state: State) -> str:
     """Say what else would let an update go on that makes no place for itself."""
     is_under_way = state.get("replicas", 0) > state.get("updatedReplicas", 0)
     rolls = component.name != names.MASTER and component.strategy.type is not Replace.RECREATE
-    if not is_under_way or not rolls or component.replicas is None or _may_lack(component):
+    if not is_under_way or not rolls or _may_lack(component, state.get("wanted", 0)):
         return ""
     return "; the update needs room for one pod more, or strategy.maxUnavailable: 1"
 
 
-def _may_lack(component: Component) -> int:
-    """Return how many pods of fixed replicas an update may end before others are ready."""
-    share = component.strategy.max_unavailable
+def _may_lack(component: Component, pods: int) -> int:
+    """Return how many of its *pods* an update may end before others are ready.
+
+    Where nobody says anything, what fills the cluster may lack one at least: workload.py.
+    """
+    surge, share = component.strategy.max_surge, component.strategy.max_unavailable
+    if component.replicas is None and surge is None and share is None:
+        return 1
     share = "25%" if share is None else share
     if isinstance(share, int) or not share.endswith("%"):
         return int(share)
-    return (component.replicas or 0) * int(share.removesuffix("%")) // 100
+    return pods * int(share.removesuffix("%")) // 100
 
 
 def _waits_for_volume(told: Trouble) -> bool:

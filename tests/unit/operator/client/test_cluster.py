@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from clusterous_api.errors import TransientError
 from clusterous_operator.client.cluster import (
     BusyError,
     Cluster,
@@ -158,6 +159,42 @@ def test_a_500_that_means_a_wrong_request_is_a_refusal(message: str, wrong: bool
             await cluster.apply(CHILD, force=True)
         if isinstance(caught.value, BusyError):
             assert caught.value.answered
+
+    play(story, fail)
+
+
+@pytest.mark.parametrize("code", [401, 404, 406, 409, 410, 412, 418, 429, 500, 503])
+@pytest.mark.parametrize(
+    "message",
+    [
+        'admission webhook "images.example.org" denied the request: not from there',
+        "deployments.apps \"a\" is forbidden: ValidatingAdmissionPolicy 'few' with binding 'all' "
+        "denied request: at most five",
+    ],
+)
+def test_what_a_policy_denies_is_a_refusal_with_whatever_code(code: int, message: str) -> None:
+    async def deny(request: web.Request) -> web.Response:
+        return web.json_response({"message": message, "code": code}, status=code)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        with pytest.raises(RefusedError, match="denied"):
+            await cluster.apply(CHILD, force=True)
+
+    play(story, deny)
+
+
+@pytest.mark.parametrize(
+    ("code", "is_refused"),
+    [(code, code not in (401, 404, 408, 409, 410, 425, 429)) for code in range(400, 452)]
+    + [(502, False), (503, False), (504, False)],
+)
+def test_what_is_wrong_with_a_request_stays_so(code: int, is_refused: bool) -> None:
+    async def fail(request: web.Request) -> web.Response:
+        return web.json_response({"message": "no", "code": code}, status=code)
+
+    async def story(cluster: Cluster, asked: Asked) -> None:
+        with pytest.raises(RefusedError if is_refused else TransientError):
+            await cluster.apply(CHILD, force=True)
 
     play(story, fail)
 

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
 from clusterous_operator.cache.record import Record
 from clusterous_operator.client.cluster import BusyError, ConflictError, MissingError, RefusedError
 from clusterous_operator.client.recorder import Recorder
@@ -174,3 +176,14 @@ def test_what_it_remembers_has_a_bound() -> None:
     desk.tell(uid="app-0")
 
     assert len(desk.events.created) == 1101
+
+
+@pytest.mark.parametrize("sign", ["a", "é", "中", "💥"])
+def test_a_note_is_cut_to_the_bytes_that_the_api_server_takes(sign: str) -> None:
+    desk = Desk()
+
+    desk.tell(message=sign * 2000)
+
+    note = desk.events.created[0]["note"]
+    assert set(note) == {sign}
+    assert 1020 < len(note.encode()) <= 1024

@@ -231,6 +231,16 @@ def test_a_server_that_fails_thrice_over_the_same_is_told_also_of_an_app_that_ru
     assert kstatus_of(bench) == "False"
 
 
+def test_a_failure_is_the_same_whatever_ports_and_times_it_names() -> None:
+    bench = Bench()
+    for second in range(3):
+        bench.server.fails = f"calling the policy: read tcp 10.0.0.1:{40000 + second}: reset"
+        with pytest.raises(BusyError):
+            bench.look(float(second))
+
+    assert "calling the policy" in bench.server.statuses[-1][1]["message"]
+
+
 class Noting(Server):
     """An API server that notes what each write of a child is bound to."""
 

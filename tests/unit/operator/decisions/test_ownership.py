@@ -3,10 +3,23 @@
 import dataclasses
 from typing import Any
 
+import pytest
+
 from clusterous_api import models, names
 from clusterous_operator.cache import observed
-from clusterous_operator.decisions import ending, plan
-from tests.unit.operator.making import FakeApi, make_app, make_body, settle, steps_of, summary
+from clusterous_operator.decisions import ending, plan, situation
+from clusterous_operator.decisions.counting import Size
+from clusterous_operator.objects.failure import Failure, Fallen
+from tests.unit.operator.making import (
+    NOW,
+    FakeApi,
+    make_app,
+    make_body,
+    make_pod,
+    settle,
+    steps_of,
+    summary,
+)
 
 BATCH: dict[str, Any] = {"run": "Batch", "master": {"command": ["x"]}}
 
@@ -148,3 +161,77 @@ def test_what_lost_its_owner_is_taken_in_or_removed() -> None:
     taken = [one.manifest["metadata"]["name"] for one in steps if isinstance(one, plan.Apply)]
     assert "sim-workers" in gone
     assert "sim-master" in taken
+
+
+def test_data_that_goes_with_an_earlier_app_is_not_missed() -> None:
+    volume = {"size": "1Gi", "retentionPolicy": "Delete"}
+    api = FakeApi()
+    settle(make_app(sharedVolume=volume), api)
+    api.objects[observed.CLAIM, names.claim("sim")]["spec"]["volumeName"] = "pvc-of-before"
+    api.run()
+    app = anew(sharedVolume=volume)
+    api.told = told = {
+        **(found := summary(app, api)),
+        "conditions": [*found["conditions"].values()],
+    }
+    api.objects = {}
+
+    made = [
+        one.manifest["kind"] for one in steps_of(api.observe(app)) if isinstance(one, plan.Apply)
+    ]
+
+    assert "claim" not in told
+    assert observed.CLAIM in made
+    assert summary(app, api, before=told)["conditions"]["Stalled"]["status"] == "False"
+
+
+def test_nothing_starts_after_the_job_of_an_earlier_app() -> None:
+    spec: dict[str, Any] = {
+        "master": {"dependsOn": [{"name": "prepare", "until": "Complete"}]},
+        "components": [{"name": "prepare"}],
+    }
+    api = FakeApi()
+    settle(make_app(**spec), api)
+    api.end_job("sim-prepare")
+    settle(make_app(**spec), api)
+    del api.objects["Deployment", "sim-master"]  # the collector began there
+    app = anew(**spec)
+
+    assert "master" not in situation.facts(api.observe(app), Size()).replicas
+    assert "master: waits until prepare is complete" in summary(app, api)["message"]
+
+
+CRASH = Failure(code=3, at="2026-11-22T11:59:59Z")
+EVICTED = Failure(reason="Evicted", at="2026-11-22T11:59:59Z")
+TO_THE_END: dict[str, Any] = {
+    "failurePolicy": {"rules": [{"action": "Fail", "exitCodes": [3], "reasons": ["Evicted"]}]}
+}
+
+
+@pytest.mark.parametrize("failure", [CRASH, EVICTED])
+def test_what_failed_before_an_app_was_made_does_not_end_it(failure: Failure) -> None:
+    app = dataclasses.replace(anew(**TO_THE_END), created=NOW)
+    api = FakeApi()
+    settle(app, api)
+    api.run()
+
+    def verdict(failure: Failure) -> str:
+        fallen = Fallen(attempt=0, owner="rs", failures=(failure,))
+        api.pods = (make_pod(ready=False, fallen=fallen),)
+        return api.observe(app).verdict.failed
+
+    before = verdict(failure)
+    since = verdict(dataclasses.replace(failure, at=NOW))
+
+    assert (before, bool(since)) == ("", True)
+
+
+def test_the_deployment_of_an_earlier_app_fails_no_later_one() -> None:
+    api = FakeApi()
+    settle(make_app(**TO_THE_END), api)
+    api.run()
+    fallen = Fallen(attempt=0, owner="rs", failures=(Failure(code=3),))
+    api.pods = (make_pod(ready=False, fallen=fallen),)
+
+    assert api.observe(make_app(**TO_THE_END)).verdict.failed
+    assert api.observe(anew(**TO_THE_END)).verdict.failed == ""

@@ -258,3 +258,43 @@ def test_a_pod_that_the_cluster_takes_away_has_its_reason_while_it_ends() -> Non
     assert read is not None
     assert read.failures == (Failure(reason="EvictionByEvictionAPI"),)
     assert failure.of_pod(stays) is None
+
+
+OVER = "2026-11-22T12:00:05Z"
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        pytest.param(
+            {"containerStatuses": [{"state": {"terminated": {"exitCode": 3, "finishedAt": OVER}}}]},
+            id="a container that ended",
+        ),
+        pytest.param(
+            {
+                "phase": "Failed",
+                "reason": "Evicted",
+                "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": OVER}],
+            },
+            id="a pod that ended",
+        ),
+        pytest.param({"phase": "Failed", "reason": "OutOfcpu"}, id="a pod that no node would have"),
+        pytest.param(
+            {
+                "phase": "Failed",
+                "conditions": [
+                    {"type": "DisruptionTarget", "status": "True", "lastTransitionTime": OVER}
+                ],
+            },
+            id="a pod that was taken away",
+        ),
+    ],
+)
+def test_knows_when_a_pod_failed(status: dict[str, Any]) -> None:
+    made = OVER if "conditions" not in status else "2026-11-22T11:00:00Z"
+    found = failure.of_pod({"metadata": {"creationTimestamp": made}, "status": status})
+
+    assert found is not None
+    assert [one.at for one in found.failures] == [OVER]
+    assert failure.since(found, OVER) == found
+    assert failure.since(found, "2026-11-22T12:00:06Z") is None

@@ -110,3 +110,15 @@ def test_ports_of_one_number_and_two_protocols_stay_two() -> None:
     merged = merge.strategic(base, {"ports": [{"containerPort": 53}]})
 
     assert len(merged["ports"]) == 2
+
+
+@pytest.mark.parametrize("key", sorted(merge.KEYS))
+@pytest.mark.parametrize("junk", [[1], {"a": 1}, 1.5])
+def test_a_list_that_is_but_called_like_one_of_ours_is_replaced_as_a_whole(
+    key: str, junk: Any
+) -> None:
+    called = [dict.fromkeys(merge.KEYS[key], junk)]
+
+    found = merge.strategic({"more": {key: [{"x": 1}]}}, {"more": {key: called}})
+
+    assert found == {"more": {key: called}}

@@ -39,6 +39,7 @@ OVERLAY: dict[str, Any] = {
         "podAntiAffinity": {REQUIRED: [APART]},
     },
     "volumes": [{"name": "more", "emptyDir": {"sizeLimit": "1Gi"}}],
+    "unheardOf": {"env": [{"name": "A"}], "ports": [{"containerPort": 1}], "volumes": [{}]},
     "hostAliases": [{"ip": "192.0.2.1", "hostnames": ["one"]}],
     "imagePullSecrets": [{"name": "login"}],
     "initContainers": [{"name": "first", "restartPolicy": "Always"}],

@@ -359,6 +359,10 @@ def test_a_pod_that_is_still_ending_has_been_made() -> None:
         pytest.param({"replicas": 9, "strategy": {"maxUnavailable": 0}}, True, id="none may go"),
         pytest.param({"replicas": 2, "strategy": {"maxUnavailable": 1}}, False, id="one may go"),
         pytest.param({"replicas": 2, "strategy": {"type": "Recreate"}}, False, id="all go first"),
+        pytest.param({"min": 2}, False, id="what fills makes room for itself"),
+        pytest.param(
+            {"min": 2, "strategy": {"maxSurge": 1}}, True, id="unless it is told to surge"
+        ),
     ],
 )
 def test_an_update_that_finds_no_room_says_what_would_help(
@@ -366,7 +370,7 @@ def test_an_update_that_finds_no_room_says_what_would_help(
 ) -> None:
     app, api = make_app(workers=workers), FakeApi()
     ready(app, api)
-    count = workers["replicas"]
+    count = api.objects["Deployment", "sim-workers"]["spec"]["replicas"]
     status = api.objects["Deployment", "sim-workers"]["status"]
     waits = make_pod("workers", node=None, trouble=("Unschedulable", "0/1 nodes"))
     api.pods = (waits, make_pod("workers"))
