@@ -14,7 +14,7 @@ from typing import Any
 from clusterous_api import names
 from clusterous_api.models import App
 from clusterous_operator.cache import observed
-from clusterous_operator.cache.observed import JOB
+from clusterous_operator.cache.observed import CLAIM, JOB
 from clusterous_operator.decisions import plan
 from clusterous_operator.decisions.plan import Apply, Children, Patch, Step
 
@@ -28,7 +28,7 @@ Key = tuple[str, str]  # kind and name of an object
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mend:
-    """How often a field was put right, when last, and who has set it otherwise."""
+    """How often an object was put right, when last, in which field, and who had set that."""
 
     field: str
     wanted: str  # what was written: something else counts anew
@@ -50,9 +50,10 @@ def mend(step: Step, found: Children, now: float) -> tuple[Key, Mend] | None:
             if child is None or child.applied != wanted:
                 return None
             field = plan.difference(manifest, child)
-        case Patch(child=child, body=body) if child.kind == JOB:
+        case Patch(child=child, body=body) if child.kind in (JOB, CLAIM):
             key, wanted = (child.kind, child.name), repr(body)
-            field = ".".join(["spec", *list(body.get("spec") or {})[:1]])
+            named = (f"{part}.{name}" for part, inner in body.items() for name in inner)
+            field = next(named, "")
         case _:
             return None
     return (key, Mend(field=field, wanted=wanted, times=1, last=now)) if field else None
@@ -67,7 +68,7 @@ def counted(mends: Mends, steps: Iterable[Step], found: Children, now: float) ->
             known = after.get(key)
             again = known is not None and _is_same(known, one, now)
             times = known.times + 1 if known is not None and again else 1
-            by = known.by if known is not None and again else ""
+            by = known.by if known is not None and again and known.field == one.field else ""
             after[key] = dataclasses.replace(one, times=times, by=by)
     return after
 
@@ -96,8 +97,8 @@ def sift(
 
 
 def _is_same(known: Mend, one: Mend, now: float) -> bool:
-    is_recent = now - known.last < _FORGET_SECONDS
-    return is_recent and (known.field, known.wanted) == (one.field, one.wanted)
+    """Tell whether a mend is one more of the same object; others may fight for several fields."""
+    return now - known.last < _FORGET_SECONDS and known.wanted == one.wanted
 
 
 def _is_held(known: Mend, one: Mend, now: float) -> bool:

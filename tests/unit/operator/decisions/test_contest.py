@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from clusterous_operator.cache.observed import DEPLOYMENT
+from clusterous_operator.cache.observed import CLAIM, DEPLOYMENT
 from clusterous_operator.decisions import contest, counting, plan
 from clusterous_operator.decisions.contest import PAUSE_SECONDS, Mends
 from clusterous_operator.decisions.counting import Size
@@ -119,6 +119,35 @@ def test_a_job_that_others_suspend_again_and_again_is_left_too() -> None:
 
     assert writes == 5
     assert mends["Job", "sim-master"].field == "spec.suspend"
+
+
+def test_who_changes_now_this_and_now_that_is_left_too() -> None:
+    fight = Fight()
+
+    for second in range(0, 100, 2):
+        fight.look(second)
+        body = fight.api.objects[OBJECT]
+        body["spec"]["template"]["spec"]["containers"][0]["image"] = "evil:1"
+        fight.look(second + 1, replicas=None)
+
+    assert fight.writes == 5
+
+
+def test_a_claim_that_others_change_back_again_and_again_is_left_too() -> None:
+    app, api = make_app(sharedVolume={"size": "1Gi", "retentionPolicy": "Delete"}), FakeApi()
+    settle(app, api)
+    claim = (CLAIM, "sim-data")
+    api.objects[claim]["metadata"].pop("ownerReferences")
+    mends: Mends = {}
+    writes = 0
+    for second in range(20):
+        seen = api.observe(app)
+        go, mends = contest.sift(steps_of(seen), mends, seen.children, second)
+        mends = contest.counted(mends, go, seen.children, second)  # it comes to nothing
+        writes += len(go)
+
+    assert writes == 5
+    assert mends[claim].field == "metadata.ownerReferences"
 
 
 FIELDS = {"f:spec": {"f:replicas": {}}}
