@@ -90,9 +90,15 @@ def _entry(fields: Sequence[str]) -> Entry:
         bytes=int(size),
         mode=mode,
         owner=int(owner),
-        changed=datetime.fromtimestamp(int(changed.partition(".")[0]), UTC),
+        changed=_moment(int(changed.partition(".")[0])),
         target=target,
     )
+
+
+def _moment(seconds: int) -> datetime:
+    """Return a time; programs may give their files any, and Python has the years 1 to 9999."""
+    first, last = (int(datetime(year, 1, 1, tzinfo=UTC).timestamp()) for year in (1, 9999))
+    return datetime.fromtimestamp(min(max(seconds, first), last), UTC)
 
 
 def usage(said: str, path: str) -> Usage:

@@ -8,6 +8,7 @@ import posixpath
 import shutil
 import stat
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -58,7 +59,11 @@ def unpack(stream: IO[bytes], folder: Path) -> tuple[Link, ...]:
 
 
 def _leads_out(name: str, target: str) -> bool:
-    return os.path.isabs(target) or links.leads_out(name, target)
+    """Whether a link would lead out of what is copied; `..` behind a name may, by another link."""
+    steps = [one for one in target.split("/") if one not in ("", ".")]
+    climbs = [one == ".." for one in steps]
+    is_plain = climbs == sorted(climbs, reverse=True)
+    return os.path.isabs(target) or not is_plain or links.leads_out(name, target)
 
 
 def _place(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, place: Path) -> None:
@@ -81,7 +86,8 @@ def _place(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, place
         return
     if not entry.issym():
         fresh.chmod(_got(entry.mode, runs=bool(entry.mode & _ALL_RUN)))
-        os.utime(fresh, (entry.mtime, entry.mtime))
+        with suppress(OverflowError):  # a program may give its files times of any year
+            os.utime(fresh, (entry.mtime, entry.mtime))
     fresh.replace(place)
 
 

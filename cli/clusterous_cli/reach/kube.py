@@ -229,7 +229,8 @@ def _checked(status: int, body: str, what: str = "") -> Object:
         return answer
     message = answer.get("message") if isinstance(answer, dict) else None
     message = message or body.strip()[:300] or f"HTTP status {status}"
-    if status in (400, 422) or (status == 500 and applying.is_misshapen(message)):
+    is_misshapen = status == 500 and applying.is_misshapen(message)
+    if status in (400, 422) or is_misshapen or applying.is_denied(message):
         raise Refused(f"The cluster does not accept {what or 'the request'}: {message}")
     if status in (429, 500, 503, 504):
         raise TransientError(f"The cluster's API server is busy: {message}")

@@ -9,6 +9,7 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 LARGEST_BYTES: Final = 256 * 1024
@@ -22,7 +23,8 @@ UNREADABLE: Final[Mapping[str, Any]] = {
 HOST_KEY: Final = re.compile(
     r"(ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})"
 )
-TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+LARGEST_NUMBER: Final = 2**63 - 1
 PHASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,40}")
 
 
@@ -42,7 +44,7 @@ def read(raw: bytes) -> Mapping[str, Any]:
         "error": _text(said.get("error")),
         "host_key": host_key(said.get("host_key")),
         "role": _text(said.get("role")),
-        "time": time if TIME.fullmatch(time := _text(said.get("time"))) else "",
+        "time": _time(said.get("time")),
     }
     state = said.get("state")
     if isinstance(state, dict):  # of the volume that the controller's state lies on
@@ -92,22 +94,35 @@ def _view(said: Mapping[str, Any]) -> dict[str, Any]:
 def _volume(said: Mapping[str, Any]) -> dict[str, Any]:
     """What the volume server says of the shared volume."""
     texts = {key: _text(said.get(key)) for key in ("volume", "phase", "reason", "error")}
-    sizes = {key: said[key] if type(said.get(key)) is int else 0 for key in ("size", "free")}
-    filled = said.get("filled")  # which servers of older releases do not tell
-    sizes |= {"filled": filled} if type(filled) is int else {}
+    sizes = {key: _number(said.get(key)) or 0 for key in ("size", "free")}
+    filled = _number(said.get("filled"))  # which servers of older releases do not tell
+    sizes |= {} if filled is None else {"filled": filled}
     return {**texts, **sizes, "made": said.get("made") is True}
 
 
 def _container(said: Mapping[str, Any]) -> dict[str, Any]:
-    restarts = said.get("restarts")
     texts = {key: _text(said.get(key)) for key in ("pod", "mark", "container", "reason", "said")}
-    return {**texts, "restarts": restarts if isinstance(restarts, int) else 0}
+    return {**texts, "restarts": _number(said.get("restarts")) or 0}
 
 
 def _texts(said: object) -> dict[str, str]:
     if not isinstance(said, dict):
         return {}
     return {str(key)[:253]: _text(value) for key, value in list(said.items())[:MOST_ENTRIES]}
+
+
+def _number(said: object) -> int | None:
+    return said if type(said) is int and 0 <= said <= LARGEST_NUMBER else None
+
+
+def _time(said: object) -> str:
+    """Return the time in *said*, if there is such a day; else nothing."""
+    text = _text(said)
+    try:
+        datetime.fromisoformat(text if TIME.fullmatch(text) else "")
+    except ValueError:
+        return ""
+    return text
 
 
 def _text(said: object) -> str:

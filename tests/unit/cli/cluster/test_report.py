@@ -81,6 +81,32 @@ def test_a_view_of_another_form_ends_nothing(view: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("time", "is_one"),
+    [
+        ("2026-11-30T09:00:00Z", True),
+        ("2026-99-99T00:00:00Z", False),
+        ("0000-01-01T00:00:00Z", False),
+        ("2026-11-30T25:00:00Z", False),
+        ("٢٠٢٦-11-30T09:00:00Z", False),
+        ("2026-11-30", False),
+        (7, False),
+    ],
+)
+def test_a_time_is_one_that_there_is(time: object, is_one: bool) -> None:
+    assert said(time=time)["time"] == (time if is_one else "")
+
+
+@pytest.mark.parametrize("number", [-1, 2**63, 10**4000, True, 1.5, "7", None])
+def test_a_number_is_one_that_can_be_counted_with(number: object) -> None:
+    volume = dict.fromkeys(("size", "free", "filled"), number)
+    view = said(cluster={"volume": volume, "containers": [{"restarts": number}]})["cluster"]
+
+    assert (view["volume"]["size"], view["volume"]["free"]) == (0, 0)
+    assert "filled" not in view["volume"]
+    assert view["containers"][0]["restarts"] == 0
+
+
+@pytest.mark.parametrize(
     ("kept", "is_taken"), [(0, True), (100, True), (101, False), (True, False)]
 )
 def test_how_full_the_state_is_is_a_percentage(kept: object, is_taken: bool) -> None:

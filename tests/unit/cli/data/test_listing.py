@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import pytest
+
 from clusterous_cli.data import listing
 from clusterous_cli.data.listing import Usage
 
@@ -66,3 +68,12 @@ def test_of_a_file_the_whole_is_told() -> None:
 
 def test_a_volume_that_cannot_be_measured_is_told_as_far_as_it_can() -> None:
     assert listing.usage("10\t/home/data\0", "/home/data/").size == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "year"), [("-99999999999999", 1), ("-86400", 1969), ("0", 1970), ("9" * 18, 9999)]
+)
+def test_a_file_may_be_of_any_year(seconds: str, year: int) -> None:
+    (found,) = listing.entries(said("f", "1", "644", "0", f"{seconds}.0", "old", ""))
+
+    assert found.changed.year == year

@@ -42,6 +42,14 @@ def test_every_character_is_applied_as_it_is() -> None:
     assert "🚀 𠮷" in server.applied[0]
 
 
+@pytest.mark.parametrize("code", [403, 404, 409, 422, 429, 500, 503])
+def test_what_a_policy_denies_is_told_at_once_with_whatever_code(code: int) -> None:
+    message = 'admission webhook "images.example.org" denied the request: not from there'
+
+    with pytest.raises(kube.Refused, match="not from there"):
+        kube.Api(Server(code, {"message": message})).apply(APP)
+
+
 @pytest.mark.parametrize(
     ("message", "error"),
     [
