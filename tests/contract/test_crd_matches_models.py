@@ -81,7 +81,7 @@ def test_fields(schema: dict[str, Any], fields: set[str]) -> None:
 
 
 def test_top_fields() -> None:
-    of_metadata = ("namespace", "name", "uid", "generation", "labels", "annotations")
+    of_metadata = ("namespace", "name", "uid", "generation", "labels", "annotations", "created")
     ours = fields_of(models.App, *of_metadata, "volume", "components")
 
     assert set(SPEC) == ours | {"image", "master", "workers", "components", "sharedVolume"}
