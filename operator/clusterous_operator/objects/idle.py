@@ -3,6 +3,7 @@
 In doubt it works on: without figures about all its running pods nothing is suspended.
 """
 
+import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -52,7 +53,7 @@ def decide(
     changed: bool,
 ) -> State:
     """Return the state now. *used* is None where that is not known; *changed* is about the spec."""
-    word = resume or before.resumed  # to take the word back is not a new one
+    word = _known_as(resume) or before.resumed  # to take the word back is not a new one
     if changed or word != before.resumed:
         return State(resumed=word)
     if before.suspended:
@@ -62,6 +63,15 @@ def decide(
     since = before.since or now
     late = (now - since).total_seconds() >= wanted.after_seconds
     return State(since=since, suspended=late, resumed=word)
+
+
+_LONGEST = 256  # that the CRD takes
+
+
+def _known_as(word: str) -> str:
+    """Return what the status remembers of a word, which may be anything and of any length."""
+    is_short = len(word) <= _LONGEST
+    return word if is_short else hashlib.sha256(word.encode(errors="replace")).hexdigest()
 
 
 def used(running: Collection[str], cpu: Mapping[str, Decimal] | None) -> Decimal | None:

@@ -85,3 +85,15 @@ def test_usage_is_known_only_of_all(cpu: dict[str, Decimal] | None, found: int |
 
 def test_an_app_without_running_pods_is_not_idle() -> None:
     assert idle.used([], {}) is None
+
+
+@pytest.mark.parametrize("length", [256, 257, 200_000])
+def test_a_word_of_any_length_is_obeyed_once_and_remembered_in_few(length: int) -> None:
+    asleep = State(since=NOON, suspended=True, resumed="1")
+
+    awake = decide(asleep, None, resume="💥" * length)
+    again = decide(State(suspended=True, resumed=awake.resumed), None, resume="💥" * length)
+    other = decide(State(suspended=True, resumed=awake.resumed), None, resume="💥" * length + "!")
+
+    assert (awake.suspended, again.suspended, other.suspended) == (False, True, False)
+    assert len(idle.write(awake)["resumed"]) <= 256
