@@ -86,13 +86,14 @@ def fill_beside(
     demands = [one.demand for one in groups]
     board = Board(nodes, usage, [*siblings, *demands])
     others = usage.waiting or any(one.count for one in siblings)
+    taking = _taking(nodes, demands) if len(demands) > 1 or others else {}
     # A master is to be where no worker may be, if there is such a node.
-    elsewhere = _least_shared(None, nodes, demands) if others else nodes
+    elsewhere = _least_shared(None, nodes, taking) if others else nodes
     for one in siblings:
         board.place(Seeker(one, elsewhere), one.count)
     for one in _waiting(usage.waiting):
         board.place(Seeker(one, elsewhere, is_ours=False), one.count)
-    seekers = [Seeker(one, _least_shared(one, nodes, demands)) for one in demands]
+    seekers = [Seeker(one, _least_shared(one, nodes, taking)) for one in demands]
     placed = [board.place(seeker, one.min) for seeker, one in zip(seekers, groups, strict=True)]
     _share(board, seekers, [one.max for one in groups], placed)
     return {one.name: max(one.min, count) for one, count in zip(groups, placed, strict=True)}
@@ -157,14 +158,22 @@ def _waiting(pods: Iterable[Pod]) -> list[Demand]:
     ]
 
 
-def _least_shared(
-    one: Demand | None, nodes: Sequence[Node], demands: Sequence[Demand]
-) -> Sequence[Node]:
+_Taking = Mapping[Demand, frozenset[str]]
+
+
+def _taking(nodes: Sequence[Node], demands: Iterable[Demand]) -> _Taking:
+    """Return by demand which nodes take its pods: each is asked once, who may say much of that."""
+    return {
+        one: frozenset(node.name for node in nodes if admits(node, one.spec)) for one in demands
+    }
+
+
+def _least_shared(one: Demand | None, nodes: Sequence[Node], taking: _Taking) -> Sequence[Node]:
     """Put the nodes first that fewest other groups may use: they lose nothing by it."""
-    others = [other for other in demands if other is not one]
+    others = [names for other, names in taking.items() if other is not one]
     if not others:
         return nodes
-    return sorted(nodes, key=lambda node: sum(admits(node, other.spec) for other in others))
+    return sorted(nodes, key=lambda node: sum(node.name in names for names in others))
 
 
 def greatest(rooms: Iterable[Amounts]) -> dict[str, Decimal]:

@@ -1,5 +1,6 @@
 """Filling the cluster: as many workers as a scheduler would find a place for, no more."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -403,6 +404,21 @@ def test_a_count_that_costs_too_much_ends(
 
     with pytest.raises(sizing.TooLongError):
         sizing.fill_groups(a_cluster(40), [], [], groups)
+
+
+def test_each_group_is_asked_once_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def admits(node: Node, spec: Mapping[str, Any]) -> bool:
+        asked.append(node.name)
+        return True
+
+    monkeypatch.setattr(sizing, "admits", admits)
+    groups = [sizing.Group(name=f"g{index}", demand=worker("1")) for index in range(16)]
+
+    sizing.fill_groups(a_cluster(40), [], [worker("1")], groups)
+
+    assert len(asked) == 40 * 16
 
 
 def test_pods_that_wait_for_different_places_are_counted_apart() -> None:
