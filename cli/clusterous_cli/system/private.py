@@ -35,6 +35,8 @@ def write(path: Path, text: str) -> None:
     """Write a file that only we may read, at no moment half; if it says so already, leave it."""
     content = text.encode()
     if path.exists() and path.read_bytes() == content:
+        if path.stat().st_mode & 0o077:  # as another tool, or a copy of it, left it
+            path.chmod(0o600)
         return
     folder(path.parent)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.new")

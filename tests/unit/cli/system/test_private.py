@@ -24,6 +24,16 @@ def test_what_is_kept_is_read_by_its_owner_only(tmp_path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_what_is_kept_already_is_closed_to_others_too(tmp_path: Path) -> None:
+    path = tmp_path / "id_ed25519"
+    path.write_text("secret")
+    path.chmod(0o644)
+
+    private.write(path, "secret")
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
 @pytest.mark.parametrize(
     "place",
     [
