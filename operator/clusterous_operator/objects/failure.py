@@ -43,6 +43,7 @@ class Fallen:
     owner: str
     failures: tuple[Failure, ...]
     life: int = 0
+    made: str = ""  # when the pod was; empty where nobody said so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,11 +149,18 @@ def of_pod(body: Body) -> Fallen | None:
         return None
     owners = metadata.get("ownerReferences") or ()
     owner = next((one.get("uid", "") for one in owners if one.get("controller")), "")
-    return Fallen(attempt=attempt(metadata), owner=owner, failures=failures, life=life(metadata))
+    return Fallen(
+        attempt=attempt(metadata), owner=owner, failures=failures, life=life(metadata), made=made
+    )
 
 
 def since(fallen: Fallen, time: str) -> Fallen | None:
-    """Return a pod with its failures since *time*, as Kubernetes writes it, if it has any."""
+    """Return a pod with its failures since *time*, as Kubernetes writes it, if it has any.
+
+    Those of a pod that was made later all are: its node's clock may be behind the API server's.
+    """
+    if fallen.made >= time:
+        return fallen
     found = tuple(one for one in fallen.failures if not one.at or one.at >= time)
     return dataclasses.replace(fallen, failures=found) if found else None
 

@@ -291,10 +291,19 @@ OVER = "2026-11-22T12:00:05Z"
     ],
 )
 def test_knows_when_a_pod_failed(status: dict[str, Any]) -> None:
-    made = OVER if "conditions" not in status else "2026-11-22T11:00:00Z"
+    made = OVER if status.get("reason") == "OutOfcpu" else "2026-11-22T11:00:00Z"
     found = failure.of_pod({"metadata": {"creationTimestamp": made}, "status": status})
 
     assert found is not None
     assert [one.at for one in found.failures] == [OVER]
     assert failure.since(found, OVER) == found
     assert failure.since(found, "2026-11-22T12:00:06Z") is None
+
+
+def test_a_pod_counts_whose_nodes_clock_is_behind() -> None:
+    ended = {"exitCode": 3, "finishedAt": "2026-11-22T11:59:00Z"}
+    status = {"containerStatuses": [{"state": {"terminated": ended}}]}
+    found = failure.of_pod({"metadata": {"creationTimestamp": OVER}, "status": status})
+
+    assert found is not None
+    assert failure.since(found, "2026-11-22T12:00:00Z") == found
