@@ -41,6 +41,44 @@ def test_the_admins_certificate_may_sign_nothing(secrets: pki.Secrets) -> None:
     assert list(usage.value) == [x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH]
 
 
+@pytest.mark.parametrize(
+    ("name", "purpose"),
+    [
+        (pki.SERVER[0], x509.oid.ExtendedKeyUsageOID.SERVER_AUTH),
+        (pki.NODE[0], x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH),
+    ],
+)
+def test_what_the_registrys_authority_signed_serves_one_purpose_and_signs_nothing(
+    secrets: pki.Secrets, name: str, purpose: x509.ObjectIdentifier
+) -> None:
+    found = x509.load_pem_x509_certificate(secrets.registry[name].encode())
+
+    found.verify_directly_issued_by(
+        x509.load_pem_x509_certificate(secrets.registry[pki.REGISTRY_CA].encode())
+    )
+    constraints = found.extensions.get_extension_for_class(x509.BasicConstraints)
+    usage = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    assert (constraints.critical, constraints.value.ca) == (True, False)
+    assert list(usage.value) == [purpose]
+
+
+def test_who_pulls_is_not_who_pushes_and_nobody_keeps_the_key_of_the_registrys_authority(
+    secrets: pki.Secrets,
+) -> None:
+    keys = [
+        serialization.load_pem_private_key(text.encode(), None).public_key()
+        for name, text in secrets.registry.items()
+        if name.endswith(".key")
+    ]
+    signs = x509.load_pem_x509_certificate(secrets.registry[pki.REGISTRY_CA].encode())
+    pushes = x509.load_pem_x509_certificate(secrets.registry[pki.PUSH[0]].encode())
+
+    assert len(keys) == 3
+    assert signs.public_key() not in keys
+    assert pushes.public_key() in keys
+    assert pushes.public_key() != signs.public_key()
+
+
 @programs.needs("openssl")
 @pytest.mark.parametrize("stem", pki.AUTHORITIES)
 def test_openssl_accepts_the_authorities(secrets: pki.Secrets, stem: str, tmp_path: Path) -> None:
