@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from clusterous_api import models, names
 from clusterous_api.errors import UserError
@@ -145,7 +145,12 @@ def _is_personal(path: Path, top: Path, home: Path) -> bool:
     if not path.is_relative_to(home):
         return False
     first = path.relative_to(home).parts[0]
-    return first.startswith(".") and not top.is_relative_to(home / first)
+    is_hidden = first.startswith(".") or first in NOT_SHOWN
+    return is_hidden and not top.is_relative_to(home / first)
+
+
+# Where programs of macOS and Ubuntu keep settings and keys, without a dot before it.
+NOT_SHOWN: Final = frozenset({"Library", "snap"})
 
 
 def _text(path: Path) -> str:

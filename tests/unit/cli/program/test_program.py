@@ -265,6 +265,20 @@ def test_a_file_in_ones_home_takes_no_settings_and_keys(
         program.read(path)
 
 
+@pytest.mark.parametrize("item", ["Library/Keychains", "Library", "snap/firefox/common"])
+def test_a_file_in_ones_home_takes_nothing_that_programs_keep_there(
+    secret: Path, monkeypatch: pytest.MonkeyPatch, item: str
+) -> None:
+    home = secret.parent
+    monkeypatch.setenv("HOME", str(home))
+    (home / item).mkdir(parents=True)
+    path = home / "reef.yml"
+    path.write_text(OUTSIDE_COPY.replace("COPY", item))
+
+    with pytest.raises(UserError, match="hidden folders of your home"):
+        program.read(path)
+
+
 @pytest.mark.parametrize("place", ["home/work", "home/.cache/work", "elsewhere/.hidden"])
 def test_what_is_the_files_own_is_not_asked_about_in_ones_home(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
