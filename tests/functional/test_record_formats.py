@@ -45,6 +45,21 @@ def test_an_older_record_is_read_and_written_anew(world: cloud.World, tmp_path: 
     assert [step.key for step in world.design(REEF).plan.pending] == ["s3:record.json"]
 
 
+def test_a_record_that_is_none_is_told(world: cloud.World) -> None:
+    who = Identity(name="reef", account=world.cloud.account, region="eu-west-1")
+    kept = record.read_object(world.cloud, who, RECORD)
+    assert kept is not None
+    try:
+        world.cloud.call("s3", "put_object", Bucket=who.bucket, Key=RECORD, Body=b"{")
+
+        with pytest.raises(UserError, match="not what clusterous wrote there"):
+            record.open_cluster("reef", world.cloud)
+        with pytest.raises(UserError, match="not what clusterous wrote there"):
+            world.design(REEF)
+    finally:
+        world.cloud.call("s3", "put_object", Bucket=who.bucket, Key=RECORD, Body=kept)
+
+
 def test_a_newer_record_stops_everything_but_destroy(world: cloud.World) -> None:
     rewrite(world, format=formats.FORMAT + 1, clusterous="9.1.0")
     before = world.mutating()

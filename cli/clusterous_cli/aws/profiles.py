@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 from clusterous_api.errors import UserError
-from clusterous_cli.system import private
+from clusterous_cli.system import private, yamltree
 
 FILE: Final = ".clusterous.yml"
 KEYS: Final = ("access_key_id", "secret_access_key")
@@ -100,7 +100,7 @@ def parse(text: str, source: str) -> Profiles:
     """Read the configuration profiles in *text*."""
     try:
         document = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
+    except yamltree.UNREADABLE as error:
         raise UserError(f"{source} is not YAML: {error}") from error
     if isinstance(document, list):
         raise UserError(

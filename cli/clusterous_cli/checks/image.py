@@ -1,6 +1,5 @@
 """Whether the image that machines boot is there, fits them, and has an NFS client."""
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
@@ -23,7 +22,7 @@ class Facts:
 def look(place: Place) -> Facts:
     """Ask for the image as a plan does."""
     kept = Scope(cloud=place.aws, who=place.who).told(RECORD)
-    before = None if kept is None else formats.current(json.loads(kept))
+    before = None if kept is None else formats.current(formats.parsed(kept, RECORD))
     return Facts(config=place.config, image=design.image_of(place.aws, place.config, before))
 
 

@@ -314,8 +314,11 @@ def parse(text: str, source: str = FILE) -> ClusterConfig:
         raise told(source, error.mistakes) from error
     if root is None:
         raise UserError(f"{source} is empty. The smallest cluster file is `name: reef`.")
-    reader = _Reader()
-    config = reader.config(root)
+    reader, config = _Reader(), None
+    try:
+        config = reader.config(root)
+    except RecursionError:  # by way of merge keys: a thousand that lead from one to the next
+        reader.wrong(root, "it is nested too deep")
     if reader.mistakes or config is None:
         raise told(source, reader.mistakes)
     return config

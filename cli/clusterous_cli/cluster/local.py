@@ -99,7 +99,7 @@ def choose(who: Identity) -> None:
 def current() -> Identity | None:
     """Return the cluster that was chosen, unless this machine has forgotten it since."""
     try:
-        chosen = (root() / CURRENT).read_text().strip()
+        chosen = (root() / CURRENT).read_text(errors="replace").strip()
     except OSError:
         return None
     return next((one.who for one in known() if one.folder.name == chosen), None)

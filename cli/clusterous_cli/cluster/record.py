@@ -226,8 +226,7 @@ def read(cloud: Aws, who: Identity) -> dict[str, Any] | None:
 def read_json(cloud: Aws, who: Identity, key: str) -> dict[str, Any] | None:
     """Read one object of the record; None when it is not there."""
     raw = read_object(cloud, who, key)
-    content: dict[str, Any] | None = None if raw is None else json.loads(raw)
-    return content
+    return None if raw is None else formats.parsed(raw, key)
 
 
 def read_object(cloud: Aws, who: Identity, key: str, most: int | None = None) -> bytes | None:

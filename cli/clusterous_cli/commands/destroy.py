@@ -173,7 +173,8 @@ def _collected(cloud: "Aws", who: "Identity", found: "Sequence[Found]") -> "Cent
     try:
         kept = record.read(cloud, who)
         wanted = ClusterConfig.from_record(kept["config"]).logging if kept else None
-    except UserError:  # destroy needs no record, nor one that this version understands
+    except (UserError, KeyError, TypeError, ValueError):
+        # destroy needs no record, nor one that this version understands
         return None
     return wanted if wanted is not None and wanted.store.ours else None
 

@@ -2,8 +2,9 @@
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import yaml
 
@@ -11,6 +12,17 @@ from clusterous_api.errors import UserError
 
 # A manifest has a few hundred; etcd takes no object of more than 1.5 MiB.
 MOST_NODES = 100_000
+
+# All that PyYAML raises over some text. Beside errors of its own that is what Python says of a
+# value that is not of the kind that its tag names (`!!bool maybe`, `!!int ''`), of a date such as
+# 2001-99-99, of the escape of a character that there is not, of a mapping as a key.
+UNREADABLE: Final = (
+    *(yaml.YAMLError, ArithmeticError, AttributeError, LookupError, RecursionError),
+    *(TypeError, ValueError),
+)
+# No program is given such text, no file called so, no API told it: it ends at the first of them,
+# and the others are halves of a character.
+_NO_TEXT: Final = re.compile(r"[\0\ud800-\udfff]")
 
 Entries = Mapping[str, tuple[yaml.Node, yaml.Node]]
 
@@ -60,13 +72,11 @@ _OF_JSON = frozenset({"str", "int", "float", "bool", "null", "seq", "map", "merg
 def compose(text: str, source: str) -> yaml.Node | None:
     """The node tree of the one document in *text*; None if it is empty."""
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _not_yaml(source, line, column, error.problem or error.context) from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise _not_yaml(source, 1, 1, (str(error) or "nested too deep").splitlines()[0]) from error
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except UNREADABLE as error:
+        raise _not_yaml(source, error) from error
+    _check_text(root, source)
+    return root
 
 
 def load_all(text: str, source: str) -> list[object]:
@@ -74,18 +84,42 @@ def load_all(text: str, source: str) -> list[object]:
     try:
         for root in yaml.compose_all(text, Loader=_Loader):
             if root is not None and _spelled_out(root, {}) > MOST_NODES:
-                raise _not_yaml(
-                    source, 1, 1, f"spelled out, its aliases are over {MOST_NODES} nodes"
-                )
+                raise _refused(source, f"spelled out, its aliases are over {MOST_NODES} nodes")
             _check_json(root, source, set())
+            _check_text(root, source)
         return [d for d in yaml.load_all(text, Loader=_Loader) if d is not None]
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise _not_yaml(source, line, column, error.problem or error.context) from error
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-        # ValueError: a date such as 2001-99-99; TypeError: a mapping as the key of a mapping.
-        raise _not_yaml(source, 1, 1, (str(error) or "nested too deep").splitlines()[0]) from error
+    except UNREADABLE as error:
+        raise _not_yaml(source, error) from error
+
+
+def _check_text(root: yaml.Node | None, source: str) -> None:
+    """Refuse what YAML can spell and nobody can be given as text."""
+    mistakes = [
+        Mistake(
+            line=node.start_mark.line + 1,
+            column=node.start_mark.column + 1,
+            text="it has a character that no text can have (\\0, or half of one)",
+        )
+        for node in _nodes(root)
+        if isinstance(node, yaml.ScalarNode) and _NO_TEXT.search(str(node.value))
+    ]
+    if mistakes:
+        raise FileMistakes(source, mistakes)
+
+
+def _nodes(root: yaml.Node | None) -> Iterator[yaml.Node]:
+    """Each node under *root*, and itself, once."""
+    seen, ahead = set(), [] if root is None else [root]
+    while ahead:
+        node = ahead.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        yield node
+        if isinstance(node, yaml.MappingNode):
+            ahead += [one for pair in node.value for one in pair]
+        elif isinstance(node, yaml.SequenceNode):
+            ahead += node.value
 
 
 def _check_json(node: yaml.Node | None, source: str, seen: set[int]) -> None:
@@ -276,6 +310,18 @@ class Reader:
         return None
 
 
-def _not_yaml(source: str, line: int, column: int, what: str | None) -> FileMistakes:
-    text = f"this is not YAML: {what or 'it cannot be read'}"
-    return FileMistakes(source, [Mistake(line=line, column=column, text=text)])
+def _not_yaml(source: str, error: Exception) -> FileMistakes:
+    if isinstance(error, yaml.MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        return _refused(source, error.problem or error.context or "it cannot be read", line, column)
+    if isinstance(error, RecursionError):
+        return _refused(source, "nested too deep")
+    said = (str(error) or type(error).__name__).splitlines()[0]
+    is_yaml = isinstance(error, yaml.YAMLError)
+    return _refused(source, said if is_yaml else f"a value in it cannot be read ({said})")
+
+
+def _refused(source: str, what: str, line: int = 1, column: int = 1) -> FileMistakes:
+    mistake = Mistake(line=line, column=column, text=f"this is not YAML: {what}")
+    return FileMistakes(source, [mistake])

@@ -6,6 +6,7 @@ one is refused in words before anything is done with half of its meaning. To cha
 FORMAT, add the step from the one before to STEPS, and a sample to tests/unit/cli/cluster/records.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -14,6 +15,20 @@ from clusterous_api.errors import UserError
 
 FORMAT: Final = 7
 Record = dict[str, Any]
+
+
+def parsed(raw: bytes | str, key: str) -> Record:
+    """Return what the object *key* of the record holds, or say that nobody can read it."""
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise UserError(
+            f"{key} in the cluster's bucket is not what clusterous wrote there: something else did."
+            " `clusterous destroy` removes the cluster all the same."
+        )
+    return content
 
 
 def current(record: Mapping[str, Any]) -> Record:

@@ -25,6 +25,8 @@ HOST_KEY: Final = re.compile(
 )
 TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 LARGEST_NUMBER: Final = 2**63 - 1
+# Halves of a character, which JSON can spell and no file holds.
+HALVES: Final = re.compile(r"[\ud800-\udfff]")
 PHASE: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,40}")
 
 
@@ -108,7 +110,7 @@ def _container(said: Mapping[str, Any]) -> dict[str, Any]:
 def _texts(said: object) -> dict[str, str]:
     if not isinstance(said, dict):
         return {}
-    return {str(key)[:253]: _text(value) for key, value in list(said.items())[:MOST_ENTRIES]}
+    return {_text(key)[:253]: _text(value) for key, value in list(said.items())[:MOST_ENTRIES]}
 
 
 def _number(said: object) -> int | None:
@@ -126,4 +128,6 @@ def _time(said: object) -> str:
 
 
 def _text(said: object) -> str:
-    return said[:LONGEST_TEXT] if isinstance(said, str) else ""
+    if not isinstance(said, str):
+        return ""
+    return HALVES.sub("\N{REPLACEMENT CHARACTER}", said[:LONGEST_TEXT])

@@ -20,6 +20,11 @@ def test_three_lines_are_enough() -> None:
     assert config.ClusterConfig.from_record(found.to_record()) == found
 
 
+# Merge keys that lead from one to the next, each a line of its own: deep, and nested nowhere.
+CHAIN = "\n".join(["k0: &a0 {x: 1}", *(f"k{n}: &a{n} {{<<: *a{n - 1}}}" for n in range(1, 3000))])
+CHAIN += "\n<<: *a2999\nname: reef\n"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -39,6 +44,10 @@ def test_three_lines_are_enough() -> None:
         pytest.param("name: a\ngateway: {allow: [0.0.0.0/0]}\n", "whole world", id="world"),
         pytest.param("name: a\nimage: ubuntu-24.4\n", "did you mean ubuntu-24.04?", id="image"),
         pytest.param("name: [\n", "this is not YAML", id="yaml"),
+        pytest.param('name: "\\UFFFFFFFF"\n', "this is not YAML", id="no-character"),
+        pytest.param('name: "a\\0b"\n', "no text can have", id="nul"),
+        pytest.param('environment_file: "\\ud800"\n', "no text can have", id="half"),
+        pytest.param(CHAIN, "nested too deep", id="chain"),
         pytest.param("name: a\npools:\n  x:\n    tpye: t3.nano\n", "4:5  pools.x.tpye", id="pool"),
         pytest.param("name: a\npools: {gateway: 1}\n", "are the cluster's own", id="reserved"),
         pytest.param("name: a\npools: {Big_One: 1}\n", "is not a pool's name", id="pool-name"),

@@ -82,3 +82,9 @@ def test_reading_changes_nothing_of_what_was_read() -> None:
     formats.current(before)
 
     assert before == sample(1)
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff", b"[]", b"null", b"[" * 100_000])
+def test_what_is_no_record_is_told(raw: bytes) -> None:
+    with pytest.raises(UserError, match=r"record\.json in the .*`clusterous destroy` removes"):
+        formats.parsed(raw, "record.json")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -139,3 +140,24 @@ def test_a_machine_of_no_known_role_ends_nothing() -> None:
     (node,) = record.merge([machine("i-1", "queen", "10.0.0.1")], {})
 
     assert node.role == "worker"
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-99-99T99:99:99Z", "0000-00-00T00:00:00Z", "2026-02-30T00:00:00Z", "٢٠٢٦-11-30T09:00:00Z",
+     "2026-11-30", "2026-11-30T09:00:00", 7],
+)  # fmt: skip
+def test_a_time_that_there_is_not_ends_no_command(time: object) -> None:
+    """Whoever lists the machines compares it with their launch."""
+    launched = datetime(2026, 11, 30, 9, tzinfo=UTC)
+    one = {**machine("i-1", "controller", "10.0.0.1"), "LaunchTime": launched}
+
+    (node,) = record.merge([one], {"i-1": said(time=time)})
+
+    assert (node.phase, (node.report or {})["time"]) == ("ready", "")
+
+
+def test_halves_of_characters_are_replaced() -> None:
+    read = said(error="\ud800x", cluster={"nodes": {"a\udfff": "Ready\ud800"}})
+
+    assert (read["error"], read["cluster"]["nodes"]) == ("\ufffdx", {"a\ufffd": "Ready\ufffd"})

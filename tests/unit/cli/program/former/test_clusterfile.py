@@ -176,6 +176,7 @@ def test_every_variable_of_the_machines_needs_a_value(
         ("name: reef\ncluster_name: x", False),
         ("- a", False),
         ("a: [", False),
+        ('cluster_name: "\\UFFFFFFFF"', False),
         ("", False),
     ],
 )
