@@ -47,7 +47,7 @@ def pool(config: ClusterConfig, name: str | None) -> Pool:
 
 def amount(words: Sequence[str], count: int | None) -> tuple[int, str | None]:
     """Return how many machines of which pool *words* mean, such as `2 cpu` or `cpu`."""
-    numbers = [int(word) for word in words if word.isdecimal()]
+    numbers = [_number(word) for word in words if word.isdecimal()]
     names = [word for word in words if not word.isdecimal()]
     numbers += [] if count is None else [count]
     if len(numbers) > 1 or len(names) > 1:
@@ -56,6 +56,13 @@ def amount(words: Sequence[str], count: int | None) -> tuple[int, str | None]:
     if number < 1:
         raise UserError(f"{number} machines are none: say 1 or more.")
     return number, names[0] if names else None
+
+
+def _number(word: str) -> int:
+    """Read a number of digits; Python itself reads none of thousands of them."""
+    if len(word) > 9:
+        raise UserError(f"{word[:9]}… machines are too many.")
+    return int(word)
 
 
 def grown(config: ClusterConfig, words: str) -> ClusterConfig:

@@ -16,7 +16,7 @@ from clusterous_cli.terminal.options import Settings
 @click.option("--close", is_flag=True, help="Close what was opened in the background.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0),
     default=600,
     help="Seconds to wait while it comes no further; default 600.",
 )

@@ -88,7 +88,7 @@ def rm(settings: Settings, names: tuple[str, ...], dry_run: bool) -> int:
 @click.option(
     "--older-than",
     metavar="DAYS",
-    type=click.FloatRange(min=0),
+    type=options.Finite(min=0, max=36500),
     default=1,
     help="Only what was pushed so long ago; default 1.",
 )

@@ -11,7 +11,7 @@ from clusterous_cli.terminal.options import Settings
 @click.argument("app", required=False, shell_complete=completing.apps)
 @click.option("--wait/--no-wait", default=True, help="Wait until it is ready (default).")
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), default=30, help="Minutes to wait; default 30."
+    "--timeout", type=options.Finite(min=0), default=30, help="Minutes to wait; default 30."
 )
 @options.with_settings
 def command(settings: Settings, app: str | None, wait: bool, timeout: float) -> None:

@@ -19,7 +19,7 @@ from clusterous_cli.terminal.options import Settings
     help="Wait until all is ready, or until a batch has completed.",
 )
 @click.option(
-    "--timeout", type=click.FloatRange(min=0), default=30, help="Minutes to wait; default 30."
+    "--timeout", type=options.Finite(min=0), default=30, help="Minutes to wait; default 30."
 )
 @click.option("--connect/--no-connect", default=True, help="Open what it exposes (default).")
 @click.option(

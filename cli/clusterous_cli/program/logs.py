@@ -125,13 +125,13 @@ def _since(text: str) -> dict[str, str]:
         seconds = sum(int(n or 0) * unit for n, unit in zip(ago.groups(), _SECONDS, strict=True))
         return {"sinceSeconds": str(max(seconds, 1))}
     try:
-        when = datetime.fromisoformat(text)
-    except ValueError as error:
+        when = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may be before there were years
         raise UserError(
             f"{text} is no time: give how long ago (30s, 10m, 2h, 1h30m, 1d), or when"
             " (2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)."
         ) from error
-    return {"sinceTime": spell.instant(when.astimezone(UTC).replace(microsecond=0))}
+    return {"sinceTime": spell.instant(when.replace(microsecond=0))}
 
 
 def is_over(pod: Object | None) -> bool:

@@ -1,5 +1,6 @@
 """Options that every command shares: read before or after the command's name, kept as one value."""
 
+import math
 import os
 import shlex
 from collections.abc import Callable
@@ -77,6 +78,18 @@ def shared() -> list[click.Parameter]:
         _option("--no-color", is_flag=True, help="No colours (also: NO_COLOR)."),
         _option("-y", "--yes", is_flag=True, help="Answer yes to every question."),
     ]
+
+
+class Finite(click.FloatRange):
+    """A number that something can be reckoned with, which neither `nan` nor `inf` is."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no number of anything.", param, ctx)
+        return number
 
 
 operator_image = click.option(

@@ -94,21 +94,25 @@ def _read(folder: Path) -> tuple[Recipe, Rules]:
 
 def _tag(source: Source, found: Recipe, entries: Iterable[Entry]) -> str:
     digest = hashlib.sha256()
-    parts = [b"asked", *(word.encode() for word in source.asked), b"recipe", found.content]
+    parts = [b"asked", *(_bytes(word) for word in source.asked), b"recipe", found.content]
     for _, reference in source.bases:
         parts += [b"base", reference.rpartition("/")[2].encode()]
     for entry in entries:
-        path = entry.path.encode(errors="surrogateescape")
-        parts += [path, f"{entry.mode:o}".encode(), entry.content]
+        parts += [_bytes(entry.path), f"{entry.mode:o}".encode(), entry.content]
     for part in parts:  # each with its length, so that no two contents can look the same
         digest.update(f"{len(part)}:".encode())
         digest.update(part)
     return f"{PREFIX}{digest.hexdigest()[:16]}"
 
 
+def _bytes(text: str) -> bytes:
+    """Return what a file's name or a word of the command line was, also where it is no UTF-8."""
+    return text.encode(errors="surrogateescape")
+
+
 def _rebased(content: bytes, known: Mapping[str, str]) -> bytes:
     text = content.decode(errors="surrogateescape")
-    return bases.rebased(text, known).encode(errors="surrogateescape")
+    return _bytes(bases.rebased(text, known))
 
 
 @contextmanager

@@ -236,7 +236,7 @@ def _document(said: Parameters, groups: tuple[Group, ...], source: str) -> dict[
 
 def _machines(group: Group) -> dict[str, Any]:
     count = group.count or "0"
-    return {"type": group.type, "count": int(count) if count.isdigit() else count}
+    return {"type": group.type, "count": int(count) if re.fullmatch("[0-9]{1,9}", count) else count}
 
 
 def _notes(said: Parameters) -> tuple[str, ...]:

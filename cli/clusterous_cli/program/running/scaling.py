@@ -4,6 +4,7 @@ What is changed is `replicas`, which nobody else's field is: with its file, `run
 back that stands there.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,7 +38,7 @@ def number(text: str) -> int | None:
     """Read how many are wanted; None: as many as the cluster holds."""
     if text == FILL:
         return None
-    if not text.isdecimal() or int(text) > MOST:
+    if not re.fullmatch("[0-9]{1,9}", text) or int(text) > MOST:
         raise UserError(f"{text} is no number of pods: give 0 to {MOST}, or {FILL}.")
     return int(text)
 

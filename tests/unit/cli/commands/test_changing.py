@@ -35,3 +35,8 @@ def test_what_cannot_be_grown_is_told(volume: str, words: str, says: str) -> Non
 
     with pytest.raises(UserError, match=says.replace("+", r"\+")):
         changing.grown(reef, words)
+
+
+def test_a_number_of_thousands_of_digits_is_told() -> None:
+    with pytest.raises(UserError, match=r"999999999… machines are too many"):
+        changing.amount(["9" * 5000, "cpu"], None)

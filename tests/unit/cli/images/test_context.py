@@ -92,6 +92,12 @@ def test_the_tag_knows_all_that_a_build_is_asked(
     assert len({first, with_argument, tag(folder, VERSION="2"), tag(folder)}) == 4
 
 
+def test_what_is_no_utf_8_has_a_tag_too(folder: Path) -> None:
+    (folder / os.fsdecode(b"src/\xff")).write_text("x")
+
+    assert len({tag(folder), tag(folder, WHO="M\udcfcller"), tag(folder, WHO="Muller")}) == 3
+
+
 def test_ignored_files_do_not_count(folder: Path) -> None:
     (folder / ".dockerignore").write_text("*.log\n")
     first = tag(folder)

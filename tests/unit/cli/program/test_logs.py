@@ -192,7 +192,10 @@ def test_says_how_much_is_wanted(
     assert logs.extent(lines, since).query == query
 
 
-@pytest.mark.parametrize("text", ["", "soon", "10", "-5m", "5m 3s", "10 m", "m"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "soon", "10", "-5m", "5m 3s", "10 m", "m", "0001-01-01T00:00+14:00", "9" * 5000 + "s"],
+)
 def test_a_time_that_is_none_is_told(text: str) -> None:
     with pytest.raises(UserError, match="is no time: give how long ago"):
         logs.extent(None, text)

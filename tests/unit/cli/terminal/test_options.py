@@ -4,6 +4,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from clusterous_cli import main
 from clusterous_cli.terminal import options
 
 
@@ -39,3 +40,24 @@ def off(settings: options.Settings, **_: object) -> None:
 )  # fmt: skip
 def test_what_goes_on_has_the_options_that_say_what_is_meant(typed: str, also: str) -> None:
     assert CliRunner().invoke(group, typed).output == f"{also}\n"
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "1e999", "x", "-1"])
+def test_what_cannot_be_reckoned_with_is_no_number(typed: str) -> None:
+    with pytest.raises(click.BadParameter):
+        options.Finite(min=0).convert(typed, None, None)
+
+
+def test_every_number_of_an_option_can_be_reckoned_with() -> None:
+    """A time without end, or a `nan` that nothing is before or after, is waited for for ever."""
+    for name in main.COMMANDS:
+        found = main.cli.get_command(click.Context(main.cli), name)
+        assert found is not None
+        for one in (found, *getattr(found, "commands", {}).values()):
+            kinds = [parameter.type for parameter in one.params]
+            reals = [kind for kind in kinds if isinstance(kind, click.types.FloatParamType)]
+            assert all(isinstance(kind, options.Finite) for kind in reals), name
+
+
+def test_a_number_is_read() -> None:
+    assert options.Finite(min=0, max=9).convert("1.5", None, None) == 1.5

@@ -138,6 +138,8 @@ def test_an_existing_volume_has_its_size(tmp_path: Path) -> None:
             id="missing",
         ),
         pytest.param(USUAL.replace("3}", "3, spare: 1}"), "nothing asks for spare", id="spare"),
+        pytest.param(USUAL.replace("3}", "²}"), "must be a whole number", id="strange-digit"),
+        pytest.param(USUAL.replace("3}", "9" * 5000 + "}"), "must be a whole", id="many-digits"),
         pytest.param(USUAL.replace("c3.xlarge", "large"), "is not an EC2 type", id="type"),
         pytest.param(f"{USUAL}environment_file: no.yml", "no.yml cannot be read", id="no-file"),
     ],

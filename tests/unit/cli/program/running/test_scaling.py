@@ -87,7 +87,7 @@ def test_how_many_are_wanted_is_told(title: str, said: str) -> None:
 
 def test_reads_a_number_or_fill() -> None:
     assert (scaling.number("12"), scaling.number("fill")) == (12, None)
-    for text in ("-1", "many", "1.5", "10001", "", "٣٤٥٦٧"):
+    for text in ("-1", "many", "1.5", "10001", "", "٣٤٥٦٧", "9" * 5000):
         with pytest.raises(UserError, match="is no number of pods"):
             scaling.number(text)
 
