@@ -442,12 +442,16 @@ class _Reader(yamltree.Reader):
     def tags(self, node: yaml.Node | None) -> tuple[tuple[str, str], ...]:
         """The tags that an organisation wants on everything; never one of ours."""
         found = []
+        alike: dict[str, str] = {}  # to IAM, which tells small letters and capitals not apart
         for name, (key, value) in ({} if node is None else self.entries(node, "tags")).items():
             text = self.text(value, f"tags.{name}")
+            other = alike.setdefault(name.lower(), name)
             if not TAG_NAME.fullmatch(name) or re.match("aws:", name, re.I):
                 self.wrong(key, f"tags: {name!r} is not a tag's name that AWS takes")
-            elif name == "Name" or name.startswith(f"{names.DOMAIN}/"):
-                self.wrong(key, f"tags: {name} is clusterous' own")
+            elif name.lower() == "name" or name.lower().startswith(f"{names.DOMAIN}/"):
+                self.wrong(key, f"tags: {name} is clusterous' own (in any letters, to IAM)")
+            elif other != name:
+                self.wrong(key, f"tags: {other} and {name} are one name to IAM; leave one out")
             elif text is not None and not TAG_VALUE.fullmatch(text):
                 self.wrong(value, f"tags.{name}: {text!r} is not a value that AWS takes")
             elif text is not None:

@@ -84,7 +84,7 @@ def merged(ours: Mapping[str, Any], before: object) -> dict[str, Any]:
     kept = before if isinstance(before, dict) else {}
     rest = {key: value for key, value in kept.items() if key not in ours}
     lists = {key: _with_others(key, ours[key], kept.get(key)) for key in LISTS}
-    there = {one["name"] for one in lists["contexts"]}
+    there = [one["name"] for one in lists["contexts"]]
     chosen = kept.get("current-context")
     current = chosen if chosen in there else ours["current-context"]
     return {**ours, **rest, **lists, "current-context": current}
@@ -197,17 +197,17 @@ def write(link: Link, path: Path) -> None:
 def _read(path: Path) -> object:
     """What the file says now; others write it as YAML."""
     try:
-        text = path.read_text()
-    except FileNotFoundError:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
         return None
     try:
         return json.loads(text)
-    except ValueError:
-        import yaml  # not on the way of the credential plugin
+    except (ValueError, RecursionError):
+        from clusterous_cli.system import yamltree  # not on the way of the credential plugin
 
         try:
-            return yaml.safe_load(text)
-        except yaml.YAMLError:
+            return next(iter(yamltree.load_all(text, str(path))), None)
+        except UserError:
             return None
 
 
@@ -227,7 +227,7 @@ def read(home: Path) -> Link | None:
         return from_json(access_path(home).read_text())
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError):  # written by another version of us
+    except (ValueError, TypeError, KeyError, AttributeError):  # written by another version of us
         return None
 
 

@@ -214,6 +214,9 @@ def test_reads_tags() -> None:
     [
         ("{clusterous.io/uid: x}", "is clusterous' own"),
         ("{Name: x}", "is clusterous' own"),
+        ("{name: x}", "is clusterous' own"),
+        ("{Clusterous.IO/uid: x}", "is clusterous' own"),
+        ("{Owner: a, team: b, owner: a}", "Owner and owner are one name to IAM"),
         ("{aws:x: y}", "not a tag's name"),
         ("{owner: 7}", "must be text"),
         ("{owner: 'a\tb'}", "is not a value"),

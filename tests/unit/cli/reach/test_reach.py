@@ -203,6 +203,41 @@ def test_what_is_no_kubeconfig_is_written_anew(before: object) -> None:
     assert kubeconfig.merged(ours(), before) == ours()
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        b"\xff\xfe", b"", b"- a", b"a: [", b"[" * 100_000, b"contexts: {a: b}",
+        b"contexts: [~, {}]", b"current-context: [a]", b"users: [{name: [a]}]", b"a: !!bool maybe",
+        b"contexts: [{name: clusterous-reef-0123456789, context: [a]}]",
+    ],
+)  # fmt: skip
+def test_whatever_lies_in_the_kubeconfigs_place_ours_is_written(
+    tmp_path: Path, before: bytes
+) -> None:
+    link = replace(LINK, access=replace(ACCESS, home=tmp_path / "reef-0123456789"))
+    path = link.access.home / "kubeconfig"
+    path.parent.mkdir()
+    path.write_bytes(before)
+
+    kubeconfig.write(link, path)
+
+    written = json.loads(path.read_text())
+    assert written["contexts"][0] == ours()["contexts"][0]
+    assert written["current-context"] == ours()["current-context"]
+
+
+def test_a_date_that_others_put_there_stays(tmp_path: Path) -> None:
+    link = replace(LINK, access=replace(ACCESS, home=tmp_path / "reef-0123456789"))
+    path = link.access.home / "kubeconfig"
+    path.parent.mkdir()
+    path.write_text("extensions: [{name: x, extension: {last-update: 2026-11-30}}]\n")
+
+    kubeconfig.write(link, path)
+
+    kept = json.loads(path.read_text())["extensions"]
+    assert kept == [{"name": "x", "extension": {"last-update": "2026-11-30"}}]
+
+
 def test_what_kubectl_wrote_is_read_and_left_alone(tmp_path: Path) -> None:
     link = replace(LINK, access=replace(ACCESS, home=tmp_path / "reef-0123456789"))
     path = link.access.home / "kubeconfig"
