@@ -247,3 +247,18 @@ def test_a_region_that_there_is_not_is_not_asked(type_: Type) -> None:
 
     assert code == 2
     assert "There is no AWS region 'eu-nowhere-1'" in err
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "Reef", "reef*", "\udcff", "r" * 300, "-"])
+@pytest.mark.parametrize("command", ["destroy", "status", "audit", "workon"])
+def test_what_no_cluster_is_called_is_asked_of_nobody(
+    type_: Type, world: cloud.World, command: str, name: str
+) -> None:
+    before = len(world.server.log())
+    words = [command, "--", name] if command in ("destroy", "workon") else [command]
+
+    code, _, err = type_(*words, *([] if name in words else [f"--cluster={name}"]))
+
+    assert code == 2
+    assert "is no cluster's name" in err
+    assert len(world.server.log()) == before

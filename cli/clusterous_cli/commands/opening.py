@@ -60,7 +60,7 @@ def target(settings: Settings, name: str | None = None) -> Target:
     What is known of the cluster goes before what the AWS tools happen to be set to, which may be
     another region for another work; only --region goes before that.
     """
-    name = name or settings.cluster
+    name = _checked(name or settings.cluster)
     file = _file_here(name)
     name = name or (file.name if file else None)
     if name is None and settings.region is None and (who := local.current()):
@@ -71,12 +71,19 @@ def target(settings: Settings, name: str | None = None) -> Target:
     return Target(cloud=client.connect(settings, region), name=name, chosen=chosen)
 
 
+def _checked(name: str | None) -> str | None:
+    """Refuse what no cluster is called: it would be part of what AWS is asked for."""
+    if name is not None and not config.NAME.fullmatch(name):
+        raise UserError(f"{name!r} is no cluster's name.")
+    return name
+
+
 def found(settings: Settings, name: str) -> client.Aws:
     """Open the session where the cluster *name* is, which this machine need not know.
 
     Without --region, all regions of the account are asked where the usual one has none.
     """
-    region = _region(settings, name, None)
+    region = _region(settings, _checked(name), None)
     cloud = client.connect(settings, region)
     if settings.region or region or name in record.cluster_names(cloud):
         return cloud
@@ -330,8 +337,7 @@ def identity(name: str | None, session: client.Aws) -> Identity | None:
 
 def kept_from(settings: Settings, cloud: client.Aws, name: str) -> Identity:
     """Return the cluster *name*, which need not exist; where that is not known, the one meant."""
-    name = name or settings.cluster or ""
-    if name:
+    if name := name or _checked(settings.cluster) or "":
         return Identity(name=name, account=cloud.account, region=cloud.region)
     who = identity(target(settings).name, cloud)
     if who is None:

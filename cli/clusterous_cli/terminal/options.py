@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from clusterous_api.errors import UserError
 from clusterous_cli.system import verbosity
 
 META: Final = "clusterous_cli.terminal.options"
@@ -31,8 +32,22 @@ class Settings:
     verbose: bool = False
 
 
+def check_said(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+    """Refuse a word that is empty: a variable of a script that was not set, and names nothing.
+
+    Taken for *none was given*, `destroy "$NAME"` would remove the only cluster there is.
+    """
+    if ctx.resilient_parsing or param.type is click.UNPROCESSED:
+        return
+    if "" in (value if isinstance(value, tuple) else (value,)):
+        is_argument = isinstance(param, click.Argument)
+        called = param.human_readable_name if is_argument else max(param.opts, key=len)
+        raise UserError(f"{called} is empty. Is a variable of your script not set?")
+
+
 def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     source = ctx.get_parameter_source(param.name or "")
+    check_said(ctx, param, value)
     if source not in (None, click.core.ParameterSource.DEFAULT):
         ctx.meta.setdefault(META, {})[param.name] = value
 
@@ -114,6 +129,12 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(shared())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        rest = super().parse_args(ctx, args)
+        for one in self.params:
+            check_said(ctx, one, ctx.params.get(one.name or ""))
+        return rest
 
 
 class Group(click.Group):

@@ -61,3 +61,57 @@ def test_every_number_of_an_option_can_be_reckoned_with() -> None:
 
 def test_a_number_is_read() -> None:
     assert options.Finite(min=0, max=9).convert("1.5", None, None) == 1.5
+
+
+def taking() -> list[list[str]]:
+    """Every command that takes words, of groups those of each verb, with an empty one."""
+    found = []
+    for name in main.COMMANDS:
+        command = main.cli.get_command(click.Context(main.cli), name)
+        assert command is not None
+        verbs = {(name,): command}
+        verbs |= {(name, key): one for key, one in getattr(command, "commands", {}).items()}
+        for words, one in verbs.items():
+            kinds = [p.type for p in one.params if isinstance(p, click.Argument)]
+            if any(isinstance(kind, click.types.StringParamType) for kind in kinds):
+                found.append([*words, *[""] * len(kinds)])
+    return found
+
+
+@pytest.mark.parametrize("words", taking(), ids=" ".join)
+def test_a_word_that_is_empty_is_not_taken_for_none(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With `destroy "$NAME" --yes`, and no such variable, the only cluster would go."""
+    assert main.run(words) == 2
+    assert "is empty. Is a variable of your script not set?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["destroy", "--cluster", ""], ["--cluster", "", "quit"], ["status", "--region", ""],
+        ["status", "--profile", ""], ["put", "x", ""], ["rm", "a", ""], ["image", "rm", "a", ""],
+        ["logs", "--grep", ""], ["run", "x.yaml", "--name", ""],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_option_that_is_empty_is_not_taken_for_none(
+    words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words) == 2
+    assert "is empty. Is a variable of your script not set?" in capsys.readouterr().err
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLUSTEROUS_CLUSTER", "")
+
+    assert CliRunner().invoke(group, "off").exit_code == 0
+
+
+def test_what_is_handed_on_to_kubectl_may_be_empty() -> None:
+    command = main.cli.get_command(click.Context(main.cli), "kubectl")
+    assert command is not None
+
+    with command.make_context("kubectl", ["get", ""]) as ctx:
+        assert ctx.params["arguments"] == ("get", "")
