@@ -52,12 +52,14 @@ def known(name: str | None = None) -> tuple[Known, ...]:
 
 
 def _identity(path: Path) -> Identity | None:
+    """The cluster whose folder *path* is; of a copy of one, or of anything else, it is none."""
     try:
         kept = json.loads((path / RECORD).read_text())
         name, account, region = (kept[key] for key in ("name", "account", "region"))
-    except (OSError, ValueError, KeyError, TypeError):
+        who = Identity(name=str(name), account=str(account), region=str(region))
+        return who if path.name in (who.name, folder(who).name) else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return Identity(name=str(name), account=str(account), region=str(region))
 
 
 def elsewhere(who: Identity) -> tuple[Known, ...]:

@@ -1,6 +1,7 @@
 """What this machine keeps of clusters: each under its own uid, whatever it is called."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,34 @@ def test_connections_of_clusters_of_one_name_do_not_meet() -> None:
     sockets = {ssh.socket_folder(local.folder(who)) for who in (HERE, THERE, OTHERS)}
 
     assert len(sockets) == 3
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\xff", b"[" * 100_000, b"5", b"[]", b"{}",
+        b'{"name": 5, "account": [], "region": {}}',
+        b'{"name": "../../x", "account": "a", "region": "b"}',
+        b'{"name": "\\ud800", "account": "a", "region": "b"}',
+    ],
+)  # fmt: skip
+def test_what_names_no_cluster_of_that_folder_is_none(content: bytes) -> None:
+    local.remember(HERE)
+    (local.folder(HERE) / RECORD).write_bytes(content)
+
+    assert local.known() == ()
+
+
+def test_a_copy_of_a_folder_is_no_second_cluster() -> None:
+    local.remember(HERE)
+    shutil.copytree(local.folder(HERE), local.root() / "reef-before")
+
+    assert [one.folder for one in local.known()] == [local.folder(HERE)]
+
+
+def test_a_choice_that_cannot_be_read_is_none(home: Path) -> None:
+    local.remember(HERE)
+    local.choose(HERE)
+    (home / "clusters/current").write_bytes(b"\xff\xfe")
+
+    assert local.current() is None

@@ -69,7 +69,7 @@ def taking() -> list[list[str]]:
     for name in main.COMMANDS:
         command = main.cli.get_command(click.Context(main.cli), name)
         assert command is not None
-        verbs = {(name,): command}
+        verbs: dict[tuple[str, ...], click.Command] = {(name,): command}
         verbs |= {(name, key): one for key, one in getattr(command, "commands", {}).items()}
         for words, one in verbs.items():
             kinds = [p.type for p in one.params if isinstance(p, click.Argument)]
