@@ -47,7 +47,7 @@ def unpack(stream: IO[bytes], folder: Path) -> tuple[Link, ...]:
         with tarfile.open(fileobj=stream, mode="r|") as archive:
             for entry in archive:
                 name = posixpath.normpath(entry.name)
-                if os.path.isabs(name) or name.startswith(".."):
+                if _is_above(name) or (entry.islnk() and _is_above(entry.linkname)):
                     continue  # no tar that we ask writes one
                 if entry.issym() and _leads_out(name, entry.linkname):
                     left.append(Link(path=name, target=entry.linkname))
@@ -56,6 +56,10 @@ def unpack(stream: IO[bytes], folder: Path) -> tuple[Link, ...]:
     except tarfile.ReadError as error:
         raise EOFError("the archive was cut short") from error
     return tuple(left)
+
+
+def _is_above(name: str) -> bool:
+    return os.path.isabs(name) or posixpath.normpath(name).split("/")[0] == ".."
 
 
 def _leads_out(name: str, target: str) -> bool:
@@ -67,11 +71,11 @@ def _leads_out(name: str, target: str) -> bool:
 
 
 def _place(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, place: Path) -> None:
-    place.parent.mkdir(parents=True, exist_ok=True)
+    # A link that came just now, or was here before, would lead what comes below it elsewhere.
+    for above in reversed(place.relative_to(folder).parents):
+        _folder(folder / above, is_top=above == Path())
     if entry.isdir():
-        if place.is_symlink():
-            place.unlink()
-        place.mkdir(exist_ok=True)
+        _folder(place, is_top=place == folder)
         place.chmod(_got(entry.mode, runs=True))
         return
     fresh = place.with_name(f".{place.name}.{os.getpid()}.new")
@@ -89,6 +93,13 @@ def _place(archive: tarfile.TarFile, entry: tarfile.TarInfo, folder: Path, place
         with suppress(OverflowError):  # a program may give its files times of any year
             os.utime(fresh, (entry.mtime, entry.mtime))
     fresh.replace(place)
+
+
+def _folder(path: Path, *, is_top: bool) -> None:
+    """Have a folder there; where the person themself has a link to one, at the top, that counts."""
+    if not is_top and path.is_symlink():
+        path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def _got(mode: int, *, runs: bool) -> int:
