@@ -85,6 +85,22 @@ def test_a_batch_that_is_deleted_and_made_again_at_once_runs_again(lab: Lab) -> 
     assert lab.get("jobs", "sim-master")["metadata"]["uid"] != before
 
 
+def test_a_claim_that_goes_with_an_earlier_app_is_made_anew(lab: Lab) -> None:
+    volume = {"size": "1Gi", "retentionPolicy": "Delete"}
+    lab.create(master=MASTER, sharedVolume=volume)
+    lab.until_condition("Ready")
+    before = lab.get("persistentvolumeclaims", "sim-data")["metadata"]["uid"]
+
+    with late_collector(lab):
+        lab.delete("clusterousapps", "sim")
+        lab.create(master=MASTER, sharedVolume=volume)
+        lab.until(lambda: bool(lab.condition("VolumeBound")), "a look at the new app")
+        assert lab.get("persistentvolumeclaims", "sim-data")["metadata"]["uid"] == before
+
+    lab.until_condition("Ready")
+    assert lab.get("persistentvolumeclaims", "sim-data")["metadata"]["uid"] != before
+
+
 def test_the_policy_hears_of_an_eviction_of_what_runs_on(lab: Lab) -> None:
     rule = {"action": "RestartApp", "reasons": ["EvictionByEvictionAPI"]}
     lab.create(

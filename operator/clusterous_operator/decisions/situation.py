@@ -42,7 +42,9 @@ def _addresses(look: Look) -> dict[str, str]:
     found = {}
     for one in look.app.components:
         child = look.children.get((SERVICE, names.child(look.app.name, one.name)))
-        address = "" if child is None else child.state["address"]
+        # That of an earlier app goes, and the next one has another address.
+        is_theirs = child is not None and child.is_of_another(look.app.name, look.app.uid)
+        address = "" if child is None or is_theirs else child.state["address"]
         if address and address != "None":
             found[one.name] = address
     return found

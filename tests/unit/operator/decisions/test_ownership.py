@@ -235,3 +235,24 @@ def test_the_deployment_of_an_earlier_app_fails_no_later_one() -> None:
 
     assert api.observe(make_app(**TO_THE_END)).verdict.failed
     assert api.observe(anew(**TO_THE_END)).verdict.failed == ""
+
+
+def test_no_pod_is_told_the_address_of_an_earlier_apps_service() -> None:
+    spec: dict[str, Any] = {"master": {"ports": [{"name": "http", "port": 80}]}}
+    api = FakeApi()
+    settle(make_app(**spec), api)
+    del api.objects["Deployment", "sim-master"]  # the collector began there
+    app = anew(**spec)
+
+    before = steps_of(api.observe(app))
+    del api.objects["Service", "sim-master"]
+    after = settle(app, api)
+
+    assert before == []
+    address = api.objects["Service", "sim-master"]["spec"]["clusterIP"]
+    template = api.objects["Deployment", "sim-master"]["spec"]["template"]
+    assert [one["ip"] for one in template["spec"]["hostAliases"]] == [address]
+    assert [one.manifest["kind"] for one in after if isinstance(one, plan.Apply)] == [
+        "Service",
+        "Deployment",
+    ]
