@@ -60,6 +60,9 @@ logger = logging.getLogger(__name__)
 _ROUNDS = 3
 # After as many equal failures of the API server over one generation they are told as a cause.
 _FAILED_TIMES = 3
+# After as many without its answer, of which most pass by: with our pauses that is half a minute. A
+# policy's webhook may take longer than a write may take, each time.
+_SILENT_TIMES = 10
 # Within which the cluster begins to end the pods of a workload that is gone. Pods that then still
 # stay are orphans, which the next workload takes over.
 _ORPHANED_SECONDS = 5.0
@@ -140,9 +143,11 @@ class Reconciler:
 
         One that fails over the same request again and again will do so until the request changes.
         """
-        why = appstatus.NOT_ANSWERED
-        if error.answered and self._times(record, str(error)) >= _FAILED_TIMES:
+        why, times = appstatus.NOT_ANSWERED, self._times(record, str(error))
+        if error.answered and times >= _FAILED_TIMES:
             why = f"The API server fails over what was asked, and is asked again: {error}"
+        elif times >= _SILENT_TIMES:
+            why = f"{appstatus.NOT_ANSWERED} ({error})"
         elif record.status:
             return
         told = (record.generation, record.status, self._time(), why)

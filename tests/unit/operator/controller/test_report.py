@@ -241,6 +241,28 @@ def test_a_failure_is_the_same_whatever_ports_and_times_it_names() -> None:
     assert "calling the policy" in bench.server.statuses[-1][1]["message"]
 
 
+def test_a_server_that_never_answers_is_told_in_the_end_also_of_an_app_that_runs() -> None:
+    bench = Bench()
+    bench.look(0.0)
+    bench.look(5.0, ready=1)
+    bench.spec["image"] = "example.org/sim:2"
+    body = bench.app(dict(bench.server.statuses[-1][1]))
+    body["metadata"]["generation"] = 2
+    bench.store.apps.put(bench.store.apps.trim(body))
+    bench.server.busy = True
+    before = len(bench.server.statuses)
+
+    for second in range(6, 16):
+        soon = len(bench.server.statuses)
+        with pytest.raises(BusyError):
+            bench.look(float(second))
+
+    assert soon == before
+    told = bench.server.statuses[-1][1]
+    assert (told["observedGeneration"], kstatus_of(bench)) == (2, "False")
+    assert "is asked again. (not now)" in told["message"]
+
+
 class Noting(Server):
     """An API server that notes what each write of a child is bound to."""
 
