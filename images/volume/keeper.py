@@ -44,6 +44,9 @@ HIDDEN: Final = ".clusterous"
 
 PORT: Final = 2049
 MIB: Final = 1 << 20
+# Where a volume says that a file system was begun on it: mkfs does not write there, and it is the
+# same place when the volume has grown since.
+BEGUN: Final = 127 * MIB
 # What the records of clients have for themselves, whatever else fills the volume.
 RESERVED: Final = 16 * MIB
 # wsync, dirsync: a name that a node was told of is on the disk. nouuid: a volume from a snapshot
@@ -243,9 +246,9 @@ def _size(path: Path) -> int:
     return end
 
 
-def witness(order: Order, size: int) -> tuple[int, bytes]:
-    """Return where it stands that a file system was begun, and what; mkfs does not write there."""
-    return size // 2 // MIB * MIB - MIB, f"clusterous begins {order.volume}\n".encode().ljust(4096)
+def witness(order: Order) -> bytes:
+    """Return what says that a file system was begun."""
+    return f"clusterous begins {order.volume}\n".encode().ljust(4096)
 
 
 def probe(order: Order, path: Path) -> Probe:
@@ -255,8 +258,8 @@ def probe(order: Order, path: Path) -> Probe:
             size = file.seek(0, os.SEEK_END)
             fd = file.fileno()
             zeros = all(_is_zero(fd, at) for at in (0, max(size - MIB, 0)))
-            at, words = witness(order, size)
-            begun = os.pread(fd, len(words), at) == words
+            words = witness(order)
+            begun = os.pread(fd, len(words), BEGUN) == words
     except OSError as error:
         raise RefusedError(
             "unreadable", f"{order.volume} cannot be read: {error.strerror}. It is not touched."
@@ -273,11 +276,11 @@ def _is_zero(fd: int, at: int) -> bool:
 
 def make(order: Order, path: Path, *, again: bool) -> None:
     """Make the file system; whoever looks after a cut sees that it was begun."""
-    at, words = witness(order, _size(path))
-    _write(path, at, words)
+    words = witness(order)
+    _write(path, BEGUN, words)
     # Without -f it looks once more for itself whether there is something.
     run("mkfs.xfs", "-q", "-K", "-L", LABEL, *(["-f"] if again else []), str(path))
-    _write(path, at, bytes(len(words)))
+    _write(path, BEGUN, bytes(len(words)))
 
 
 def _write(path: Path, at: int, content: bytes) -> None:

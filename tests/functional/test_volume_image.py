@@ -6,6 +6,7 @@ import http.server
 import io
 import json
 import os
+import shutil
 import subprocess
 import tarfile
 import threading
@@ -187,11 +188,14 @@ order, path = keeper.Order(volume="vol-0abc"), pathlib.Path("/disk")
 with path.open("wb") as file:
     file.truncate(int(sys.argv[1]))
 assert keeper.step(order, keeper.probe(order, path)) is keeper.Step.MAKE
-at, words = keeper.witness(order, int(sys.argv[1]))
-keeper._write(path, at, words)
+keeper._write(path, keeper.BEGUN, keeper.witness(order))
 keeper.run("mkfs.xfs", "-q", "-K", str(path))
 cut = keeper.probe(order, path)
 assert cut.begun and cut.tags["TYPE"] == "xfs", cut
+with path.open("r+b") as file:
+    file.truncate(2 * int(sys.argv[1]))
+grown = keeper.probe(order, path)
+assert keeper.step(order, grown) is keeper.Step.AGAIN, grown
 keeper.make(order, path, again=True)
 assert keeper.step(order, keeper.probe(order, path)) is keeper.Step.WAIT
 marked = keeper.Order(volume="vol-0abc", marked=True)
@@ -212,5 +216,7 @@ def test_mkfs_leaves_the_witness_that_it_was_begun(tmp_path: Path, gib: int) -> 
     there = archive()
     assert there
     volume_image.unpack(there, tmp_path)
+    shutil.rmtree(tmp_path / "app")  # the keeper of today, whenever its programs were put together
+    shutil.copytree(volume_image.FOLDER, tmp_path / "app")
 
     subprocess.run(["chroot", str(tmp_path), "python", "-c", MADE, str(gib << 30)], check=True)

@@ -18,6 +18,7 @@ LINK = "nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
 NEW = Order(volume=VOLUME)
 MARKED = Order(volume=VOLUME, marked=True)
 GIVEN = Order(volume=VOLUME, given=True)
+SIZE = 160 * keeper.MIB
 BLANK = Probe(status=2, tags={}, zeros=True)
 XFS = Probe(status=0, tags={"TYPE": "xfs"})
 
@@ -160,7 +161,7 @@ def test_sizes_are_told_so_that_they_seldom_change(size: int, told: int) -> None
 def disk(tmp_path: Path) -> Path:
     path = tmp_path / "disk"
     with path.open("wb") as file:
-        file.truncate(64 * keeper.MIB)
+        file.truncate(SIZE)
     return path
 
 
@@ -171,7 +172,7 @@ def write(disk: Path, at: int, content: bytes) -> None:
 
 
 @programs.needs("blkid")
-@pytest.mark.parametrize("at", [0, 700_000, 63 * keeper.MIB, 64 * keeper.MIB - 1])
+@pytest.mark.parametrize("at", [0, 700_000, SIZE - keeper.MIB, SIZE - 1])
 def test_one_byte_at_either_end_is_not_blank(disk: Path, at: int) -> None:
     assert keeper.probe(NEW, disk) == BLANK
     write(disk, at, b"\1")
@@ -227,6 +228,8 @@ def test_a_cut_leaves_its_witness_and_an_end_none(
     assert keeper.step(NEW, cut) is Step.AGAIN
     other = Order(volume="vol-0fff")
     assert not keeper.probe(other, disk).begun
+    os.truncate(disk, 3 * SIZE)  # the size in the file was raised meanwhile
+    assert keeper.step(NEW, keeper.probe(NEW, disk)) is Step.AGAIN
     mkfs(tmp_path / "bin", monkeypatch, half)
     keeper.make(NEW, disk, again=True)
     assert not keeper.probe(NEW, disk).begun

@@ -44,13 +44,14 @@ is_zero() {
     [ "$(wc -c <"$STATE/mib")" -eq 1048576 ] && [ "$(tr -d '\000' <"$STATE/mib" | wc -c)" -eq 0 ]
 }
 
-# Where it stands that a file system was begun: mkfs does not write there, and who looks after a cut
-# sees it.
+# Where it stands that a file system was begun, in MiB: mkfs does not write there, and who looks after
+# a cut sees it, also when the volume has grown since.
+WITNESS=127
 witness() {
-    dd of="$device" bs=1048576 seek=$((mib * 3 / 4 - 1)) count=1 iflag=fullblock conv=notrunc,fsync 2>/dev/null
+    dd of="$device" bs=1048576 seek=$WITNESS count=1 iflag=fullblock conv=notrunc,fsync 2>/dev/null
 }
 is_begun() {
-    dd if="$device" bs=1048576 skip=$((mib * 3 / 4 - 1)) count=1 2>/dev/null | head -n 1 |
+    dd if="$device" bs=1048576 skip=$WITNESS count=1 2>/dev/null | head -n 1 |
         grep -qxF "clusterous begins $volume"
 }
 

@@ -1,5 +1,6 @@
 """The controller's boot and the volume of its state: a file as the device, the real mkfs on it."""
 
+import os
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -16,10 +17,10 @@ pytestmark = programs.needs("mkfs.ext4", "blkid")
 
 TEMPLATES = Path(datastore.__file__).parent
 MIB = 1 << 20
-SIZE = 64 * MIB
+SIZE = 160 * MIB
 VOLUME = "vol-0123456789abcdef0"
 LINK = "dev/disk/by-id/nvme-Amazon_Elastic_Block_Store_vol0123456789abcdef0"
-WITNESS = SIZE * 3 // 4 - MIB
+WITNESS = 127 * MIB
 
 # The bucket is a folder, a mount only shows itself, and a laptop marks what it is told of.
 FAKES = """
@@ -157,13 +158,30 @@ def test_a_marked_volume_is_mounted_as_it_is(tmp_path: Path) -> None:
     assert machine.device.read_bytes() == before
 
 
-def test_a_file_system_that_was_cut_short_is_made_anew(tmp_path: Path) -> None:
+@pytest.mark.parametrize("larger", [0, SIZE], ids=["", "grown since"])
+def test_a_file_system_that_was_cut_short_is_made_anew(tmp_path: Path, larger: int) -> None:
     machine = Machine(tmp_path)
     machine.write(WITNESS, f"clusterous begins {VOLUME}\n".encode().ljust(MIB, b"\0"))
     machine.write(8192, b"half of a table")
+    os.truncate(machine.device, SIZE + larger)
 
     assert machine.boot() == [WAITS, WAITS, MOUNTED, "code 0"]
     assert machine.kind == "ext4"
+
+
+@pytest.mark.parametrize("gib", [8, 64])
+def test_mkfs_leaves_what_says_that_it_was_begun(tmp_path: Path, gib: int) -> None:
+    machine = Machine(tmp_path)
+    machine.write(WITNESS, f"clusterous begins {VOLUME}\n".encode().ljust(MIB, b"\0"))
+    os.truncate(machine.device, gib << 30)
+    mkfs = str(programs.path("mkfs.ext4"))
+    options = ("-q", "-F", "-E", "nodiscard", "-m", "0", "-L", "clusterous")  # as the boot's
+    subprocess.run([mkfs, *options, str(machine.device)], check=True)
+
+    # All of it may be there, and the cut came just before what was begun was said to have ended.
+    assert machine.kind == "ext4"
+    said = machine.said(f"device=$ROOT/dev/nvme1n1 volume={VOLUME}; is_begun && echo so")
+    assert said == "so\n"
 
 
 @pytest.mark.parametrize("at", [0, 8192, SIZE - 1])
