@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clusterous_cli.checks.account import permissions
+from clusterous_cli.checks.account import permissions, things
 from clusterous_cli.cluster.identity import Identity
 
 GOLDEN = Path(__file__).parents[1] / "functional/golden"
@@ -58,3 +58,18 @@ def test_a_shared_bucket_and_its_role_are_asked_about() -> None:
     resources = {resource for one in asked for resource in one.resources}
     assert "arn:aws:s3:::our-images" in resources
     assert f"arn:aws:iam::{REEF.account}:role/{REEF.role('registry')}" in resources
+
+
+def test_of_each_call_about_things_their_kinds_are_known() -> None:
+    """A policy that names them would be said to deny what is in no table."""
+    everywhere = {"elasticfilesystem:CreateFileSystem"}  # IAM knows no thing that it is about
+
+    asked = {
+        action
+        for one in permissions.questions(REEF, on_efs=True)
+        if one.resources == ("*",)
+        for action in one.actions
+    }
+
+    assert set(things.ABOUT) == asked - set(permissions.LOOK) - everywhere
+    assert {kind for kinds in things.ABOUT.values() for kind in kinds} == set(things.IDS)

@@ -12,6 +12,7 @@ import pytest
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError, FailedError, LeftBehindError
 from clusterous_cli.aws import errors
+from clusterous_cli.checks.account import things
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tags_of
@@ -298,6 +299,25 @@ def test_the_last_look_leaves_out_another_clusters_things(world: cloud.World) ->
     other = Identity(name="reef-2", account=world.cloud.account, region="eu-west-1")
     found = {one.kind for one in sweep.look(world.cloud, other, ()).left}
     assert {"machine", "network", "NAT gateway", "role", "bucket", "volume"} <= found
+
+
+def test_a_policy_that_names_things_by_their_arn_is_enough(world: cloud.World) -> None:
+    """As doctor says of it, which asks about the same things."""
+    arns = {arn for action in things.ABOUT for arn in things.of(WHO, action)}
+    kinds = sorted(f"{arn.partition('/')[0]}/*" for arn in arns)
+    # The region asks about it, too; on AWS only where the rule gets tags, which ours do not.
+    kinds.append("arn:aws:ec2:*:*:security-group-rule/*")
+    statements = [
+        {"Effect": "Allow", "NotAction": "ec2:*", "Resource": "*"},
+        {"Effect": "Allow", "Action": "ec2:Describe*", "Resource": "*"},
+        {"Effect": "Allow", "Action": "ec2:*", "Resource": kinds},
+    ]
+    world.configure(user_policy={"Version": "2012-10-17", "Statement": statements})
+
+    world.create(REEF)
+    world.destroy("reef")
+
+    assert world.server.leftovers() == []
 
 
 # The last of about fifty calls gives the lock back, which nobody need know of.

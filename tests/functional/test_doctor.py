@@ -12,6 +12,7 @@ import pytest
 
 from clusterous_cli import main
 from clusterous_cli.checks import examination
+from clusterous_cli.checks.account import things
 from clusterous_cli.cluster import identity as names
 from clusterous_cli.cluster.tags import as_items
 from tests.functional import cloud
@@ -322,6 +323,35 @@ def test_a_policy_with_a_condition(desk: Desk, key: str, value: str, state: str)
     code, found = desk.doctor()
 
     assert (code, found["permissions"]["state"]) == (0, state)
+
+
+HERE = "arn:aws:ec2:eu-west-1:123456789012"
+LOOKS = {"Effect": "Allow", "Action": ["ec2:Describe*", "ec2:Get*"], "Resource": "*"}
+REST = {"Effect": "Allow", "NotAction": "ec2:*", "Resource": "*"}
+
+
+@pytest.mark.parametrize(
+    ("things", "state", "says"),
+    [
+        pytest.param([f"{HERE}:*"], "failure", "you may not do ec2:RunInstances", id="no image"),
+        pytest.param([f"{HERE}:*", "arn:aws:ec2:*::image/ami-*"], "ok", "all allowed", id="all"),
+        pytest.param(
+            [f"{HERE}:{kind}/*" for kind in things.IDS if kind not in ("image", "natgateway")]
+            + ["arn:aws:ec2:*::image/*"],
+            "failure", "you may not do ec2:CreateNatGateway, ec2:CreateTags", id="no NAT gateway",
+        ),
+    ],
+)  # fmt: skip
+def test_a_policy_that_names_things_by_their_arn_allows_what_is_about_them(
+    desk: Desk, things: list[str], state: str, says: str
+) -> None:
+    acts = {"Effect": "Allow", "Action": "ec2:*", "Resource": things}
+    desk.world.configure(user_policy={"Version": "2012-10-17", "Statement": [LOOKS, REST, acts]})
+
+    _, found = desk.doctor()
+
+    assert found["permissions"]["state"] == state
+    assert says in found["permissions"]["says"]
 
 
 def test_who_may_not_ask_the_simulator_tries_what_can_be_tried(desk: Desk) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Final
 
 from clusterous_api import names
 from clusterous_api.errors import ClusterousError
 from clusterous_cli.aws import errors
+from clusterous_cli.checks.account import things
 from clusterous_cli.checks.check import Check, Finding, Mark, Place
 from clusterous_cli.cluster.file import registry
 from clusterous_cli.cluster.identity import Identity
@@ -149,29 +151,64 @@ def look(place: Place) -> Facts:
 
 def _simulated(place: Place, asked: Sequence[Question]) -> Facts:
     principal = _principal(place)
-    allowed: set[str] = set()
-    denied: set[str] = set()
-    unknown: set[str] = set()
+    said: dict[str, set[Word]] = {}
     for question in _joined(asked):
-        results = place.aws.pages(
-            "iam", "simulate_principal_policy", "EvaluationResults",
-            PolicySourceArn=principal, ActionNames=list(question.actions),
-            ResourceArns=list(question.resources), ContextEntries=context(place.who),
-        )  # fmt: skip
-        for one in results:
-            action = str(one["EvalActionName"])
-            if one["EvalDecision"] == "allowed":
-                allowed.add(action)
-            elif one.get("MissingContextValues"):
-                unknown.add(action)  # a condition of the policy asks for what only a call has
-            else:
-                denied.add(action)
+        for action, _, word in _answers(place, principal, question):
+            said.setdefault(action, set()).add(word)
+    said |= _narrowed(place, principal, said)
+    denied = {action for action, words in said.items() if words & {Word.SILENT, Word.DENIED}}
+    unknown = {action for action, words in said.items() if Word.UNKNOWN in words} - denied
     makes = {action for question in asked if question.makes for action in question.actions}
     return Facts(
-        allowed=frozenset(allowed - denied - unknown), denied=frozenset(denied),
-        only_destroy=frozenset(denied - makes), unknown=frozenset(unknown - denied),
+        allowed=frozenset(said.keys() - denied - unknown), denied=frozenset(denied),
+        only_destroy=frozenset(denied - makes), unknown=frozenset(unknown),
         why="the policy has conditions that only a call itself can meet" if unknown else "",
     )  # fmt: skip
+
+
+class Word(StrEnum):
+    """What a policy says of an action."""
+
+    ALLOWED = "allowed"
+    SILENT = "implicitDeny"  # it does not speak of it, which is a no
+    DENIED = "explicitDeny"
+    UNKNOWN = "unknown"  # a condition of it asks for what only a call has
+
+
+def _answers(place: Place, principal: str, question: Question) -> Iterator[tuple[str, str, Word]]:
+    """Ask the simulator; each action is answered with each thing."""
+    results = place.aws.pages(
+        "iam", "simulate_principal_policy", "EvaluationResults",
+        PolicySourceArn=principal, ActionNames=list(question.actions),
+        ResourceArns=list(question.resources), ContextEntries=context(place.who),
+    )  # fmt: skip
+    for one in results:
+        word = Word(one["EvalDecision"])
+        if word is not Word.ALLOWED and one.get("MissingContextValues"):
+            word = Word.UNKNOWN
+        yield str(one["EvalActionName"]), str(one.get("EvalResourceName", "*")), word
+
+
+def _narrowed(place: Place, principal: str, said: Mapping[str, set[Word]]) -> dict[str, set[Word]]:
+    """Ask about what is not allowed on everything once more: on what it would be about.
+
+    A policy that names things of a kind by their ARN does not speak of everything.
+    """
+    about = {
+        action: things.of(place.who, action)
+        for action, words in said.items()
+        if words <= {Word.SILENT, Word.UNKNOWN}
+    }
+    about = {action: arns for action, arns in about.items() if arns}
+    if not about:
+        return {}
+    resources = tuple(sorted({arn for arns in about.values() for arn in arns}))
+    told: dict[str, set[Word]] = {}
+    question = Question(actions=tuple(about), resources=resources)
+    for action, resource, word in _answers(place, principal, question):
+        if resource in about[action]:
+            told.setdefault(action, set()).add(word)
+    return told
 
 
 def _joined(asked: Iterable[Question]) -> Iterator[Question]:
