@@ -52,6 +52,7 @@ QUICK = Settings(
     volume_creating=0.0, volume_attaching=0.05, volume_detaching=0.05, volume_modifying=0.05,
     volume_optimizing=0.05, snapshot_pending=0.05, snapshot_interval=0.0, efs_creating=0.05,
     efs_deleting=0.05, mount_target_creating=0.05, mount_target_deleting=0.05,
+    balancer_deleting=0.05,
 )  # fmt: skip
 
 

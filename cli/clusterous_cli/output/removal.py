@@ -8,6 +8,8 @@ from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.plan import sweep
 from clusterous_cli.plan.kinds.images import REPOSITORY, SHARED
 from clusterous_cli.plan.kinds.kind import Found, Left
+from clusterous_cli.plan.kinds.kubernetes.balancers import BALANCER
+from clusterous_cli.plan.kinds.kubernetes.claims import CLAIM
 from clusterous_cli.plan.kinds.machines import MACHINES
 from clusterous_cli.plan.kinds.network import VPC
 from clusterous_cli.plan.kinds.volume import ebs, efs
@@ -75,6 +77,7 @@ def removal_words(
     things = [spell.plural(machines, "machine")] if machines else []
     things += ["the network"] if any(one.kind is VPC and one.ours for one in found) else []
     things += [] if keep else _data_words(found)
+    things += _made_by_kubernetes(found)
     given = [one.id for one in found if one.kind in GIVEN and force]
     things += [f"the volume {id}, which was there before it" for id in given]
     things += [spell.plural(images, "image repository")] if images and not keep_images else []
@@ -117,6 +120,17 @@ def _data_words(found: Sequence[Found]) -> list[str]:
     sizes = [one.value.size for one in found if one.kind is efs.FILE_SYSTEM]
     data = [f"the volume with {spell.size(sum(sizes))} of data"] if sizes else []
     return data + [f"the volume {ebs.spelled(one)}" for one in found if one.kind is ebs.VOLUME]
+
+
+def _made_by_kubernetes(found: Sequence[Found]) -> list[str]:
+    """Say what controllers on the cluster made for programs, and what goes with them of data."""
+    sizes = [one.value.size for one in found if one.kind is CLAIM and one.value.proven]
+    volumes = spell.plural(len(sizes), "volume")
+    balancers = sum(one.kind is BALANCER and one.ours for one in found)
+    return [
+        *([f"{volumes} of programs' claims ({sum(sizes)} GiB)"] if sizes else []),
+        *([spell.plural(balancers, "load balancer")] if balancers else []),
+    ]
 
 
 def _staying(found: Sequence[Found], *, keep: bool, force: bool) -> list[Found]:

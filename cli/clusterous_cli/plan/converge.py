@@ -3,7 +3,7 @@
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -28,6 +28,8 @@ from clusterous_cli.plan.kinds.access import RULES
 from clusterous_cli.plan.kinds.cloud import Site
 from clusterous_cli.plan.kinds.files import BUCKET
 from clusterous_cli.plan.kinds.kind import Action, Found, Left, Step, settled
+from clusterous_cli.plan.kinds.kubernetes import claims
+from clusterous_cli.plan.kinds.kubernetes.balancers import BALANCER
 from clusterous_cli.plan.kinds.machines import MACHINES, OFF
 from clusterous_cli.plan.kinds.network import VPC, Interface
 from clusterous_cli.plan.kinds.volume import ebs, efs, state
@@ -441,7 +443,8 @@ class Destroy:
         """Remove it, round for round, and look again."""
         reasons: dict[str, str] = {}
         networks: set[str] = set()
-        found = self.meant(found)
+        found = claims.taken(self.site(), self.meant(found))
+        doubtful = claims.doubtful(found)
         # What tells of a shared bucket is the record, which is soon gone.
         self.let_go([one for one in found if one.kind is images.SHARED])
         for _ in range(ROUNDS):
@@ -454,12 +457,15 @@ class Destroy:
             reasons = {step.found.id: str(error) for step, error in outcome.failed if step.found}
             networks |= networks_of(found)
             found = self.meant(inventory.take(self.cloud, self.who, deep=True))
-            if not left(self.going(found)) or strangers(found):
+            stuck = any(step.kind is BALANCER for step, _ in outcome.failed)  # and what it holds
+            if not left(self.going(found)) or strangers(found) or stuck:
                 break
         self.spare(found)
         seen = sweep.look(self.cloud, self.who, networks)
         if self.force:
             seen = replace(seen, left=(*seen.left, *_untagged(found, seen)))
+        more = claims.left(self.cloud, doubtful)
+        seen = replace(seen, left=tuple(_explained([*seen.left, *more], found, reasons)))
         if seen.left:
             mine = {id for one in found for id in one.id.split()}
             again = self.again or f"clusterous destroy {self.who.name}"
@@ -552,6 +558,17 @@ def _untagged(found: Sequence[Found], seen: sweep.Seen) -> list[Left]:
     ]
 
 
+def _explained(
+    left: Iterable[Left], found: Sequence[Found], reasons: Mapping[str, str]
+) -> Iterator[Left]:
+    """Let the interface of a load balancer say whose that is, or why it would not go."""
+    balancers = [one for one in found if one.kind is BALANCER]
+    for thing in left:
+        its = [one for one in balancers if thing.says.endswith(f" {one.id}")]
+        words = [reasons.get(one.id) or one.value.says for one in its]
+        yield replace(thing, says=": ".join([thing.says, *filter(None, words)]))
+
+
 def deletable(found: Sequence[Found]) -> list[Found]:
     """Leave out what goes with its machine; what stays after all is found in the next round."""
     return [one for one in found if not one.busy]
@@ -565,7 +582,8 @@ def left(found: Sequence[Found]) -> list[Found]:
 def strangers(found: Sequence[Found]) -> list[Found]:
     """Return what is in our network and not ours; what AWS made for ours goes with it."""
     mine = {id for one in found if one.ours for id in one.id.split()}
-    return [one for one in found if not one.ours and not _made_for_ours(one, mine)]
+    foreign = [one for one in found if not one.ours and one.kind is not claims.CLAIM]
+    return [one for one in foreign if not _made_for_ours(one, mine)]
 
 
 def _made_for_ours(one: Found, mine: set[str]) -> bool:

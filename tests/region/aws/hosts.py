@@ -30,6 +30,7 @@ _SERVICES: Final = {
     "sts": ("sts", Protocol.QUERY, "sts"),
     "iam": ("iam", Protocol.QUERY, "iam"),
     "elasticfilesystem": ("efs", Protocol.REST_JSON, "elasticfilesystem"),
+    "elasticloadbalancing": ("elb", Protocol.QUERY, "elasticloadbalancing"),
     "api.ecr": ("ecr", Protocol.JSON, "ecr"),
     "ecr": ("ecr", Protocol.JSON, "ecr"),
     "ssm": ("ssm", Protocol.JSON, "ssm"),

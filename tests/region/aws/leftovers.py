@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.region.aws import ec2_table, iam, s3, store
+from tests.region.aws import ec2_table, elb, iam, s3, store
 from tests.region.aws.world import World
 
 
@@ -14,6 +14,7 @@ def find(world: World) -> list[str]:
         found += ec2_table.left(backend)
     found += _iam()
     found += _efs_and_ecr()
+    found += elb.left()
     found += [f"s3 bucket {name}" for name in s3.buckets(world)]
     found += _parameters()
     return sorted(found)

@@ -43,6 +43,7 @@ class Settings:
     efs_deleting: float = 0.5
     mount_target_creating: float = 1.5
     mount_target_deleting: float = 1.0
+    balancer_deleting: float = 1.0
 
     # Eventual consistency; off unless a test asks for it.
     not_found: float = 0.0
@@ -86,6 +87,7 @@ AS_SLOW_AS_AWS: Final = Settings(
     efs_deleting=10.0,
     mount_target_creating=90.0,
     mount_target_deleting=30.0,
+    balancer_deleting=60.0,
     not_found=2.0,
     profile_delay=10.0,
 )

@@ -42,7 +42,7 @@ def ecr(region: str | None = None) -> Any:
     return backend("ecr", region)
 
 
-SERVICES = ("ec2", "iam", "sts", "efs", "ecr", "ssm", "kms")
+SERVICES = ("ec2", "iam", "sts", "efs", "elb", "elbv2", "ecr", "ssm", "kms")
 
 
 def reset() -> None:
@@ -127,5 +127,10 @@ def _environ(request: Request, body: bytes) -> dict[str, Any]:
 
 def all_ec2() -> list[Any]:
     """Return the EC2 stores of every region that was touched so far."""
-    backends = _get_backend("ec2")
+    return everywhere("ec2")
+
+
+def everywhere(service: str) -> list[Any]:
+    """Return the stores of a service in every region that was touched so far."""
+    backends = _get_backend(service)
     return list(backends[current().settings.account].values())

@@ -13,7 +13,7 @@ from clusterous_cli.cluster.config import ClusterConfig, VolumeType
 from clusterous_cli.cluster.file import registry as registries
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import BEGUN, ROLES, SNAPSHOTS
-from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws
+from clusterous_cli.cluster.tags import is_ours, key_of, made_by_aws, tags_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import (
     Found,
@@ -29,6 +29,7 @@ from clusterous_cli.plan.kinds.kind import (
     Walk,
     Wish,
 )
+from clusterous_cli.plan.kinds.kubernetes import marks
 from clusterous_cli.plan.kinds.network import EVERYWHERE
 
 PART: Final = "access"
@@ -118,7 +119,10 @@ def _look_groups(at: Scope) -> list[Found]:
     for group in at.placed("describe_security_groups", "SecurityGroups"):
         if group["GroupName"] == "default":
             continue
-        id, vpc, ours = group["GroupId"], group["VpcId"], is_ours(group, at.who)
+        # In our network, and by its tags this cluster's: a controller of Kubernetes made it.
+        of_cluster = marks.names(tags_of(group), at.who)
+        ours = is_ours(group, at.who) or of_cluster
+        id, vpc = group["GroupId"], group["VpcId"]
         key, value = key_of(group, at.who), Group(vpc=vpc, name=group["GroupName"])
         by_aws = bool(made_by_aws(group))
         found.append(
@@ -127,8 +131,9 @@ def _look_groups(at: Scope) -> list[Found]:
         present = rules_of(group.get("IpPermissions", ()))
         if ours and present:
             out = OUT in rules_of(group.get("IpPermissionsEgress", ()))
-            name, rules = key.removesuffix("-group"), Rules(group=id, rules=present, out=out)
-            found.append(Found(kind=RULES, key=f"{name}-rules", id=id, value=rules, vpc=vpc))
+            rules = Rules(group=id, rules=present, out=out)
+            its = f"{key.removesuffix('-group')}-rules" if key else ""
+            found.append(Found(kind=RULES, key=its, id=id, value=rules, vpc=vpc))
     return found
 
 
@@ -219,14 +224,19 @@ GROUP: Final = Kind(
     look=_look_groups,
     make=_make_group,
     remove=_remove_group,
-    after=("security-group-rules", "machines", "mount-target", "network-interface"),
+    after=(
+        *("security-group-rules", "machines", "mount-target", "network-interface"),
+        "load-balancer",
+    ),
     walk=Walk(
         action="describe_security_groups",
         key="SecurityGroups",
         id="GroupId",
         placed=True,
         gone=lambda item: item.get("GroupName") == "default",
-        says=lambda item: made_by_aws(item) or str(item.get("GroupName", "")),
+        says=lambda item: (
+            made_by_aws(item) or marks.says(tags_of(item)) or str(item.get("GroupName", ""))
+        ),
     ),
 )
 RULES: Final = Kind(

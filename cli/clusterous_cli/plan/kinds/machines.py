@@ -491,7 +491,8 @@ def _remove_disk(to: Site, found: Found) -> None:
     to.ec2("delete_volume", VolumeId=found.id)
 
 
-def _disk_hourly(item: Item) -> float:
+def disk_hourly(item: Item) -> float:
+    """Return what a disk costs, in dollars per hour."""
     monthly = prices.TABLE.gp3(item["Size"], item.get("Iops"), item.get("Throughput"))
     return monthly / prices.HOURS_PER_MONTH
 
@@ -507,7 +508,7 @@ DISK: Final = Kind(
         action="describe_volumes",
         key="Volumes",
         id="VolumeId",
-        hourly=_disk_hourly,
+        hourly=disk_hourly,
         gone=gone_in("deleting", "deleted"),
         kept="volume",
     ),

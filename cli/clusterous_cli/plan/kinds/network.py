@@ -24,6 +24,7 @@ from clusterous_cli.plan.kinds.kind import (
     Walk,
     Wish,
 )
+from clusterous_cli.plan.kinds.kubernetes import balancers
 from clusterous_cli.system import wait
 
 PART: Final = "network"
@@ -338,7 +339,7 @@ SUBNET: Final = Kind(
     look=_look_subnets,
     make=_make_subnet,
     remove=_remove_subnet,
-    after=("machines", "nat-gateway", "mount-target", "network-interface"),
+    after=("machines", "nat-gateway", "mount-target", "network-interface", "load-balancer"),
     duplicated=True,
     walk=Walk(action="describe_subnets", key="Subnets", id="SubnetId", placed=True),
 )
@@ -442,7 +443,7 @@ GATEWAY: Final = Kind(
     look=_look_gateways,
     make=_make_gateway,
     remove=_remove_gateway,
-    after=("nat-gateway", "elastic-ip", "machines"),
+    after=("nat-gateway", "elastic-ip", "machines", "load-balancer"),
     duplicated=True,
     walk=Walk(action="describe_internet_gateways", key="InternetGateways", id="InternetGatewayId"),
 )
@@ -759,7 +760,9 @@ class Interface(Value):
 
 
 def _look_interfaces(at: Scope) -> list[Found]:
-    return [
+    """Find the interfaces, and by them the load balancers."""
+    listed = at.placed("describe_network_interfaces", "NetworkInterfaces")
+    found = [
         at.found(
             INTERFACE,
             one,
@@ -771,8 +774,9 @@ def _look_interfaces(at: Scope) -> list[Found]:
             vpc=one["VpcId"],
             busy=one.get("Status", "") != "available",
         )
-        for one in at.placed("describe_network_interfaces", "NetworkInterfaces")
+        for one in listed
     ]
+    return [*found, *balancers.of(at, listed)]
 
 
 def _remove_interface(to: Site, found: Found) -> None:
@@ -785,7 +789,7 @@ INTERFACE: Final = Kind(
     noun="network interface",
     deep=_look_interfaces,
     remove=_remove_interface,
-    after=("machines", "nat-gateway", "mount-target"),
+    after=("machines", "nat-gateway", "mount-target", "load-balancer"),
     walk=Walk(
         action="describe_network_interfaces",
         key="NetworkInterfaces",

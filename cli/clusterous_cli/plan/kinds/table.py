@@ -4,6 +4,7 @@ from typing import Final
 
 from clusterous_cli.plan.kinds import access, addons, files, homes, images, machines, network
 from clusterous_cli.plan.kinds.kind import Kind, Resource, Wish
+from clusterous_cli.plan.kinds.kubernetes import balancers, claims
 from clusterous_cli.plan.kinds.volume import attachment, ebs, efs, note, snapshot, state
 
 ALL: Final[tuple[Kind, ...]] = (
@@ -19,6 +20,7 @@ ALL: Final[tuple[Kind, ...]] = (
     network.TABLE_LINK,
     network.ROUTE,
     network.INTERFACE,
+    balancers.BALANCER,
     access.GROUP,
     access.RULES,
     access.ROLE,
@@ -45,6 +47,7 @@ ALL: Final[tuple[Kind, ...]] = (
     homes.HOMES,
     machines.GRAVE,
     machines.DISK,
+    claims.CLAIM,
     snapshot.SNAPSHOT,
     machines.KEY_PAIR,
     images.REPOSITORY,

@@ -1,0 +1,1 @@
+"""What controllers on the cluster made in AWS: whose it is, and how it goes."""
