@@ -163,6 +163,25 @@ def test_only_the_controller_reads_what_gives_the_cluster_away(role: str) -> Non
     assert all("*" not in action for s in statements for action in s["Action"])
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["name: reef\n", "name: reef\nregistry: s3\nlogging: 1\n"],
+    ids=["usual", "all add-ons"],
+)
+def test_no_machine_changes_anything_in_ec2(text: str) -> None:
+    """Two controllers that attach one datastore's volume are how it is lost."""
+    policies = [one.value.document for one in wanted(text) if one.kind is access.POLICY]
+    statements = [one for text in policies for one in json.loads(text)["Statement"]]
+    listed = [
+        [one["Action"]] if isinstance(one["Action"], str) else one["Action"] for one in statements
+    ]
+
+    assert len(policies) == len(access.roles(config.parse(text)))
+    assert {one for some in listed for one in some if not one.startswith(("s3:", "ecr:"))} <= {
+        "ec2:DescribeInstances", "sts:AssumeRole",
+    }  # fmt: skip
+
+
 def test_a_living_network_is_not_made_anew() -> None:
     found = all_there(wanted())
 
