@@ -13,7 +13,7 @@ from clusterous_api import names
 from clusterous_api.errors import UserError
 from clusterous_cli.aws import errors
 from clusterous_cli.aws.client import Aws
-from clusterous_cli.cluster import local
+from clusterous_cli.cluster import config, local
 from clusterous_cli.cluster.addresses import node_name
 from clusterous_cli.cluster.file import registry
 from clusterous_cli.cluster.identity import Identity
@@ -361,7 +361,12 @@ def _role(one: Mapping[str, Any]) -> str:
 
 
 def _pool(one: Mapping[str, Any]) -> str:
-    return tags_of(one).get(names.TAG_POOL) or _role(one)
+    """The name of its pool, by a tag; what no pool is called, somebody else wrote there.
+
+    It becomes part of names: in tables, and in ssh's settings, where a line more is a command more.
+    """
+    said = tags_of(one).get(names.TAG_POOL, "")
+    return said if config.NAME.fullmatch(said) else _role(one)
 
 
 def _node(name: str, role: str, one: Mapping[str, Any], said: Mapping[str, Any]) -> Node:

@@ -25,6 +25,8 @@ GATEWAY: Final = "gateway"
 CONTROLLER: Final = "controller"
 # How long a connection that nobody uses stays open for the next command.
 PERSIST: Final = "10m"
+# What of a machine stands in its settings, where spaces and line ends mean something.
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._:-]+")
 # A socket's path may have 104 bytes on macOS; ssh adds 17 while it opens one.
 SOCKET_PATH_LIMIT: Final = 80
 
@@ -94,6 +96,9 @@ Host *
 
 
 def _host(host: Host) -> str:
+    for word in (host.name, host.address):
+        if not _PLAIN.fullmatch(word):
+            raise UserError(f"{word!r} is no machine's name or address: it is not handed to ssh.")
     return f"""\
 Host {host.name}
   HostName {host.address}

@@ -97,7 +97,7 @@ def _line(raw: str) -> dict[str, Any] | None:
         line = json.loads(raw)
     except (ValueError, RecursionError):
         return None
-    return line if isinstance(line, dict) else None
+    return line if isinstance(line, dict) and isinstance(line.get("n", 0), int) else None
 
 
 def _texts(found: Any) -> tuple[str, ...]:

@@ -161,3 +161,15 @@ def test_halves_of_characters_are_replaced() -> None:
     read = said(error="\ud800x", cluster={"nodes": {"a\udfff": "Ready\ud800"}})
 
     assert (read["error"], read["cluster"]["nodes"]) == ("\ufffdx", {"a\ufffd": "Ready\ufffd"})
+
+
+@pytest.mark.parametrize(
+    "pool", ["x\n  ProxyCommand sh -c evil", "gateway *", "!x", "a" * 256, "\x1b[2J", "", "X_y"]
+)
+def test_a_pool_that_somebody_wrote_on_a_machine_is_none(pool: str) -> None:
+    one = machine("i-1", "worker", "10.0.0.1")
+    one["Tags"].append({"Key": names.TAG_POOL, "Value": pool})
+
+    (node,) = record.merge([one], {})
+
+    assert (node.name, node.pool) == ("worker-1", "worker")

@@ -63,7 +63,7 @@ def test_a_call_without_an_answer_is_told_as_such_and_a_line_cut_short_is_left_o
     begun = calls.asked(1, "ec2:CreateVpc", "2026-11-30T00:00:00.000+00:00", {})
     ended = calls.answered(1, "2026-11-30T00:00:01.000+00:00", {}, "")
 
-    for text in (begun, begun + ended[:17], begun + "[]\n7\n"):
+    for text in (begun, begun + ended[:17], begun + "[]\n7\n", begun + '{"n": [], "call": "x"}\n'):
         (call,) = turn(text)
         assert (call.call, call.ended, call.data["ended"]) == ("ec2:CreateVpc", "", None)
 
