@@ -399,9 +399,10 @@ def connect(settings: Settings, region: str | None = None) -> Aws:
     """
     ours = profiles.meant(settings.profile)
     if ours is not None:
+        for name in profiles.WHOSE:
+            os.environ.pop(name, None)
         os.environ.update(ours.environment())
         os.environ.setdefault("AWS_DEFAULT_REGION", ours.region)
-        os.environ.pop("AWS_SESSION_TOKEN", None)
     try:
         session = boto3.Session(profile_name=None if ours else settings.profile)
     except botocore_errors.ProfileNotFound as error:

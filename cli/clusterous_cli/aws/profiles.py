@@ -30,6 +30,15 @@ SECRET: Final = "secret_access_key"
 MEANT: Final = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_ROLE_ARN")
 
 
+# All that says whose keys are taken, in an order of botocore's own: a profile that a variable names
+# comes behind keys in others. So nothing of another's may stand beside ours.
+WHOSE: Final = (
+    *MEANT,
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_SECURITY_TOKEN"),
+    *("AWS_CREDENTIAL_EXPIRATION", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_ROLE_SESSION_NAME"),
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
     """One configuration profile; *config* as the file has it."""

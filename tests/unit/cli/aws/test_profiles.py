@@ -102,6 +102,44 @@ def test_a_profile_may_name_one_of_aws_own_in_the_place_of_keys(
     assert (shown[0], "aws_profile: work" in shown[1]) == (0, True)
 
 
+@pytest.mark.parametrize("named", ["lab", "home"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"AWS_ACCESS_KEY_ID": "AKIAOTHER", "AWS_SECRET_ACCESS_KEY": "x", "AWS_SESSION_TOKEN": "y"},
+        {"AWS_ACCESS_KEY_ID": "AKIAOTHER", "AWS_SECRET_ACCESS_KEY": "x", "AWS_SECURITY_TOKEN": "y",
+         "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z"},
+        {"AWS_PROFILE": "other"},
+        {"AWS_DEFAULT_PROFILE": "other"},
+        {"AWS_ROLE_ARN": "arn:aws:iam::1:role/x", "AWS_WEB_IDENTITY_TOKEN_FILE": "/nothing"},
+    ],
+    ids=lambda before: next(iter(before)),
+)  # fmt: skip
+def test_a_profile_that_is_named_goes_before_all_that_the_environment_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch, named: str, before: dict[str, str]
+) -> None:
+    """Else the cluster of that name in another account would be meant."""
+    (home / ".aws").mkdir()
+    (home / ".aws/credentials").write_text(
+        "[work]\naws_access_key_id = AKIAWORK\naws_secret_access_key = x\n"
+        "[other]\naws_access_key_id = AKIAOTHER\naws_secret_access_key = x\n"
+    )
+    (home / ".clusterous.yml").write_text(
+        "current_profile: lab\nprofiles:\n"
+        "  lab: {type: AWS, config: {aws_profile: work, region: eu-west-1}}\n"
+        "  home: {type: AWS, config: {access_key_id: AKIAHOME, secret_access_key: x,"
+        " region: eu-west-1}}\n"
+    )
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+
+    session = client.connect(Settings(profile=named)).session
+
+    held = session.get_credentials().get_frozen_credentials()
+    assert held.access_key == {"lab": "AKIAWORK", "home": "AKIAHOME"}[named]
+    assert held.token is None
+
+
 def typed(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
     code = main.run(["profile", *words])
     return (code, *capsys.readouterr())
