@@ -182,6 +182,10 @@ def check_sources(sources: Sequence[str]) -> None:
     missing = [source for source in sources if not Path(source).exists()]
     if missing:
         raise UserError(f"There is no {', '.join(missing)} here; nothing was copied.")
+    # Of a pipe (`put <(program)`) or a device rsync copies nothing, and calls that a success.
+    other = [one for one in sources if not (Path(one).is_file() or Path(one).is_dir())]
+    if other:
+        raise UserError(f"{', '.join(other)}: neither a file nor a folder; nothing was copied.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Paths on the volume, the script that makes it ready, and what leads out of it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,15 @@ def test_what_only_rsync_can_do_is_refused_without_it(wishes: Wishes) -> None:
 
     with pytest.raises(UserError, match="The controller has no rsync"):
         transfer.check_wishes(wishes, has_rsync=False)
+
+
+def test_what_is_neither_file_nor_folder_is_told(tmp_path: Path) -> None:
+    """`put <(program)` names a pipe, of which nothing would arrive."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("pipe")
+    (tmp_path / "file").touch()
+
+    transfer.check_sources([str(tmp_path / "file"), str(tmp_path)])
+    for source in (str(tmp_path / "pipe"), str(tmp_path / "link"), "/dev/null"):
+        with pytest.raises(UserError, match="neither a file nor a folder"):
+            transfer.check_sources([str(tmp_path / "file"), source])
