@@ -162,12 +162,23 @@ def run(argv: list[str] | None = None) -> int:
     """Run the command line; our errors become one message and an exit code."""
     if SYSTEM != "posix":
         return _told("Clusterous runs on Linux and macOS; on Windows, in WSL.", 2)
+    _fill_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # an old locale's lack of ✓ is no error
     with signals.as_interrupts() as received:
         code = _run(argv)
     return 128 + received[0] if received else code
+
+
+def _fill_streams() -> None:
+    """Have all three streams: who starts us may have closed some (`<&-`, a daemon).
+
+    What is opened next would get the number of one, and what is said would go there: to AWS, say.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _run(argv: list[str] | None) -> int:

@@ -14,6 +14,8 @@ import pytest
 from clusterous_api.errors import LeftBehindError
 from clusterous_cli import main
 from clusterous_cli.system import signals
+from clusterous_cli.terminal.options import Settings
+from clusterous_cli.terminal.screen import Ui
 
 HEAVY = {"boto3", "botocore", "yaml", "rich", "cryptography", "kubernetes", "ssl"}
 
@@ -233,3 +235,36 @@ def test_a_terminal_that_lacks_our_signs_is_no_error(monkeypatch: pytest.MonkeyP
 
     assert main.run([]) == 0
     assert raw.getvalue() == b"? reef\n"
+
+
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_a_stream_that_is_closed_ends_no_command(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    seen = []
+
+    def work(**_: object) -> None:
+        ui = Ui(Settings())
+        seen.append((ui.can_ask, ui.live))
+        ui.warn("said")
+        ui.emit({"told": 1})
+
+    monkeypatch.setattr(main.cli, "main", work)
+    monkeypatch.setattr(sys, name, None)
+
+    assert main.run([]) == 0
+    getattr(sys, name).close()
+    assert seen == [(False, False)]
+
+
+def test_who_has_closed_all_of_them_is_served(tmp_path: Path) -> None:
+    """The numbers that are free would be those of the next files that are opened."""
+    code = (
+        "import os, sys; from clusterous_cli import main; main._fill_streams();"
+        f"os.write(os.open({str(tmp_path / 'x')!r}, os.O_CREAT | os.O_WRONLY), b'mine');"
+        "print('out'); print('err', file=sys.stderr)"
+    )
+    shell = f'{sys.executable} -c "$0" <&- >&- 2>&-'
+
+    assert subprocess.run(["sh", "-c", shell, code], check=False).returncode == 0
+    assert (tmp_path / "x").read_text() == "mine"
