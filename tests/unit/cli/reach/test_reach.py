@@ -46,10 +46,10 @@ def test_the_configuration_pins_keys_and_goes_through_the_gateway() -> None:
 @pytest.mark.parametrize("field", ["name", "address"])
 def test_no_machine_writes_lines_of_its_own_into_the_settings(word: str, field: str) -> None:
     (node,) = ACCESS.nodes
-    named: dict[str, str] = {"name": node.name, "address": node.address, field: word}
+    changes: dict[str, Any] = {field: word}
 
     with pytest.raises(UserError, match="not handed to ssh"):
-        ssh.config(replace(ACCESS, nodes=(ssh.Host(**named),)), Path("/s"))
+        ssh.config(replace(ACCESS, nodes=(replace(node, **changes),)), Path("/s"))
 
 
 def test_the_signs_of_ssh_are_escaped_in_paths() -> None:
