@@ -10,10 +10,10 @@ LOOK := @command -v python3 >/dev/null || { echo "Python 3.11 is missing: instal
 .PHONY: check-style check-types check-go release pins debs volumes clusters integrations sweep sequences
 .PHONY: bench-cluster bench-programs bench-logging examples examples-big
 
-demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm)
+demo:                       ## the whole story in a simulated AWS region; writes build/demo.json (IN=vm, DEMO="--jobs 100")
 	$(LOOK) "make demo" $(IN)
 	@$(MAKE) --no-print-directory .venv/ready
-	$(PY) -m $(if $(filter vm,$(IN)),tests.vm,tests.region) demo
+	$(PY) -m $(if $(filter vm,$(IN)),tests.vm demo,tests.region demo $(DEMO))
 
 fresh:                      ## a minimal Debian in a virtual machine, a clean clone, `make demo`; build/fresh.json
 	$(LOOK) "make fresh" vm

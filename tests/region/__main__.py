@@ -78,11 +78,18 @@ def shell(name: str, command: tuple[str, ...]) -> None:
 @main.command()
 @_name
 @click.option("--keep", is_flag=True, help="Leave the region up at the end.")
-def demo(name: str, keep: bool) -> None:
+@click.option(
+    "--jobs",
+    type=click.Choice(["300", "100"]),
+    default="300",
+    show_default=True,
+    help="How many jobs the program computes.",
+)
+def demo(name: str, keep: bool, jobs: str) -> None:
     """Create a cluster, run a program on it, fetch the result, destroy everything."""
     from tests.region import demo as story
 
-    sys.exit(story.main(name, keep=keep))
+    sys.exit(story.main(name, keep=keep, jobs=int(jobs)))
 
 
 @main.command(hidden=True)
