@@ -34,7 +34,6 @@ def test_every_file_that_the_page_names_is_there() -> None:
 LATER = (
     *("short certificates", "roles", "KMS keys", "three servers"),
     *("reused names", "on the controller", "existingVolumes", "paths per tenant", "signing"),
-    "with logging",  # k3s' own network policies, which are on
 )
 PROOF = re.compile(r"`(test_|Test|tests/|docs/)|^said in `")
 

@@ -477,6 +477,35 @@ def test_a_pod_reaches_the_volume_by_its_machines_mount_alone(
     assert not knocks()
 
 
+# Nobody may come in: what k3s' controller of network policies makes of that is felt.
+CLOSED = """\
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: closed}
+spec:
+  podSelector: {matchLabels: {run: knock}}
+  policyTypes: [Ingress]
+"""
+
+
+def test_a_network_policy_keeps_out_all_but_the_pods_own_machine(
+    region: Region, folder: Path, pod: dict[str, Any]
+) -> None:
+    address = kubectl(region, folder, "get", "pod", "knock", "-o", "jsonpath={.status.podIP}")
+    away = next(each for each in by_role(region, "worker") if each["id"] != pod["id"])
+    (folder / "closed.yaml").write_text(CLOSED)
+    in_pod(region, folder, "nc -ll -p 7000 -e true >/dev/null 2>&1 &")
+    until(lambda: reaches(region, away, address, 7000), "the pod listens", 20)
+
+    kubectl(region, folder, "apply", "-f", "closed.yaml")
+    try:
+        until(lambda: not reaches(region, away, address, 7000), "the policy holds", 30)
+        assert reaches(region, pod, address, 7000)
+    finally:
+        kubectl(region, folder, "delete", "-f", "closed.yaml")
+    until(lambda: reaches(region, away, address, 7000), "without it nothing keeps out", 30)
+
+
 # A program of an image with USER 1000.
 AS_1000 = """\
 apiVersion: clusterous.io/v1

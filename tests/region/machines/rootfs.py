@@ -23,7 +23,7 @@ SUITE = "bookworm"
 PACKAGES = (
     "systemd,systemd-sysv,dbus,udev,cloud-init,isc-dhcp-client,openssh-server,sudo,"
     "ca-certificates,openssl,curl,rsync,python3,"
-    "iproute2,iptables,nftables,conntrack,ethtool,socat,iputils-ping,netbase,"
+    "iproute2,iptables,ipset,nftables,conntrack,ethtool,socat,iputils-ping,netbase,"
     "kmod,procps,psmisc,util-linux,less,libseccomp2"
 )
 UNWANTED = ("man", "locale", "doc", "info", "doc-base", "lintian")

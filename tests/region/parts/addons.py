@@ -1,6 +1,7 @@
-"""Programs that run in a cluster beside the user's: metrics-server, AWS's cloud controller manager.
+"""Programs that run in a cluster beside the user's: metrics-server, AWS's cloud controller manager
+and, in k3s itself, kube-router's controller of network policies.
 
-Each is its publisher's own source, unchanged, as one static file. The images in which they come
+Each is its publisher's own source, unchanged, as one static file. The images in which two come
 are made elsewhere: k3s carries the one with it, registry.k8s.io serves the other.
 """
 
@@ -18,9 +19,13 @@ HERE: Final = Path(__file__).parent
 METRICS: Final = HERE / "go-metrics"
 # Of the same module as the node's programs: most of what it is compiled of is there already.
 CLOUD: Final = HERE / "go"
+POLICY: Final = HERE / "go-netpol"
 METRICS_VERSION: Final = "v0.8.0"
 CLOUD_VERSION: Final = "v1.35.0"
+# The newest that the mirrors of modules have; k3s 1.35 carries 2.6 of a fork of its own.
+POLICY_VERSION: Final = "v2.1.0"
 METRICS_PROGRAM: Final = "metrics-server"
+POLICY_PROGRAM: Final = "kube-router"
 CLOUD_PROGRAM: Final = "aws-cloud-controller-manager"
 CLOUD_REPOSITORY: Final = "provider-aws/cloud-controller-manager"
 
@@ -42,6 +47,13 @@ def build_cloud(target: Path, found: Found, tell: Tell) -> None:
     stamp = f"-X k8s.io/component-base/version.gitVersion={CLOUD_VERSION}"
     package = f"k8s.io/cloud-provider-aws/cmd/{CLOUD_PROGRAM}"
     compile_go(CLOUD, package, stamp, target / CLOUD_PROGRAM)
+
+
+def build_policies(target: Path, found: Found, tell: Tell) -> None:
+    """Write TARGET/kube-router, whose controller of network policies k3s runs on each node."""
+    module = "github.com/cloudnativelabs/kube-router/v2"
+    stamp = f"-X {module}/pkg/version.Version={POLICY_VERSION}"
+    compile_go(POLICY, f"{module}/cmd/{POLICY_PROGRAM}", stamp, target / POLICY_PROGRAM)
 
 
 def build_registry(target: Path, found: Found, tell: Tell) -> None:

@@ -168,7 +168,7 @@ def _build_k3s(target: Path, found: Found, tell: Tell) -> None:
     if release.download(target, tell):
         return
     tell("the official release is out of reach; assembling the stand-in")
-    standin.assemble(found["go"], found["debian"], found["kubectl"], target)
+    standin.assemble(found["go"], found["netpol"], found["debian"], found["kubectl"], target)
     metrics = found["metrics_server"] / addons.METRICS_PROGRAM
     airgap.write(found["go"], found["busybox"] / "bin" / "busybox", metrics, target)
 
@@ -209,6 +209,14 @@ def _recipes() -> Sequence[Recipe]:
             heavy=True,
         ),
         Recipe(
+            name="netpol",
+            build=addons.build_policies,
+            versions={"version": addons.POLICY_VERSION},
+            sources=addons.sources(addons.POLICY),
+            estimate_seconds=150,
+            heavy=True,
+        ),
+        Recipe(
             name="kubernetes_images",
             build=addons.build_registry,
             versions={"version": addons.CLOUD_VERSION},
@@ -238,7 +246,7 @@ def _recipes() -> Sequence[Recipe]:
             name="k3s",
             build=_build_k3s,
             sources=_modules(airgap, images, release, standin),
-            needs=("go", "metrics_server", "debian", "kubectl", "busybox"),
+            needs=("go", "metrics_server", "netpol", "debian", "kubectl", "busybox"),
             estimate_seconds=20,
         ),
         Recipe(

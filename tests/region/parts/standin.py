@@ -6,15 +6,18 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from tests.region.parts import addons
+
 BUNDLE: Final = Path(__file__).parent / "go" / "bundle.sh"
 
 
-def assemble(go: Path, debian: Path, kubectl: Path, target: Path) -> None:
+def assemble(go: Path, netpol: Path, debian: Path, kubectl: Path, target: Path) -> None:
     """Write TARGET/k3s out of parts that exist already."""
     with tempfile.TemporaryDirectory(dir=target) as folder:
         scratch = Path(folder)
         # Where the script finds everything, it downloads nothing.
-        for source in (go / "kube", go / "k3s-launcher", kubectl / "kubectl", kubectl / "helm"):
+        ours = (go / "kube", go / "k3s-launcher", netpol / addons.POLICY_PROGRAM)
+        for source in (*ours, kubectl / "kubectl", kubectl / "helm"):
             os.link(source, scratch / source.name)
         (scratch / "bundle").mkdir()
         (scratch / "bundle" / "debian").symlink_to(debian)

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Put launcher, Kubernetes, Debian's container programs, kubectl and helm into one file:
-# bundle.sh OUTDIR (with `kube` and `k3s-launcher` in it) writes OUTDIR/k3s.
+# bundle.sh OUTDIR (with `kube`, `kube-router` and `k3s-launcher` in it) writes OUTDIR/k3s.
 # It also leaves kubectl and helm in OUTDIR. PIP names the pip command to use.
 set -eu
 
@@ -42,7 +42,7 @@ echo "k3s: one file of all"
 rm -rf "$work/root"
 mkdir -p "$work/root/bin"
 debian=$work/debian/usr
-ln -f "$out/kube" "$out/kubectl" "$out/helm" "$work/root/bin/"
+ln -f "$out/kube" "$out/kube-router" "$out/kubectl" "$out/helm" "$work/root/bin/"
 ln -f "$debian/bin/containerd" "$debian/bin/containerd-shim-runc-v2" "$debian/bin/ctr" "$debian/sbin/runc" "$work/root/bin/"
 for plugin in bridge portmap host-local loopback; do ln -f "$debian/lib/cni/$plugin" "$work/root/bin/"; done
 tar -C "$work/root" --sort=name --owner=0 --group=0 --mtime=@0 -cf - bin | zstd -q -T0 -3 -f -o "$work/k3s.tar.zst"

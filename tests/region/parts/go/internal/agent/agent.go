@@ -167,6 +167,9 @@ func (a *Agent) serve(ctx context.Context, useful func()) error {
 			useful()
 		}
 	}()
+	if !a.cluster.DisablePolicy {
+		go a.keepPolicies(ctx, client)
+	}
 	if a.cluster.FlannelBackend == "none" {
 		<-ctx.Done()
 		return nil
@@ -186,10 +189,8 @@ const CloudTaint = "node.cloudprovider.kubernetes.io/uninitialized"
 
 // IsUseful is whether pods may come to a node.
 func IsUseful(node *corev1.Node) bool {
-	for _, taint := range node.Spec.Taints {
-		if taint.Key == CloudTaint {
-			return false
-		}
+	if !isUntainted(node) {
+		return false
 	}
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady {

@@ -31,6 +31,7 @@ type Cluster struct {
 	FlannelBackend string `json:"flannelBackend"`
 	DisableProxy   bool   `json:"disableKubeProxy"`
 	DisableCloud   bool   `json:"disableCloudController"`
+	DisablePolicy  bool   `json:"disableNPC"`
 }
 
 // ErrRefused is an answer that no amount of waiting changes.

@@ -37,6 +37,7 @@ type options struct {
 	names          []string // for which the API's certificate is valid, besides the usual
 	disabled       map[string]bool
 	disableCloud   bool
+	disablePolicy  bool
 	secret         string
 	agentSecret    string
 }
@@ -53,6 +54,7 @@ func newOptions(found *settings.Settings, node string, address netip.Addr) (opti
 		names:          found.List("tls-san"),
 		disabled:       map[string]bool{},
 		disableCloud:   found.Flag("disable-cloud-controller"),
+		disablePolicy:  found.Flag("disable-network-policy"),
 	}
 	if _, err := netip.ParsePrefix(o.clusterCIDR); err != nil {
 		return o, fmt.Errorf("cluster-cidr: %w", err)

@@ -155,6 +155,7 @@ func (s *supervisor) config(answer http.ResponseWriter) {
 		ClusterCIDR: s.options.clusterCIDR, ServiceCIDR: s.options.serviceCIDR,
 		ClusterDNS: s.options.clusterDNS, ClusterDomain: s.options.clusterDomain,
 		FlannelBackend: s.options.flannelBackend, DisableCloud: s.options.disableCloud,
+		DisablePolicy: s.options.disablePolicy,
 	})
 }
 
