@@ -86,3 +86,15 @@ def test_storages_become_one(storage: Path, tmp_path: Path) -> None:
     [layer_of_java] = manifest(tmp_path / "hub", "library/java", "17")["layers"]
     assert files(tmp_path / "hub", layer_of_java["digest"]) == {"java": b"java"}
     assert len(manifest(tmp_path / "hub", "library/python", "3.11-slim")["layers"]) == 2
+
+
+def test_storages_may_have_layers_in_common(storage: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    entries = {trust.BUNDLE: Entry(content=b"the world's"), "bin/true": Entry(content=b"")}
+    layer = images.layer_from_entries(entries, tmp_path / "again.tar")
+    images.store(Image(name="more", layers=(layer,)), "library/more", "1", other)
+
+    trust.extend([storage, other], tmp_path / "hub", b"the region's", b"both")
+
+    [common] = manifest(tmp_path / "hub", "library/more", "1")["layers"]
+    assert common == manifest(tmp_path / "hub", "library/python", "3.11-slim")["layers"][0]

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,9 +45,13 @@ def extend(storages: Sequence[Path], target: Path, authority: bytes, bundle: byt
 
 
 def _take(source: str, target: str) -> None:
-    """Leave contents where they are; what names them is written anew."""
+    """Leave contents where they are; what names them is written anew.
+
+    Where images of two storages have a layer in common, either's will do: its name is its hash.
+    """
     if Path(source).name == "data":
-        os.symlink(source, target)
+        with suppress(FileExistsError):
+            os.symlink(source, target)
     else:
         shutil.copyfile(source, target)
 
