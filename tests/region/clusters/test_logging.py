@@ -32,7 +32,7 @@ region: eu-west-1
 controller: {type: t3.medium}
 master: none
 workers: {type: t3.medium, count: 1}
-volume: none
+volume: {size: 1}
 """
 PYTHON: Final = "docker.io/library/python:3.11-slim"
 BUSYBOX: Final = "rancher/mirrored-library-busybox:1.36.1"

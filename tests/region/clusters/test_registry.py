@@ -26,7 +26,7 @@ region: eu-west-1
 controller: {{type: t3.medium}}
 master: none
 workers: {{type: t3.medium, count: 1}}
-volume: none
+volume: {{size: 1}}
 registry: {{type: s3, bucket: layers-of-ours}}
 """
 RECIPE = """\
