@@ -67,6 +67,9 @@ def command(
     Images go with the cluster unless --keep-images says otherwise; those in a bucket that another
     cluster uses, too, stay.
 
+    What Kubernetes made for it (volumes of claims, load balancers, security groups) goes, too,
+    where tags and place prove whose it is; what may be another cluster's is listed, and stays.
+
     Where central logging has a store of its own on the cluster, it is asked where to write what was
     collected; without a terminal --export-logs or --discard-logs must say it.
 
