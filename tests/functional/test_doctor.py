@@ -394,11 +394,12 @@ def test_of_a_session_the_policies_of_its_role_count(desk: Desk) -> None:
     ("check", "limit", "says"),
     [
         ("quota: vCPUs", {"vcpu_limit": 5}, "8 more vCPUs of standard machines wanted, 0 of 5"),
+        ("quota: disks", {"gp3_tib_limit": 0}, "96 more GiB of gp3 volumes wanted, 0 of 0 in use"),
         ("quota: networks", {"vpc_limit": 1}, "1 more networks (VPCs) wanted, 1 of 1 in use"),
         ("quota: addresses", {"eip_limit": 0}, "1 more Elastic IPs wanted, 0 of 0 in use"),
         ("quota: NAT gateways", {"nat_limit": 0}, "1 more NAT gateways of a zone wanted, 0 of 0"),
     ],
-    ids=["machines", "networks", "addresses", "gateways"],
+    ids=["machines", "disks", "networks", "addresses", "gateways"],
 )
 def test_a_quota_that_leaves_no_room_stops_create(
     desk: Desk, check: str, limit: dict[str, int], says: str
@@ -427,6 +428,21 @@ def test_what_is_there_of_the_cluster_is_not_asked_for_once_more(desk: Desk) -> 
     found = desk.doctor()[1]["quota: networks"]
 
     assert (found["state"], found["says"]) == ("ok", "2 of 2 in use")
+
+
+def test_of_disks_what_is_there_of_the_cluster_is_not_asked_for_once_more(desk: Desk) -> None:
+    who = names.Identity(name="reef", account="123456789012", region="eu-west-1")
+    for size, tags in ((90, who.tags("volume")), (1000, {})):
+        desk.world.cloud.client("ec2").create_volume(
+            AvailabilityZone="eu-west-1a", Size=size, VolumeType="gp3",
+            TagSpecifications=[{"ResourceType": "volume", "Tags": as_items({"of": "us", **tags})}],
+        )  # fmt: skip
+    desk.world.configure(gp3_tib_limit=1)
+
+    found = desk.doctor()[1]["quota: disks"]
+
+    assert found["says"] == "6 more GiB of gp3 volumes wanted, 1090 of 1024 in use"
+    assert found["state"] == "failure"
 
 
 def test_quotas_that_may_not_be_asked_are_aws_usual_ones(desk: Desk) -> None:

@@ -20,6 +20,7 @@ ALL: Final[tuple[Check, ...]] = (
     region.CHECK,
     permissions.CHECK,
     quotas.MACHINES,
+    quotas.DISKS,
     quotas.VPCS,
     quotas.ELASTIC_IPS,
     quotas.NAT_GATEWAYS,

@@ -1,4 +1,4 @@
-"""Whether the quotas leave room for the cluster: machines, networks, addresses, gateways."""
+"""Whether the quotas leave room for the cluster: machines, disks, networks, addresses, gateways."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -7,7 +7,9 @@ from typing import Any, Final
 
 from clusterous_api.errors import ClusterousError
 from clusterous_cli.checks.check import Check, Finding, Mark, Place
+from clusterous_cli.cluster.config import ClusterConfig
 from clusterous_cli.cluster.tags import is_ours, key_of
+from clusterous_cli.plan.kinds.volume import state
 
 COUNTED: Final = ("pending", "running")  # machines that are stopped use up nothing
 
@@ -41,6 +43,8 @@ FAMILIES: Final[Mapping[str, Quota]] = {
 OTHERWISE: Final = {"vt": "g", "gr": "g"}
 NETWORKS: Final = Quota(what="networks (VPCs)", service="vpc", code="L-F678F1CE", usual=5)
 ADDRESSES: Final = Quota(what="Elastic IPs", service="ec2", code="L-0263D0A3", usual=5)
+STORAGE: Final = Quota(what="GiB of gp3 volumes", service="ebs", code="L-7A658B76", usual=50)
+TIB: Final = 1024  # GiB: AWS counts that one in TiB
 GATEWAYS: Final = Quota(what="NAT gateways of a zone", service="vpc", code="L-FE5A380F", usual=5)
 
 
@@ -155,6 +159,27 @@ def _sum(cores: Mapping[str, int], types: Iterable[str], quota: Quota) -> int:
     return sum(cores.get(type, 0) for type in types if family(type) == quota)
 
 
+# -- disks and volumes --------------------------------------------------------------------
+
+
+def look_disks(place: Place) -> tuple[Row, ...]:
+    """Count the GiB of all gp3 volumes, and of the cluster's that are not there yet."""
+    of_type = [{"Name": "volume-type", "Values": ["gp3"]}]
+    listed = place.aws.pages("ec2", "describe_volumes", "Volumes", Filters=of_type)
+    there = [one for one in listed if one["VolumeType"] == "gp3"]
+    used = sum(int(one["Size"]) for one in there)
+    ours = sum(int(one["Size"]) for one in there if is_ours(one, place.who))
+    found = row(place, STORAGE, used, max(0, gigabytes(place.config) - ours))
+    return (replace(found, allowed=found.allowed * TIB),)
+
+
+def gigabytes(config: ClusterConfig) -> int:
+    """Return what a cluster's disks and its own volumes take, in GiB."""
+    disks = sum(pool.disk * pool.count for pool in config.pools)
+    own = config.volume.size or 0 if config.volume.served and config.volume.id is None else 0
+    return disks + own + state.SIZE
+
+
 # -- what a cluster has one of ------------------------------------------------------------
 
 
@@ -205,4 +230,5 @@ def _check(name: str, look: Callable[[Place], tuple[Row, ...]]) -> Check:
 MACHINES: Final = _check("quota: vCPUs", look_machines)
 VPCS: Final = _check("quota: networks", look_networks)
 ELASTIC_IPS: Final = _check("quota: addresses", look_addresses)
+DISKS: Final = _check("quota: disks", look_disks)
 NAT_GATEWAYS: Final = _check("quota: NAT gateways", look_gateways)
