@@ -62,13 +62,13 @@ class Wish:
     allow: tuple[str, ...]
     machines: tuple[Machine, ...]
     blobs: tuple[Blob, ...]
-    addons: Made | None = None
-    formatted: bool = False  # whether the shared volume has had its file system made
-    keeps_state: bool = True  # whether the controller's state has a volume of its own
-    state_formatted: bool = False  # whether that has had its file system made
-    restore: str = ""  # the sum of the snapshot that it begins with, if with any
-    copied: str = ""  # the snapshot in EBS that the shared volume is made of, if of any
-    control_zone: str = ""  # where the controller and the volumes are, if not with the rest
+    addons: Made | None
+    formatted: bool  # whether the shared volume has had its file system made
+    keeps_state: bool  # whether the controller's state has a volume of its own
+    state_formatted: bool  # whether that has had its file system made
+    restore: str  # the sum of the snapshot that it begins with, if with any
+    copied: str  # the snapshot in EBS that the shared volume is made of, if of any
+    control_zone: str  # where the controller and the volumes are, if not with the rest
 
     @property
     def controls(self) -> str:

@@ -493,6 +493,81 @@ def test_which_calls_take_no_token_and_are_looked_after() -> None:
     }
 
 
+def test_what_create_mends_on_a_cluster_that_lives() -> None:
+    """What of another kind is not as the file says would have to be made anew: it is refused."""
+    assert {kind.name for kind in table.ALL if kind.changeable} == {
+        "add-ons",
+        "bucket-encryption",
+        "bucket-lifecycle",
+        "bucket-policy",
+        "bucket-public-access-block",
+        "given-volume",
+        "homes",
+        "iam-policy",
+        "image-bucket",
+        "mount-target",
+        "nat-gateway",
+        "object",
+        "route",
+        "security-group-rules",
+        "shared-volume",
+        "state-note",
+        "volume-attachment",
+        "volume-note",
+        "vpc-dns",
+    }
+
+
+class Turning(Answers):
+    """An EC2 whose machines go off and end only while somebody waits."""
+
+    def __init__(self, **answers: Any) -> None:
+        super().__init__(**answers)
+        self.turns = 3
+        self.pauses = Counted(self)
+
+    def attempt(self, service: str, action: str, *codes: str, **params: Any) -> Any:
+        if action != "start_instances" or not self.turns:
+            return self.call(service, action, **params)
+        if "IncorrectInstanceState" in codes:
+            return None
+        raise TransientError("The instance 'i-1' is not in a state from which it can be started.")
+
+    def pages(self, service: str, action: str, key: str, **params: Any) -> list[Any]:
+        assert (action, key) == ("describe_instances", "Reservations")
+        ids = ["i-1", "i-9"] if self.turns else ["i-9"]
+        return [{"Instances": [{"InstanceId": id} for id in ids]}]
+
+
+class Counted(wait.Pauses):
+    """A time in which nobody waits, but machines come further."""
+
+    def __init__(self, cloud: Turning) -> None:
+        super().__init__(clock=lambda: 0.0)
+        self.cloud = cloud
+
+    def sleep(self, seconds: float) -> None:
+        self.cloud.turns -= 1
+
+
+def test_machines_that_still_go_off_are_waited_for_and_started() -> None:
+    cloud = Turning()
+
+    machines._start(Site(cloud=cloud, who=WHO, pauses=cloud.pauses), ["i-1"])
+
+    assert cloud.calls == [("start_instances", {"InstanceIds": ["i-1"]})]
+
+
+def test_machines_are_removed_when_they_are_gone() -> None:
+    cloud = Turning()
+
+    to = Site(cloud=cloud, who=WHO, pauses=cloud.pauses)
+    machines._remove(to, Found(kind=machines.MACHINES, key="worker", id="i-1"))
+
+    assert cloud.calls == [("terminate_instances", {"InstanceIds": ["i-1"]})]
+    assert cloud.turns == 0
+
+
 def test_only_living_machines_count_and_failed_ones_are_told_apart() -> None:
     states = {"i-1": "running", "i-2": "shutting-down", "i-3": "running"}
     value = machines.Machines(count=3, type="t3.medium", states=states)

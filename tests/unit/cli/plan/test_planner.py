@@ -1,6 +1,7 @@
 """The planner: pure, so that orders and differences are tested without AWS."""
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -42,7 +43,13 @@ def wanted(text: str = "name: reef\n", copied: str = "") -> tuple[Resource, ...]
             blobs=tuple(
                 Blob(key=key, sha256="0" * 64, content=b"{}") for key in (SECRETS_KEY, RECORD)
             ),
+            addons=None,
+            formatted=False,
+            keeps_state=True,
+            state_formatted=False,
+            restore="",
             copied=copied,
+            control_zone="",
         )
     )
 
@@ -187,6 +194,18 @@ def test_a_living_network_is_not_made_anew() -> None:
 
     with pytest.raises(UserError, match=r"vpc: cidr is 10\.40\.0\.0/16, not 10\.50\.0\.0/16"):
         planner.plan(wanted("name: reef\nnetwork: {cidr: 10.50.0.0/16}\n"), Observed(found=found))
+
+
+def test_a_refusal_tells_a_line_each_and_the_way_on_in_its_own() -> None:
+    found = all_there(wanted())
+
+    with pytest.raises(UserError) as told:
+        planner.plan(wanted("name: reef\nnetwork: {cidr: 10.50.0.0/16}\n"), Observed(found=found))
+
+    *lines, last = str(told.value).split("\n")
+    assert last == planner.LIVING
+    assert len(lines) > 1
+    assert all(re.fullmatch(r"[a-z-]+: \w+ is \S+, not \S+", line) for line in lines), lines
 
 
 def test_machines_that_leave_are_no_step_of_the_graph_but_pending() -> None:
