@@ -1,8 +1,11 @@
 """What holds for all tests: no verdict depends on how busy the machine is; who runs beside whom."""
 
+import gc
+from functools import cache
 from typing import Any
 
 import pytest
+from botocore import useragent
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadScopeScheduling
@@ -24,6 +27,10 @@ def load_file(self: JSONFileLoader, file_path: str) -> Any:
 
 
 JSONFileLoader.load_file = load_file
+# Each call tells botocore's, Python's and the system's names and versions, and cleans each anew.
+useragent.sanitize_user_agent_string_component = cache(
+    useragent.sanitize_user_agent_string_component
+)
 
 # What one worker of `pytest -n` runs in a row: the tests of one cluster; what brings up regions of
 # its own; one control plane for all that need one; and what opens ports of fixed numbers on this
@@ -61,6 +68,14 @@ def _file(nodeid: str) -> str:
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the order of the rows: that with the most tests is not that which takes longest."""
     config.option.loadscopereorder = False
+
+
+def pytest_collection_finish() -> None:
+    """Take what was loaded for the tests for what stays: Python then looks only at what came later.
+
+    https://docs.python.org/3/library/gc.html#gc.freeze
+    """
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -75,8 +75,11 @@ class Log:
             self._file.close()
 
 
+_FIELDS = tuple(each.name for each in dataclasses.fields(Call))
+
+
 def as_json(call: Call) -> dict[str, Any]:
-    return dataclasses.asdict(call)
+    return {name: getattr(call, name) for name in _FIELDS}
 
 
 _READING = ("Describe", "Get", "List", "Head", "BatchGet", "BatchCheck", "Lookup", "Simulate")

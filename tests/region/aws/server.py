@@ -18,6 +18,7 @@ from tests.region.aws import (
     efs,
     gate,
     iam,
+    known,
     leftovers,
     moments,
     s3,
@@ -70,6 +71,7 @@ class AwsServer:
         ]
 
     def _install(self) -> None:
+        known.install()
         ec2_models.install()
         ec2_volumes.install()
         efs.install()
