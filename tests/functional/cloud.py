@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import itertools
 import json
 import os
 import shutil
@@ -24,6 +23,7 @@ import trustme
 from botocore.exceptions import ClientError
 
 from clusterous_api import names
+from clusterous_cli import main
 from clusterous_cli.addons import table
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster import prices, record
@@ -41,7 +41,7 @@ from clusterous_cli.terminal.options import Settings as Options
 from clusterous_cli.terminal.screen import Ui
 from clusterous_cli.turns import lock
 from tests import programs
-from tests.region.aws import faults, regions, server, settings
+from tests.region.aws import faults, regions, server, settings, store
 from tests.region.aws import world as worlds
 from tests.region.aws.moments import Moment
 from tests.region.aws.settings import Settings
@@ -57,6 +57,8 @@ QUICK = Settings(
 
 
 HOST_KEY = "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + bytes(32)).decode()
+# What the nodes that are played now have spoken by (`pretend`).
+PLAYED: list[list[object]] = []
 # Where a test may look for a cluster, or make one.
 REGIONS = ("eu-west-1", "us-east-1", "me-south-1")
 
@@ -259,6 +261,13 @@ def reached(patch: pytest.MonkeyPatch, kubernetes: kube.Transport = nothing_runs
     patch.setattr("clusterous_cli.reach.session.api", lambda link: kube.Api(kubernetes))
 
 
+def refused(patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Let SSH be refused at once, by a program in *folder*: where nobody is, it waits for long."""
+    (folder / "ssh").write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
+    (folder / "ssh").chmod(0o755)
+    patch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+
 @contextmanager
 def typed_in(folder: Path, account: World, patch: pytest.MonkeyPatch, file: str) -> Iterator[World]:
     """An administrator's empty account and a *folder* with a cluster *file*; nodes come up."""
@@ -278,15 +287,17 @@ def played(
     cloud: Aws, config: ClusterConfig, failing: str = "", seen: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
     """Let nodes come up meanwhile, as *pretend* plays them."""
-    stop = threading.Event()
-    arguments = (cloud, config, stop, failing, seen)
+    stop, spoken = threading.Event(), list[object]()
+    arguments = (cloud, config, stop, failing, seen, spoken)
     nodes = threading.Thread(target=pretend, args=arguments, daemon=True)
+    PLAYED.append(spoken)
     nodes.start()
     try:
         yield
     finally:
         stop.set()
         nodes.join()
+        PLAYED[:] = [one for one in PLAYED if one is not spoken]
 
 
 def outside() -> design.Outside:
@@ -304,41 +315,66 @@ def pretend(
     stop: threading.Event,
     failing: str,
     seen: Mapping[str, Any] | None = None,
+    spoken: list[object] | None = None,
 ) -> None:
     """Play all nodes: report ready as soon as a machine runs; those *failing* fail.
 
     *seen* is what the controller sees of the cluster otherwise than that all is well; what is None
-    there, it does not tell.
+    there, it does not tell. *spoken* gets whose nodes these are, and by what they have spoken.
     """
     said: dict[str, str] = {}
-    heard, looks = None, itertools.count()
+    before = None
     while not stop.wait(0.2):
-        # What they say follows from what there is; time alone changes little.
-        now = changes()
-        if now is not None and now == heard and next(looks) % 5:
+        who = Identity(name=config.name, account=cloud.account, region=cloud.region)
+        now = heard(who)
+        if now is not None and now == before:
             continue
-        heard = now
+        before = now
         try:
             report(cloud, config, said, failing, seen)
         except ClientError as error:
             # The cluster is destroyed while they speak: nobody is there to hear it.
             if error.response["Error"]["Code"] != "NoSuchBucket":
                 raise
+        if spoken is not None:
+            spoken[:] = [who, now]
 
 
-def silence(world: World) -> None:
+def begun(world: World, file: str) -> None:
+    """Let `create` have been typed with a *file* in an empty account; its nodes have spoken."""
+    assert world.standing(file, lambda: main.run(["create", "--yes", "--quiet"])) == 0
+    silence()
+
+
+def silence() -> None:
     """Wait until the nodes that are played have said what they had to say."""
-    said = -1
-    while said != (said := len(world.mutating())):
-        time.sleep(0.6)
+
+    def is_silent(spoken: list[object]) -> bool:
+        return bool(spoken) and heard(cast(Identity, spoken[0])) == spoken[1]
+
+    wait.until(lambda: all(map(is_silent, PLAYED)) or None, "the nodes", wait.Pauses(), timeout=300)
 
 
-def changes() -> int | None:
-    """Return the number of changes of the account, if that is in this process."""
+def heard(who: Identity) -> object | None:
+    """Return what nodes go by when they say something, if the account is in this process.
+
+    That is machines and disks, and what the cluster was told: most of what a command changes is
+    nothing to them.
+    """
     try:
-        return worlds.current().changes.generation
+        world = worlds.current()
     except RuntimeError:
         return None
+    with world.lock:
+        ec2 = store.ec2(who.region)
+        machines = [(one.id, one.state, dict(ec2.tags.get(one.id, {})))
+                    for one in ec2.all_instances()]  # fmt: skip
+        disks = [(one.id, one.status, one.size) for one in ec2.volumes.values()]
+        bucket = world.buckets.find(who.bucket)
+        # Where AWS takes its time to know an id, time alone changes what is found.
+        second = int(world.clock()) if world.settings.not_found else None
+    told = [bucket.latest(key) for key in (ADDONS, VOLUME, STATE, BEGUN)] if bucket else None
+    return machines, disks, told, second
 
 
 def report(
@@ -351,6 +387,8 @@ def report(
     """Put what all nodes say now, where they said something else before."""
     who = Identity(name=config.name, account=cloud.account, region=cloud.region)
     found = record.machines(cloud, who)
+    if not found:
+        return
     placed = table.digests((record.read_object(cloud, who, ADDONS) or b"").decode())
     view = {
         "nodes": {node_name(one["PrivateDnsName"], one["InstanceId"]): "Ready" for one in found},

@@ -1,7 +1,6 @@
 """The commands as a person calls them, against the strict AWS: what is printed, which exit code."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +23,7 @@ FILE = "name: reef\nworkers:\n  count: 1\n"
 def world(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
-    # The gateway is only played: nobody answers, which is told at once.
-    (tmp_path / "ssh").write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
-    (tmp_path / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    cloud.refused(monkeypatch, tmp_path)
     with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
         yield world
 
@@ -110,7 +106,7 @@ def test_create_runs_the_program_that_its_file_names(
 def test_what_create_does_not_change_is_told(
     world: cloud.World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(["create", "--yes"]) == 0
+    cloud.begun(world, FILE)
     Path("larger.yaml").write_text("name: reef\nworkers: {count: 1, disk: 30}\n")
     capsys.readouterr()
 
@@ -226,7 +222,7 @@ def test_what_destroy_leaves_is_listed_for_programs_too(
 def test_what_destroy_may_not_look_for_is_told_and_is_no_failure(
     world: cloud.World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main.run(["create", "--yes"]) == 0
+    cloud.begun(world, FILE)
     everything = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     refused = ["ec2:DescribeKeyPairs", "ec2:DescribeSnapshots", "s3:ListAllMyBuckets"]
     deny = {"Effect": "Deny", "Action": refused, "Resource": "*"}
@@ -254,7 +250,7 @@ def test_what_destroy_may_not_look_for_is_told_and_is_no_failure(
 def test_a_report_in_another_form_ends_no_command(
     world: cloud.World, capsys: pytest.CaptureFixture[str], body: bytes
 ) -> None:
-    assert main.run(["create", "--yes"]) == 0
+    cloud.begun(world, FILE)
     who = Identity(name="reef", account="123456789012", region="eu-west-1")
     for one in record.machines(world.cloud, who):
         key = f"{who.reports}/{one['InstanceId']}.json"

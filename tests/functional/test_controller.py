@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -353,7 +354,10 @@ def test_an_older_cluster_without_its_controller_gets_none_that_knows_nothing(
 # -- status ---------------------------------------------------------------------------------------
 
 
-def test_status_begins_with_a_controller_that_is_gone(world: cloud.World) -> None:
+def test_status_begins_with_a_controller_that_is_gone(
+    world: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cloud.refused(monkeypatch, tmp_path)
     world.stand(REEF)
     assert status(world)[1]["away"] is None
     id = controller(world)

@@ -31,7 +31,7 @@ def typed(
     monkeypatch.setattr(lock, "NOTICED", 0.5)
     monkeypatch.setattr("clusterous_cli.reach.session.api", unreached)
     with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
-        assert main.run(["create", "--yes", "-q"]) == 0
+        cloud.begun(world, FILE)
         Path("clusterous.yaml").rename("reef.yaml")
         yield world
 

@@ -79,7 +79,7 @@ def world(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
     with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
-        assert main.run(["create", "--yes", "--quiet"]) == 0
+        cloud.begun(world, FILE)
         yield world
 
 

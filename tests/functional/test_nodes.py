@@ -43,8 +43,7 @@ class Kubernetes:
 @pytest.fixture
 def kubernetes(world: cloud.World, monkeypatch: pytest.MonkeyPatch) -> Kubernetes:
     """Make the cluster, and open its API."""
-    assert world.standing(FILE, lambda: main.run(["create", "--yes", "--quiet"])) == 0
-    cloud.silence(world)
+    cloud.begun(world, FILE)
     inside = Kubernetes({one.node_name for one in nodes_of(world)})
     cloud.reached(monkeypatch, inside)
     return inside

@@ -393,7 +393,7 @@ def reef(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     file = "name: reef\nregion: eu-west-1\nmaster: none\nworkers: 0\nvolume: {size: 30}\n"
     with cloud.typed_in(tmp_path, account, monkeypatch, file) as world:
-        assert main.run(["create", "--yes", "-q"]) == 0
+        cloud.begun(world, file)
         (tmp_path / "clusterous.yaml").rename(tmp_path / "reef.yaml")
         yield world
 

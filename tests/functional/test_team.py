@@ -34,6 +34,7 @@ OTHERS = (NODES, BEGUN, LOCK_KEY, AUDIT)
 def typed(
     account: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[cloud.World]:
+    cloud.refused(monkeypatch, tmp_path)
     with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
         yield world
 
@@ -100,7 +101,7 @@ def test_what_failed_is_told_with_the_reason_of_aws(
 def test_who_is_killed_has_left_its_calls_and_the_next_turn_brings_them(
     typed: cloud.World, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert run("create", "--yes", "-q") == 0
+    cloud.begun(typed, FILE)
     before = len(heard(capfd, "audit", "--last", "1000"))
     child = os.fork()
     if not child:  # who is killed after AWS did what it was asked, and before its answer was read
@@ -122,7 +123,7 @@ def test_who_is_killed_has_left_its_calls_and_the_next_turn_brings_them(
 
 
 def test_destroy_removes_the_audit_with_the_bucket(typed: cloud.World) -> None:
-    assert run("create", "--yes", "-q") == 0
+    cloud.begun(typed, FILE)
 
     assert run("destroy", "reef", "--yes", "-q") == 0
 
@@ -139,7 +140,7 @@ def test_a_lock_is_broken_only_when_asked_and_who_had_it_stops(
     monkeypatch.setattr(lock, "RENEWED", 0.2)
     monkeypatch.setattr(lock, "LOOKS", 0.3)
     monkeypatch.setattr(lock, "NOTICED", 1.0)
-    assert run("create", "--yes", "-q") == 0
+    cloud.begun(typed, FILE)
     pauses = wait.Pauses()
     ended: list[BaseException] = []
 
@@ -173,7 +174,7 @@ def test_a_colleague_works_on_a_cluster_from_its_bucket_alone(
     typed: cloud.World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert run("create", "--yes", "-q") == 0
+    cloud.begun(typed, FILE)
     fresh = tmp_path / "laptop"
     fresh.mkdir()
     monkeypatch.chdir(fresh)
@@ -197,7 +198,7 @@ def test_the_chosen_cluster_goes_before_others_that_this_machine_knows(
     typed: cloud.World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     capfd: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    assert run("create", "--yes", "-q") == 0
+    cloud.begun(typed, FILE)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     for name in ("atoll", "lagoon"):

@@ -30,8 +30,7 @@ def world(
     answers(tmp_path, f'echo "$@" >>{tmp_path}/asked')
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with cloud.typed_in(tmp_path, account, monkeypatch, FILE) as world:
-        assert world.standing(FILE, lambda: main.run(["create", "--yes", "--quiet"])) == 0
-        cloud.silence(world)
+        cloud.begun(world, FILE)
         yield world
 
 

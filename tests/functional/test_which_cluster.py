@@ -1,6 +1,5 @@
 """Commands that are called in another region or account than the cluster's."""
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,9 +32,7 @@ def world(
     monkeypatch.setenv("CLUSTEROUS_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("AWS_REGION", "us-east-1")
     account.configure(regions=("eu-west-1", "us-east-1"))
-    (tmp_path / "ssh").write_text("#!/bin/sh\necho Connection refused >&2\nexit 255\n")
-    (tmp_path / "ssh").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    cloud.refused(monkeypatch, tmp_path)
     before = account.mutating()
     yield account
     assert account.mutating() == before, "something was changed"
