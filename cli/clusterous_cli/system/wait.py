@@ -3,13 +3,15 @@
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from clusterous_api.errors import ClusterousError, FailedError, TransientError
 
 T = TypeVar("T")
+# Seconds for what is under way beside a block at its end; a call that hangs is not waited for.
+PATIENCE: Final = 10.0
 
 
 class Stopped(FailedError):
@@ -132,3 +134,21 @@ class Patience:
             self.sleep(self.pause)
             with contextlib.suppress(ClusterousError):  # the question itself says why not
                 self.mend()
+
+
+@contextlib.contextmanager
+def beside(
+    work: Callable[[], None], ended: threading.Event, patience: float = PATIENCE
+) -> Iterator[None]:
+    """Do *work* in a thread beside the block; it returns soon after *ended* is set, at its end.
+
+    What comes after the block finds nothing of it under way: a renewal that arrives after what it
+    renews was taken away would bring that back.
+    """
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(patience)

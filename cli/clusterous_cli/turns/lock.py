@@ -77,7 +77,7 @@ class Lock:
     _broke: str = ""
     _etag: str = ""
     _turn: int = 0
-    _ended: threading.Event = field(default_factory=threading.Event)
+    ended: threading.Event = field(default_factory=threading.Event)
 
     def take(self, lines: Lines) -> None:
         """Take it, or say whose it is: who renews it is alive, and is not waited for."""
@@ -129,7 +129,7 @@ class Lock:
 
     def renew(self) -> None:
         """Keep it until it is released; stop the work when it has become another's."""
-        while not self._ended.wait(RENEWED):
+        while not self.ended.wait(RENEWED):
             try:
                 if self._put(IfMatch=self._etag):
                     continue
@@ -148,7 +148,7 @@ class Lock:
 
     def release(self) -> None:
         """Let the next one in; where that fails, it runs out by itself."""
-        self._ended.set()
+        self.ended.set()
         with suppress(ClusterousError):
             if (held := self.look()) and held.id == self.id:
                 self.cloud.call("s3", "delete_object", **self._place)
@@ -247,10 +247,10 @@ def held(lock: Lock, lines: Lines) -> Iterator[None]:
         lock.take(lines)
     except errors.NotFound as error:  # the bucket, which was there
         raise changed(lock.who) from error
-    threading.Thread(target=lock.renew, daemon=True).start()
     try:
-        lock.let_stop(lines)
-        yield
+        with wait.beside(lock.renew, lock.ended):
+            lock.let_stop(lines)
+            yield
     except wait.Stopped as error:
         if not lock.lost:
             raise

@@ -17,6 +17,7 @@ from typing import Any, Final
 from clusterous_api.errors import ClusterousError, TransientError
 from clusterous_cli.aws.client import Aws
 from clusterous_cli.cluster.file.registry import TURNS
+from clusterous_cli.system.wait import beside
 from clusterous_cli.terminal.lines import Lines
 from clusterous_cli.turns import lock
 
@@ -91,10 +92,9 @@ def pushing(cloud: Aws, bucket: str, lasts: int = 0) -> Iterator[None]:
                 f"{by} collects what no image in the bucket {bucket} needs. Nothing is pushed"
                 " meanwhile, from any cluster; try again when that has ended."
             )
-        threading.Thread(target=renew, daemon=True).start()
-        yield
+        with beside(renew, ended):
+            yield
     finally:
-        ended.set()
         with suppress(ClusterousError):
             cloud.call("s3", "delete_object", **place)
 

@@ -1,6 +1,10 @@
 """How a registry on the cluster is told to collect, and how long its lock is believed."""
 
 import shlex
+import threading
+from typing import Any
+
+import pytest
 
 from clusterous_cli.images.sending import bearer
 from clusterous_cli.images.stock import collection, turns
@@ -39,3 +43,41 @@ def test_what_the_registry_says_it_removed_is_read() -> None:
 
     assert collection.went(said) == (12, 3)
     assert collection.went("") == (0, 0)
+
+
+class Bucket:
+    """A bucket that takes its time for every writing but the first."""
+
+    account = "123456789012"
+
+    def __init__(self) -> None:
+        self.there: set[str] = set()
+        self.begun, self.landed = threading.Event(), threading.Event()
+        self.writings = 0
+
+    def find(self, *_: object, **__: object) -> None:
+        return None
+
+    def call(self, _: str, action: str, Key: str, **__: Any) -> None:
+        if action == "delete_object":
+            self.there.discard(Key)
+            return
+        self.writings += 1
+        if self.writings == 1:
+            self.there.add(Key)
+            return
+        self.begun.set()
+        threading.Event().wait(0.2)
+        self.there.add(Key)
+        self.landed.set()
+
+
+def test_a_push_that_ended_is_not_renewed_behind_its_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turns, "RENEWED", 0.01)
+    bucket: Any = Bucket()
+
+    with turns.pushing(bucket, "layers"):
+        assert bucket.begun.wait(10)
+
+    assert bucket.landed.wait(10)
+    assert bucket.there == set()
