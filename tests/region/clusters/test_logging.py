@@ -31,7 +31,7 @@ name: diary
 region: eu-west-1
 controller: {type: t3.medium}
 master: none
-workers: {type: t3.medium, count: 1}
+workers: {type: t3.medium, count: 2}
 volume: {size: 1}
 """
 PYTHON: Final = "docker.io/library/python:3.11-slim"
@@ -76,13 +76,29 @@ while True:
     number += 1
     time.sleep(0.1)
 """
+# Says a line by syslog each way.
+SENDS: Final = """\
+import socket, time
+
+while True:
+    try:
+        wire = socket.create_connection(("central-logging", 5514))
+        break
+    except OSError:
+        time.sleep(1)
+wire.sendall(b"<14>1 - host pair 17 - - sent by TCP\\n")
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(
+    b"<14>Nov 30 10:00:00 host pair: sent by UDP", wire.getpeername()
+)
+time.sleep(10**6)
+"""
 CARETS: Final = "^^^"
 LONG: Final = "long " + "x" * 20000
 
 
-def app(name: str, image: str, command: list[str]) -> dict[str, Any]:
-    """Return a program of one worker."""
-    spec = {"image": image, "workers": {"replicas": 1, "command": command}}
+def app(name: str, image: str, command: list[str], **more: Any) -> dict[str, Any]:
+    """Return a program of one worker, of which may be said *more*."""
+    spec = {"image": image, "workers": {"replicas": 1, "command": command, **more}}
     return {
         "apiVersion": "clusterous.io/v1",
         "kind": "ClusterousApp",
@@ -93,7 +109,26 @@ def app(name: str, image: str, command: list[str]) -> dict[str, Any]:
 
 # From a file: of a program that is an argument, traces show no lines and so no carets.
 RUN: Final = f"cat >/tmp/sim.py <<'END'\n{SAYS}END\nexec python /tmp/sim.py"
+APART: Final = {
+    "podAntiAffinity": {
+        "requiredDuringSchedulingIgnoredDuringExecution": [
+            {
+                "labelSelector": {"matchLabels": {"clusterous.io/app": "pair"}},
+                "topologyKey": "kubernetes.io/hostname",
+            }
+        ]
+    }
+}
+BARE: Final = {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
 APPS: Final = (
+    app(
+        "pair",
+        PYTHON,
+        ["python", "-c", SENDS],
+        replicas=2,
+        template={"spec": {"affinity": APART}},
+    ),
+    app("bare", PYTHON, ["python", "-c", SENDS], template={"spec": BARE}),
     app("sim", PYTHON, ["sh", "-c", RUN]),
     app("crash", BUSYBOX, ["sh", "-c", "echo it goes wrong; exit 3"]),
 )
@@ -156,7 +191,7 @@ def test_it_is_turned_on_beside_programs_that_run(region: Region, folder: Path) 
 
     told = json.loads(clusterous(region, folder, "logging", "status", "-o", "json"))
     assert (told["ready"], told["store"], told["level"]) == (True, "light", 2)
-    assert told["parts"]["collectors"] == {"ready": 2, "wanted": 2}
+    assert told["parts"]["collectors"] == {"ready": 3, "wanted": 3}
     clusterous(region, folder, "kubectl", "apply", "-f", "apps.yaml")
 
 
@@ -179,6 +214,19 @@ def test_what_was_said_together_is_one_record(region: Region, folder: Path) -> N
 def test_equal_lines_are_as_many_as_they_were(region: Region, folder: Path) -> None:
     assert stored(region, folder, "sim", "--grep", "^equal$") == ["equal"] * 1000
     assert stored(region, folder, "sim", "--grep", "^by syslog$") == ["by syslog"] * 10
+
+
+def test_a_line_by_syslog_belongs_to_the_app_on_whatever_node(region: Region, folder: Path) -> None:
+    both = ["sent by TCP", "sent by UDP"]
+    until(lambda: len(stored(region, folder, "pair", "--grep", "^sent by")) >= 4, "both sent")
+
+    assert sorted(stored(region, folder, "pair", "--grep", "^sent by")) == sorted(both * 2)
+    assert stored(region, folder, "bare", "--grep", "^sent by") == []
+    with opened(region, folder) as (url, login):
+        asked = 'query=_time:1h app:=unknown "sent by"'
+        there = answered(region, f"{url}select/logsql/query", *login, "--data-urlencode", asked)
+    found = [json.loads(line)["_msg"] for line in there.partition(" ")[2].splitlines()]
+    assert sorted(found) == both
 
 
 def test_a_pod_that_crashes_is_told_by_its_words_and_by_kubernetes(
