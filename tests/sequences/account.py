@@ -99,9 +99,15 @@ class Stage:
             cloud.die_after(self.world, self._dies)
         return self.world.cloud
 
-    def pauses(self) -> wait.Pauses:
-        """Return what a command waits by."""
-        return _Pauses(self._time, self._speak)
+    def pauses(self) -> type[wait.Pauses]:
+        """Return the class of what a command waits by."""
+        stage = self
+
+        class Pauses(_Pauses):
+            def __init__(self) -> None:
+                super().__init__(stage._time, stage._speak)
+
+        return Pauses
 
     def _speak(self) -> None:
         """Let all machines say how they are, while a command waits."""
@@ -233,7 +239,7 @@ class Stage:
         self._end("controller")
         wait.until(
             lambda: self.look().disks[str(cluster.volume)].holder is None or None,
-            "Ending", self.pauses(), timeout=60,
+            "Ending", self.pauses()(), timeout=60,
         )  # fmt: skip
         self.ec2("delete_volume", VolumeId=cluster.volume)
 
@@ -334,7 +340,7 @@ def opened(folder: Path, settings: Settings = SETTINGS) -> Iterator[Stage]:
 def _play(patch: pytest.MonkeyPatch, stage: Stage) -> None:
     """Let commands find what is not AWS as it is played here."""
     nothing = SimpleNamespace(findings=dict)  # doctor's checks are no part of this
-    patch.setattr(wait, "Pauses", stage.pauses)
+    patch.setattr(wait, "Pauses", stage.pauses())  # a class: what is imported later names it
     patch.setattr(journal, "SECONDS", 3600.0)  # calls are counted: time must not add any
     patch.setattr("clusterous_cli.aws.client.connect", stage.connect)
     patch.setattr("clusterous_cli.commands.changing.examined", lambda *_: nothing)

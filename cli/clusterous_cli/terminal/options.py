@@ -35,9 +35,10 @@ class Settings:
 def check_said(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     """Refuse a word that is empty: a variable of a script that was not set, and names nothing.
 
-    Taken for *none was given*, `destroy "$NAME"` would remove the only cluster there is.
+    Taken for *none was given*, `destroy "$NAME"` would remove the only cluster there is. A default
+    may be empty.
     """
-    if ctx.resilient_parsing or param.type is click.UNPROCESSED:
+    if ctx.resilient_parsing or param.type is click.UNPROCESSED or not _is_said(ctx, param):
         return
     if "" in (value if isinstance(value, tuple) else (value,)):
         is_argument = isinstance(param, click.Argument)
@@ -45,10 +46,14 @@ def check_said(ctx: click.Context, param: click.Parameter, value: Any) -> None:
         raise UserError(f"{called} is empty. Is a variable of your script not set?")
 
 
-def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+def _is_said(ctx: click.Context, param: click.Parameter) -> bool:
     source = ctx.get_parameter_source(param.name or "")
+    return source not in (None, click.core.ParameterSource.DEFAULT)
+
+
+def _remember(ctx: click.Context, param: click.Parameter, value: Any) -> None:
     check_said(ctx, param, value)
-    if source not in (None, click.core.ParameterSource.DEFAULT):
+    if _is_said(ctx, param):
         ctx.meta.setdefault(META, {})[param.name] = value
 
 
