@@ -1,4 +1,4 @@
-"""A machine holds no name of a network namespace, however often their folder is mounted."""
+"""A machine holds no name of a network namespace, and one may be taken away by two."""
 
 import subprocess
 from pathlib import Path
@@ -27,3 +27,18 @@ def test_names_are_given_up(before: str) -> None:
         netns.delete(NAME)
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.region
+def test_what_another_takes_away_meanwhile_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    netns.add(NAME)
+    take = netns.command
+
+    def late(argv: list[str]) -> str:
+        take(argv)
+        return take(argv)
+
+    monkeypatch.setattr(netns, "command", late)
+    netns.delete(NAME)
+
+    assert not netns.exists(NAME)

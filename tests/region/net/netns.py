@@ -11,6 +11,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -48,9 +49,13 @@ def add(namespace: str) -> None:
 
 
 def delete(namespace: str) -> None:
-    """Take the name away; the kernel ends the namespace with its last process."""
+    """Take the name away, if it is there; the kernel ends the namespace with its last process."""
     if exists(namespace):
-        command(["ip", "netns", "delete", namespace])
+        try:
+            command(["ip", "netns", "delete", namespace])
+        except OSError:
+            if exists(namespace):
+                raise
     forget_resolver(namespace)
 
 
@@ -65,7 +70,7 @@ def forget_resolver(namespace: str) -> None:
     folder = RESOLVERS / namespace
     (folder / "resolv.conf").unlink(missing_ok=True)
     for empty in (folder, RESOLVERS):
-        if empty.is_dir() and not any(empty.iterdir()):
+        with suppress(OSError):  # it is not empty, or gone: others make and remove theirs
             empty.rmdir()
 
 
