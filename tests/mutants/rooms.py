@@ -35,6 +35,7 @@ _GROWN: Final = f"{_LIFE}::test_more_workers_are_added_and_the_others_kept"
 _AGAIN: Final = f"{_LIFE}::test_a_second_create_changes_nothing"
 _FOREIGN: Final = f"{_LIFE}::test_something_foreign_in_the_network_is_named"
 _ADDONS: Final = "tests/functional/test_addons.py"
+_OF_KUBERNETES: Final = "tests/functional/test_made_by_kubernetes.py"
 _VOLUME: Final = "tests/functional/test_volume.py"
 _PLANS_LIVES: Final = (
     _AGAIN,
@@ -52,6 +53,9 @@ _PLANS_NEXT: Final = {
     "addons": (_ADDONS,),
     "homes": (_AGAIN,),
     "images": ("tests/functional/test_bucket_of_images.py",),
+    "kubernetes/balancers": (_OF_KUBERNETES,),
+    "kubernetes/claims": (_OF_KUBERNETES,),
+    "kubernetes/marks": (_OF_KUBERNETES,),
     "machines": (_SHUT_OUT, _GROWN),
     "network": (_AGAIN, _FOREIGN),
     "volume/attachment": (_VOLUME,),
