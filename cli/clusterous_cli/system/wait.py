@@ -138,7 +138,7 @@ class Patience:
 
 @contextlib.contextmanager
 def beside(
-    work: Callable[[], None], ended: threading.Event, patience: float = PATIENCE
+    work: Callable[[], None], ended: threading.Event, patience: float | None = PATIENCE
 ) -> Iterator[None]:
     """Do *work* in a thread beside the block; it returns soon after *ended* is set, at its end.
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -18,7 +19,7 @@ from clusterous_cli.aws.client import READS, Aws
 from clusterous_cli.cluster import local, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import AUDIT, LOCK_KEY
-from clusterous_cli.system import private
+from clusterous_cli.system import private, wait
 from clusterous_cli.turns import calls
 from clusterous_cli.turns.lock import person
 
@@ -99,15 +100,14 @@ def kept(cloud: Aws, who: Identity, doing: str, now: Callable[[], datetime]) -> 
         journal = Journal(file, by=person(), doing=doing, now=now)
         put = _putting(cloud, who, key)
         over = threading.Event()
-        worker = threading.Thread(target=_follow, args=(journal, put, over), daemon=True)
-        worker.start()
-        cloud.witness = journal
         try:
-            yield
+            with wait.beside(partial(_follow, journal, put, over), over, patience=None):
+                cloud.witness = journal
+                try:
+                    yield
+                finally:
+                    cloud.witness = None
         finally:
-            cloud.witness = None
-            over.set()
-            worker.join()
             if journal.bring(put):
                 path.unlink(missing_ok=True)
 

@@ -86,9 +86,8 @@ def _met(look: Look, need: Dependency) -> bool:
 
 def is_done(look: Look, component: Component) -> bool:
     child = look.workload(component)
-    if (
-        child is None or child.deleting
-    ):  # it goes with what was asked before, or with an earlier app
+    # One that is being deleted goes with what was asked before, or with an earlier app.
+    if child is None or child.deleting:
         return False
     return child.kind == JOB and child.is_complete
 

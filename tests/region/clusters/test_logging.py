@@ -36,10 +36,9 @@ volume: {size: 1}
 """
 PYTHON: Final = "docker.io/library/python:3.11-slim"
 BUSYBOX: Final = "rancher/mirrored-library-busybox:1.36.1"
-# Says all that is to be one record each, once; then counts, a line a tenth of a second. The
-# receiver's bare name is known a minute or two after it was turned on: DNS reads its rules then.
-SAYS: Final = """\
-import json, socket, sys, time, traceback
+# The receiver's bare name is known a minute or two after it was turned on: DNS reads its rule then.
+CONNECTS: Final = """\
+import socket, time
 
 while True:
     try:
@@ -47,6 +46,10 @@ while True:
         break
     except OSError:
         time.sleep(1)
+"""
+# Says all that is to be one record each, once; then counts, a line a tenth of a second.
+SAYS: Final = """\
+import json, sys, traceback
 
 def fail():
     return {"a": 1}["b"] + 1
@@ -76,16 +79,8 @@ while True:
     number += 1
     time.sleep(0.1)
 """
-# Says a line by syslog each way.
+# Says a line each way.
 SENDS: Final = """\
-import socket, time
-
-while True:
-    try:
-        wire = socket.create_connection(("central-logging", 5514))
-        break
-    except OSError:
-        time.sleep(1)
 wire.sendall(b"<14>1 - host pair 17 - - sent by TCP\\n")
 socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(
     b"<14>Nov 30 10:00:00 host pair: sent by UDP", wire.getpeername()
@@ -108,7 +103,7 @@ def app(name: str, image: str, command: list[str], **more: Any) -> dict[str, Any
 
 
 # From a file: of a program that is an argument, traces show no lines and so no carets.
-RUN: Final = f"cat >/tmp/sim.py <<'END'\n{SAYS}END\nexec python /tmp/sim.py"
+RUN: Final = f"cat >/tmp/sim.py <<'END'\n{CONNECTS}{SAYS}END\nexec python /tmp/sim.py"
 APART: Final = {
     "podAntiAffinity": {
         "requiredDuringSchedulingIgnoredDuringExecution": [
@@ -124,11 +119,11 @@ APPS: Final = (
     app(
         "pair",
         PYTHON,
-        ["python", "-c", SENDS],
+        ["python", "-c", CONNECTS + SENDS],
         replicas=2,
         template={"spec": {"affinity": APART}},
     ),
-    app("bare", PYTHON, ["python", "-c", SENDS], template={"spec": BARE}),
+    app("bare", PYTHON, ["python", "-c", CONNECTS + SENDS], template={"spec": BARE}),
     app("sim", PYTHON, ["sh", "-c", RUN]),
     app("crash", BUSYBOX, ["sh", "-c", "echo it goes wrong; exit 3"]),
 )

@@ -36,7 +36,7 @@ from tests.region.parts import (
     volume_image,
     wheels,
 )
-from tests.region.parts.cache import Found, Recipe, Tell
+from tests.region.parts.cache import Build, Found, Recipe, Tell
 
 HERE: Final = Path(__file__).parent
 GO: Final = HERE / "go"
@@ -189,33 +189,26 @@ def _aws_version() -> str:
     return locks.parse_lock(locks.LOCK.read_text())["awscli"].split()[0]
 
 
+def _compiled(name: str, build: Build, module: Path, version: str, seconds: float) -> Recipe:
+    """Return the recipe of what is compiled of a Go *module* of its own."""
+    return Recipe(
+        name=name,
+        build=build,
+        versions={"version": version},
+        sources=addons.sources(module),
+        estimate_seconds=seconds,
+        heavy=True,
+    )
+
+
 def _recipes() -> Sequence[Recipe]:
     return (
         Recipe(name="go", build=_build_go, sources=(GO,), estimate_seconds=420, heavy=True),
-        Recipe(
-            name="metrics_server",
-            build=addons.build_metrics,
-            versions={"version": addons.METRICS_VERSION},
-            sources=addons.sources(addons.METRICS),
-            estimate_seconds=210,
-            heavy=True,
+        _compiled(
+            "metrics_server", addons.build_metrics, addons.METRICS, addons.METRICS_VERSION, 210
         ),
-        Recipe(
-            name="cloud_controller",
-            build=addons.build_cloud,
-            versions={"version": addons.CLOUD_VERSION},
-            sources=addons.sources(addons.CLOUD),
-            estimate_seconds=65,
-            heavy=True,
-        ),
-        Recipe(
-            name="netpol",
-            build=addons.build_policies,
-            versions={"version": addons.POLICY_VERSION},
-            sources=addons.sources(addons.POLICY),
-            estimate_seconds=150,
-            heavy=True,
-        ),
+        _compiled("cloud_controller", addons.build_cloud, addons.CLOUD, addons.CLOUD_VERSION, 65),
+        _compiled("netpol", addons.build_policies, addons.POLICY, addons.POLICY_VERSION, 150),
         Recipe(
             name="kubernetes_images",
             build=addons.build_registry,
@@ -262,14 +255,7 @@ def _recipes() -> Sequence[Recipe]:
             needs=("trees",),
             estimate_seconds=20,
         ),
-        Recipe(
-            name="buildkit",
-            build=buildkit.build_programs,
-            versions={"version": buildkit.VERSION},
-            sources=addons.sources(buildkit.MODULE),
-            estimate_seconds=200,
-            heavy=True,
-        ),
+        _compiled("buildkit", buildkit.build_programs, buildkit.MODULE, buildkit.VERSION, 200),
         Recipe(
             # Another than the hub's, on which images of ours are made: these do not need it.
             name="docker_hub",

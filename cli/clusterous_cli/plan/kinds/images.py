@@ -15,6 +15,7 @@ from clusterous_api.errors import UserError
 from clusterous_cli.cluster.file import registry
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.payload import RECORD
+from clusterous_cli.cluster.records import formats
 from clusterous_cli.cluster.tags import (
     OWN,
     as_items,
@@ -124,10 +125,9 @@ def named(text: str | None, who: Identity) -> str | None:
 
 def _parsed(text: str | None) -> Mapping[str, Any]:
     try:
-        content = json.loads(text or "{}")
-    except ValueError:
+        return formats.parsed(text or "{}", "")
+    except UserError:  # destroy needs none that can be read
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _within(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -211,7 +211,8 @@ def kstatus_of(bench: Bench) -> str:
     return next(one["status"] for one in status["conditions"] if one["type"] == "Ready")
 
 
-def test_a_server_that_fails_thrice_over_the_same_is_told_also_of_an_app_that_runs() -> None:
+def running_and_changed() -> Bench:
+    """Return an app that runs, and of which something else is asked since."""
     bench = Bench()
     bench.look(0.0)
     bench.look(5.0, ready=1)
@@ -219,6 +220,11 @@ def test_a_server_that_fails_thrice_over_the_same_is_told_also_of_an_app_that_ru
     body = bench.app(dict(bench.server.statuses[-1][1]))
     body["metadata"]["generation"] = 2
     bench.store.apps.put(bench.store.apps.trim(body))
+    return bench
+
+
+def test_a_server_that_fails_thrice_over_the_same_is_told_also_of_an_app_that_runs() -> None:
+    bench = running_and_changed()
     bench.server.fails = "nodeselector: something nobody has thought of"
 
     for second in range(6, 9):
@@ -242,13 +248,7 @@ def test_a_failure_is_the_same_whatever_ports_and_times_it_names() -> None:
 
 
 def test_a_server_that_never_answers_is_told_in_the_end_also_of_an_app_that_runs() -> None:
-    bench = Bench()
-    bench.look(0.0)
-    bench.look(5.0, ready=1)
-    bench.spec["image"] = "example.org/sim:2"
-    body = bench.app(dict(bench.server.statuses[-1][1]))
-    body["metadata"]["generation"] = 2
-    bench.store.apps.put(bench.store.apps.trim(body))
+    bench = running_and_changed()
     bench.server.busy = True
     before = len(bench.server.statuses)
 
