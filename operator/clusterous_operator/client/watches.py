@@ -36,6 +36,8 @@ class Watch(Generic[T]):
     clock: Callable[[], float] = time.monotonic
     heard: float = 0.0  # when the API server last said something about this kind
     waiting_since: float | None = None  # for any word on an open stream
+    newest: int = 0  # the newest version that lists and streams have told of
+    went_back: bool = False  # versions only grow, unless the cluster's datastore was put back
 
     def age(self) -> float:
         """Return for how long nothing was heard; what is true then may be as old."""
@@ -48,6 +50,17 @@ class Watch(Generic[T]):
         neither does a restart.
         """
         return 0.0 if self.waiting_since is None else self.clock() - self.waiting_since
+
+    def _reach(self, version: str, before: int) -> None:
+        """Note how far we were told, who had been told as far as *before* when we asked.
+
+        What goes back from there is a datastore of before: all that is remembered of since then is
+        of a time that never was, and would count as newer than what is.
+        """
+        number = observed.number(version)
+        if 0 < number < before:
+            self.went_back = True
+        self.newest = max(self.newest, number)
 
     def _hear(self) -> None:
         self.heard = self.clock()
@@ -72,13 +85,14 @@ class Watch(Generic[T]):
     async def list(self, cluster: Cluster) -> str:
         """Take a list for the truth; return the version to follow from."""
         items: list[T] = []
-        version = "0"
+        version, before = "0", self.newest
         pages = cluster.list_pages(self.kind, self.namespace, self.selectors, self._cut)
         async for page in pages:
             items += [one for one in page.items if one is not None]
             version = page.version
         self.lists += 1
         self._hear()
+        self._reach(version, before)
         changed = self.table.replace(items, self.namespace, observed.number(version))
         self.synced.set()
         self.changed(changed)
@@ -94,7 +108,8 @@ class Watch(Generic[T]):
                 async for kind, body in self._watch(cluster, version):
                     self._hear()
                     self.waiting_since = self.heard
-                    version = body["metadata"]["resourceVersion"]
+                    before, version = version, body["metadata"]["resourceVersion"]
+                    self._reach(version, observed.number(before))
                     self._take(kind, body)
                     failures = 0
             except GoneError:

@@ -315,7 +315,7 @@ class Machine:
         return sorted({one.kind for one in needed if not one.synced.is_set()})
 
     def trouble(self) -> str | None:
-        """Return what only a restart mends: parts that ended, watches that are open and silent."""
+        """Return what only a restart mends: parts that ended, silent watches, a restored etcd."""
         if self._runner is not None and self._runner.done() and not self.stopping:
             return "The operator's tasks have ended."
         seconds = self.leader.canary.silent_seconds()
@@ -324,6 +324,8 @@ class Machine:
         for watch in self.watches():
             if watch.silent_seconds() > _SILENT_SECONDS:
                 return f"The watch of {watch.kind} has been silent for {_SILENT_SECONDS:.0f} s."
+            if watch.went_back:
+                return f"{watch.kind} is told of as it was before: etcd was restored."
         return None
 
     async def run(self) -> None:

@@ -28,6 +28,7 @@ class FakeCluster:
     ) -> None:
         self.lists = list(lists)
         self.watches = list(watches)
+        self.left: list[str] = []
         self.asked: list[str] = []
         self.at_rest = asyncio.Event()
 
@@ -186,6 +187,36 @@ def test_a_server_that_is_not_there_is_not_silent() -> None:
         return found
 
     assert asyncio.run(story()) == 0
+
+
+def went_back(versions: Sequence[str], events: Sequence[Event]) -> bool:
+    """Return whether a watch says that time went back, which is told of these lists and events."""
+
+    class Lists(FakeCluster):
+        async def list_pages(self, *asked: Any) -> AsyncIterator[Page[Any]]:
+            yield Page(items=[], version=self.left.pop(0))
+
+    async def story() -> bool:
+        ends = [[GoneError("too old")] for _ in versions[1:]]
+        cluster = Lists([], [*ends, list(events)])
+        cluster.left = list(versions)
+        table: Table[Pod] = Table(observed.pod)
+        watch = Watch(kind="Pod", namespace=None, table=table, changed=lambda items: None)
+        task = asyncio.create_task(watch.run(cast(Cluster, cluster)))
+        async with asyncio.timeout(10):
+            await cluster.at_rest.wait()
+        task.cancel()
+        return watch.went_back
+
+    return asyncio.run(story())
+
+
+def test_what_is_told_as_of_before_is_a_datastore_that_was_restored() -> None:
+    assert went_back(["100", "60"], [])
+    assert went_back(["100"], [("MODIFIED", body("a", 120)), ("BOOKMARK", body("", 60))])
+
+    assert not went_back(["100", "100", "130"], [("ADDED", body("a", 131))])
+    assert not went_back(["opaque", "other"], [])
 
 
 def test_an_object_that_cannot_be_read_is_left_out_and_ends_no_watch() -> None:

@@ -113,3 +113,12 @@ def test_a_bug_is_told_on_the_app_that_it_met() -> None:
         assert ready["message"].isprintable()
 
     asyncio.run(story())
+
+
+def test_a_datastore_that_was_put_back_is_mended_by_a_restart() -> None:
+    machine = Machine(Settings(lease=False), cast(Cluster, FakeCluster()), lambda: 0.0)
+
+    assert machine.trouble() is None
+    machine.leader.watch.went_back = True
+
+    assert "etcd was restored" in (machine.trouble() or "")
