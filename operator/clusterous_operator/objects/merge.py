@@ -2,12 +2,14 @@
 
 Pure. The merge keys are those of the Go types; a list that is not in the table is replaced as a
 whole. `$patch: delete` and `$patch: replace` work as in a strategic merge patch. A test compares
-the results with the API server's own, which are other than ours in three points, all on purpose:
+the results with the API server's own, which are other than ours in four points, all on purpose:
 
 - Ports and spread constraints have two keys, as in server-side apply. The patch knows but one of
   them, and so makes one port of the two that a DNS server has.
 - What is added comes last, not first: the main container stays the first.
 - To take away what is not there does nothing. The API server makes something new of the directive.
+- A mapping that is deleted is gone, as by null. The API server leaves an empty one in its place,
+  which is no probe, and no volume.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,11 +49,15 @@ def strategic(base: Node, overlay: Node) -> dict[str, Any]:
     for key, value in overlay.items():
         if key.startswith("$"):
             continue
-        if value is None:
+        if value is None or _is_deleted(value):
             merged.pop(key, None)
         else:
             merged[key] = _value(key, base.get(key), value)
     return merged
+
+
+def _is_deleted(value: object) -> bool:
+    return isinstance(value, Mapping) and value.get(_DIRECTIVE) == "delete"
 
 
 def _value(key: str, old: object, new: object) -> object:

@@ -86,6 +86,12 @@ BASE: dict[str, Any] = {
             {"z": "9"},
             id="replace the map",
         ),
+        pytest.param(
+            {"nodeSelector": {"$patch": "delete"}, "affinity": {"$patch": "delete"}},
+            (),
+            {key: value for key, value in BASE.items() if key != "nodeSelector"},
+            id="delete the map",
+        ),
     ],
 )
 def test_merges(overlay: dict[str, Any], path: tuple[Any, ...], expected: Any) -> None:
