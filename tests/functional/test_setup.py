@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from clusterous_cli import main
+from clusterous_cli.aws import profiles
 from clusterous_cli.terminal.screen import Ui
 from tests.functional import cloud
 
@@ -117,6 +118,44 @@ def test_keys_are_read_from_a_file_and_never_shown(laptop: Laptop) -> None:
     blocked = laptop.world.cloud.client("s3").get_public_access_block(Bucket="reef-images")
     assert all(blocked["PublicAccessBlockConfiguration"].values())
     assert "registry: {type: s3, bucket: reef-images}" in err
+
+
+def test_what_another_setup_kept_meanwhile_stays(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the first question and the last, as much time passes as a person takes."""
+    told = profiles.said_otherwise
+
+    def meanwhile() -> str:
+        made = profiles.Profile(name="other", config={"aws_profile": "x", "region": "eu-west-1"})
+        profiles.write(profiles.Profiles(current="other", all={"other": made}))
+        return told()
+
+    monkeypatch.setattr(profiles, "said_otherwise", meanwhile)
+    words = ("--profile", "work", "--region", "eu-west-1", "--bucket", "none")
+
+    code, _, err = laptop.type("--name", "lab", *words)
+
+    assert code == 0, err
+    assert list(laptop.file["profiles"]) == ["other", "lab"]
+
+
+@pytest.mark.parametrize("given", ["keys", "profile"])
+def test_nothing_of_another_identity_stands_beside_what_is_tried(
+    laptop: Laptop, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    keys = laptop.world.server.user_credentials()
+    (laptop.home / "key.txt").write_text(keys.secret_access_key)
+    monkeypatch.setenv("AWS_SECURITY_TOKEN", "of another session")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/such/token")
+    ours = ("--access-key-id", keys.access_key_id, "--secret-from", str(laptop.home / "key.txt"))
+    whose = ours if given == "keys" else ("--profile", "work")
+
+    code, _, err = laptop.type(
+        *("--name", given, "--region", "eu-west-1", "--bucket", "none"), *whose
+    )
+
+    assert code == 0, err
 
 
 def test_a_person_is_asked_and_may_answer_again(laptop: Laptop) -> None:

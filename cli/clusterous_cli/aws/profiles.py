@@ -8,7 +8,7 @@ neither an option nor the environment says whose credentials are meant.
 import configparser
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,8 @@ from clusterous_api.errors import UserError
 from clusterous_cli.system import private, yamltree
 
 FILE: Final = ".clusterous.yml"
+# In the folder of our files: whose turn it is to change that one.
+LOCK: Final = "profiles.lock"
 KEYS: Final = ("access_key_id", "secret_access_key")
 NEEDED: Final = (*KEYS, "region")
 # In the place of keys: whose they are.
@@ -136,15 +138,27 @@ def _profile(name: str, one: object, source: str) -> Profile:
     return Profile(name=name, config={str(key): str(value) for key, value in config.items()})
 
 
+def change(by: Callable[[Profiles], Profiles]) -> Profiles:
+    """Write what *by* makes of the profiles that there are now; two who change them take turns.
+
+    Else the later one would write what it had read before, and a secret key that no one else has
+    would be gone.
+    """
+    with private.alone(private.home() / LOCK):
+        changed = by(read())
+        write(changed)
+    return changed
+
+
 def write(profiles: Profiles) -> None:
-    """Write the file anew: nobody else may read the keys in it."""
+    """Write the file anew: nobody else may read the keys in it. A link to it stays one."""
     document = {
         "current_profile": profiles.current,
         "profiles": {
             name: {"type": "AWS", "config": dict(one.config)} for name, one in profiles.all.items()
         },
     }
-    private.write(path(), yaml.safe_dump(document, sort_keys=False))
+    private.write(path().resolve(), yaml.safe_dump(document, sort_keys=False))
 
 
 def of_aws() -> frozenset[str]:

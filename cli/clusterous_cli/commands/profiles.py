@@ -1,6 +1,7 @@
 """`clusterous profile ls|use|show|rm`: configuration profiles, as Clusterous 1.0 had them."""
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -8,6 +9,11 @@ from clusterous_api.errors import UserError
 from clusterous_cli.commands import completing
 from clusterous_cli.terminal import options
 from clusterous_cli.terminal.options import Settings
+
+if TYPE_CHECKING:
+    from clusterous_cli.aws.profiles import Profiles
+
+CURRENT: Final = "{name} is the current profile: choose another before it goes."
 
 
 @click.group(cls=options.Group)
@@ -50,7 +56,7 @@ def use(settings: Settings, name: str) -> None:
     chosen = found.find(name)
     if name == found.current:
         raise UserError(f"{name} is the current profile already.")
-    profiles.write(replace(found, current=name))
+    profiles.change(lambda there: replace(there, current=there.find(name).name))
     ui = Ui(settings)
     ui.tell(f"✓ {name} is the current profile ({chosen.region}).")
     if meant := profiles.said_otherwise():
@@ -82,11 +88,16 @@ def rm(settings: Settings, name: str, confirm: bool) -> int:
     found = profiles.read()
     found.find(name)
     if name == found.current:
-        raise UserError(f"{name} is the current profile: choose another before it goes.")
+        raise UserError(CURRENT.format(name=name))
     if not (confirm or ui.confirm(f"forget the profile {name}, and its keys? [y/N]")):
         ui.warn("Nothing was removed.")
         return 1
-    left = {key: one for key, one in found.all.items() if key != name}
-    profiles.write(replace(found, all=left))
+
+    def rest(there: "Profiles") -> "Profiles":
+        if name == there.current:  # meanwhile
+            raise UserError(CURRENT.format(name=name))
+        return replace(there, all={key: one for key, one in there.all.items() if key != name})
+
+    profiles.change(rest)
     ui.tell(f"✓ {name} is gone.")
     return 0

@@ -82,7 +82,12 @@ def command(
         **({"clusterous_s3_bucket": kept} if kept else {}),
     }
     made = profiles.Profile(name=called, config=config)
-    profiles.write(profiles.Profiles(current=called, all={**known.all, called: made}))
+
+    def added(there: "Profiles") -> "Profiles":
+        _check_new(called, there)  # another setup may have ended meanwhile
+        return profiles.Profiles(current=called, all={**there.all, called: made})
+
+    profiles.change(added)
     ui.tell(f"✓ {called} is the current profile ({profiles.path()})")
     if meant:
         ui.warn(f"! {meant} is set here, and goes before it.")
@@ -160,7 +165,7 @@ def _account(
     keys = _keys(ui, settings, access_key_id, secret_from)
     region = settings.region or ui.ask("region", flag="--region", usual=usual)
     # What this process was given is not tried, but what will be in the profile.
-    for variable in (*profiles.MEANT, "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"):
+    for variable in profiles.WHOSE:
         os.environ.pop(variable, None)
     tried = profiles.Profile(name="", config={**keys, "region": region})
     os.environ.update(tried.environment())

@@ -1,7 +1,10 @@
 """The predecessor's configuration profiles, and how they are told from AWS's."""
 
 import os
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -160,6 +163,33 @@ def test_lists_chooses_shows_and_forgets(home: Path, capsys: pytest.CaptureFixtu
     left = yaml.safe_load((home / ".clusterous.yml").read_text())
     assert (left["current_profile"], list(left["profiles"])) == ("home", ["home"])
     assert (home / ".clusterous.yml").stat().st_mode & 0o777 == 0o600
+
+
+def test_two_who_change_them_take_turns(home: Path) -> None:
+    def added(name: str, there: profiles.Profiles) -> profiles.Profiles:
+        if name == "first":
+            second.start()
+            second.join(0.1)  # it would be done by then, if it did not wait
+        made = profiles.Profile(name=name, config=dict(there.all["lab"].config))
+        return replace(there, all={**there.all, name: made})
+
+    second = threading.Thread(target=profiles.change, args=(partial(added, "second"),))
+    profiles.change(partial(added, "first"))
+    second.join()
+
+    assert {"first", "second"} <= set(profiles.read().all)
+
+
+def test_a_file_that_lies_elsewhere_is_written_there(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (home / ".clusterous.yml").rename(home / "elsewhere.yml")
+    (home / ".clusterous.yml").symlink_to("elsewhere.yml")
+
+    assert typed(capsys, "use", "home")[0] == 0
+
+    assert (home / ".clusterous.yml").is_symlink()
+    assert yaml.safe_load((home / "elsewhere.yml").read_text())["current_profile"] == "home"
 
 
 def test_without_a_file_there_are_none(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
