@@ -20,11 +20,15 @@ from clusterous_cli.system import assets, yamltree
 FILE: Final = "clusterous.yaml"
 IMAGES: Final = ("amazon-linux-2023", "ubuntu-24.04", "ubuntu-22.04", "debian-12")
 DEFAULT_K3S: Final = "v1.35.4+k3s1"
-# What k3s gives to pods and services; the machines' network must leave it alone.
+# What k3s gives to pods and services, and what leads to no other machine, although it counts as
+# private: the machines' network must leave it alone.
 TAKEN: Final = {
     "10.42.0.0/16": "the pods",
     "10.43.0.0/16": "the services",
     "169.254.0.0/16": "AWS itself",
+    "127.0.0.0/8": "machines for themselves",
+    "0.0.0.0/8": "nobody can",
+    "240.0.0.0/4": "nobody can",
 }
 MOST_WORKERS: Final = 250  # pods get a /24 per node out of a /16
 NAME: Final = re.compile(r"[a-z]([a-z0-9-]{0,28}[a-z0-9])?")
@@ -35,11 +39,14 @@ ARM: Final = re.compile(r"(a1|[a-z]+[0-9]+g[a-z]*)\.")
 # Of Kubernetes; a key may have a domain before it. What lies in Kubernetes' own domains the kubelet
 # refuses, or others take for its word.
 LABEL_NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
-LABEL_DOMAIN: Final = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
+LABEL_DOMAIN: Final = (
+    r"(?=[a-z0-9.-]{1,253}/)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*"
+)
 LABEL_KEY: Final = re.compile(rf"({LABEL_DOMAIN}/)?{LABEL_NAME}")
 LABEL_VALUE: Final = re.compile(rf"({LABEL_NAME})?")
 TAINT: Final = re.compile(
-    rf"(?P<key>{LABEL_KEY.pattern})(=({LABEL_NAME})?)?:(NoSchedule|PreferNoSchedule|NoExecute)"
+    rf"(?P<key>{LABEL_KEY.pattern})(=({LABEL_NAME})?)?"
+    r":(?P<effect>NoSchedule|PreferNoSchedule|NoExecute)"
 )
 OF_OTHERS: Final = re.compile(r"([a-z0-9.-]+\.)?(kubernetes\.io|k8s\.io|clusterous\.io)/.*")
 REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}")
@@ -587,6 +594,7 @@ class _Reader(yamltree.Reader):
 
     def taints(self, node: yaml.Node | None, where: str) -> tuple[str, ...]:
         found = []
+        alike: dict[tuple[str, str], str] = {}  # by what Kubernetes tells taints apart
         for item in () if node is None else self.items(node, where):
             text = self.text(item, where)
             read = TAINT.fullmatch(text or "")
@@ -597,7 +605,10 @@ class _Reader(yamltree.Reader):
                 self.wrong(
                     item, f"{where}: {read['key']} is Kubernetes' or clusterous' own to give"
                 )
-            elif text is not None:
+            elif read and (other := alike.get((read["key"], read["effect"]))) is not None:
+                self.wrong(item, f"{where}: {text} is beside {other}; no kubelet starts with both")
+            elif read and text is not None:
+                alike[read["key"], read["effect"]] = text
                 found.append(text)
         return tuple(sorted(found))
 

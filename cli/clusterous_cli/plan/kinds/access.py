@@ -88,7 +88,7 @@ def group_rules(allow: tuple[str, ...], volume: VolumeType) -> dict[str, tuple[R
         rules["volume"] = tcp(2049, *nodes)
     elif volume is VolumeType.EBS:
         rules["controller"] += tcp(2049, "worker-group")
-    return {name: tuple(sorted(found)) for name, found in rules.items()}
+    return {name: tuple(sorted(set(found))) for name, found in rules.items()}
 
 
 def _want_groups(wish: Wish) -> list[Resource]:

@@ -39,6 +39,9 @@ CHAIN += "\n<<: *a2999\nname: reef\n"
         pytest.param("name: a\nnetwork: {cidr: 10.40.1.0/16}\n", "did you mean 10.40.0.0/16?"),
         pytest.param("name: a\nnetwork: {cidr: 10.42.0.0/16}\n", "which the pods use", id="pods"),
         pytest.param("name: a\nnetwork: {cidr: 8.8.0.0/16}\n", "internet", id="public"),
+        pytest.param("name: a\nnetwork: {cidr: 127.1.0.0/16}\n", "for themselves", id="loopback"),
+        pytest.param("name: a\nnetwork: {cidr: 0.1.0.0/16}\n", "nobody can use", id="this-one"),
+        pytest.param("name: a\nnetwork: {cidr: 240.0.0.0/16}\n", "nobody can use", id="reserved"),
         pytest.param("name: a\ncontroller: {type: large}\n", "is not an EC2 type", id="type"),
         pytest.param("name: a\ncontroller: {type: t4g.nano}\n", "ARM", id="arm"),
         pytest.param("name: a\ngateway: {allow: [0.0.0.0/0]}\n", "whole world", id="world"),
@@ -65,6 +68,9 @@ CHAIN += "\n<<: *a2999\nname: reef\n"
             id="pools-and-network",
         ),
         pytest.param("name: a\nworkers: {labels: {-x: a}}\n", "not a label's name", id="label"),
+        pytest.param("name: a\nworkers: {labels: {a..b/x: c}}\n", "not a label's name", id="dots"),
+        pytest.param("name: a\nworkers: {labels: {a.-b/x: c}}\n", "not a label's name", id="dash"),
+        pytest.param(f"name: a\nworkers: {{labels: {{{'a.' * 127}/x: c}}}}\n", "not a label's name"),
         pytest.param("name: a\nworkers: {labels: {x: 'a b'}}\n", "is not a value", id="value"),
         pytest.param("name: a\nworkers: {labels: {x: 2}}\n", 'write "2"', id="number"),
         pytest.param("name: a\nworkers: {labels: {kubernetes.io/os: x}}\n", "own to give"),
@@ -76,6 +82,15 @@ CHAIN += "\n<<: *a2999\nname: reef\n"
         pytest.param("name: a\nworkers: {taints: [gpu]}\n", "is not a taint", id="taint"),
         pytest.param("name: a\nworkers: {taints: ['a=b:Never']}\n", "is not a taint", id="effect"),
         pytest.param("name: a\nworkers: {taints: ['node.kubernetes.io/x:NoExecute']}\n", "own to"),
+        pytest.param("name: a\nworkers: {taints: ['a..b/c=d:NoExecute']}\n", "is not a taint"),
+        pytest.param(
+            "name: a\nworkers: {taints: ['a=b:NoExecute', 'a=c:NoExecute']}\n",
+            "a=c:NoExecute is beside a=b:NoExecute",
+            id="taints-alike",
+        ),
+        pytest.param(
+            "name: a\nworkers: {taints: [&x 'a:NoExecute', *x]}\n", "is beside", id="taint-twice"
+        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place(text: str, told: str) -> None:

@@ -138,6 +138,12 @@ def test_nobody_but_the_caller_comes_in_from_outside() -> None:
     ]
 
 
+def test_who_is_let_in_twice_is_one_rule_as_for_ec2() -> None:
+    rules = access.group_rules(("203.0.113.10/32", "203.0.113.10/32"), volume=VolumeType.EFS)
+
+    assert [rule.source for rule in rules["gateway"]] == ["203.0.113.10/32"]
+
+
 @pytest.mark.parametrize("volume", list(VolumeType))
 def test_programs_reach_what_listens_on_other_machines_of_programs(volume: VolumeType) -> None:
     rules = access.group_rules((), volume=volume)
