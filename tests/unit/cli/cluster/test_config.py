@@ -70,7 +70,11 @@ CHAIN += "\n<<: *a2999\nname: reef\n"
         pytest.param("name: a\nworkers: {labels: {-x: a}}\n", "not a label's name", id="label"),
         pytest.param("name: a\nworkers: {labels: {a..b/x: c}}\n", "not a label's name", id="dots"),
         pytest.param("name: a\nworkers: {labels: {a.-b/x: c}}\n", "not a label's name", id="dash"),
-        pytest.param(f"name: a\nworkers: {{labels: {{{'a.' * 127}/x: c}}}}\n", "not a label's name"),
+        pytest.param(
+            f"name: a\nworkers: {{labels: {{{'a.' * 127}a/x: c}}}}\n",
+            "not a label's name",
+            id="long",
+        ),
         pytest.param("name: a\nworkers: {labels: {x: 'a b'}}\n", "is not a value", id="value"),
         pytest.param("name: a\nworkers: {labels: {x: 2}}\n", 'write "2"', id="number"),
         pytest.param("name: a\nworkers: {labels: {kubernetes.io/os: x}}\n", "own to give"),
