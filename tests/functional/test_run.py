@@ -96,6 +96,7 @@ class Kubernetes:
     conditions: dict[str, str] = field(default_factory=lambda: {"Ready": "True"})
     failed: int = 0
     silent: int = 0
+    silent_of: tuple[str, ...] = ("reef", "theirs")
     away: bool = False
     metrics: list[dict[str, Any]] = field(default_factory=list)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -105,7 +106,7 @@ class Kubernetes:
         place = path.partition("?")[0]
         if self.away:
             raise TransientError("The cluster's API server does not answer (connection refused).")
-        if self.silent and any(place.endswith(f"/{name}") for name in ("reef", "theirs")):
+        if self.silent and any(place.endswith(f"/{name}") for name in self.silent_of):
             self.silent -= 1
             raise TransientError("The cluster's API server does not answer (connection reset).")
         if kind == "application/merge-patch+json":
@@ -759,6 +760,21 @@ def test_a_busy_api_server_ends_no_run_that_only_begins(
 
     assert code == 0
     assert "trying again" in err
+
+
+def test_a_busy_api_server_ends_no_connect_that_only_begins(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.type("run", "reef.yml", "--no-connect")
+    usual = wait.Patience
+    monkeypatch.setattr(wait, "Patience", lambda **given: usual(**given, pause=0.01))
+    stage.kubernetes.silent_of, stage.kubernetes.silent = ("clusterousapps",), 3
+
+    code, out, err = stage.type("connect", "reef", "--list")
+
+    assert code == 0
+    assert "trying again" in err
+    assert "25000" in out
 
 
 def test_a_cluster_that_stays_away_is_told_with_what_goes_on(

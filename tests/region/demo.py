@@ -203,6 +203,24 @@ def _watch_and_lose_a_node(story: Story) -> None:
 
 
 @dataclass(slots=True)
+class Rest:
+    """Sleeps between questions, for twice as long as they took: on a slow machine, to ask again and
+    again must not be what makes it slow. `rest` in boot/templates/s3.sh does so on nodes."""
+
+    shortest: float = 1.0
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _since: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._since = self.clock()
+
+    def take(self) -> None:
+        self.sleep(max(self.shortest, 2 * (self.clock() - self._since)))
+        self._since = self.clock()
+
+
+@dataclass(slots=True)
 class Connect:
     """`clusterous connect` beside us; it is typed again where it gave up."""
 
@@ -247,6 +265,7 @@ def _follow(
     `connect`: a machine that is ten times slower gets there, too.
     """
     since, done, shown, words = clock(), -1, -1, frozenset[str]()
+    rest = Rest(clock=clock, sleep=sleep)
     while clock() - since < patience:
         look(story)
         now = _progress(story)
@@ -261,7 +280,7 @@ def _follow(
             )
         if now and until(now):
             return
-        sleep(1.0)
+        rest.take()
     last = _connect_said(story)[-2000:]
     raise StoryError(f"the computation did not get on in {patience:.0f} s; connect said:\n{last}")
 
@@ -344,12 +363,12 @@ class Lost:
 
     def wait(self, story: Story, patience: float = 600.0) -> None:
         """Look until it is forgotten; *patience* begins now, after a computation that was slow."""
-        since = time.monotonic()
+        since, rest = time.monotonic(), Rest()
         while not self.is_forgotten:
             if time.monotonic() - since > patience:
                 raise StoryError(f"{self.instance} is gone, and Kubernetes has not noticed")
             self.look(story)
-            time.sleep(1.0)
+            rest.take()
         story.tell(
             f"✓ the machine that died is gone from Kubernetes: its node after"
             f" {self.seconds['Node']:.0f} s, the last of its pods after {self.seconds['Pod']:.0f} s"

@@ -1,5 +1,7 @@
 """`clusterous connect [APP] [NAME]`: open what an app exposes, or a shell in a component."""
 
+from functools import partial
+
 import click
 
 from clusterous_cli.commands import completing, kept
@@ -54,7 +56,7 @@ def command(
     cluster = kept.programs(settings)
     api, link = cluster.api, cluster.link
     steady = Patience(mend=link.tunnel.ensure, tell=out.warn).ask
-    known = api.items(kube.apps_path()) if app else []
+    known = steady(partial(api.items, kube.apps_path())) if app else []
     there = parts.parts(known)
     is_part = bool(app and parts.meant(there, app))
     is_app = any(parts.is_called(one, app) for one in known)
@@ -63,7 +65,7 @@ def command(
         return
     if is_part:
         out.hint(f"A component is called {app}, too: clusterous shell {app}")
-    state = apps.find(api, app)
+    state = steady(partial(apps.find, api, app))
     state = exposure.await_ready(api, state, (), out, timeout=timeout, steady=steady)
     endpoints = apps.chosen(state.endpoints, name, state.name)
     if show:

@@ -136,3 +136,15 @@ def test_a_story_that_failed_leaves_what_was_said(
     kept = {one.name for one in (tmp_path / "evidence").iterdir()}
     assert kept == {"connect.log", "status.txt", "objects.txt", "events.txt", "operator.txt"}
     assert "clusterous status" in (tmp_path / "evidence/status.txt").read_text()
+
+
+def test_what_is_asked_slowly_is_asked_seldom() -> None:
+    now = 0.0
+    slept: list[float] = []
+    rest = demo.Rest(clock=lambda: now, sleep=slept.append)
+
+    for seconds in (0.1, 12.0, 0.2):
+        now += seconds
+        rest.take()
+
+    assert slept == [1.0, 24.0, 1.0]
