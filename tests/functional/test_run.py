@@ -23,10 +23,11 @@ from clusterous_cli.aws import errors
 from clusterous_cli.cluster import config, record
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.cluster.tags import tags_of
+from clusterous_cli.data import volumes
 from clusterous_cli.images import builder, registry, workshop
 from clusterous_cli.images.context import taken
 from clusterous_cli.images.context.taken import Source
-from clusterous_cli.program import exposure, launch
+from clusterous_cli.program import exposure, foresight, launch
 from clusterous_cli.reach import kube, session, ssh, tunnel
 from clusterous_cli.system import shell, verbosity, wait
 from tests import programs
@@ -312,6 +313,61 @@ def test_runs_an_environment_file(stage: Stage) -> None:
     source = taken.tag(Source(folder=stage.folder / "image"))
     assert sorted(there["imageTags"]) == [source, "v1"]
     assert [line.split()[0] for line in stage.docker()] == ["version", "buildx", "build", "save"]
+
+
+def without_volume(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the cluster have been made with `volume: none`: k3s' own storage is all there is."""
+    default = {"storageclass.kubernetes.io/is-default-class": "true"}
+    local = {
+        "metadata": {"name": "local-path", "annotations": default},
+        "provisioner": foresight.LOCAL,
+    }
+    stage.kubernetes.objects["/apis/storage.k8s.io/v1/storageclasses"] = {"items": [local]}
+    monkeypatch.setattr(volumes, "is_shared", lambda record: False)
+
+
+@pytest.mark.parametrize("file", ["app.yaml", "bare.yml"])
+def test_a_volume_that_the_cluster_lacks_is_told_before_anything_is_built(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, file: str
+) -> None:
+    text = (stage.folder / "reef.yml").read_text().replace("  copy: [inputs/]\n", "")
+    (stage.folder / "bare.yml").write_text(text)
+    without_volume(stage, monkeypatch)
+
+    code, _, err = stage.type("run", file)
+    _, out, warned = stage.type("run", file, "--dry-run", "-o", "yaml")
+
+    assert code == 2
+    assert "would wait for ever" in err
+    assert "volume: none" in err
+    assert f"{APPS}/reef" not in stage.kubernetes.objects
+    assert not any("build" in line.split() for line in stage.docker())
+    # What is only written can be given the volume that it needs.
+    assert yaml.safe_load(out)["kind"] == names.KIND
+    assert "would wait for ever" in warned
+
+
+def test_folders_for_a_volume_that_is_not_there_are_told_before_anything_is_built(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_volume(stage, monkeypatch)
+
+    code, _, err = stage.type("run", "reef.yml")
+
+    assert code == 2
+    assert "was made without a shared volume" in err
+    assert stage.docker() == []
+
+
+def test_a_pool_that_has_no_node_is_told(stage: Stage) -> None:
+    (stage.folder / "app.yaml").write_text(
+        MANIFEST.replace("master: {}", "master: {placement: {pool: big}}")
+    )
+
+    code, _, err = stage.type("run", "app.yaml", "--no-connect")
+
+    assert code == 0
+    assert "! master is placed on pool big" in err
 
 
 def test_a_second_run_changes_nothing(stage: Stage) -> None:

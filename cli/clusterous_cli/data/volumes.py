@@ -19,11 +19,16 @@ def of(cluster: "Cluster") -> Volume:
     return by(cluster.record, cluster.name)
 
 
+def is_shared(record: Mapping[str, Any]) -> bool:
+    """Whether the cluster of that *record* was made with a volume that all its nodes share."""
+    return bool(record["config"]["volume"]["type"] != VolumeType.NONE)
+
+
 def by(record: Mapping[str, Any], name: str) -> Volume:
     """The shared volume of the cluster *name*, by its *record*; the address of one on EFS follows
     from the network's."""
     config = record["config"]
-    if config["volume"]["type"] == VolumeType.NONE:
+    if not is_shared(record):
         raise without_volume(name)
     if config["volume"]["type"] == VolumeType.EBS:
         return Volume(server=None)

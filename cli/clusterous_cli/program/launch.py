@@ -6,11 +6,13 @@ from typing import Final
 
 import yaml
 
+from clusterous_api import models
 from clusterous_api.conditions import Type
 from clusterous_api.errors import TransientError
 from clusterous_cli.data import links, transfer, volumes
 from clusterous_cli.images.workshop import Workshop
-from clusterous_cli.program import apps, exposure, program
+from clusterous_cli.program import apps, exposure, foresight, program
+from clusterous_cli.program.convert import Machine
 from clusterous_cli.program.program import Program
 from clusterous_cli.reach import kube, session
 from clusterous_cli.reach.session import Session
@@ -51,6 +53,7 @@ class Launch:
             self.ui.warn(f"! {warning}")
         if self.program.copy:
             transfer.check_rsync()
+            volumes.of(self.session.cluster)  # before images are built
         link = session.link(self.session.cluster)
         patience = Patience(mend=link.tunnel.ensure, tell=self.ui.warn)
         found = self.workshop.there(self.program.builds)
@@ -93,7 +96,11 @@ class Launch:
         what, known = self.program, self._known(digests)
         running = api.find(kube.apps_path(what.namespace, what.name))
         program.check_name(what, running)
-        return [] if program.is_same(what, running, known) else self.manifests(api, known)
+        if program.is_same(what, running, known):
+            return []
+        manifests = self.manifests(api, known)
+        foresight.check_volume(api, manifests[-1], self.has_volume)
+        return manifests
 
     def _known(self, digests: Mapping[str, str]) -> dict[str, str]:
         return program.references(self.program, self.session.cluster.place, digests)
@@ -107,7 +114,20 @@ class Launch:
         if self.program.environment is not None:
             self.ui.tell(f"! {PLAIN}")
         api.check(manifests[-1])
+        for lack in self._lacks(api, manifests[-1], machines):
+            self.ui.warn(f"! {lack}")
         return manifests
+
+    def _lacks(
+        self, api: kube.Api, manifest: kube.Object, machines: Mapping[str, Machine]
+    ) -> list[str]:
+        app = models.parse(manifest)
+        asks = any(foresight.devices(one) for one in app.components)
+        return foresight.lacks(app, machines, api.items("/api/v1/nodes") if asks else ())
+
+    @property
+    def has_volume(self) -> bool:
+        return volumes.is_shared(self.session.cluster.record)
 
     def show(self) -> None:
         """Put on stdout what would be applied, and say what that needs; change nothing."""
@@ -118,6 +138,9 @@ class Launch:
         there = self.workshop.there(self.program.builds)
         known = self._known({title: one.digest for title, one in there.items()})
         manifests = patience.ask(lambda: self.manifests(session.api(link), known))
+        unserved = patience.ask(lambda: self._unserved(session.api(link), manifests[-1]))
+        if unserved:
+            self.ui.warn(f"! {unserved}")
         for build in self.program.builds:
             word = "is not built yet; `clusterous run` does it"
             word = "is in the registry" if build.title in there else word
@@ -130,6 +153,9 @@ class Launch:
             self.ui.emit(whole if len(manifests) > 1 else manifests[0])
         else:
             self.ui.line(spelled(manifests))
+
+    def _unserved(self, api: kube.Api, manifest: kube.Object) -> str | None:
+        return foresight.unserved(api, manifest, self.has_volume)
 
     # -- images ----------------------------------------------------------------------------
 
