@@ -6,7 +6,7 @@ build images and wait for half an hour to hear it.
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 from clusterous_api import models, names
@@ -116,7 +116,8 @@ def lacks(app: App, machines: Mapping[str, Machine], nodes: Sequence[Object]) ->
     """
     said = []
     for one in app.components:
-        if (pool := one.placement.pool) and pool not in machines:
+        pool = one.placement.pool
+        if pool and isinstance(pool, str) and pool not in machines:
             there = ", ".join(sorted(machines)) or "none"
             said.append(
                 f"{one.name} is placed on pool {pool}, of which the cluster has no node that is"
@@ -132,8 +133,10 @@ def lacks(app: App, machines: Mapping[str, Machine], nodes: Sequence[Object]) ->
 
 def devices(component: Component) -> list[str]:
     """Return what of nodes' devices a component asks for: kinds of a maker's, such as GPUs."""
-    asked: list[Any] = [component.resources.get(key) or {} for key in ("requests", "limits")]
-    return list(dict.fromkeys(k for one in asked for k in one if isinstance(k, str) and "/" in k))
+    # Of a namespace that is not there yet, the cluster has not looked at what is asked for.
+    asked = component.resources if isinstance(component.resources, Mapping) else {}
+    parts = [part for part in map(asked.get, ("requests", "limits")) if isinstance(part, Mapping)]
+    return list(dict.fromkeys(k for part in parts for k in part if isinstance(k, str) and "/" in k))
 
 
 def _has(node: Object, kind: str) -> bool:

@@ -17,7 +17,8 @@ PATHS: Final = (
     "/apis/batch/v1/jobs",
     "/apis/batch/v1/cronjobs",
 )
-_KEYS: Final = ("image", "imageID")
+_KEYS: Final = ("image", "imageID", "reference")
+_DIGEST: Final = "@sha256:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,11 @@ def _title(one: Mapping[str, Any]) -> str:
 
 
 def _images(value: Any) -> Iterator[str]:
-    """Find every image in an object, wherever an overlay or a field of the future has it."""
+    """Find every image in an object, wherever an overlay or a field of the future has it.
+
+    A volume may be one (`image: {reference: …}`), and a program may start more containers itself,
+    of an image that an argument, a variable or a file of settings names by its digest.
+    """
     waiting = [value]
     while waiting:
         one = waiting.pop()
@@ -74,3 +79,5 @@ def _images(value: Any) -> Iterator[str]:
             waiting += one.values()
         elif isinstance(one, list):
             waiting += one
+        elif isinstance(one, str) and _DIGEST in one:
+            yield one

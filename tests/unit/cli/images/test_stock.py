@@ -1,10 +1,13 @@
 """Images that are kept: who uses them, what is built on what, and which may go."""
 
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from clusterous_api.errors import TransientError, UserError
 from clusterous_cli.images.stock import removal, shelf, usage
@@ -118,6 +121,106 @@ def test_every_cluster_is_asked_and_one_that_fails_is_told() -> None:
         ("default/a", "r/t@sha256:3"),
     }
     assert uses.unasked == {"far": "no way in"}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        pytest.param({"image": "IT"}, id="a container's"),
+        pytest.param({"volumes": [{"image": {"reference": "IT"}}]}, id="a volume's"),
+        pytest.param({"env": [{"name": "EXECUTOR", "value": "IT"}]}, id="a variable"),
+        pytest.param({"args": ["--image=IT", "--n=2"]}, id="an argument"),
+        pytest.param({"command": ["sh", "-c", "start IT; wait"]}, id="a script"),
+    ],
+)
+def test_an_image_is_used_wherever_it_is_named_by_its_digest(spec: dict[str, Any]) -> None:
+    one = item()
+    text = json.dumps(spec).replace("IT", f"{REGISTRY}/{one.repository}@{one.digest}")
+    app = {"metadata": {"name": "app"}, "spec": json.loads(text)}
+
+    uses = Uses(found=tuple(usage.named("reef", [app])), unasked={})
+
+    assert removal.decide([one], [one], uses).go == ()
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """Images as somebody built them, each on an earlier one or on none, and who names which."""
+
+    items: list[Item]
+    bases: list[int | None]
+    apps: list[dict[str, Any]]
+    named: set[int]
+
+    @property
+    def kept(self) -> set[int]:
+        """The images that are named, and all that those are built on."""
+        found, waiting = set[int](), list(self.named)
+        while waiting:
+            one = waiting.pop()
+            found.add(one)
+            base = self.bases[one]
+            waiting += [] if base is None else [base]
+        return found
+
+
+PLACES = ("image", "volume", "variable", "cron", "status")
+
+
+def naming(how: str, image: str) -> dict[str, Any]:
+    """Return an object, suspended or not, that names *image* somewhere."""
+    wholes: dict[str, dict[str, Any]] = {
+        "image": {"spec": {"suspend": True, "workers": {"image": image}}},
+        "volume": {"spec": {"template": {"spec": {"volumes": [{"image": {"reference": image}}]}}}},
+        "variable": {"spec": {"workers": {"env": [{"name": "IMAGE", "value": image}]}}},
+        "cron": {"spec": {"jobTemplate": {"spec": {"containers": [{"image": image}]}}}},
+        "status": {"status": {"containerStatuses": [{"imageID": f"docker-pullable://{image}"}]}},
+    }
+    return {"metadata": {"name": "app"}, **wholes[how]}
+
+
+@st.composite
+def shelves(draw: st.DrawFn) -> Shelf:
+    items: list[Item] = []
+    bases: list[int | None] = []
+    for number in range(draw(st.integers(1, 7))):
+        base = draw(st.one_of(st.none(), st.integers(0, number - 1))) if number else None
+        below = () if base is None else items[base].layers
+        own = tuple(f"sha256:{number}-{n}" for n in range(draw(st.integers(1, 2))))
+        name = draw(st.sampled_from(["tool", "base"]))
+        tags = (f"src-{number}", *draw(st.sampled_from([(), (f"v{number}",)])))
+        items.append(item(name, number, layers=below + own, tags=tags))
+        bases.append(base)
+    named = draw(st.sets(st.sampled_from(range(len(items)))))
+    apps = []
+    for number in sorted(named):
+        one, how = items[number], draw(st.sampled_from(PLACES))
+        by = [f"@{one.digest}", f":src-{number}@{one.digest}"]
+        # A tag alone is no digest: it counts where it stands for what a container runs.
+        by += [f":{tag}" for tag in one.tags] if how in ("image", "volume", "cron") else []
+        apps.append(naming(how, f"{REGISTRY}/{one.repository}{draw(st.sampled_from(by))}"))
+    return Shelf(items=items, bases=bases, apps=apps, named=named)
+
+
+@given(shelves(), st.data())
+def test_what_is_used_or_built_on_never_goes_and_nothing_else_stays(
+    shelf: Shelf, data: st.DataObject
+) -> None:
+    clusters = [data.draw(st.sampled_from(["reef", "far"])) for _ in shelf.apps]
+    uses = Uses(
+        found=tuple(
+            use
+            for cluster, app in zip(clusters, shelf.apps, strict=True)
+            for use in usage.named(cluster, [app])
+        ),
+        unasked={},
+    )
+    wanted = data.draw(st.lists(st.sampled_from(shelf.items), unique=True))
+
+    gone = removal.decide(wanted, shelf.items, uses).go
+
+    kept = {shelf.items[number].digest for number in shelf.kept}
+    assert [one.digest for one in gone] == [o.digest for o in wanted if o.digest not in kept]
 
 
 def test_prune_leaves_what_has_a_name_and_what_was_just_pushed() -> None:

@@ -178,3 +178,9 @@ def test_a_device_that_no_node_has_is_told(part: str) -> None:
 
     assert "workers asks for nvidia.com/gpu" in said
     assert lacks(asks, {"cpu": "2"}, {"nvidia.com/gpu": "1"}) == []
+
+
+@pytest.mark.parametrize("odd", [None, "4", True, ["nvidia.com/gpu"], {"requests": "4"}])
+def test_what_the_cluster_would_refuse_is_no_traceback_here(odd: Any) -> None:
+    assert lacks(app(resources=odd)) == []
+    assert lacks(app(placement={"pool": {}})) == []
