@@ -13,6 +13,7 @@ TABLE: dict[str, list[dict[str, Any]]] = yaml.safe_load(
     Path(__file__).with_name("spellings.yaml").read_text()
 )
 ROWS = [row for rows in TABLE.values() for row in rows]
+COMMANDS = sorted({word for row in ROWS for word in row["line"].split()[:1] if word[0] != "-"})
 
 
 def understood(words: list[str]) -> bool:
@@ -49,3 +50,8 @@ def test_a_line_of_the_predecessors_manual_is_understood(row: dict[str, Any]) ->
 @pytest.mark.parametrize("line", ["quit --tunnels", "create --run x", "frobnicate", "put"])
 def test_what_nobody_ever_wrote_is_not(line: str) -> None:
     assert not understood(line.split())
+
+
+@pytest.mark.parametrize("word", COMMANDS)
+def test_every_command_of_it_helps(word: str) -> None:
+    assert understood([word, "--help"])
