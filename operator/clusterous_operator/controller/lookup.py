@@ -124,12 +124,15 @@ class Lookup:
         if look.app.idle is None:
             return None
         before = idleness.read(look.before)
-        running = [one.name for one in look.pods if one.ready and not one.ended]
-        is_up = running and not before.suspended and not look.app.suspend
+        living = [one for one in look.pods if not one.ended]
+        ready = [one.name for one in living if one.ready]
+        others = [one.name for one in living if not one.ready]
+        is_up = ready and not before.suspended and not look.app.suspend
+        cpu = await self.cpu(look.app.namespace) if is_up else None
         return idleness.decide(
             look.app.idle,
             before,
-            used=idleness.used(running, await self.cpu(look.app.namespace)) if is_up else None,
+            used=idleness.used(ready, others, cpu),
             now=self._now(),
             resume=look.app.annotations.get(names.ANNOTATION_RESUME, ""),
             changed=look.before.get("observedGeneration", look.app.generation)

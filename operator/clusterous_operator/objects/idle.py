@@ -74,8 +74,14 @@ def _known_as(word: str) -> str:
     return word if is_short else hashlib.sha256(word.encode(errors="replace")).hexdigest()
 
 
-def used(running: Collection[str], cpu: Mapping[str, Decimal] | None) -> Decimal | None:
-    """Return what the running pods use together, if that is known of all of them."""
-    if cpu is None or not running or any(name not in cpu for name in running):
+def used(
+    ready: Collection[str], others: Collection[str], cpu: Mapping[str, Decimal] | None
+) -> Decimal | None:
+    """Return what the pods use together, if that is known of all that are *ready*.
+
+    *others* start, end, or have too much to do to say that they are ready: what they use counts as
+    far as it is known.
+    """
+    if cpu is None or not ready or any(name not in cpu for name in ready):
         return None
-    return sum((cpu[name] for name in running), Decimal(0))
+    return sum((cpu.get(name, Decimal(0)) for name in {*ready, *others}), Decimal(0))

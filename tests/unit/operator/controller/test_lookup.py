@@ -105,6 +105,19 @@ def test_an_idle_app_is_noticed() -> None:
     assert state.suspended
 
 
+def test_an_app_is_at_work_whose_pods_have_too_much_to_do_to_be_ready() -> None:
+    app = make_app(**SERVICE)
+    told = {"idle": {"since": "2026-11-22T11:59:00Z", "suspended": False}}
+    seen = seen_of(app, told)
+    busy = make_pod("workers", name="two", ready=False)
+
+    found, _, _ = made({"PodMetrics": usage(one="5m", two="4")})
+    state = asyncio.run(found.answers(dataclasses.replace(seen, pods=(*seen.pods, busy)))).idle
+
+    assert state is not None
+    assert (state.since, state.suspended) == (None, False)
+
+
 def test_nothing_is_suspended_where_the_metrics_api_does_not_answer() -> None:
     app = make_app(**SERVICE)
     told = {"idle": {"since": "2026-11-22T11:00:00Z", "suspended": False}}

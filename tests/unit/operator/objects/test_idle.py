@@ -80,11 +80,17 @@ def test_the_status_remembers_it() -> None:
     ],
 )
 def test_usage_is_known_only_of_all(cpu: dict[str, Decimal] | None, found: int | None) -> None:
-    assert idle.used(["a", "b"], cpu) == found
+    assert idle.used(["a", "b"], [], cpu) == found
 
 
 def test_an_app_without_running_pods_is_not_idle() -> None:
-    assert idle.used([], {}) is None
+    assert idle.used([], ["starts"], {"starts": Decimal(1)}) is None
+
+
+def test_what_pods_use_that_are_not_ready_counts_as_far_as_it_is_known() -> None:
+    cpu = {"a": Decimal("0.01"), "overloaded": Decimal(4)}
+
+    assert idle.used(["a"], ["overloaded", "waits"], cpu) == Decimal("4.01")
 
 
 @pytest.mark.parametrize("length", [256, 257, 200_000])
