@@ -6,35 +6,8 @@ The uid is computed, not drawn: a second `create`, a `destroy` on another laptop
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final
 
-from clusterous_api import names
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Partition:
-    """A part of AWS with accounts, names and a domain of its own, and how its regions begin."""
-
-    name: str
-    domain: str
-    prefix: str
-
-
-# As botocore's own tables have it, which a test compares; the first whose prefix fits counts.
-PARTITIONS: Final = (
-    Partition(name="aws-cn", domain="amazonaws.com.cn", prefix="cn-"),
-    Partition(name="aws-us-gov", domain="amazonaws.com", prefix="us-gov-"),
-    Partition(name="aws-iso", domain="c2s.ic.gov", prefix="us-iso-"),
-    Partition(name="aws-iso-b", domain="sc2s.sgov.gov", prefix="us-isob-"),
-    Partition(name="aws-iso-e", domain="cloud.adc-e.uk", prefix="eu-isoe-"),
-    Partition(name="aws-iso-f", domain="csp.hci.ic.gov", prefix="us-isof-"),
-    Partition(name="aws-eusc", domain="amazonaws.eu", prefix="eusc-"),
-    Partition(name="aws", domain="amazonaws.com", prefix=""),
-)
-
-
-def _partition(region: str) -> Partition:
-    return next(one for one in PARTITIONS if region.startswith(one.prefix))
+from clusterous_api import names, partitions
 
 
 def repositories(cluster: str) -> str:
@@ -81,12 +54,12 @@ class Identity:
     @property
     def dns_suffix(self) -> str:
         """Name the partition's domain."""
-        return _partition(self.region).domain
+        return partitions.of(self.region).domain
 
     @property
     def partition(self) -> str:
         """Name the partition in ARNs."""
-        return _partition(self.region).name
+        return partitions.of(self.region).name
 
     @property
     def reports(self) -> str:

@@ -1,5 +1,7 @@
 """`clusterous create [FILE]`."""
 
+import shlex
+
 import click
 
 from clusterous_cli.terminal import options
@@ -74,7 +76,9 @@ def command(
         if not screen.confirm(question, word=who.name if leaves else None):
             screen.warn("Nothing was created.")
             return 1
-    named = file or (f"--cluster {settings.cluster}" if settings.cluster else "")
+    named = (
+        shlex.quote(file) if file else (f"--cluster {settings.cluster}" if settings.cluster else "")
+    )
     again = f"clusterous create {named}".rstrip() + options.also()
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:

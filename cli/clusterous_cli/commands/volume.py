@@ -41,7 +41,7 @@ def grow(settings: Settings, size: str) -> int:
     if drawn.plan.pending and not screen.confirm(question):
         screen.warn("Nothing was changed.")
         return 1
-    again = f"clusterous volume grow {size} --cluster {config.name}{options.also()}"
+    again = f"clusterous volume grow {config.volume.size} --cluster {config.name}{options.also()}"
     cluster = changing.carried_out(screen, cloud, drawn, again)
     changing.shown(screen, cluster, price, config)
     return 0

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, assert_never
 
-from clusterous_api import names
+from clusterous_api import names, partitions
 from clusterous_api.errors import UserError
 from clusterous_api.models import (
     App,
@@ -86,7 +86,8 @@ def _efs(source: EfsFileSystem, facts: Facts) -> str:
             f"The address of {source.file_system_id} is not known here; "
             "give sharedVolume.existing.efs.server."
         )
-    return f"{source.file_system_id}.efs.{facts.region}.amazonaws.com"
+    domain = partitions.of(facts.region).domain
+    return f"{source.file_system_id}.efs.{facts.region}.{domain}"
 
 
 def _dynamic(app: App, source: NewClaim, facts: Facts) -> Manifest:

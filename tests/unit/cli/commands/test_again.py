@@ -1,5 +1,6 @@
 """What is typed after a stop is the same command: with what it was told to keep."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -75,13 +76,15 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("add-nodes --count 2 --region us-east-1",
          "add-nodes 2 worker --cluster reef --region us-east-1"),
         ("volume grow 50 --profile lab", "volume grow 50 --cluster reef --profile lab"),
+        pytest.param("create 'my reef.yaml'", "create 'my reef.yaml'", id="a name with spaces"),
+        pytest.param("volume grow '2 TiB'", "volume grow 2048 --cluster reef", id="a size with one"),
     ],
 )  # fmt: skip
 def test_what_is_told_to_be_typed_has_the_options_of_what_was_typed(
     typed: str, again: str, told: list[str]
 ) -> None:
     with pytest.raises(Stopped):
-        main.cli.main([*typed.split(), "--yes", "-q"], standalone_mode=False)
+        main.cli.main([*shlex.split(typed), "--yes", "-q"], standalone_mode=False)
 
     assert told == [f"clusterous {again}"]
 

@@ -310,12 +310,20 @@ def test_a_claim_of_the_users_is_only_mounted() -> None:
     assert manifests.claim_name(app, READY) == "mine"
 
 
-def test_an_efs_is_found_by_its_name_in_the_region() -> None:
+@pytest.mark.parametrize(
+    ("region", "server"),
+    [
+        ("eu-west-1", "fs-1.efs.eu-west-1.amazonaws.com"),
+        ("cn-north-1", "fs-1.efs.cn-north-1.amazonaws.com.cn"),
+        ("eusc-de-east-1", "fs-1.efs.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_an_efs_is_found_by_its_name_in_the_region(region: str, server: str) -> None:
     app = make_app(sharedVolume={"existing": {"efs": {"fileSystemId": "fs-1"}}})
 
-    volume = wanted(app, Facts(region="eu-west-1"))["PersistentVolume", "clusterous.lab.sim"]
+    volume = wanted(app, Facts(region=region))["PersistentVolume", "clusterous.lab.sim"]
 
-    assert volume["spec"]["nfs"]["server"] == "fs-1.efs.eu-west-1.amazonaws.com"
+    assert volume["spec"]["nfs"]["server"] == server
 
 
 def test_an_efs_without_address_is_refused_in_words() -> None:
