@@ -76,10 +76,8 @@ def command(
         if not screen.confirm(question, word=who.name if leaves else None):
             screen.warn("Nothing was created.")
             return 1
-    named = (
-        shlex.quote(file) if file else (f"--cluster {settings.cluster}" if settings.cluster else "")
-    )
-    again = f"clusterous create {named}".rstrip() + options.also()
+    named = shlex.quote(file) if file else f"--cluster {settings.cluster}"
+    again = "clusterous create" + f" {named}" * bool(file or settings.cluster) + options.also()
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, price, opening.now()))
