@@ -91,6 +91,7 @@ class Reconciler:
         self._clock = clock
         self._now = now
         self._lookup = Lookup(cluster, clock, now)
+        self._whose: dict[Key, str] = {}  # the uid of the app that all the rest is about
         self._targets: dict[Key, Mapping[str, sizing.Target]] = {}
         self._recorder = Recorder(cluster, clock)
         self._reported: dict[Key, float] = {}  # when a status was written last
@@ -115,6 +116,9 @@ class Reconciler:
         if record is None or record.deleting:
             self._forget(key)
             return None
+        if self._whose.get(key) != record.uid:
+            self._forget(key)  # made anew before anybody looked: it has the name alone in common
+            self._whose[key] = record.uid
         look_again = None
         try:
             body = record.body()
@@ -167,6 +171,7 @@ class Reconciler:
     def _forget(self, key: Key) -> None:
         """Remember nothing of an app that is gone."""
         remembered: tuple[dict[Key, Any], ...] = (
+            self._whose,
             self._targets,
             self._reported,
             self._bereft,

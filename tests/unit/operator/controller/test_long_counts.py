@@ -126,3 +126,22 @@ def test_who_asks_for_too_much_is_told_what_to_do_and_not_counted_at_once_again(
         with pytest.raises(fill.TooLongError):
             room.look()
     assert counts == [100.0]
+
+
+def test_what_was_counted_for_an_earlier_app_of_the_name_is_nothing_to_the_next() -> None:
+    one = {"name": "part", "fill": True, "resources": {"requests": {"cpu": "1"}}}
+    room = Room(3, components=[one])
+    room.look()
+    made = room.server.api.objects["Deployment", "sim-part"]["spec"]["replicas"]
+
+    room.server.api.objects.clear()  # deleted, and applied again before anybody looked
+    for table in (room.store.deployments, room.store.claims):
+        for child in list(table.all()):
+            table.remove(child)
+    body = make_body(components=[{**one, "max": 2}])
+    metadata = {**body["metadata"], "uid": "another", "resourceVersion": "1000"}
+    room.server.body = {**body, "metadata": metadata}
+    room.look()
+
+    again = room.server.api.objects["Deployment", "sim-part"]["spec"]["replicas"]
+    assert (made, again) == (12, 2)
