@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.message import Message
@@ -87,8 +87,9 @@ class Site:
         subprocess.run([*argv, settings], env=self.environment, check=True, capture_output=True)
 
 
-@pytest.fixture(scope="module")
-def account() -> Iterator[loopback.Account]:
+@contextmanager
+def with_bucket() -> Iterator[loopback.Account]:
+    """An account with the bucket, which is asked from now on."""
     with loopback.account() as running, pytest.MonkeyPatch.context() as patch:
         running.client("s3").create_bucket(
             Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
@@ -99,8 +100,20 @@ def account() -> Iterator[loopback.Account]:
 
 
 @pytest.fixture(scope="module")
+def account() -> Iterator[loopback.Account]:
+    with with_bucket() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
 def site(account: loopback.Account, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("registry")
+    with sited(account, tmp_path_factory.mktemp("registry")) as place:
+        yield place
+
+
+@contextmanager
+def sited(account: loopback.Account, folder: Path) -> Iterator[Site]:
+    """Both registries on the bucket, as the add-on sets them."""
     for name, text in KEYS.items():
         (folder / name).write_text(text)
     environment = {**account.environment(), "OTEL_TRACES_EXPORTER": "none"}
@@ -125,10 +138,12 @@ def site(account: loopback.Account, tmp_path_factory: pytest.TempPathFactory) ->
             process = subprocess.Popen(argv, env=environment, stdout=log, stderr=log)
         processes.append(process)
         until_listening(port, process)
-    yield place
-    for process in processes:
-        process.kill()
-        process.wait()
+    try:
+        yield place
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 @pytest.fixture(autouse=True)
