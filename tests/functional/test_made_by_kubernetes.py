@@ -279,6 +279,26 @@ def test_why_a_load_balancer_would_not_go_is_told(
     assert world.server.leftovers() == []
 
 
+def test_from_a_protected_load_balancer_nothing_is_taken(world: cloud.World) -> None:
+    arn = balancer(world, MINE)
+    elb = world.cloud.client("elbv2")
+    lasts = {"Key": "deletion_protection.enabled", "Value": "true"}
+    elb.modify_load_balancer_attributes(LoadBalancerArn=arn, Attributes=[lasts])
+
+    said = refused(world)
+
+    assert "somebody protects it from being deleted" in said
+    assert f"--load-balancer-arn {arn} --attributes Key=deletion_protection.enabled,Value" in said
+    assert len(elb.describe_listeners(LoadBalancerArn=arn)["Listeners"]) == 1
+    assert len(elb.describe_target_groups(LoadBalancerArn=arn)["TargetGroups"]) == 1
+    assert "elb:DeleteLoadBalancer" not in world.mutating()
+    elb.modify_load_balancer_attributes(
+        LoadBalancerArn=arn, Attributes=[{**lasts, "Value": "false"}]
+    )
+    world.destroy("reef")
+    assert world.server.leftovers() == []
+
+
 def test_without_any_nobody_asks_for_load_balancers(world: cloud.World) -> None:
     world.destroy("reef")
 

@@ -2,9 +2,10 @@
 
 import pytest
 
+from clusterous_api import names
 from clusterous_cli.cluster.identity import Identity
 from clusterous_cli.output import show
-from clusterous_cli.plan.kinds import access, images, network, table
+from clusterous_cli.plan.kinds import access, images, machines, network, table
 from clusterous_cli.plan.kinds.kind import Kind
 
 NAMES = {kind.name for kind in table.ALL}
@@ -51,3 +52,16 @@ def test_half_a_record_names_no_bucket_of_images(text: str | None) -> None:
 
     assert images.named(text, who) is None
     assert images.named('{"config": {"registry": {"type": "s3", "bucket": "b"}}}', who) == "b"
+
+
+@pytest.mark.parametrize("role", [names.ROLE_GATEWAY, names.ROLE_CONTROLLER, names.ROLE_WORKER])
+def test_no_launch_turns_ec2s_own_recovery_off(role: str) -> None:
+    """It is on unless `MaintenanceOptions` say otherwise; what may not be stopped is not moved.
+
+    https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instance-configuration-recovery.html
+    """
+    asked = machines.launch(machines.Machines(count=1, type="t3.large", role=role))
+
+    assert asked["InstanceType"] == "t3.large"
+    assert "MaintenanceOptions" not in asked
+    assert "DisableApiStop" not in asked

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from clusterous_api.errors import UserError
+from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.cluster.tags import tags_of
 from clusterous_cli.plan.kinds.cloud import Cloud, Site
 from clusterous_cli.plan.kinds.kind import Found, Item, Kind, Scope, Value
@@ -17,6 +17,8 @@ from clusterous_cli.plan.kinds.kubernetes import marks
 
 # How AWS describes an interface of one: `ELB app/NAME/ID`, and `ELB NAME` of a classic one.
 OF_ONE: Final = re.compile(r"ELB ((?:app|net|gwy)/[^/]+/[0-9a-f]+|[^/ ]+)")
+# https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_LoadBalancerAttribute.html
+PROTECTED: Final = "deletion_protection.enabled"
 # So many things' tags are told by one call.
 TAGGED: Final = 20
 
@@ -71,11 +73,30 @@ def _tags(cloud: Cloud, name: str, arn: str) -> dict[str, str] | None:
 def _remove(to: Site, found: Found) -> None:
     there: Balancer = found.value
     if there.arn and not there.gone:
+        _refuse_protected(to, there.arn)
         _let_go(to, found, there.arn)
         to.cloud.call("elbv2", "delete_load_balancer", LoadBalancerArn=there.arn)
     elif not there.gone:
         to.cloud.call("elb", "delete_load_balancer", LoadBalancerName=found.id)
     to.gone(lambda: _interface(to, found), f"Deleting the load balancer {found.id}")
+
+
+def _refuse_protected(to: Site, arn: str) -> None:
+    """Take nothing from one that is kept from being deleted: it would stay, and serve nobody.
+
+    A classic one cannot be kept so. Who may not ask hears it of AWS when it is to go.
+    """
+    try:
+        answer = to.cloud.find("elbv2", "describe_load_balancer_attributes", LoadBalancerArn=arn)
+    except UserError:
+        return
+    said = {one["Key"]: one["Value"] for one in (answer or {}).get("Attributes", ())}
+    if said.get(PROTECTED) == "true":
+        raise FailedError(
+            "somebody protects it from being deleted. Nothing was taken from it, nor from what it"
+            " holds in the network. `aws elbv2 modify-load-balancer-attributes --load-balancer-arn"
+            f" {arn} --attributes Key={PROTECTED},Value=false` lifts that; then destroy again"
+        )
 
 
 def _let_go(to: Site, found: Found, arn: str) -> None:
