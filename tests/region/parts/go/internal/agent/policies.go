@@ -7,14 +7,19 @@ import (
 	"path/filepath"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
+
+	"clusterous.test/parts/internal/process"
 )
 
 // keepPolicies has k3s' own controller of network policies, which is kube-router's, keep the rules
 // of this node's pods. As in k3s it begins once the cloud has spoken of the node; until a pod's
-// chain is written everybody reaches that pod.
+// chain is written everybody reaches that pod. Unlike in k3s it waits for the cluster's first
+// policy: without one it lets everything through, and writes some thousand rules to say so.
 func (a *Agent) keepPolicies(ctx context.Context, client kubernetes.Interface) {
-	if a.waitForNode(ctx, client, isUntainted) != nil {
+	if a.waitForNode(ctx, client, isUntainted) != nil || waitForPolicy(ctx, client) != nil {
 		return
 	}
 	argv := []string{
@@ -27,6 +32,19 @@ func (a *Agent) keepPolicies(ctx context.Context, client kubernetes.Interface) {
 		return
 	}
 	log.Printf("Node %s keeps network policies", a.node)
+}
+
+// waitForPolicy follows the cluster's policies until it hears of one.
+func waitForPolicy(ctx context.Context, client kubernetes.Interface) error {
+	return process.WaitFor(ctx, retryEvery, func() bool {
+		told, err := client.NetworkingV1().NetworkPolicies("").Watch(ctx, metav1.ListOptions{})
+		if err != nil {
+			return false
+		}
+		defer told.Stop()
+		one, open := <-told.ResultChan()
+		return open && one.Type != watch.Error
+	})
 }
 
 func isUntainted(node *corev1.Node) bool {

@@ -115,16 +115,21 @@ func Notify(socket, state string) error {
 	return err
 }
 
-// WaitFor calls *check* every *interval* until it is content or *ctx* ends.
+// WaitFor calls *check* until it is content or *ctx* ends, every *interval* or less often.
 func WaitFor(ctx context.Context, interval time.Duration, check func() bool) error {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for !check() {
+	for began := time.Now(); !check(); began = time.Now() {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
+		case <-time.After(Rest(interval, time.Since(began))):
 		}
 	}
 	return nil
+}
+
+// Rest is how long to wait before what took so long is asked again: on a machine that is
+// overloaded, looking must not be what overloads it. Never longer than half a minute: what took
+// longer than that has waited for something else than a processor.
+func Rest(interval, took time.Duration) time.Duration {
+	return max(interval, min(4*took, 30*time.Second))
 }

@@ -26,6 +26,8 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/restmapper"
+
+	"clusterous.test/parts/internal/process"
 )
 
 //go:embed packaged
@@ -84,17 +86,15 @@ func (d *deployer) bootstrap(ctx context.Context) error {
 }
 
 func (d *deployer) applyUntilDone(ctx context.Context, object *unstructured.Unstructured) error {
-	for {
-		err := d.apply(ctx, object)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(200 * time.Millisecond):
-		}
+	var why error
+	err := process.WaitFor(ctx, 200*time.Millisecond, func() bool {
+		why = d.apply(ctx, object)
+		return why == nil
+	})
+	if err != nil {
+		return errors.Join(err, why)
 	}
+	return nil
 }
 
 func (d *deployer) render(path string) ([]byte, error) {
