@@ -48,6 +48,20 @@ def test_a_trace_is_one_record_of_its_lines(stack: Stack, name: str) -> None:
     assert {one.level for one in records if one.text == trace} == {"error"}
 
 
+def test_what_kubernetes_says_of_a_line_is_its_level(stack: Stack) -> None:
+    lines = [
+        'E1130 10:00:00.123456     512 kubelet.go:2626] "Housekeeping took too long"',
+        'W1130 10:00:00.123456     512 warnings.go:70] "ERROR is but a word here"',
+        'I1130 10:00:00.123456       1 server.go:677] "Version info"',
+        "EOF1130 10:00:00.123456 is no head",
+    ]
+
+    stack.write("klog", *said("stderr", *lines))
+
+    records = stack.await_records('pod:="klog"', 4)
+    assert [one.level for one in records] == ["error", "warn", "info", ""]
+
+
 def test_of_java_a_trace_begins_where_the_exception_is_named(stack: Stack) -> None:
     logged, _, trace = recorded("java").partition("\n")
 

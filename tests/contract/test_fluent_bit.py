@@ -369,17 +369,40 @@ def test_an_object_is_kept_as_deep_as_the_mapping_allows() -> None:
     assert depth(said("x", deep)["fields"]) <= 20
 
 
+# In the form that klog documents: a letter, month and day, time, thread, file and line.
+KLOG: Final = {
+    'E1130 10:00:00.123456     512 kubelet.go:2626] "Housekeeping took too long"': "error",
+    'W1130 10:00:00.123456     512 warnings.go:70] "ERROR is but a word here"': "warn",
+    'I1130 10:00:00.123456       1 server.go:677] "Version info" version="v1.35.1"': "info",
+    "F1130 10:00:00.123456       1 run.go:72] command failed": "fatal",
+    "E113 10:00:00.123456 too short": None,
+    "EOF1130 10:00:00.123456 is no head": None,
+}
+
+
 def levels() -> Iterator[Any]:
     for name in (*TRACES, "java"):
         yield pytest.param((LINES / f"{name}.txt").read_text(), "error", id=name)
     yield pytest.param("nothing of the kind", None, id="none")
     yield pytest.param("no errors, INFORMATION only", None, id="inside of a word")
     yield pytest.param("INFO no ERROR yet", "info", id="the first word")
+    for line, level in KLOG.items():
+        yield pytest.param(line, level, id=line[:5])
 
 
 @pytest.mark.parametrize(("text", "level"), [*levels()])
 def test_how_bad_it_is(text: str, level: str | None) -> None:
     assert said(text).get("level") == level
+
+
+@pytest.mark.parametrize(("line", "level"), KLOG.items())
+def test_the_journal_believes_what_kubernetes_says_of_a_line(line: str, level: str | None) -> None:
+    entry = {"MESSAGE": line, "PRIORITY": "6", "_SYSTEMD_UNIT": "k3s.service"}
+
+    made = run(entry, tag="journal", values=(*EFK, "level=2"))
+
+    assert made is not None
+    assert made["level"] == (level or "info")
 
 
 def test_the_journal_is_of_its_unit() -> None:

@@ -363,6 +363,39 @@ def test_a_line_of_the_runtime_is_read_in_any_zone(line: str, part: str, text: s
     assert read["timestamp"]["layout"].endswith("Z07:00")
 
 
+@pytest.mark.parametrize(
+    ("line", "level"),
+    [
+        ('E1130 10:00:00.123456     512 kubelet.go:2626] "Housekeeping took too long"', "error"),
+        ('W1130 10:00:00.123456     512 warnings.go:70] "ERROR is but a word"', "warn"),
+        ('I1130 10:00:00.123456       1 server.go:677] "Version info"', "info"),
+        ("F1130 10:00:00.123456       1 run.go:72] command failed", "fatal"),
+        ("E113 10:00:00.123456 too short", None),
+        ("EOF1130 10:00:00.123456 is no head", None),
+    ],
+)
+@pytest.mark.parametrize("receiver", ["journald", "file_log/pods"])
+def test_what_kubernetes_says_of_a_line_is_its_level(
+    receiver: str, line: str, level: str | None
+) -> None:
+    known = config(render(*SYSTEM), "collector")["receivers"][receiver]["operators"]
+    ids = [each["id"] for each in known]
+
+    found = [
+        each["value"]
+        for each in known
+        if each["id"].startswith("klog-") and re.search(re.findall("`(.*)`", each["if"])[0], line)
+    ]
+
+    assert found == ([level] if level else [])
+    assert all(each["field"] == "attributes.level" for each in known if "klog-" in each["id"])
+    # After what a journal says of itself, before the first word that is found in a line.
+    first, last = ids.index("klog-error"), max(n for n, one in enumerate(ids) if "klog-" in one)
+    assert ("priority" not in ids) or ids.index("priority") < first
+    assert ("words" not in ids) or last < ids.index("words")
+    assert ("message" not in ids) or last < ids.index("message"), "it is its body from then on"
+
+
 def test_a_stream_is_one_containers_alone() -> None:
     known = operators()
 

@@ -7,6 +7,9 @@ local LEVELS = {
   ["0"] = "fatal", ["1"] = "fatal", ["2"] = "critical", ["3"] = "error",
   ["4"] = "warn", ["5"] = "notice", ["6"] = "info", ["7"] = "debug",
 }
+-- What Kubernetes' own programs write begins with how bad it is, and with month and day.
+local KLOG = "^([IWEF])%d%d%d%d %d%d:%d%d:%d%d%.%d+ "
+local LETTERS = { I = "info", W = "warn", E = "error", F = "fatal" }
 local WORDS = {
   "TRACE", "DEBUG", "INFO", "NOTICE", "WARNING", "WARN", "ERROR", "CRITICAL", "FATAL", "PANIC",
 }
@@ -54,6 +57,8 @@ local function level(message, fields)
   for _, key in ipairs({ "level", "severity", "levelname", "lvl" }) do
     if fields and type(fields[key]) == "string" then return fields[key]:lower() end
   end
+  local letter = message:match(KLOG)
+  if letter then return LETTERS[letter] end
   local first, found = nil, nil
   for _, word in ipairs(WORDS) do
     local at = is_word(message, word)
@@ -80,9 +85,10 @@ local function nanoseconds(timestamp)
 end
 
 local function of_journal(timestamp, record)
+  local message = text(record.MESSAGE) or ""
   return 2, timestamp, {
-    message = text(record.MESSAGE) or "",
-    level = LEVELS[tostring(record.PRIORITY or "6")],
+    message = message,
+    level = LETTERS[message:match(KLOG)] or LEVELS[tostring(record.PRIORITY or "6")],
     unit = text(record._SYSTEMD_UNIT),
     node = os.getenv("NODE_NAME"),
     path = text(record.__CURSOR) or "journal",
