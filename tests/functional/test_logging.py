@@ -38,6 +38,7 @@ class Kubernetes:
 
     is_there: bool = False
     disk_of: str = ""
+    silent: bool = False
     removed: list[str] = field(default_factory=list)
 
     def __call__(self, method: str, path: str, body: str | None, kind: str) -> tuple[int, str]:
@@ -49,7 +50,10 @@ class Kubernetes:
     def items(self, path: str) -> list[dict[str, Any]]:
         if path == "/api/v1/nodes":
             room = {"allocatable": {"cpu": "2", "memory": "3Gi"}}
-            return [{"metadata": {"name": "worker-1"}, "status": room}]
+            ready = {**room, "conditions": [{"type": "Ready", "status": "True"}]}
+            lost = {"conditions": [{"type": "Ready", "status": "Unknown"}]}
+            there = [{"metadata": {"name": "worker-1"}, "status": ready}]
+            return [*there, *[{"metadata": {"name": "worker-2"}, "status": lost}] * self.silent]
         if path == "/api/v1/persistentvolumes" and self.disk_of:
             on = {"key": "kubernetes.io/hostname", "values": [self.disk_of]}
             terms = {"nodeSelectorTerms": [{"matchExpressions": [on]}]}
@@ -60,7 +64,10 @@ class Kubernetes:
         counts = {
             "statefulsets": ("store", {"readyReplicas": 1}),
             "deployments": ("syslog", {"readyReplicas": 1}),
-            "daemonsets": ("collector", {"desiredNumberScheduled": 2, "numberReady": 2}),
+            "daemonsets": (
+                "collector",
+                {"desiredNumberScheduled": 2 + self.silent, "numberReady": 2},
+            ),
         }
         name, status = counts[path.rpartition("/")[2]]
         labels = {"app.kubernetes.io/component": name}
@@ -315,6 +322,14 @@ def test_it_comes_and_goes_as_it_is_told(
     assert (told["on"], told["store"], told["ready"]) == (True, "light", True)
     assert told["parts"]["collectors"] == {"ready": 2, "wanted": 2}
     assert told["disk"] == {"used": 1 << 30, "most": 3 << 30, "is_full": True}
+
+    # A machine that does not answer is not waited for, and named.
+    kubernetes.silent = True
+    assert main.run(["logging", "on", "--yes"]) == 0
+    assert "collectors: 2 of 2; no answer from worker-2: what is" in capsys.readouterr().err
+    assert main.run(["logging", "status"]) == 0
+    assert "collectors 2 of 2; no answer from worker-2: what is" in capsys.readouterr().out
+    kubernetes.silent = False
 
     is_exported(world, monkeypatch, capsys)
     is_followed(world, monkeypatch, capsys)

@@ -199,7 +199,7 @@ def status(settings: Settings) -> None:
         "parts": standing.data(parts),
         "disk": asdict(full) if full else None,
     }
-    rows = [f"  {standing.WORDS[one.name]:<10} {one.ready} of {one.wanted}" for one in parts]
+    rows = [f"  {standing.WORDS[one.name]:<10} {one.words}" for one in parts]
     rows += [f"  {'disk':<10} {full.words}"] if full else []
     head = f"{stores.STORES[wanted.store].words}, level {wanted.level}, {wanted.days} days"
     screen.emit(said, lambda: "\n".join([head, *rows, late or "ready"]))
@@ -281,6 +281,9 @@ def _await_parts(screen: "Ui", cluster: "Cluster", wanted: "CentralLogging") -> 
                 )
             pauses.sleep(1)
         lines.set("logging", "ready", done=True)
+    for one in parts:
+        if one.away:
+            screen.warn(f"  ! {standing.WORDS[one.name]}: {one.words}")
 
 
 def _exported(screen: "Ui", opened: "Session", app: str | None, count: int, to: str | None) -> int:

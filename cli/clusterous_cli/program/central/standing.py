@@ -1,7 +1,7 @@
 """How central logging stands, by its objects on the cluster. Pure, but for the asking."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,20 +25,47 @@ OF_ELASTIC: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One thing that runs for it; *ready* of *wanted* pods."""
+    """One thing that runs for it; *ready* of *wanted* pods, without nodes that are *away*."""
 
     name: str
     ready: int
     wanted: int
+    away: tuple[str, ...] = ()
 
     @property
     def is_ready(self) -> bool:
         """Whether all of it is there."""
         return 0 < self.wanted <= self.ready
 
+    @property
+    def words(self) -> str:
+        """Say how many there are, and where none can be now."""
+        if not self.away:
+            return f"{self.ready} of {self.wanted}"
+        return (
+            f"{self.ready} of {self.wanted}; no answer from {', '.join(self.away)}: what is said"
+            " there comes when there is one"
+        )
 
-def read(workloads: Iterable[Object]) -> tuple[Part, ...]:
-    """Return what runs, by what it is for."""
+
+def away(nodes: Iterable[Object]) -> list[str]:
+    """Return the nodes on which nothing can be ready: what runs on each node does there, too.
+
+    Kubernetes counts their pods as wanted and as not ready
+    (https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats).
+    """
+    return sorted(
+        one["metadata"]["name"]
+        for one in nodes
+        if not any(
+            (each["type"], each["status"]) == ("Ready", "True")
+            for each in one.get("status", {}).get("conditions") or ()
+        )
+    )
+
+
+def read(workloads: Iterable[Object], gone: Collection[str] = ()) -> tuple[Part, ...]:
+    """Return what runs, by what it is for; of what is on each node, without the nodes *gone*."""
     found: dict[str, Part] = {}
     for one in workloads:
         name = _component(one["metadata"].get("labels") or {})
@@ -46,8 +73,17 @@ def read(workloads: Iterable[Object]) -> tuple[Part, ...]:
             status, spec = one.get("status") or {}, one.get("spec") or {}
             wanted = status.get("desiredNumberScheduled", spec.get("replicas", 1))
             ready = status.get("numberReady", status.get("readyReplicas", 0))
-            found[name] = Part(name=name, ready=int(ready or 0), wanted=int(wanted or 0))
+            part = Part(name=name, ready=int(ready or 0), wanted=int(wanted or 0))
+            found[name] = _without(part, gone) if "desiredNumberScheduled" in status else part
     return tuple(found[name] for name in WORDS if name in found)
+
+
+def _without(part: Part, gone: Collection[str]) -> Part:
+    """Ask of the nodes that answer alone; a pod elsewhere may count as ready for a moment yet."""
+    wanted = max(part.wanted - len(gone), 0)
+    return Part(
+        name=part.name, ready=min(part.ready, wanted), wanted=wanted, away=tuple(sorted(gone))
+    )
 
 
 def _component(labels: dict[str, str]) -> str:
@@ -72,7 +108,11 @@ def missing(parts: Iterable[Part], *, ours: bool) -> str:
 
 def data(parts: Iterable[Part]) -> dict[str, Any]:
     """For -o json."""
-    return {WORDS[one.name]: {"ready": one.ready, "wanted": one.wanted} for one in parts}
+    return {
+        WORDS[one.name]: {"ready": one.ready, "wanted": one.wanted}
+        | ({"away": list(one.away)} if one.away else {})
+        for one in parts
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,4 +161,5 @@ def disk(metrics: str) -> Disk | None:
 def ask(api: Api) -> tuple[Part, ...]:
     """Ask what runs."""
     path = f"/apis/apps/v1/namespaces/{NAMESPACE}"
-    return read(one for kind in KINDS for one in api.items(f"{path}/{kind}"))
+    there = [one for kind in KINDS for one in api.items(f"{path}/{kind}")]
+    return read(there, away(api.items("/api/v1/nodes")) if there else ())

@@ -36,6 +36,40 @@ def test_each_part_is_told_by_what_it_is_for() -> None:
     assert standing.data(found)["collectors"] == {"ready": 2, "wanted": 3}
 
 
+def node(name: str, ready: str | None) -> dict[str, Any]:
+    conditions = [{"type": "DiskPressure", "status": "False"}]
+    conditions += [{"type": "Ready", "status": ready}] if ready else []
+    return {"metadata": {"name": name}, "status": {"conditions": conditions}}
+
+
+def test_a_node_that_does_not_answer_is_named_and_not_waited_for() -> None:
+    nodes = [node("c", "True"), node("w2", "Unknown"), node("w1", "False"), node("w3", None)]
+    collectors = workload("collector", desiredNumberScheduled=4, numberReady=1)
+
+    gone = standing.away(nodes)
+    store, part = standing.read([STORE, collectors], gone)
+
+    assert gone == ["w1", "w2", "w3"]
+    assert store == Part(name="store", ready=1, wanted=1)
+    assert part == Part(name="collector", ready=1, wanted=1, away=("w1", "w2", "w3"))
+    assert standing.missing([store, part], ours=True) == ""
+    assert part.words.startswith("1 of 1; no answer from w1, w2, w3: what is said there comes")
+    assert standing.data([part]) == {
+        "collectors": {"ready": 1, "wanted": 1, "away": ["w1", "w2", "w3"]}
+    }
+
+
+def test_what_a_lost_node_still_counts_for_makes_no_other_ready() -> None:
+    lost = workload("collector", desiredNumberScheduled=3, numberReady=3)
+    late = workload("collector", desiredNumberScheduled=3, numberReady=1)
+
+    assert standing.read([lost], ["w1"])[0].ready == 2
+    assert standing.missing(standing.read([STORE, late], ["w1"]), ours=True) == (
+        "collectors: 1 of 2 ready"
+    )
+    assert not standing.read([late], ["c", "w1", "w2"])[0].is_ready, "none is there at all"
+
+
 METRICS = """\
 vl_max_disk_space_usage_bytes{path="/data/store"} 17179869184
 vl_free_disk_space_bytes{path="/data/store"} 8589934592
