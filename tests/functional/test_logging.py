@@ -182,6 +182,31 @@ def is_followed(
     assert way.opened == 2, "mended once"
 
 
+def is_searched(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """As many records as are asked for, or a thousand, of which that is said."""
+    asked = []
+
+    def texts(port: int, door: Door, question: str) -> Iterator[str]:
+        asked.append(question)
+        last = int(question.partition("last ")[2].split()[0])
+        return iter([told("x")] * last)
+
+    with monkeypatch.context() as playing:
+        playing.setattr("clusterous_cli.program.central.search.texts", texts)
+        assert main.run(["logs", "sim", "--stored", "--lines", "2", "--since", "1h30m"]) == 0
+        said = capsys.readouterr()
+        assert said.out == "workers-x | x\n" * 2
+        assert "--lines" not in said.err
+        assert asked[-1].startswith('_time:1h30m app:="sim" | last 2 ')
+        assert main.run(["logs", "sim", "--stored"]) == 0
+        said = capsys.readouterr()
+        assert said.out.count("\n") == 1000
+        assert "The last 1000 records; --lines N shows more of them." in said.err
+    assert main.run(["logs", "sim", "--stored", "--lines", "0"]) == 2
+    assert main.run(["logs", "sim", "--grep", "\udcff"]) == 2
+    assert "no text in UTF-8" in capsys.readouterr().err
+
+
 def told(text: str) -> str:
     """A record as the store tells it."""
     return json.dumps({"_time": "2026-11-30T10:00:02Z", "_msg": text, "pod": "sim-workers-x"})
@@ -332,6 +357,7 @@ def test_it_comes_and_goes_as_it_is_told(
     kubernetes.silent = False
 
     is_exported(world, monkeypatch, capsys)
+    is_searched(monkeypatch, capsys)
     is_followed(world, monkeypatch, capsys)
 
     kubernetes.is_there = False

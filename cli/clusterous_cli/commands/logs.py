@@ -61,7 +61,7 @@ def command(
     an object.
 
     With --stored or --grep, what central logging has of it: of a day, or as far back as --since
-    says (90m, 6h, 2d); with --follow also what comes, until Ctrl-C.
+    says, the last 1000 records or --lines of them; with --follow also what comes, until Ctrl-C.
 
     \b
     clusterous logs -f                     all that is said from now on, and 100 lines before
@@ -78,7 +78,7 @@ def command(
 
     ui = Ui(settings)
     if stored or grep:
-        _searched(ui, settings, app, component, follow=follow, since=since, grep=grep)
+        _searched(ui, settings, app, component, follow=follow, lines=lines, since=since, grep=grep)
         return
     wanted = logs.extent(lines, since)
     cluster = kept.programs(settings)
@@ -127,6 +127,7 @@ def _searched(
     component: str | None,
     *,
     follow: bool,
+    lines: int | None,
     since: str | None,
     grep: str | None,
 ) -> None:
@@ -139,6 +140,16 @@ def _searched(
 
     if app is None:
         raise UserError("--stored and --grep take the name of a program.")
+    if lines == 0:
+        raise UserError("--stored and --grep show one record at least: --lines 1, or more.")
+    asked = search.Asked(
+        app=app,
+        component=component,
+        since=since or search.USUAL,
+        grep=grep,
+        last=lines or search.MOST,
+    )
+    search.logsql(asked)  # refused before anything is asked
     cloud, config = opening.existing(settings)
     wanted = config.logging
     if wanted is None:
@@ -147,7 +158,6 @@ def _searched(
         raise UserError(
             f"Records are in {wanted.store}: clusterous logging open {app} shows and searches them."
         )
-    asked = search.Asked(app=app, component=component, since=search.span(since or "1d"), grep=grep)
 
     def say(one: search.Record) -> None:
         as_json = settings.output == "json"
@@ -162,6 +172,8 @@ def _searched(
         found = search.ask(port, door, asked)
     for one in found:
         say(one)
+    if lines is None and len(found) == asked.last:
+        ui.tell(f"The last {asked.last} records; --lines N shows more of them.")
     if not found:
         ui.tell(f"Nothing of {app} since {asked.since}" + (f" with {grep}" if grep else "") + ".")
 

@@ -6,16 +6,21 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from clusterous_api.errors import FailedError, TransientError, UserError
 from clusterous_cli.program.central.page import Door
 from clusterous_cli.reach import tunnel
+from clusterous_cli.terminal import spell
 
 PATH: Final = "/select/logsql/query"
 SECONDS: Final = 60
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})(s|m|h|d|w)")
+# How far back is looked, and how many records are shown, where nothing else is said.
+USUAL: Final = "1d"
+MOST: Final = 1000
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5}[smhdw])+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +29,9 @@ class Asked:
 
     app: str
     component: str | None = None
-    since: str = "1d"
+    since: str = USUAL
     grep: str | None = None
-    last: int = 1000
+    last: int = MOST
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +51,17 @@ class Record:
 
 
 def span(text: str) -> str:
-    """Return a time to look back as the store spells it, such as 90m, or refuse it."""
-    if not _SPAN.fullmatch(text):
-        raise UserError(f"{text!r} is no time to look back; say such as 90m, 6h, 2d")
-    return text
+    """Return since when to look, how long ago or a time, as the store spells it; or refuse it."""
+    if _SPAN.fullmatch(text):
+        return text
+    try:
+        when = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # in UTC it may be before there were years
+        raise UserError(
+            f"{text!r} is no time to look back; say such as 90m, 6h, 2d, 1h30m, or when"
+            " (2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)"
+        ) from error
+    return f">={spell.instant(when.replace(microsecond=0))}"
 
 
 def logsql(asked: Asked) -> str:
@@ -69,7 +81,11 @@ def filters(asked: Asked) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """Return *text* as the store's language has it."""
+    """Return *text* as the store's language has it; bytes of no UTF-8 in it are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{text!r} is no text in UTF-8, as which records are kept.") from error
     return json.dumps(text, ensure_ascii=False)
 
 

@@ -33,16 +33,50 @@ LINE = {"_time": "2026-11-30T10:00:00Z", "_msg": "a\nb", "pod": "sim-workers-x",
             '_time:1d app:="sim" _msg:~"a \\"b\\" \\\\d | delete" | last 1000 by (_time)',
             id="quoted",
         ),
+        pytest.param(
+            Asked(app="sim", grep='ä\n*` | "\U0001f980'),
+            '_time:1d app:="sim" _msg:~"ä\\n*` | \\"\U0001f980" | last 1000 by (_time)',
+            id="odd",
+        ),
+        pytest.param(
+            Asked(app='x" or *', since="2026-11-30T09:00Z"),
+            '_time:>=2026-11-30T09:00:00Z app:="x\\" or *" | last 1000 by (_time)',
+            id="a time, and a name that is none",
+        ),
+        pytest.param(
+            Asked(app="sim", since="1h30m"),
+            '_time:1h30m app:="sim" | last 1000 by (_time)',
+            id="hours and minutes",
+        ),
     ],
 )
 def test_a_question_is_spelled_with_each_value_quoted(asked: Asked, question: str) -> None:
     assert search.logsql(asked) == f"{question} | sort by (_time)"
 
 
-@pytest.mark.parametrize("text", ["", "1", "h", "0h", "1h | delete", "1 h", "-1h"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "1",
+        "h",
+        "0h",
+        "1h0m",
+        "1h | delete",
+        "1 h",
+        "-1h",
+        "9999-99-99",
+        "0001-01-01T00:00+05:00",
+    ],
+)
 def test_no_time_to_look_back_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="no time to look back"):
         search.span(text)
+
+
+def test_what_is_no_text_is_refused_and_never_sent() -> None:
+    with pytest.raises(UserError, match="no text in UTF-8"):
+        search.logsql(Asked(app="sim", grep=b"\xff".decode(errors="surrogateescape")))
 
 
 def test_a_record_of_several_lines_is_shown_under_its_pod() -> None:
