@@ -168,6 +168,30 @@ def test_nothing_is_given_up_and_nothing_twice(values: tuple[str, ...]) -> None:
     assert {tail["path_key"], tail["offset_key"]} == {"path", "offset"}
 
 
+@pytest.mark.parametrize("values", VALUES)
+def test_what_fluent_bit_would_do_otherwise_is_said(values: tuple[str, ...]) -> None:
+    read = files(*values)["read"]
+    by_name = {one["name"]: one for one in read["pipeline"]["filters"]}
+    (es,) = read["pipeline"]["outputs"]
+    kubernetes, lua = by_name["kubernetes"], by_name["lua"]
+
+    # An answer that is longer than its buffer counts as a failure, and the chunk goes out again.
+    assert es["buffer_size"] == "false"
+    assert kubernetes["buffer_size"] == "0"
+    # A time cut to milliseconds makes one of two equal lines.
+    assert (es["time_key"], es["time_key_nanos"]) == ("@timestamp", "on")
+    assert lua["time_as_table"] == "true"
+    assert "offset" in lua["type_int_key"].split()
+    # The line stays beside what was read of it, under the one field of the mapping.
+    assert (kubernetes["merge_log"], kubernetes["merge_log_key"]) == ("on", "fields")
+    assert kubernetes["keep_log"] == "on"
+    # After an outage it tries soon, and what it holds meanwhile is on the disk, and bounded.
+    assert int(read["service"]["scheduler.cap"]) <= 5
+    assert read["service"]["storage.path"].startswith("/state/")
+    assert re.fullmatch(r"[1-9]\d*M", es["storage.total_limit_size"])
+    assert by_name["multiline"]["emitter_storage.type"] == "filesystem"
+
+
 def test_a_store_is_asked_by_tls_and_by_the_authority_that_signed() -> None:
     (ours,) = files(*EFK)["read"]["pipeline"]["outputs"]
     (yours,) = files(*YOURS)["read"]["pipeline"]["outputs"]

@@ -287,6 +287,11 @@ def test_a_line_by_syslog_is_whose_address_it_comes_from(values: tuple[str, ...]
     assert attributes["pod_association"] == [
         {"sources": [{"from": "resource_attribute", "name": "k8s.pod.ip"}]}
     ]
+    # An address that another pod takes over is that one's at once. Without pods nobody is known.
+    assert attributes["pod_delete_grace_period"] == "0s"
+    assert attributes["wait_for_metadata"] is True
+    told = {each["tag_name"]: each["key"] for each in attributes["extract"]["labels"]}
+    assert told == {"app": names.LABEL_APP, "component": names.LABEL_COMPONENT}
     for protocol in ("tcp", "udp"):
         receiver = read["receivers"][f"{protocol}_log"]
         assert receiver["add_attributes"] is True
