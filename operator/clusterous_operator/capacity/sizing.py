@@ -87,10 +87,12 @@ def fill_beside(
     board = Board(nodes, usage, [*siblings, *demands])
     others = usage.waiting or any(one.count for one in siblings)
     taking = _taking(nodes, demands) if len(demands) > 1 or others else {}
-    # A master is to be where no worker may be, if there is such a node.
-    elsewhere = _least_shared(None, nodes, taking) if others else nodes
+    waiting = [one for one in siblings if one.count]
+    asking = {**taking, **(_taking(nodes, waiting) if len(waiting) > 1 else {})}
+    # A master is to be where no worker may be, if there is such a node, and no other that must.
     for one in siblings:
-        board.place(Seeker(one, elsewhere), one.count)
+        board.place(Seeker(one, _least_shared(one, nodes, asking)), one.count)
+    elsewhere = _least_shared(None, nodes, taking) if usage.waiting else nodes
     for one in _waiting(usage.waiting):
         board.place(Seeker(one, elsewhere, is_ours=False), one.count)
     seekers = [Seeker(one, _least_shared(one, nodes, taking)) for one in demands]

@@ -406,6 +406,16 @@ def test_a_count_that_costs_too_much_ends(
         sizing.fill_groups(a_cluster(40), [], [], groups)
 
 
+def test_a_sibling_leaves_the_only_node_of_another_to_that() -> None:
+    nodes = [make_node(name, room={"cpu": 1}, labels={"zone": name}) for name in ("a", "b")]
+    bound = sizing.demand({**worker("1").spec, "nodeSelector": {"zone": "a"}}, 1)
+    groups = [sizing.Group(name=name, demand=worker("1")) for name in ("g0", "g1")]
+
+    found = sizing.fill_groups(nodes, [], [worker("1"), bound], groups)
+
+    assert found == {"g0": 0, "g1": 0}
+
+
 def test_each_group_is_asked_once_where_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
