@@ -337,13 +337,21 @@ def cut_established(region: Region, role: str) -> None:
         region.exec(each["id"], ["ss", "-K", "dport", "=", "6443"], capture_output=True)
 
 
-def dns_pod(region: Region, folder: Path) -> str:
-    return kubectl(
-        region,
-        folder,
-        *("-n", "kube-system", "get", "pods", "-l", "k8s-app=kube-dns"),
-        *("-o", "jsonpath={.items[0].status.podIP} {.items[0].spec.nodeName}"),
+# A pod that ends has its address still: where a node was lost, there is one fewer for a while.
+LIVING = (
+    "{{range .items}}{{if and (not .metadata.deletionTimestamp) .status.podIP}}"
+    '{{.status.podIP}} {{.spec.nodeName}}{{"\\n"}}{{end}}{{end}}'
+)
+
+
+def dns_pod(region: Region, folder: Path) -> list[str]:
+    """Return the address of a pod that answers for names, and its node."""
+    dns = ("-n", "kube-system")
+    kubectl(region, folder, *dns, "rollout", "status", "deployment/coredns", "--timeout=90s")
+    there = kubectl(
+        region, folder, *dns, "get", "pods", "-l", "k8s-app=kube-dns", "-o", f"go-template={LIVING}"
     )
+    return there.splitlines()[0].split()
 
 
 def asks_pod(region: Region, instance: str, address: str) -> bool:
@@ -353,7 +361,7 @@ def asks_pod(region: Region, instance: str, address: str) -> bool:
 
 
 def test_without_8472_pods_of_other_nodes_are_out_of_reach(region: Region, folder: Path) -> None:
-    address, home = dns_pod(region, folder).split()
+    address, home = dns_pod(region, folder)
     away = next(
         each["id"]
         for each in region.instances()
