@@ -14,7 +14,7 @@ import pytest
 import yaml
 from lupa.luajit21 import LuaRuntime
 
-from tests.contract.test_logging_chart import EFK, OPEN, SPACE, YOURS, render
+from tests.contract.test_logging_chart import EFK, KLOG, OPEN, SPACE, YOURS, render
 
 Object = dict[str, Any]
 
@@ -391,17 +391,6 @@ def test_an_object_is_kept_as_deep_as_the_mapping_allows() -> None:
         return 1 + max(map(depth, value.values())) if isinstance(value, dict) else 0
 
     assert depth(said("x", deep)["fields"]) <= 20
-
-
-# In the form that klog documents: a letter, month and day, time, thread, file and line.
-KLOG: Final = {
-    'E1130 10:00:00.123456     512 kubelet.go:2626] "Housekeeping took too long"': "error",
-    'W1130 10:00:00.123456     512 warnings.go:70] "ERROR is but a word here"': "warn",
-    'I1130 10:00:00.123456       1 server.go:677] "Version info" version="v1.35.1"': "info",
-    "F1130 10:00:00.123456       1 run.go:72] command failed": "fatal",
-    "E113 10:00:00.123456 too short": None,
-    "EOF1130 10:00:00.123456 is no head": None,
-}
 
 
 def levels() -> Iterator[Any]:

@@ -17,6 +17,15 @@ Object = dict[str, Any]
 SPACE = "clusterous-logging"
 LIGHT = ()
 EFK = ("store=efk",)
+# In the form that klog documents: a letter, month and day, time, thread, file and line.
+KLOG: dict[str, str | None] = {
+    'E1130 10:00:00.123456     512 kubelet.go:2626] "Housekeeping took too long"': "error",
+    'W1130 10:00:00.123456     512 warnings.go:70] "ERROR is but a word here"': "warn",
+    'I1130 10:00:00.123456       1 server.go:677] "Version info" version="v1.35.1"': "info",
+    "F1130 10:00:00.123456       1 run.go:72] command failed": "fatal",
+    "E113 10:00:00.123456 too short": None,
+    "EOF1130 10:00:00.123456 is no head": None,
+}
 YOURS = ("store=yours", "yours.url=https://logs.example.org:9200", "yours.secret=mine")
 OPEN = (*YOURS, "yours.flavor=opensearch", "yours.ownAuthority=true")
 SYSTEM = ("level=2",)
@@ -368,17 +377,7 @@ def test_a_line_of_the_runtime_is_read_in_any_zone(line: str, part: str, text: s
     assert read["timestamp"]["layout"].endswith("Z07:00")
 
 
-@pytest.mark.parametrize(
-    ("line", "level"),
-    [
-        ('E1130 10:00:00.123456     512 kubelet.go:2626] "Housekeeping took too long"', "error"),
-        ('W1130 10:00:00.123456     512 warnings.go:70] "ERROR is but a word"', "warn"),
-        ('I1130 10:00:00.123456       1 server.go:677] "Version info"', "info"),
-        ("F1130 10:00:00.123456       1 run.go:72] command failed", "fatal"),
-        ("E113 10:00:00.123456 too short", None),
-        ("EOF1130 10:00:00.123456 is no head", None),
-    ],
-)
+@pytest.mark.parametrize(("line", "level"), KLOG.items())
 @pytest.mark.parametrize("receiver", ["journald", "file_log/pods"])
 def test_what_kubernetes_says_of_a_line_is_its_level(
     receiver: str, line: str, level: str | None

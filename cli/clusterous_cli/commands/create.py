@@ -76,8 +76,12 @@ def command(
         if not screen.confirm(question, word=who.name if leaves else None):
             screen.warn("Nothing was created.")
             return 1
-    named = shlex.quote(file) if file else f"--cluster {settings.cluster}"
-    again = "clusterous create" + f" {named}" * bool(file or settings.cluster) + options.also()
+    named = ""
+    if file:
+        named = f" {shlex.quote(file)}"
+    elif settings.cluster:
+        named = f" --cluster {settings.cluster}"
+    again = f"clusterous create{named}{options.also()}"
     cluster = changing.carried_out(screen, cloud, drawn, again)
     if not screen.for_people:
         screen.emit(show.cluster_data(cluster, price, opening.now()))

@@ -12,7 +12,7 @@ from clusterous_api.conditions import Type
 from clusterous_api.errors import FailedError, UserError
 from clusterous_cli.program import load
 from clusterous_cli.program.convert import Machine, dns_label
-from clusterous_cli.reach.kube import Api, Object, apps_path
+from clusterous_cli.reach.kube import Api, Object, apps_path, readiness
 
 POLL_SECONDS: Final = 1.0
 # Pods in trouble may recover: a container dies while what it needs starts, a pull is tried again.
@@ -231,9 +231,7 @@ def _groups(node: Object) -> list[str]:
 
 
 def _is_usable(node: Object) -> bool:
-    conditions = node.get("status", {}).get("conditions", ())
-    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return is_ready and not node.get("spec", {}).get("unschedulable")
+    return readiness(node) == "True" and not node.get("spec", {}).get("unschedulable")
 
 
 def _size(node: Object, used: tuple[int, int]) -> tuple[int, int, int]:

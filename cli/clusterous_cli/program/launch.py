@@ -138,7 +138,9 @@ class Launch:
         there = self.workshop.there(self.program.builds)
         known = self._known({title: one.digest for title, one in there.items()})
         manifests = patience.ask(lambda: self.manifests(session.api(link), known))
-        unserved = patience.ask(lambda: self._unserved(session.api(link), manifests[-1]))
+        unserved = patience.ask(
+            lambda: foresight.unserved(session.api(link), manifests[-1], self.has_volume)
+        )
         if unserved:
             self.ui.warn(f"! {unserved}")
         for build in self.program.builds:
@@ -153,9 +155,6 @@ class Launch:
             self.ui.emit(whole if len(manifests) > 1 else manifests[0])
         else:
             self.ui.line(spelled(manifests))
-
-    def _unserved(self, api: kube.Api, manifest: kube.Object) -> str | None:
-        return foresight.unserved(api, manifest, self.has_volume)
 
     # -- images ----------------------------------------------------------------------------
 

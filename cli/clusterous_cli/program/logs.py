@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -124,14 +124,12 @@ def _since(text: str) -> dict[str, str]:
     if (ago := _AGO.fullmatch(text)) and text:
         seconds = sum(int(n or 0) * unit for n, unit in zip(ago.groups(), _SECONDS, strict=True))
         return {"sinceSeconds": str(max(seconds, 1))}
-    try:
-        when = datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:  # in UTC it may be before there were years
+    if (when := spell.moment(text)) is None:
         raise UserError(
             f"{text} is no time: give how long ago (30s, 10m, 2h, 1h30m, 1d), or when"
-            " (2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)."
-        ) from error
-    return {"sinceTime": spell.instant(when.replace(microsecond=0))}
+            f" {spell.TIMES}."
+        )
+    return {"sinceTime": when}
 
 
 def is_over(pod: Object | None) -> bool:

@@ -81,12 +81,7 @@ def drained(
 
 def _silent(nodes: Sequence[Pod]) -> set[str]:
     """Name the nodes whose kubelet Kubernetes has not heard of for too long."""
-    return {
-        str(node["metadata"]["name"])
-        for node in nodes
-        for one in node.get("status", {}).get("conditions", ())
-        if (one["type"], one["status"]) == ("Ready", "Unknown")
-    }
+    return {str(node["metadata"]["name"]) for node in nodes if kube.readiness(node) == "Unknown"}
 
 
 def _evict(api: kube.Api, pod: Pod, steady: wait.Patience) -> str:

@@ -203,6 +203,15 @@ class Api:
         return f"{group_path(group)}{where}/{resource['name']}/{quote(metadata['name'], safe='')}"
 
 
+def readiness(node: Mapping[str, Any]) -> str:
+    """What Kubernetes holds of a node: True, False, or Unknown of one that is silent; or nothing.
+
+    https://kubernetes.io/docs/reference/node/node-status/#condition
+    """
+    conditions = node.get("status", {}).get("conditions") or ()
+    return next((str(one["status"]) for one in conditions if one["type"] == "Ready"), "")
+
+
 def group_path(group: str) -> str:
     return f"/apis/{group}" if "/" in group else f"/api/{group}"
 

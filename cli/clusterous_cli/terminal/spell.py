@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 # Joiners of letters and emoji, which are as invisible as harmless.
@@ -54,6 +54,19 @@ def duration(seconds: float) -> str:
 def instant(when: datetime) -> str:
     """Spell a time of UTC as AWS, Kubernetes and JSON's readers do: 2026-11-30T09:00:00Z."""
     return when.isoformat().replace("+00:00", "Z")
+
+
+# How a time is typed that `moment` reads.
+TIMES: Final = "(2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)"
+
+
+def moment(text: str) -> str | None:
+    """Spell a time that a person typed as `instant` does, to the second; None if it is none."""
+    try:
+        when = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):  # in UTC it may be before there were years
+        return None
+    return instant(when.replace(microsecond=0))
 
 
 def size(count: float) -> str:

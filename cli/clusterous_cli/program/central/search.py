@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -54,14 +53,12 @@ def span(text: str) -> str:
     """Return since when to look, how long ago or a time, as the store spells it; or refuse it."""
     if _SPAN.fullmatch(text):
         return text
-    try:
-        when = datetime.fromisoformat(text).astimezone(UTC)
-    except (ValueError, OverflowError) as error:  # in UTC it may be before there were years
+    if (when := spell.moment(text)) is None:
         raise UserError(
             f"{text!r} is no time to look back; say such as 90m, 6h, 2d, 1h30m, or when"
-            " (2026-11-30T09:00, in this machine's time zone; 2026-11-30T09:00Z)"
-        ) from error
-    return f">={spell.instant(when.replace(microsecond=0))}"
+            f" {spell.TIMES}"
+        )
+    return f">={when}"
 
 
 def logsql(asked: Asked) -> str:

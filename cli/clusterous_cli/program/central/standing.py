@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from clusterous_cli.cluster.file.centrallogging import NAMESPACE
-from clusterous_cli.reach.kube import Api, Object
+from clusterous_cli.reach.kube import Api, Object, readiness
 
 GIB: Final = 1 << 30
 KINDS: Final = ("statefulsets", "deployments", "daemonsets")
@@ -54,14 +54,7 @@ def away(nodes: Iterable[Object]) -> list[str]:
     Kubernetes counts their pods as wanted and as not ready
     (https://kubernetes.io/docs/concepts/architecture/nodes/#node-heartbeats).
     """
-    return sorted(
-        one["metadata"]["name"]
-        for one in nodes
-        if not any(
-            (each["type"], each["status"]) == ("Ready", "True")
-            for each in one.get("status", {}).get("conditions") or ()
-        )
-    )
+    return sorted(one["metadata"]["name"] for one in nodes if readiness(one) != "True")
 
 
 def read(workloads: Iterable[Object], gone: Collection[str] = ()) -> tuple[Part, ...]:
